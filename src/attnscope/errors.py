@@ -1,0 +1,75 @@
+"""Every error that attnscope raises on purpose.
+
+AttnscopeError
+├── ImageError            (ValueError)    a picture that can't be read or has no usable size
+├── ModelError            (ValueError)    a model that can't be loaded or has no U-Net attention
+├── MissingExtraError     (ImportError)   an optional package that the call needs is not installed
+├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
+│   └── UnobservedError                   an attention layer whose Q and K can't be watched
+├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
+│   └── WordError                         a word that the prompt does not contain
+├── ParameterError        (ValueError)    a number or a choice outside its range
+├── TraceFormatError      (ValueError)    a trace folder that is broken, hostile or of another version
+└── OutputError           (OSError)       a file that can't be written
+
+A message says what came, what was expected, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AttnscopeError(Exception):
+    """Base of all errors that attnscope raises on purpose."""
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0]) if self.args else self.__class__.__name__
+
+
+class ImageError(AttnscopeError, ValueError):
+    """A picture can't be read, or its size can't be used."""
+
+
+class ModelError(AttnscopeError, ValueError):
+    """A model can't be loaded, or has no U-Net whose attention could be seen."""
+
+
+class MissingExtraError(AttnscopeError, ImportError):
+    """An optional package that this call needs is not installed."""
+
+
+class CaptureError(AttnscopeError, RuntimeError):
+    """A capture can't start, or did not see what it should have seen."""
+
+
+class UnobservedError(CaptureError):
+    """An attention layer ran in a way that shows neither its queries nor its keys."""
+
+
+class SelectionError(AttnscopeError, KeyError):
+    """A trace has no such block, kind, step, branch, image, head, query or token."""
+
+
+class WordError(SelectionError):
+    """The prompt has no such word."""
+
+
+class ParameterError(AttnscopeError, ValueError):
+    """A number or a choice is outside its range."""
+
+
+class TraceFormatError(AttnscopeError, ValueError):
+    """A trace folder is broken, hostile or of another version."""
+
+
+class OutputError(AttnscopeError, OSError):
+    """A file can't be written."""
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
+    """The known names most like `name`, as text for a message; all of them when none is alike."""
+    options = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(name, options, n=count, cutoff=0.5)
+    return ", ".join(repr(option) for option in (close or options))
