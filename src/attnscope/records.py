@@ -102,10 +102,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Step:
-    """One call of the U-Net: its number in the run from 0, and the scheduler's own timestep."""
+    """One call of the U-Net: its number in the run from 0, the scheduler's timestep, its batch rows."""
 
     index: int
     timestep: float
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,201 @@
+"""The manifest of a trace on disk: what is in it, as JSON, and the checks when it is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attnscope.errors import TraceFormatError
+from attnscope.records import KINDS, Grid, Layer, LayerId, Row, Step, Token
+from attnscope.trace import Record, Run
+
+MANIFEST = "manifest.json"
+FORMAT = "attnscope-trace"
+VERSION = 1
+MAX_MANIFEST_BYTES = 64 << 20
+MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
+_PICTURE = re.compile(r"picture-\d{2,6}\.png")
+_PARTS = ("query", "key", "value", "mask")
+_PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
+
+
+class RecordFacts(NamedTuple):
+    """What a record is besides its tensors."""
+
+    parts: tuple[str, ...]
+    scale: float
+    upcast: bool
+
+
+@dataclass
+class Manifest:
+    """The run, its layers, its steps, and per record what the tensors do not say."""
+
+    run: Run
+    layers: dict[LayerId, Layer] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    facts: dict[tuple[int, LayerId], RecordFacts] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def shard_name(step_index: int) -> str:
+        return f"step-{step_index:05d}.safetensors"
+
+    @staticmethod
+    def picture_name(number: int) -> str:
+        return f"picture-{number:02d}.png"
+
+    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
+        self.steps.append(step)
+        for layer, record in records.items():
+            self.facts[step.index, layer] = RecordFacts(tuple(record.tensors), record.scale, record.upcast)
+
+    def shard_header(self, step: Step, records: dict[LayerId, Record]) -> dict[str, Any]:
+        """What a shard says of itself, so that it can be read without the manifest."""
+        facts = {
+            layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": _layer_json(self.layers[layer])}
+            for layer, r in records.items()
+        }
+        return {"format": FORMAT, "version": VERSION, "step": _step_json(step), "records": facts}
+
+    def to_json(self) -> dict[str, Any]:
+        run = {name: getattr(self.run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
+        run["image_size_hw"], run["latent_size_hw"] = self.run.image_size_hw, self.run.latent_size_hw
+        run["tokens"] = [[asdict(token) for token in tokens] for tokens in self.run.tokens]
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "run": run,
+            "layers": [_layer_json(layer) for layer in self.layers.values()],
+            "steps": [{**_step_json(step), "records": self._facts_json(step)} for step in self.steps],
+            "pictures": [self.picture_name(number) for number in range(len(self.run.pictures))],
+        }
+
+    def _facts_json(self, step: Step) -> dict[str, Any]:
+        return {
+            layer_key(layer): {"parts": facts.parts, "scale": facts.scale, "upcast": facts.upcast}
+            for (index, layer), facts in self.facts.items()
+            if index == step.index
+        }
+
+    @classmethod
+    def from_json(cls, data: Any, folder: Path) -> Manifest:
+        """The manifest read and checked; `folder` is for messages. Raises TraceFormatError."""
+        where = folder / MANIFEST
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
+        if data.get("version") != VERSION:
+            raise TraceFormatError(
+                f"{where}: format version {data.get('version')!r}; this attnscope reads version {VERSION}: "
+                "use the attnscope that wrote it, or capture again"
+            )
+        try:
+            return cls._parse(data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
+
+    @classmethod
+    def _parse(cls, data: dict[str, Any]) -> Manifest:
+        manifest = cls(_parse_run(data["run"]))
+        for item in data["layers"]:
+            layer = _parse_layer(item)
+            manifest.layers[layer.id] = layer
+        keys = {layer_key(layer): layer for layer in manifest.layers}
+        for item in data["steps"]:
+            step = _parse_step(item)
+            manifest.steps.append(step)
+            for name, facts in item["records"].items():
+                manifest.facts[step.index, keys[name]] = _parse_facts(facts)
+        if len({step.index for step in manifest.steps}) < len(manifest.steps):
+            raise ValueError("a step stands twice")
+        manifest.pictures = [_parse_picture(name) for name in data["pictures"]]
+        return manifest
+
+
+def layer_key(layer: LayerId) -> str:
+    """'block07.self': how a layer is named in a shard."""
+    return f"block{layer.block:02d}.{layer.kind}"
+
+
+def record_shapes(manifest: Manifest, step: Step) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor that a step's shard must hold, by its name in the shard."""
+    shapes = {}
+    for (index, layer_id), facts in manifest.facts.items():
+        if index != step.index:
+            continue
+        layer, rows = manifest.layers[layer_id], len(step.rows)
+        of_part = {
+            "query": (rows, layer.heads, layer.grid.size, layer.head_dim),
+            "key": (rows, layer.heads, layer.keys, layer.head_dim),
+            "value": (rows, layer.heads, layer.keys, layer.head_dim),
+            "mask": (rows, layer.heads, layer.grid.size, layer.keys),
+        }
+        shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
+    return shapes
+
+
+def check_manifest_size(path: Path) -> None:
+    if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
+        raise TraceFormatError(f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
+
+
+def _layer_json(layer: Layer) -> dict[str, Any]:
+    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    timestep = None if step.timestep != step.timestep else step.timestep  # JSON has no NaN
+    return {"index": step.index, "timestep": timestep, "rows": [asdict(row) for row in step.rows]}
+
+
+def _parse_layer(item: dict[str, Any]) -> Layer:
+    height, width = item["grid"]
+    numbers = {name: _count(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")}
+    if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
+        raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
+    grid = Grid(_count(height), _count(width))
+    return Layer(kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, **numbers)
+
+
+def _parse_step(item: dict[str, Any]) -> Step:
+    rows = tuple(Row(str(row["branch"]), _count(row["image"], least=0)) for row in item["rows"])
+    timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
+    return Step(_count(item["index"], least=0), timestep, rows)
+
+
+def _parse_facts(facts: dict[str, Any]) -> RecordFacts:
+    parts = tuple(facts["parts"])
+    if not {"query", "key"} <= set(parts) <= set(_PARTS):
+        raise ValueError(f"record with parts {parts}")
+    return RecordFacts(parts, float(facts["scale"]), bool(facts["upcast"]))
+
+
+def _parse_run(item: dict[str, Any]) -> Run:
+    run = Run(**{name: item[name] for name in _PLAIN})
+    run.prompts = [str(prompt) for prompt in item["prompts"]]
+    run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
+    run.tokens = [tuple(Token(**token) for token in tokens) for tokens in item["tokens"]]
+    run.versions = {str(name): str(version) for name, version in item["versions"].items()}
+    run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
+    return run
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = value
+    return _count(height), _count(width)
+
+
+def _count(value: Any, *, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIDE:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {MAX_SIDE}")
+    return value
+
+
+def _parse_picture(name: Any) -> str:
+    if not isinstance(name, str) or not _PICTURE.fullmatch(name):
+        raise ValueError(f"picture {name!r} is not a plain name such as 'picture-00.png'")
+    return name

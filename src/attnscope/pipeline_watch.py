@@ -1,0 +1,146 @@
+"""What a pipeline's own call says of the run: prompts, conditions, seed, scheduler, pictures.
+
+Watchers are put on methods of the one pipeline object and taken off again; no class is touched.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from attnscope._version import __version__
+from attnscope.errors import CaptureError
+from attnscope.records import Token
+from attnscope.tokens import tokenize, unnamed_tokens
+from attnscope.trace import Run
+
+_PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
+
+
+class PipelineWatch:
+    """Fills a Run from one call of a diffusers pipeline."""
+
+    def __init__(self, pipeline: Any, run: Run) -> None:
+        self.pipeline, self.run = pipeline, run
+        self.conditions: list[tuple[str, Tensor]] = []
+        self.called = False
+        self._watched: list[tuple[Any, str, Any]] = []
+        run.model = getattr(pipeline, "name_or_path", None) or None
+        run.pipeline = type(pipeline).__name__
+        run.versions = versions()
+
+    def attach(self) -> None:
+        for name, after in (("encode_prompt", self._encoded), ("prepare_latents", self._latents)):
+            self._watch(self.pipeline, name, after)
+        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", self._pictures)
+
+    def detach(self) -> None:
+        while self._watched:
+            owner, name, before = self._watched.pop()
+            if before is None:
+                del vars(owner)[name]
+            else:
+                vars(owner)[name] = before
+
+    def begin(self) -> None:
+        """Read, when the U-Net runs for the first time, what the pipeline has set by then."""
+        scheduler = getattr(self.pipeline, "scheduler", None)
+        self.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
+        if self.called:
+            self.run.guidance_scale = _number(getattr(self.pipeline, "_guidance_scale", None))
+            self.run.planned_steps = getattr(self.pipeline, "_num_timesteps", None)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the call under way uses classifier-free guidance."""
+        return self.called and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
+
+    def name_tokens(self, keys: int) -> None:
+        """Tokens of each image's prompt; numbered ones when the model reads other keys than those."""
+        for image, tokens in enumerate(self.run.tokens):
+            if len(tokens) != keys:
+                self.run.tokens[image] = unnamed_tokens(keys)
+
+    def _watch(self, owner: Any, name: str, after: Callable[[dict[str, Any], Any], None]) -> None:
+        original = getattr(owner, name, None)
+        if original is None or not hasattr(owner, "__dict__"):
+            return
+        signature = inspect.signature(original)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            arguments = signature.bind(*args, **kwargs)
+            arguments.apply_defaults()
+            after(dict(arguments.arguments), result)
+            return result
+
+        self._watched.append((owner, name, vars(owner).get(name)))
+        vars(owner)[name] = watched
+
+    def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
+        if self.conditions:
+            raise CaptureError(
+                "the pipeline encoded a second prompt inside one capture: a trace holds one run; "
+                "open a new capture for each call of the pipeline"
+            )
+        positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
+        self.called = True
+        self.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
+        self.conditions.append(("cond", positive))
+        copies = int(arguments.get("num_images_per_prompt") or 1)
+        images = len(positive)
+        prompts = _per_image(arguments.get("prompt"), images, copies)
+        self.run.prompts = [self._as_tokenized(prompt) for prompt in prompts]
+        self.run.negative_prompts = _per_image(arguments.get("negative_prompt"), images, copies)
+        self.run.tokens = [self._tokens(prompt, positive.shape[1]) for prompt in self.run.prompts]
+        self.run.tokens += [unnamed_tokens(positive.shape[1])] * (images - len(self.run.tokens))
+
+    def _as_tokenized(self, prompt: str) -> str:
+        """The prompt with textual inversion's names written out, as the pipeline tokenizes it."""
+        convert = getattr(self.pipeline, "maybe_convert_prompt", None)
+        return convert(prompt, self.pipeline.tokenizer) if convert else prompt
+
+    def _tokens(self, prompt: str, keys: int) -> tuple[Token, ...]:
+        tokenizer = getattr(self.pipeline, "tokenizer", None)
+        return unnamed_tokens(keys) if tokenizer is None else tokenize(tokenizer, prompt)
+
+    def _latents(self, arguments: dict[str, Any], result: Any) -> None:
+        self.called = True
+        generator = arguments.get("generator")
+        first = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
+        if hasattr(first, "initial_seed"):
+            self.run.seed = int(first.initial_seed())
+
+    def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
+        if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
+            self.run.pictures = list(result)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, attnscope and the libraries that decide what a run computes."""
+    found = {"python": platform.python_version(), "attnscope": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
+    """One text an image; a pipeline repeats each prompt `copies` times in a row."""
+    if prompt is None:
+        return []
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if len(prompts) == 1 and images != copies:
+        copies = images
+    return [text for text in prompts for _ in range(copies)][:images]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

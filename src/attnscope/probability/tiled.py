@@ -1,0 +1,118 @@
+"""Means of the attention probability in row tiles, without materialising it.
+
+One tile is `TILE_ROWS` queries of one head against all keys: a matrix product, a softmax and a sum,
+small enough to stay in a core's cache. On a CPU the rows are shared among a few threads, each
+with torch's own threading off: inside a tile it costs more than it gives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attnscope.probability.reference import add_mask, working_dtype
+
+TILE_ROWS = 64  # x 4096 keys x 4 bytes = 1 MB: half of a usual L2 cache
+SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
+
+_pool_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+
+
+def reduce_tiled(
+    query: Float[Tensor, "head query dim"],
+    key: Float[Tensor, "head key dim"],
+    *,
+    scale: float,
+    mask: Tensor | None = None,
+    over: tuple[str, ...] = ("head",),
+    columns: Tensor | None = None,
+    tile_rows: int = TILE_ROWS,
+) -> Float[Tensor, "..."]:
+    """Mean of P over heads, over queries or over both; columns: the keys to keep (all by default).
+
+    mask: broadcasts to (head, query, key).
+    Returns (query, key), (head, key) or (key,); (head, query, key) when over is empty.
+    Cost: heads x query x key exponentials; memory of the result and one tile a thread.
+    """
+    heads, queries, _ = query.shape
+    keys = key.shape[1] if columns is None else len(columns)
+    dtype = working_dtype(query)
+    scaled_query, transposed_key = query.to(dtype) * scale, key.to(dtype).transpose(1, 2)
+    over_head, over_query = "head" in over, "query" in over
+    shape = ([] if over_head else [heads]) + ([] if over_query else [queries]) + [keys]
+    result = torch.zeros(shape, dtype=dtype, device=query.device)
+    weight = (1 / heads if over_head else 1.0) * (1 / queries if over_query else 1.0)
+    guard = threading.Lock()
+
+    def add_rows(start: int, stop: int) -> None:
+        partial = torch.zeros([heads, keys], dtype=dtype, device=query.device) if over_query else None
+        for rows, head, tile in _tiles(scaled_query, transposed_key, mask, start, stop, tile_rows):
+            kept = tile if columns is None else tile.index_select(1, columns)
+            if partial is not None:
+                partial[head].add_(kept.sum(0), alpha=weight)
+            elif over_head:
+                result[rows].add_(kept, alpha=weight)
+            else:
+                result[head, rows] = kept
+        if partial is not None:
+            with guard:
+                result.add_(partial.sum(0) if over_head else partial)
+
+    _share_rows(add_rows, queries, heads * queries * key.shape[1], query.device)
+    return result
+
+
+def _tiles(
+    query: Tensor, transposed_key: Tensor, mask: Tensor | None, start: int, stop: int, tile_rows: int
+) -> Iterator[tuple[slice, int, Tensor]]:
+    """(rows, head, P of these rows): one tile after the other, in a buffer that is used again."""
+    heads, _, keys = transposed_key.shape
+    scores = torch.empty([tile_rows, keys], dtype=query.dtype, device=query.device)
+    shares = torch.empty_like(scores)
+    for first in range(start, stop, tile_rows):
+        rows = slice(first, min(first + tile_rows, stop))
+        count = rows.stop - rows.start
+        for head in range(heads):
+            torch.mm(query[head, rows], transposed_key[head], out=scores[:count])
+            masked = scores[:count] if mask is None else add_mask(scores[:count], _at(mask, head, rows))
+            yield rows, head, torch.softmax(masked, dim=1, out=shares[:count])
+
+
+def _at(mask: Tensor, head: int, rows: slice) -> Tensor:
+    """The part of a (head, query, key) mask, any of them 1, that one tile needs."""
+    of_head = mask[head if mask.shape[0] > 1 else 0]
+    return of_head[rows] if of_head.shape[0] > 1 else of_head
+
+
+def _share_rows(add_rows, queries: int, work: int, device: torch.device) -> None:
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or work < SMALL or threads == 1:
+        add_rows(0, queries)
+        return
+    # twice as many ranges as threads: a thread that is done early takes another
+    bounds = [queries * part // (2 * threads) for part in range(2 * threads + 1)]
+    jobs = [_workers(threads).submit(add_rows, *pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    for job in jobs:
+        job.result()
+
+
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads in which torch itself uses one thread; kept, since starting them costs."""
+    global _pool
+    with _pool_lock:
+        if _pool is None or _pool._max_workers != threads:
+            if _pool is not None:
+                _pool.shutdown(wait=False)
+            _pool = ThreadPoolExecutor(threads, "attnscope", initializer=torch.set_num_threads, initargs=(1,))
+            started = threading.Barrier(threads + 1)
+            for _ in range(threads):
+                _pool.submit(started.wait)
+            started.wait()
+            torch.set_num_threads(threads)  # the workers' setting is also torch's default for new threads
+        return _pool

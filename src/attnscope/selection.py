@@ -1,0 +1,104 @@
+"""What a user asks of an axis, turned into numbers on it, or into one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attnscope.errors import SelectionError, nearest
+from attnscope.records import Grid
+
+
+class Pick(NamedTuple):
+    """Chosen positions of one axis; a single choice drops the axis from the result."""
+
+    positions: list[int]
+    single: bool
+
+
+def pick_number(axis: str, choice: Any, available: Sequence[int], *, single_if_alone: bool = False) -> Pick:
+    """Positions in `available` of the numbers in choice: None for all, an int, a slice or several ints.
+
+    Negative numbers count from the end of what is available.
+    """
+    if choice is None:
+        return Pick(list(range(len(available))), single_if_alone and len(available) == 1)
+    if isinstance(choice, slice):
+        wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in set(available)]
+        return Pick([_position(axis, number, available) for number in wanted], False)
+    if _is_int(choice):
+        return Pick([_position(axis, int(choice), available)], True)
+    if isinstance(choice, (str, bytes)) or not hasattr(choice, "__iter__"):
+        raise SelectionError(f"{axis} {choice!r}: expected a number, several numbers or a slice")
+    return Pick([_position(axis, number, available) for number in choice], False)
+
+
+def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence[str]) -> Pick:
+    """Positions of names, e.g. of guidance branches; an unknown name lists the nearest."""
+    if choice is None:
+        return Pick(list(range(len(available))), False)
+    names = [choice] if isinstance(choice, str) else list(choice)
+    for name in names:
+        if name not in available:
+            raise SelectionError(f"{axis} {name!r}: this run has {nearest(str(name), available)}")
+    return Pick([available.index(name) for name in names], isinstance(choice, str))
+
+
+def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
+    """Flat indexes of places on a grid.
+
+    choice: None for all; (row, column) or a flat index for one; a list of those for several; a
+    slice of flat indexes; a boolean (height, width) array for a region.
+    """
+    if choice is None or isinstance(choice, slice) or _is_int(choice):
+        return pick_number(axis, choice, range(grid.size))
+    region = np.asarray(choice)
+    if region.dtype == bool:
+        return _region(axis, region, grid)
+    if isinstance(choice, tuple) and len(choice) == 2:
+        return Pick([_flat(axis, choice, grid)], True)
+    return Pick([_flat(axis, place, grid) for place in choice], False)
+
+
+def _region(axis: str, region: np.ndarray, grid: Grid) -> Pick:
+    if region.shape != (grid.height, grid.width):
+        raise SelectionError(
+            f"{axis} region has shape {region.shape}; this layer's grid is {grid}: resize it (nearest) first"
+        )
+    if not region.any():
+        raise SelectionError(f"{axis} region is empty: mark at least one place of the {grid} grid")
+    return Pick(np.flatnonzero(region).tolist(), False)
+
+
+def _flat(axis: str, place: Any, grid: Grid) -> int:
+    if _is_int(place):
+        return _position(axis, int(place), range(grid.size))
+    row, column = place
+    if not (0 <= row < grid.height and 0 <= column < grid.width):
+        raise SelectionError(f"{axis} (row, column) {(row, column)}: this layer's grid is {grid}, counted from 0")
+    return int(row) * grid.width + int(column)
+
+
+def _position(axis: str, number: Any, available: Sequence[int]) -> int:
+    if not _is_int(number):
+        raise SelectionError(f"{axis} {number!r}: expected a whole number")
+    if number < 0 and -number <= len(available):
+        return len(available) + int(number)
+    if number not in available:
+        raise SelectionError(f"{axis} {number}: this run has {describe_numbers(available)}")
+    return available.index(int(number))
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def describe_numbers(numbers: Sequence[int]) -> str:
+    """'0 to 49', or the numbers themselves where they have gaps."""
+    if not len(numbers):
+        return "none"
+    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(str(number) for number in numbers)

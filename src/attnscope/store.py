@@ -1,0 +1,218 @@
+"""Traces on disk: a manifest and one safetensors shard a step (docs/trace-format.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnscope.errors import OutputError, TraceFormatError
+from attnscope.files import whole_file, whole_folder
+from attnscope.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
+from attnscope.records import Layer, LayerId, Step
+from attnscope.trace import Record, Run, Trace
+
+MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
+
+
+class TraceFolder:
+    """Records in a folder: written step by step, read by memory map.
+
+    The manifest is written anew after each shard, so what is in the folder opens at any moment.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._handles: dict[int, Any] = {}
+        self._checked: set[tuple[int, LayerId]] = set()
+
+    @classmethod
+    def create(cls, folder: str | Path, run: Run) -> TraceFolder:
+        """A new, empty trace folder. Raises OutputError if something is there already."""
+        path = Path(folder)
+        if path.exists():
+            raise OutputError(f"{path} exists already: a capture writes into a new folder; choose another name")
+        made = cls(path, Manifest(run))
+        made._write_manifest()
+        return made
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TraceFolder:
+        """An existing trace folder, its manifest and the headers of its shards checked."""
+        path = Path(folder)
+        if not path.is_dir():
+            raise TraceFormatError(f"{path}: no such folder; expected a trace as `trace.save` writes it")
+        manifest = Manifest.from_json(_read_manifest(path), path)
+        opened = cls(path, manifest)
+        for step in manifest.steps:
+            opened._open_shard(step)
+        return opened
+
+    @property
+    def steps(self) -> list[Step]:
+        return self.manifest.steps
+
+    @property
+    def layers(self) -> dict[LayerId, Layer]:
+        return self.manifest.layers
+
+    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {
+            f"{layer_key(layer)}.{part}": tensor.contiguous()
+            for layer, record in records.items()
+            for part, tensor in record.tensors.items()
+        }
+        header = {"attnscope": json.dumps(self.manifest.shard_header(step, records))}
+        with whole_file(self._shard(step)) as partial:
+            save_file(_unshared(tensors), partial, metadata=header)
+        self.manifest.add_step(step, records)
+        self._write_manifest()
+
+    def finish(self, run: Run) -> None:
+        """Write the pictures and the final manifest."""
+        self.manifest.run = run
+        for number, picture in enumerate(run.pictures):
+            with whole_file(self.folder / self.manifest.picture_name(number)) as partial:
+                picture.save(partial, format="PNG")
+        self._write_manifest()
+
+    def has(self, step_index: int, layer: LayerId) -> bool:
+        return (step_index, layer) in self.manifest.facts
+
+    def get(self, step_index: int, layer: LayerId) -> Record:
+        step = next(step for step in self.steps if step.index == step_index)
+        facts = self.manifest.facts[step_index, layer]
+        shard = self._open_shard(step)
+        tensors = {part: shard.get_tensor(f"{layer_key(layer)}.{part}") for part in facts.parts}
+        if (step_index, layer) not in self._checked:
+            self._check_finite(step, layer, tensors)
+            self._checked.add((step_index, layer))
+        return Record(**tensors, scale=facts.scale, upcast=facts.upcast)
+
+    def _check_finite(self, step: Step, layer: LayerId, tensors: dict[str, Tensor]) -> None:
+        for part, tensor in tensors.items():
+            if part != "mask" and (bad := int((~torch.isfinite(tensor)).sum())):
+                raise TraceFormatError(
+                    f"{self._shard(step)}: {part} of {layer} holds {bad} numbers that are NaN or infinite; "
+                    "the run overflowed (try another dtype) or the file is damaged"
+                )
+
+    def _shard(self, step: Step) -> Path:
+        return self.folder / self.manifest.shard_name(step.index)
+
+    def _write_manifest(self) -> None:
+        with whole_file(self.folder / MANIFEST) as partial:
+            partial.write_text(json.dumps(self.manifest.to_json(), indent=1, ensure_ascii=False), "utf-8")
+
+    def _open_shard(self, step: Step) -> Any:
+        if step.index not in self._handles:
+            path = self._shard(step)
+            _check_shard_file(path)
+            self._handles[step.index] = self._checked_shard(path, step)
+        return self._handles[step.index]
+
+    def _checked_shard(self, path: Path, step: Step) -> Any:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            shard = safe_open(path, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise TraceFormatError(f"{path}: damaged or cut short ({error}); capture again or restore it") from error
+        expected = record_shapes(self.manifest, step)
+        if missing := sorted(set(expected) - set(shard.keys())):
+            raise TraceFormatError(f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names")
+        for name, shape in expected.items():
+            found = tuple(shard.get_slice(name).get_shape())
+            if not _shape_fits(found, shape, name):
+                raise TraceFormatError(f"{path}: {name} has shape {found}; the manifest says {shape}")
+        return shard
+
+
+def load_trace(folder: str | Path) -> Trace:
+    """A trace from disk; neither model nor GPU is needed. Tensors are read by memory map, when asked for.
+
+    Raises TraceFormatError for a folder that is no trace, is damaged or has another format version.
+    """
+    opened = TraceFolder.open(folder)
+    opened.manifest.run.pictures = [_read_picture(opened.folder / name) for name in opened.manifest.pictures]
+    return Trace(opened, opened.manifest.run)
+
+
+def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a trace as a folder, whole or not at all.
+
+    Raises OutputError if the folder exists (unless overwrite, and then only if it is a trace) or
+    can't be written.
+    """
+    target = Path(folder)
+    if overwrite and target.exists() and not (target / MANIFEST).is_file():
+        raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
+    with whole_folder(target, overwrite=overwrite) as partial:
+        written = TraceFolder(partial, Manifest(trace.run, layers=dict(trace.records.layers)))
+        for step in trace.steps:
+            written.add_step(step, _records_of(trace, step))
+        written.finish(trace.run)
+    return target
+
+
+def _records_of(trace: Trace, step: Step) -> dict[LayerId, Record]:
+    return {
+        layer: trace.records.get(step.index, layer)
+        for layer in trace.records.layers
+        if trace.records.has(step.index, layer)
+    }
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors refuses tensors that share memory, as K of a repeated mask may."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if (address := tensor.untyped_storage().data_ptr()) in seen:
+            tensors[name] = tensor.clone()
+        seen.add(address)
+    return tensors
+
+
+def _shape_fits(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> bool:
+    if name.endswith(".mask"):  # a mask broadcasts: 1 stands for any length
+        return len(found) == len(expected) and all(f in (1, e) for f, e in zip(found, expected, strict=True))
+    return found == expected
+
+
+def _read_manifest(folder: Path) -> Any:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise TraceFormatError(f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written")
+    check_manifest_size(path)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _check_shard_file(path: Path) -> None:
+    """Before anything is read: the file is there, is a file of this folder, and its header is of a sane size."""
+    if not path.is_file():
+        raise TraceFormatError(f"{path}: missing; the trace is incomplete: restore the file or capture again")
+    if path.is_symlink():
+        raise TraceFormatError(f"{path}: a link; a trace holds plain files only")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > MAX_HEADER_BYTES or length + 8 > size:
+        raise TraceFormatError(
+            f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
+        )
+
+
+def _read_picture(path: Path) -> Any:
+    from attnscope.images import load_picture
+
+    if not path.is_file() or path.is_symlink():
+        raise TraceFormatError(f"{path}: the trace names this picture, but it is missing or a link")
+    return load_picture(path)
