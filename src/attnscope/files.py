@@ -25,8 +25,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.close(descriptor)
         partial = Path(name)
         try:
-            partial.chmod(0o666 & ~_umask())
             yield partial
+            partial.chmod(0o666 & ~_umask())
             _flush(partial)
             partial.replace(target)
         except BaseException:

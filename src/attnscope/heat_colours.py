@@ -1,0 +1,45 @@
+"""Colours of a heat map: one ramp from dark to light, readable in grey and by the colour-blind."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Stops of even steps in lightness, from deep indigo through magenta and orange to pale yellow
+_STOPS = ("#0d0829", "#3b0f70", "#7b1f83", "#b8347a", "#e75863", "#fb8b5c", "#fec077", "#fcfdbf")
+
+
+def heat_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """sRGB of values in 0..1; what lies outside gets the end of the ramp."""
+    index = np.clip(np.nan_to_num(values) * 255 + 0.5, 0, 255).astype(np.uint8)
+    return _ramp()[index]
+
+
+def blend_heat(image: Image, values: Float[np.ndarray, "height width"], *, opacity: float) -> Image:
+    """The picture, greyed and dimmed where the heat is low, under the heat's colours.
+
+    values: 0..1 at the picture's size. opacity: of the colours where the heat is highest, 0..1.
+    """
+    from PIL import Image as Pillow
+
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    grey = pixels.mean(-1, keepdims=True)
+    heat = np.clip(values, 0, 1)[..., None].astype(np.float32)
+    under = 0.55 * ((1 - heat) * (0.6 * grey + 0.4 * pixels)) + heat * pixels
+    share = opacity * (0.35 + 0.65 * heat)
+    mixed = (1 - share) * under + share * heat_colours(values)
+    return Pillow.fromarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+
+
+@cache
+def _ramp() -> UInt8[np.ndarray, "256 3"]:
+    stops = np.array([[int(stop[at : at + 2], 16) for at in (1, 3, 5)] for stop in _STOPS], dtype=np.float64)
+    places = np.linspace(0, 1, len(stops))
+    channels = [np.interp(np.linspace(0, 1, 256), places, stops[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=1).round().astype(np.uint8)

@@ -1,0 +1,199 @@
+"""Word heat maps: where in the picture the words of the prompt landed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.errors import MissingExtraError, ParameterError, SelectionError
+from attnscope.files import whole_file
+from attnscope.heat_colours import blend_heat
+from attnscope.images import size_hw
+from attnscope.records import Layer, TokenSpan
+from attnscope.selection import pick_number
+from attnscope.trace import Trace
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Preset = Literal["daam"]
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Attention that a word receives at each place of the picture.
+
+    array: (height, width) at latent size, float32. Its unit is the share of attention that one token
+    of the word receives, 0..1; with preset 'daam' that share summed over steps.
+    """
+
+    array: Float[np.ndarray, "height width"]
+    word: str
+    image_size_hw: tuple[int, int] | None = None
+    picture: Image | None = None
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """(row, column) of the largest value on the latent grid."""
+        row, column = np.unravel_index(int(self.array.argmax()), self.array.shape)
+        return int(row), int(column)
+
+    def resized(self, to_hw: tuple[int, int] | None = None) -> Float[np.ndarray, "height width"]:
+        """The map at another (height, width), the picture's by default; bicubic, kept inside its own range."""
+        target = to_hw or self.image_size_hw or self.array.shape
+        source = torch.from_numpy(self.array)[None, None]
+        larger = interpolate(source, size=tuple(target), mode="bicubic", align_corners=False)
+        return larger[0, 0].clamp(float(self.array.min()), float(self.array.max())).numpy()
+
+    def mask(self, threshold: float = 0.4) -> Bool[np.ndarray, "height width"]:
+        """Places whose value is at least `threshold` (0..1) of the map's maximum, at latent size."""
+        if not 0 <= threshold <= 1:
+            raise ParameterError(f"threshold {threshold}: expected a share of the map's maximum, 0 to 1")
+        return self.array >= threshold * self.array.max()
+
+    def iou(self, other: HeatMap | Bool[np.ndarray, "height width"], *, threshold: float = 0.4) -> float:
+        """Intersection over union of this map's mask with another's, or with a mask of any size; 0..1."""
+        theirs = other.mask(threshold) if isinstance(other, HeatMap) else np.asarray(other, dtype=bool)
+        ours = self.mask(threshold)
+        if ours.shape != theirs.shape:
+            values = self.resized(theirs.shape)
+            ours = values >= threshold * self.array.max()
+        union = int((ours | theirs).sum())
+        return int((ours & theirs).sum()) / union if union else 1.0
+
+    def overlay(self, image: Image | None = None, *, opacity: float = 0.75, maximum: float | None = None) -> Image:
+        """The picture with the map over it.
+
+        image: the trace's own picture by default. maximum: the value that gets the brightest colour;
+        the map's own maximum by default, so give one number to compare maps.
+        """
+        under = image or self.picture
+        if under is None:
+            raise ParameterError(f"the heat map of {self.word!r} has no picture to lie on: give one, overlay(image)")
+        top = float(self.array.max()) if maximum is None else maximum
+        values = self.resized(size_hw(under)) / top if top > 0 else np.zeros(size_hw(under), np.float32)
+        return blend_heat(under, values, opacity=opacity)
+
+    def plot(self, ax: Any = None, *, image: Image | None = None) -> Any:
+        """Draw the overlay with a colour bar of the true values on a matplotlib axes; returns the axes."""
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
+        axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
+        under = image or self.picture
+        values = self.array if under is None else self.resized(size_hw(under))
+        if under is not None:
+            axes.imshow(under)
+        drawn = axes.imshow(values, cmap="inferno", alpha=0.6 if under is not None else 1.0, vmin=0)
+        axes.figure.colorbar(drawn, ax=axes, label="share of attention")
+        axes.set_title(self.word)
+        axes.set_axis_off()
+        return axes
+
+    def save(self, path: str | Path, *, image: Image | None = None) -> Path:
+        """Write the overlay (.png, .jpg, .webp) or the numbers (.npy), whole or not at all."""
+        target = Path(path)
+        if target.suffix == ".npy":
+            with whole_file(target) as partial:
+                np.save(partial, self.array)
+            return target
+        if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+            raise ParameterError(f"{target}: expected .png, .jpg, .webp (a picture) or .npy (the numbers)")
+        drawn = self.overlay(image)
+        with whole_file(target) as partial:
+            drawn.save(partial)
+        return target
+
+
+def heat_map(
+    trace: Trace,
+    word: str | int | TokenSpan,
+    *,
+    preset: Preset | None = None,
+    steps: int | Sequence[int] | slice | None = None,
+    blocks: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
+    branch: str = "cond",
+    image: int = 0,
+    occurrence: int = 0,
+) -> HeatMap:
+    """Where one word or phrase of the prompt landed.
+
+    word: a word, a phrase, '<start>', '<end>', '<padding>', a token number or a span.
+    The cross-attention that its tokens receive, mean over steps, blocks, heads and tokens, each block's
+    map resized bilinearly to the latent size. All is averaged unless chosen: steps, blocks, heads.
+    preset 'daam' repeats DAAM's rules: all blocks but the coarsest grid; each (block, head) map
+    summed over steps, resized bicubically, clamped at 0.
+    Raises WordError for a word that the prompt lacks, SelectionError for a block, step or head that
+    the trace lacks or when it holds no cross-attention.
+    Cost: one softmax over all tokens per step, block and head; memory of one layer's columns.
+    Source: Tang et al. 2023, "What the DAAM", section 3; differs without the preset: mean over steps, so
+    that the unit does not depend on their number, and the coarsest blocks count.
+
+    >>> import attnscope
+    >>> pipe = attnscope.load_pipeline("demo")
+    >>> pipe.set_progress_bar_config(disable=True)
+    >>> with attnscope.capture(pipe, kind="cross") as trace:
+    ...     result = pipe("a red house", num_inference_steps=2)
+    >>> attnscope.heat_map(trace, "house").array.shape
+    (32, 32)
+    """
+    span = _as_span(trace, word, image, occurrence)
+    layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
+    size = trace.run.latent_size_hw or max((tuple(layer.grid) for layer in layers), key=lambda hw: hw[0] * hw[1])
+    choice = {"step": steps, "branch": branch, "image": image, "head": heads, "token": list(span.tokens)}
+    if preset not in (None, "daam"):
+        raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
+    of_layer = _daam_map if preset == "daam" else _share_map
+    total = torch.zeros(size, dtype=torch.float64)
+    for layer in layers:
+        total += of_layer(trace, layer, choice, size).cpu()
+    array = (total / len(layers)).numpy().astype(np.float32)
+    picture = trace.run.pictures[image] if image < len(trace.run.pictures) else None
+    return HeatMap(array, span.word, trace.run.image_size_hw, picture)
+
+
+def _share_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[int, int]) -> Tensor:
+    """Mean over steps, heads and tokens of one layer, at latent size."""
+    shares = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
+    grid = shares.mean(-1).reshape(1, 1, *layer.grid)
+    return interpolate(grid, size=size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _daam_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[int, int]) -> Tensor:
+    """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
+    steps = pick_number("step", choice["step"], [step.index for step in trace.steps])
+    summed = trace.probabilities(block=layer.block, kind="cross", mean="step", **choice) * len(steps.positions)
+    maps = summed.movedim(-1, -2).reshape(1, -1, *layer.grid)  # heads and tokens side by side
+    return interpolate(maps, size=size, mode="bicubic", align_corners=False).clamp(min=0).mean(1)[0]
+
+
+def _as_span(trace: Trace, word: str | int | TokenSpan, image: int, occurrence: int) -> TokenSpan:
+    if isinstance(word, TokenSpan):
+        return word
+    if isinstance(word, int):
+        tokens = trace.tokens(image)
+        text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
+        return TokenSpan(text, 0, 0, (word,))
+    return trace.span(word, image=image, occurrence=occurrence)
+
+
+def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
+    layers = [layer for layer in trace.layers if layer.kind == "cross"]
+    if not layers:
+        raise SelectionError("this trace holds no cross-attention: capture without kind='self'")
+    numbers = [layer.block for layer in layers]
+    chosen = [layers[at] for at in pick_number("block", blocks, numbers).positions]
+    if not without_coarsest:
+        return chosen
+    coarsest = min(layer.grid.size for layer in chosen)
+    return [layer for layer in chosen if layer.grid.size > coarsest] or chosen

@@ -1,0 +1,28 @@
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+import torch
+from tiny_model import tiny_pipeline
+
+
+@pytest.fixture(scope="session")
+def _shared_pipe(tmp_path_factory):
+    return tiny_pipeline(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def pipe(_shared_pipe):
+    """A tiny random pipeline; a test that changes its processors gets them put back."""
+    processors = dict(_shared_pipe.unet.attn_processors)
+    yield _shared_pipe
+    if dict(_shared_pipe.unet.attn_processors) != processors:
+        _shared_pipe.unet.set_attn_processor(processors)
+
+
+@pytest.fixture
+def seeded():
+    """A fresh generator of one seed for every call."""
+    return lambda seed=0: torch.Generator().manual_seed(seed)
