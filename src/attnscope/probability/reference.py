@@ -28,8 +28,11 @@ def attention_probability(
     Source: Vaswani et al. 2017, section 3.2.1, equation 1.
     """
     dtype = working_dtype(query)
-    scores = torch.matmul(query.to(dtype) * scale, key.to(dtype).transpose(-1, -2))
-    return torch.softmax(add_mask(scores, mask), dim=-1)
+    rows = query.shape[:-2]
+    flat_query, flat_key = query.to(dtype).flatten(0, -3), key.to(dtype).flatten(0, -3)
+    unused = flat_query.new_empty(())  # beta=0: only its type counts
+    scores = torch.baddbmm(unused, flat_query, flat_key.transpose(1, 2), beta=0, alpha=scale)
+    return torch.softmax(add_mask(scores.unflatten(0, rows), mask), dim=-1)
 
 
 def add_mask(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -43,7 +43,7 @@ def reduce_tiled(
     heads, queries, _ = query.shape
     keys = key.shape[1] if columns is None else len(columns)
     dtype = working_dtype(query)
-    scaled_query, transposed_key = query.to(dtype) * scale, key.to(dtype).transpose(1, 2)
+    query, transposed_key = query.to(dtype), key.to(dtype).transpose(1, 2)
     over_head, over_query = "head" in over, "query" in over
     shape = ([] if over_head else [heads]) + ([] if over_query else [queries]) + [keys]
     result = torch.zeros(shape, dtype=dtype, device=query.device)
@@ -52,7 +52,7 @@ def reduce_tiled(
 
     def add_rows(start: int, stop: int) -> None:
         partial = torch.zeros([heads, keys], dtype=dtype, device=query.device) if over_query else None
-        for rows, head, tile in _tiles(scaled_query, transposed_key, mask, start, stop, tile_rows):
+        for rows, head, tile in _tiles(query, transposed_key, scale, mask, start, stop, tile_rows):
             kept = tile if columns is None else tile.index_select(1, columns)
             if partial is not None:
                 partial[head].add_(kept.sum(0), alpha=weight)
@@ -69,7 +69,13 @@ def reduce_tiled(
 
 
 def _tiles(
-    query: Tensor, transposed_key: Tensor, mask: Tensor | None, start: int, stop: int, tile_rows: int
+    query: Tensor,
+    transposed_key: Tensor,
+    scale: float,
+    mask: Tensor | None,
+    start: int,
+    stop: int,
+    tile_rows: int,
 ) -> Iterator[tuple[slice, int, Tensor]]:
     """(rows, head, P of these rows): one tile after the other, in a buffer that is used again."""
     heads, _, keys = transposed_key.shape
@@ -79,8 +85,9 @@ def _tiles(
         rows = slice(first, min(first + tile_rows, stop))
         count = rows.stop - rows.start
         for head in range(heads):
-            torch.mm(query[head, rows], transposed_key[head], out=scores[:count])
-            masked = scores[:count] if mask is None else add_mask(scores[:count], _at(mask, head, rows))
+            tile = scores[:count]
+            torch.addmm(tile, query[head, rows], transposed_key[head], beta=0, alpha=scale, out=tile)
+            masked = tile if mask is None else add_mask(tile, _at(mask, head, rows))
             yield rows, head, torch.softmax(masked, dim=1, out=shares[:count])
 
 
