@@ -5,6 +5,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest
 import torch
+
 from tiny_model import tiny_pipeline
 
 

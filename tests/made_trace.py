@@ -46,12 +46,18 @@ def made_trace(
         grid = Grid(height, width)
         for kind in kinds:
             keys = grid.size if kind == "self" else len(TOKENS)
-            path = f"down_blocks.0.attentions.{block - 1}.transformer_blocks.0.attn{1 if kind == 'self' else 2}"
-            layer = Layer(block, kind, path, "down", grid, heads, dim, keys, batch=images, branches=len(branches))
+            path = (
+                f"down_blocks.0.attentions.{block - 1}.transformer_blocks.0.attn{1 if kind == 'self' else 2}"
+            )
+            layer = Layer(
+                block, kind, path, "down", grid, heads, dim, keys, batch=images, branches=len(branches)
+            )
             records.layers[layer.id] = layer
     for index in range(steps):
         step = Step(index, float(900 - index), rows)
         records.add_step(step, {layer.id: record(layer) for layer in records.layers.values()})
-    run = Run(prompts=[PROMPT] * images, tokens=[TOKENS] * images, latent_size_hw=grids[0], planned_steps=steps)
+    run = Run(
+        prompts=[PROMPT] * images, tokens=[TOKENS] * images, latent_size_hw=grids[0], planned_steps=steps
+    )
     run.image_size_hw = (grids[0][0] * 8, grids[0][1] * 8)
     return Trace(records, run)

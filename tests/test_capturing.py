@@ -5,12 +5,19 @@ import warnings
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0, SlicedAttnProcessor
-from tiny_model import tiny_unet
 
 import attnscope
 from attnscope.capturing import IncompleteCaptureWarning
-from attnscope.errors import CaptureError, ModelError, OutputError, ParameterError, SelectionError, UnobservedError
+from attnscope.errors import (
+    CaptureError,
+    ModelError,
+    OutputError,
+    ParameterError,
+    SelectionError,
+    UnobservedError,
+)
 from attnscope.tap import is_attention
+from tiny_model import tiny_unet
 
 PROMPT = "a red cat and the star"
 SIZES = [(128, 128), (64, 192), (192, 128)]
@@ -40,7 +47,11 @@ def run(pipe, seeded, prompt=PROMPT, **options):
 def leftovers(pipe):
     """Everything that a capture may put on a pipeline."""
     modules = list(pipe.unet.modules())
-    hooks = [h for m in modules for h in (*m._forward_hooks, *m._forward_pre_hooks, *m._forward_hooks_always_called)]
+    hooks = [
+        h
+        for m in modules
+        for h in (*m._forward_hooks, *m._forward_pre_hooks, *m._forward_hooks_always_called)
+    ]
     watchers = [m for m in modules if "get_attention_scores" in vars(m)]
     watchers += [n for n in ("encode_prompt", "prepare_latents") if n in vars(pipe)]
     watchers += [n for n in ("postprocess",) if n in vars(pipe.image_processor)]
@@ -50,7 +61,9 @@ def leftovers(pipe):
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "processor", [AttnProcessor2_0(), AttnProcessor(), SlicedAttnProcessor(3), "fused"], ids=lambda p: str(type(p).__name__)
+    "processor",
+    [AttnProcessor2_0(), AttnProcessor(), SlicedAttnProcessor(3), "fused"],
+    ids=lambda p: str(type(p).__name__),
 )
 def test_the_picture_is_bit_for_bit_the_same(pipe, seeded, processor, size, guidance):
     use(pipe, processor)
@@ -88,7 +101,10 @@ class Oracle:
             context = kwargs.get("encoder_hidden_states")
             query, key = module.to_q(hidden), module.to_k(hidden if context is None else context)
             heads = [module.head_to_batch_dim(tensor).double() for tensor in (query, key)]
-            upcast, module.upcast_attention = module.upcast_attention, False  # it would make float32 of float64
+            upcast, module.upcast_attention = (
+                module.upcast_attention,
+                False,
+            )  # it would make float32 of float64
             self.scores[path] = type(module).get_attention_scores(module, *heads).float()
             module.upcast_attention = upcast
 
@@ -135,7 +151,9 @@ def test_value_is_recorded_on_request_for_every_processor(pipe, seeded):
         pipe.unet.set_attn_processor(processor)
         outputs = {}
         module = pipe.unet.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0")
-        handle = module.register_forward_pre_hook(lambda m, args, outputs=outputs: outputs.update(out=args[0]))
+        handle = module.register_forward_pre_hook(
+            lambda m, args, outputs=outputs: outputs.update(out=args[0])
+        )
         with attnscope.capture(pipe, blocks=1, kind="self", value=True) as trace:
             run(pipe, seeded, num_inference_steps=1)
         handle.remove()
@@ -146,8 +164,16 @@ def test_value_is_recorded_on_request_for_every_processor(pipe, seeded):
 
 def test_every_row_knows_its_image_and_its_branch(pipe, seeded):
     with attnscope.capture(pipe, kind="cross") as trace:
-        run(pipe, seeded, prompt=["a red cat", "the star"], num_images_per_prompt=2, negative_prompt=["grass"] * 2)
-    assert [(row.branch, row.image) for row in trace.rows] == [(b, i) for b in ("uncond", "cond") for i in range(4)]
+        run(
+            pipe,
+            seeded,
+            prompt=["a red cat", "the star"],
+            num_images_per_prompt=2,
+            negative_prompt=["grass"] * 2,
+        )
+    assert [(row.branch, row.image) for row in trace.rows] == [
+        (b, i) for b in ("uncond", "cond") for i in range(4)
+    ]
     assert [trace.prompt(image) for image in range(4)] == ["a red cat", "a red cat", "the star", "the star"]
     assert trace.span("star", image=3).tokens == (2,)
     with attnscope.capture(pipe, kind="cross") as single:
@@ -176,7 +202,9 @@ def test_prompt_embeds_have_numbered_tokens(pipe, seeded):
 
 def test_what_the_pipeline_says_of_the_run_is_kept(pipe, seeded):
     with attnscope.capture(pipe, blocks=7) as trace:
-        pictures = run(pipe, seeded, output_type="pil", height=64, width=192, generator=seeded(17), num_inference_steps=3)
+        pictures = run(
+            pipe, seeded, output_type="pil", height=64, width=192, generator=seeded(17), num_inference_steps=3
+        )
     facts = trace.run
     assert (facts.seed, facts.planned_steps, facts.scheduler) == (17, 3, "DDIMScheduler")
     assert facts.image_size_hw == (64, 192)
@@ -203,10 +231,19 @@ def test_a_bare_unet_has_images_of_one_branch_unless_told():
     with attnscope.capture(unet) as trace, torch.no_grad():
         unet(sample, 3, encoder_hidden_states=text)
         unet(sample, 1, encoder_hidden_states=text)
-    assert (trace.branches, trace.images, [step.timestep for step in trace.steps]) == (("cond",), 4, [3.0, 1.0])
+    assert (trace.branches, trace.images, [step.timestep for step in trace.steps]) == (
+        ("cond",),
+        4,
+        [3.0, 1.0],
+    )
     with attnscope.capture(unet, branches=("uncond", "cond")) as trace, torch.no_grad():
         unet(sample, 3, encoder_hidden_states=text)
-    assert [(row.branch, row.image) for row in trace.rows] == [("uncond", 0), ("uncond", 1), ("cond", 0), ("cond", 1)]
+    assert [(row.branch, row.image) for row in trace.rows] == [
+        ("uncond", 0),
+        ("uncond", 1),
+        ("cond", 0),
+        ("cond", 1),
+    ]
     with pytest.raises(CaptureError, match="4 rows, which can't be 3 branches"):
         with attnscope.capture(unet, branches=("a", "b", "c")), torch.no_grad():
             unet(sample, 3, encoder_hidden_states=text)
@@ -302,7 +339,10 @@ def test_xformers_is_named_with_the_call_that_helps(pipe, seeded):
         pass
 
     pipe.unet.set_attn_processor(XFormersAttnProcessor())
-    with pytest.raises(UnobservedError, match="disable_xformers_memory_efficient_attention"), attnscope.capture(pipe):
+    with (
+        pytest.raises(UnobservedError, match="disable_xformers_memory_efficient_attention"),
+        attnscope.capture(pipe),
+    ):
         run(pipe, seeded)
 
 
@@ -311,7 +351,9 @@ def test_layers_that_did_not_run_are_named(pipe, seeded):
     original = block.forward
     block.forward = lambda hidden_states, *args, **kwargs: hidden_states
     try:
-        with pytest.warns(IncompleteCaptureWarning, match=r"block 7 self in steps 0 to 1; block 7 cross in steps"):
+        with pytest.warns(
+            IncompleteCaptureWarning, match=r"block 7 self in steps 0 to 1; block 7 cross in steps"
+        ):
             with attnscope.capture(pipe) as trace:
                 run(pipe, seeded)
     finally:

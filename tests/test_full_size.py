@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from full_size import full_size_unet, inputs
 
 import attnscope
 from attnscope.tap import is_attention
+from full_size import full_size_unet, inputs
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("sd1", (512, 512)), ("sd2-base", (512, 512)), ("sd2", (768, 768)), ("sd2", (768, 512))]
+    ("name", "size"),
+    [("sd1", (512, 512)), ("sd2-base", (512, 512)), ("sd2", (768, 768)), ("sd2", (768, 512))],
 )
 def test_the_atlas_equals_what_a_capture_sees(name, size):
     unet = full_size_unet(name, device="meta")

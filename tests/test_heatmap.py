@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from made_trace import made_trace
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
@@ -10,12 +9,15 @@ from attnscope.errors import MissingExtraError, ParameterError, SelectionError, 
 from attnscope.heatmap import HeatMap
 from attnscope.records import Grid, Layer, Row, Step
 from attnscope.trace import MemoryRecords, Record, Run, Trace
+from made_trace import made_trace
 
 
 def bilinear(grid, size):
     """Half-pixel bilinear in float64, by scipy."""
     axes = [(np.arange(n) + 0.5) * g / n - 0.5 for n, g in zip(size, grid.shape, strict=True)]
-    places = np.meshgrid(*[np.clip(axis, 0, g - 1) for axis, g in zip(axes, grid.shape, strict=True)], indexing="ij")
+    places = np.meshgrid(
+        *[np.clip(axis, 0, g - 1) for axis, g in zip(axes, grid.shape, strict=True)], indexing="ij"
+    )
     return map_coordinates(grid, places, order=1, mode="nearest")
 
 
@@ -38,7 +40,10 @@ def test_a_heat_map_equals_the_mean_of_materialised_probabilities(word, image):
     tokens = list(trace.span(word).tokens)
     expected = np.mean(
         [
-            bilinear(shares(trace, layer.block, image=image)[..., tokens].mean((0, 1, 3)).reshape(*layer.grid), (4, 6))
+            bilinear(
+                shares(trace, layer.block, image=image)[..., tokens].mean((0, 1, 3)).reshape(*layer.grid),
+                (4, 6),
+            )
             for layer in trace.layers
             if layer.kind == "cross"
         ],
@@ -56,7 +61,9 @@ def test_daam_sums_steps_clamps_bicubic_and_leaves_out_the_coarsest_grid():
     maps = []
     for block, side in ((1, 8), (2, 4)):
         for head in range(3):
-            summed = torch.from_numpy(shares(trace, block)[:, head].sum(0).T[tokens]).reshape(1, -1, side, side)
+            summed = torch.from_numpy(shares(trace, block)[:, head].sum(0).T[tokens]).reshape(
+                1, -1, side, side
+            )
             larger = torch.nn.functional.interpolate(summed, size=(8, 8), mode="bicubic").clamp(min=0)
             maps.append(larger[0].numpy())
     expected = np.mean(maps, axis=(0, 1))

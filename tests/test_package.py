@@ -11,7 +11,19 @@ import pytest
 import attnscope
 
 SOURCE = Path(attnscope.__file__).parent
-HEAVY = ("torch", "diffusers", "transformers", "triton", "matplotlib", "sklearn", "scipy", "PIL", "numpy", "typer", "fastapi")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "triton",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "PIL",
+    "numpy",
+    "typer",
+    "fastapi",
+)
 
 # A module may import, at its top, from its own level's earlier names and from the levels above.
 LEVELS = [
@@ -41,12 +53,15 @@ def test_every_public_name_is_there():
     for name in attnscope.__all__:
         assert getattr(attnscope, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'captur'"):
-        attnscope.captur  # noqa: B018
+        attnscope.captur
 
 
 def test_a_submodule_never_hides_a_function():
     program = "import attnscope.capturing, attnscope.atlas, attnscope.heatmap, attnscope.segmentation, attnscope as a; "
-    assert run(program + "print(all(map(callable, (a.capture, a.layers, a.heat_map, a.segment))))").strip() == "True"
+    assert (
+        run(program + "print(all(map(callable, (a.capture, a.layers, a.heat_map, a.segment))))").strip()
+        == "True"
+    )
 
 
 def imported_at_the_top(path):

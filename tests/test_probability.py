@@ -28,7 +28,9 @@ def in_float64(query, key, scale, mask=None):
     """Written once more, in numpy and float64."""
     scores = np.einsum("hqd,hkd->hqk", query.double().numpy(), key.double().numpy()) * scale
     if mask is not None:
-        scores = np.where(mask.numpy(), scores, -np.inf) if mask.dtype == torch.bool else scores + mask.numpy()
+        scores = (
+            np.where(mask.numpy(), scores, -np.inf) if mask.dtype == torch.bool else scores + mask.numpy()
+        )
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)
 
@@ -47,7 +49,9 @@ def test_every_reduction_equals_float64(over, dtype):
     assert np.abs(found.double().numpy() - expected).max() < TOLERANCE[dtype]
 
 
-@given(tile=st.integers(1, 70), queries=st.integers(1, 60), keys=st.integers(1, 40), over=st.sampled_from(OVER))
+@given(
+    tile=st.integers(1, 70), queries=st.integers(1, 60), keys=st.integers(1, 40), over=st.sampled_from(OVER)
+)
 @settings(max_examples=25, deadline=None)
 def test_tile_size_does_not_matter(tile, queries, keys, over):
     query, key = qk(queries=queries, keys=keys, dtype=torch.float64)
@@ -135,5 +139,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 probability.reduce(query, key, scale=0.1, over=("head",))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    peak_kb = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
+    peak_kb = int(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+    )
     assert peak_kb * 1024 < 4096 * 4096 * 4 + 64e6

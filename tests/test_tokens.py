@@ -1,8 +1,8 @@
 import pytest
-from tiny_model import tiny_tokenizer
 
 from attnscope.errors import ParameterError, WordError
 from attnscope.tokens import find_span, prompt_words, tokenize, unnamed_tokens
+from tiny_model import tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,12 @@ def test_a_word_behind_the_last_token_says_it_was_cut(tokenizer):
 
 def test_words_of_the_prompt_in_order(tokenizer):
     prompt = "A red cat's star."
-    assert [w.word for w in prompt_words(prompt, tokenize(tokenizer, prompt))] == ["A", "red", "cat's", "star"]
+    assert [w.word for w in prompt_words(prompt, tokenize(tokenizer, prompt))] == [
+        "A",
+        "red",
+        "cat's",
+        "star",
+    ]
 
 
 def test_an_empty_prompt_has_no_words(tokenizer):

@@ -5,10 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_trace import made_trace
 
 from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.trace import MEAN_AXES
+from made_trace import made_trace
 
 AXES = ("step", "branch", "image", "head", "query", "key")
 
@@ -58,18 +58,33 @@ single = st.one_of(st.none(), st.integers(0, 1))
 def test_every_choice_is_the_same_part_of_the_whole(step, branch, image, head, query, token, mean):
     trace = TRACE
     found = trace.probabilities(
-        block=1, kind="cross", step=step, branch=branch, image=image, head=head, query=query, token=token, mean=mean
+        block=1,
+        kind="cross",
+        step=step,
+        branch=branch,
+        image=image,
+        head=head,
+        query=query,
+        token=token,
+        mean=mean,
     )
     places = {(1, 2): 8, (0, 1): 1, (3, 5): 23}
-    flat = [places.get(place, place) for place in query] if isinstance(query, list) else places.get(query, query) \
-        if not isinstance(query, slice) else query
+    flat = (
+        [places.get(place, place) for place in query]
+        if isinstance(query, list)
+        else places.get(query, query)
+        if not isinstance(query, slice)
+        else query
+    )
     names = {"cond": 1, "uncond": 0}
     branches = [names[name] for name in branch] if isinstance(branch, list) else names.get(branch)
     expected = WHOLE
     for axis, pick in reversed(list(zip(AXES, (step, branches, image, head, flat, token), strict=True))):
         at = AXES.index(axis)
         if axis in mean:  # a mean of one is that one
-            kept = expected.movedim(at, 0)[slice(None) if pick is None else [pick] if isinstance(pick, int) else pick]
+            kept = expected.movedim(at, 0)[
+                slice(None) if pick is None else [pick] if isinstance(pick, int) else pick
+            ]
             expected = kept.mean(0)
         elif pick is not None:
             expected = expected.movedim(at, 0)[pick]
@@ -85,7 +100,9 @@ def test_a_region_of_the_grid_is_a_choice_of_queries():
     trace = made_trace()
     region = np.zeros((4, 6), dtype=bool)
     region[1:3, 2:4] = True
-    found = trace.probabilities(block=1, kind="self", query=region, mean=("query", "head"), step=0, branch="cond", image=0)
+    found = trace.probabilities(
+        block=1, kind="self", query=region, mean=("query", "head"), step=0, branch="cond", image=0
+    )
     expected = materialised(trace, 1, "self")[0, 1, 0][:, [8, 9, 14, 15]].mean((0, 1))
     agree(found, expected)
     with pytest.raises(SelectionError, match=r"region has shape \(2, 2\); this layer's grid is 4x6"):
@@ -101,7 +118,9 @@ def test_keys_of_self_attention_are_places_too():
 
 def test_a_word_is_the_columns_of_its_tokens():
     trace = made_trace()
-    agree(trace.probabilities(block=2, kind="cross", token="cat"), materialised(trace, 2, "cross")[..., [2, 3]])
+    agree(
+        trace.probabilities(block=2, kind="cross", token="cat"), materialised(trace, 2, "cross")[..., [2, 3]]
+    )
 
 
 def test_one_captured_step_means_no_step_axis():
@@ -156,4 +175,6 @@ def test_an_empty_trace_says_so():
 
 def test_layers_come_in_execution_order():
     trace = made_trace(grids=((4, 4),) * 3)
-    assert [(layer.block, layer.kind) for layer in trace.layers] == list(itertools.product((1, 2, 3), ("self", "cross")))
+    assert [(layer.block, layer.kind) for layer in trace.layers] == list(
+        itertools.product((1, 2, 3), ("self", "cross"))
+    )

@@ -18,7 +18,11 @@ def tiny_tokenizer(folder: Path):
     letters = _byte_letters()
     merges = [merge for word in WORDS for merge in _merges(word)]
     merges = list(dict.fromkeys(merges))
-    vocabulary = [*letters, *(letter + "</w>" for letter in letters), *("".join(merge.split()) for merge in merges)]
+    vocabulary = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        *("".join(merge.split()) for merge in merges),
+    ]
     vocabulary += ["<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     ids = {token: number for number, token in enumerate(dict.fromkeys(vocabulary))}

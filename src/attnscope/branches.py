@@ -18,7 +18,9 @@ from attnscope.records import Row
 def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
     """Rows of a batch that holds these branches one after the other, each with all images."""
     if len(set(branches)) != len(branches) or not branches:
-        raise ParameterError(f"branches {list(branches)}: expected different names, one for each guidance row")
+        raise ParameterError(
+            f"branches {list(branches)}: expected different names, one for each guidance row"
+        )
     images, rest = divmod(count, len(branches))
     if rest or not images:
         raise CaptureError(

@@ -28,7 +28,7 @@ class IncompleteCaptureWarning(UserWarning):
     """Some layer did not run in some step, so the trace has no record of it there."""
 
 
-class capture:  # noqa: N801  (used as a verb: `with attnscope.capture(pipe) as trace`)
+class capture:
     """Record Q and K of the attention layers while a pipeline or a U-Net runs.
 
     model: a diffusers pipeline with a U-Net, or the U-Net itself.
@@ -83,12 +83,16 @@ class capture:  # noqa: N801  (used as a verb: `with attnscope.capture(pipe) as 
                 raise CaptureError("this U-Net is being captured already: leave that capture first")
         run = Run(versions=versions())
         self._watch = PipelineWatch(self._pipeline, run) if self._pipeline is not None else None
-        self._records = MemoryRecords() if self._where in ("cpu", "device") else TraceFolder.create(self._where, run)
+        self._records: MemoryRecords | TraceFolder = (
+            MemoryRecords() if self._where in ("cpu", "device") else TraceFolder.create(self._where, run)
+        )
         self.trace = Trace(self._records, run)
         self._calls = 0
         self._grids: dict[str, tuple[int, ...]] = {}
         self._missing: dict[LayerId, list[int]] = {}
         self._sample_shape: tuple[int, ...] | None = None
+        self._known_embeddings: Tensor | None = None
+        self._known_rows: tuple[Row, ...] = ()
         self._pending: dict[LayerId, Record] | None = None
         try:
             self._attach()
@@ -176,7 +180,7 @@ class capture:  # noqa: N801  (used as a verb: `with attnscope.capture(pipe) as 
             return named_rows(count, self._branch_names)
         if self._watch is None or not (self._watch.conditions or self._watch.guided):
             return named_rows(count, ("cond",))
-        if embeddings is not None and embeddings is getattr(self, "_known_embeddings", None):
+        if embeddings is not None and embeddings is self._known_embeddings:
             return self._known_rows
         rows = matched_rows(embeddings, self._watch.conditions) if embeddings is not None else None
         if rows is None:
@@ -229,11 +233,15 @@ class capture:  # noqa: N801  (used as a verb: `with attnscope.capture(pipe) as 
 
         return receive
 
-    def _describe(self, layer: LayerId, stage: Any, path: str, record: Record, shape: tuple[int, ...]) -> Layer:
+    def _describe(
+        self, layer: LayerId, stage: Any, path: str, record: Record, shape: tuple[int, ...]
+    ) -> Layer:
         _, heads, queries, dim = record.query.shape
         grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
         if grid.size != queries:
-            raise CaptureError(f"{layer} ({path}): {queries} queries are not the {grid} places of its input {shape}")
+            raise CaptureError(
+                f"{layer} ({path}): {queries} queries are not the {grid} places of its input {shape}"
+            )
         rows = self._step.rows
         images = len({row.image for row in rows})
         return Layer(
@@ -283,7 +291,9 @@ class capture:  # noqa: N801  (used as a verb: `with attnscope.capture(pipe) as 
                 ran = f"the run had steps {describe_numbers(range(self._calls))}, not {self._steps}"
             raise CaptureError(f"nothing was recorded: {ran}; call the pipeline inside the `with`")
         if self._missing:
-            gaps = "; ".join(f"{layer} in steps {describe_numbers(at)}" for layer, at in self._missing.items())
+            gaps = "; ".join(
+                f"{layer} in steps {describe_numbers(at)}" for layer, at in self._missing.items()
+            )
             warnings.warn(
                 f"these layers did not run, so the trace lacks them: {gaps}. Something skips parts of the "
                 "U-Net (DeepCache or alike): switch it off for a complete capture",
@@ -307,10 +317,14 @@ def _unet_of(model: Any) -> nn.Module:
     return unet
 
 
-def _choose_layers(unet: nn.Module, blocks: Any, kind: Kind | None) -> list[tuple[LayerId, Any, str, nn.Module]]:
+def _choose_layers(
+    unet: nn.Module, blocks: Any, kind: Kind | None
+) -> list[tuple[LayerId, Any, str, nn.Module]]:
     modules = {path: module for path, module in unet.named_modules() if is_attention(module)}
     if not modules:
-        raise ModelError(f"{type(unet).__name__} has no attention layer that attnscope knows (diffusers' Attention)")
+        raise ModelError(
+            f"{type(unet).__name__} has no attention layer that attnscope knows (diffusers' Attention)"
+        )
     if kind is not None and kind not in KINDS:
         raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
     places = execution_order(modules)
@@ -323,7 +337,9 @@ def _choose_layers(unet: nn.Module, blocks: Any, kind: Kind | None) -> list[tupl
         if place.block in wanted and kind in (None, own):
             chosen.append((LayerId(place.block, own), place.stage, place.path, module))
     if len({layer for layer, *_ in chosen}) < len(chosen):
-        raise ModelError("a block of this U-Net has two attentions of one kind (double self-attention): not supported")
+        raise ModelError(
+            "a block of this U-Net has two attentions of one kind (double self-attention): not supported"
+        )
     return chosen
 
 

@@ -21,7 +21,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
+        )
         os.close(descriptor)
         partial = Path(name)
         try:

@@ -69,7 +69,9 @@ class HeatMap:
         union = int((ours | theirs).sum())
         return int((ours & theirs).sum()) / union if union else 1.0
 
-    def overlay(self, image: Image | None = None, *, opacity: float = 0.75, maximum: float | None = None) -> Image:
+    def overlay(
+        self, image: Image | None = None, *, opacity: float = 0.75, maximum: float | None = None
+    ) -> Image:
         """The picture with the map over it.
 
         image: the trace's own picture by default. maximum: the value that gets the brightest colour;
@@ -77,7 +79,9 @@ class HeatMap:
         """
         under = image or self.picture
         if under is None:
-            raise ParameterError(f"the heat map of {self.word!r} has no picture to lie on: give one, overlay(image)")
+            raise ParameterError(
+                f"the heat map of {self.word!r} has no picture to lie on: give one, overlay(image)"
+            )
         top = float(self.array.max()) if maximum is None else maximum
         values = self.resized(size_hw(under)) / top if top > 0 else np.zeros(size_hw(under), np.float32)
         return blend_heat(under, values, opacity=opacity)
@@ -149,7 +153,9 @@ def heat_map(
     """
     span = _as_span(trace, word, image, occurrence)
     layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
-    size = trace.run.latent_size_hw or max((tuple(layer.grid) for layer in layers), key=lambda hw: hw[0] * hw[1])
+    size = trace.run.latent_size_hw or max(
+        (tuple(layer.grid) for layer in layers), key=lambda hw: hw[0] * hw[1]
+    )
     choice = {"step": steps, "branch": branch, "image": image, "head": heads, "token": list(span.tokens)}
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
@@ -172,7 +178,9 @@ def _share_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[i
 def _daam_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[int, int]) -> Tensor:
     """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
     steps = pick_number("step", choice["step"], [step.index for step in trace.steps])
-    summed = trace.probabilities(block=layer.block, kind="cross", mean="step", **choice) * len(steps.positions)
+    summed = trace.probabilities(block=layer.block, kind="cross", mean="step", **choice) * len(
+        steps.positions
+    )
     maps = summed.movedim(-1, -2).reshape(1, -1, *layer.grid)  # heads and tokens side by side
     return interpolate(maps, size=size, mode="bicubic", align_corners=False).clamp(min=0).mean(1)[0]
 

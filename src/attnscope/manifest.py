@@ -121,7 +121,7 @@ def layer_key(layer: LayerId) -> str:
 
 def record_shapes(manifest: Manifest, step: Step) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor that a step's shard must hold, by its name in the shard."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for (index, layer_id), facts in manifest.facts.items():
         if index != step.index:
             continue
@@ -152,7 +152,9 @@ def _step_json(step: Step) -> dict[str, Any]:
 
 def _parse_layer(item: dict[str, Any]) -> Layer:
     height, width = item["grid"]
-    numbers = {name: _count(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")}
+    numbers = {
+        name: _count(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
+    }
     if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
         raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
     grid = Grid(_count(height), _count(width))

@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from attnscope._version import __version__
@@ -112,9 +113,9 @@ class PipelineWatch:
     def _latents(self, arguments: dict[str, Any], result: Any) -> None:
         self.called = True
         generator = arguments.get("generator")
-        first = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
-        if hasattr(first, "initial_seed"):
-            self.run.seed = int(first.initial_seed())
+        first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
+        if isinstance(first, torch.Generator):
+            self.run.seed = first.initial_seed()
 
     def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
         if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):

@@ -77,7 +77,9 @@ def _flat(axis: str, place: Any, grid: Grid) -> int:
         return _position(axis, int(place), range(grid.size))
     row, column = place
     if not (0 <= row < grid.height and 0 <= column < grid.width):
-        raise SelectionError(f"{axis} (row, column) {(row, column)}: this layer's grid is {grid}, counted from 0")
+        raise SelectionError(
+            f"{axis} (row, column) {(row, column)}: this layer's grid is {grid}, counted from 0"
+        )
     return int(row) * grid.width + int(column)
 
 

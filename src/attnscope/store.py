@@ -34,7 +34,9 @@ class TraceFolder:
         """A new, empty trace folder. Raises OutputError if something is there already."""
         path = Path(folder)
         if path.exists():
-            raise OutputError(f"{path} exists already: a capture writes into a new folder; choose another name")
+            raise OutputError(
+                f"{path} exists already: a capture writes into a new folder; choose another name"
+            )
         made = cls(path, Manifest(run))
         made._write_manifest()
         return made
@@ -122,10 +124,14 @@ class TraceFolder:
         try:
             shard = safe_open(path, framework="pt")
         except (SafetensorError, OSError) as error:
-            raise TraceFormatError(f"{path}: damaged or cut short ({error}); capture again or restore it") from error
+            raise TraceFormatError(
+                f"{path}: damaged or cut short ({error}); capture again or restore it"
+            ) from error
         expected = record_shapes(self.manifest, step)
         if missing := sorted(set(expected) - set(shard.keys())):
-            raise TraceFormatError(f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names")
+            raise TraceFormatError(
+                f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
+            )
         for name, shape in expected.items():
             found = tuple(shard.get_slice(name).get_shape())
             if not _shape_fits(found, shape, name):
@@ -187,7 +193,9 @@ def _shape_fits(found: tuple[int, ...], expected: tuple[int, ...], name: str) ->
 def _read_manifest(folder: Path) -> Any:
     path = folder / MANIFEST
     if not path.is_file():
-        raise TraceFormatError(f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written")
+        raise TraceFormatError(
+            f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written"
+        )
     check_manifest_size(path)
     try:
         return json.loads(path.read_text("utf-8"))

@@ -54,7 +54,7 @@ class _Watch(TorchFunctionMode):
 class Tap:
     """Watches one attention module from attach to detach; gives one Record each time it runs."""
 
-    def __init__(self, module: nn.Module, name: str, receive: Callable[[Record, tuple[int, ...]], None]) -> None:
+    def __init__(self, module: Any, name: str, receive: Callable[[Record, tuple[int, ...]], None]) -> None:
         self.module, self.name, self.receive = module, name, receive
         self._seen: list[_Seen] = []
         self._mode: _Watch | None = None
@@ -92,7 +92,7 @@ class Tap:
         self._mode = _Watch(self._seen)
         self._mode.__enter__()
 
-    def _after(self, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+    def _after(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
         self._close()
         seen, self._seen = self._seen, []
         if output is None:  # the module raised: its own error goes on
@@ -137,7 +137,9 @@ def _as_record(seen: list[_Seen], rows: int, heads: int, module: nn.Module, name
             "the first one is recorded",
             stacklevel=2,
         )
-    parts = {part: _joined([getattr(s, part) for s in whole], rows, heads) for part in ("query", "key", "value")}
+    parts = {
+        part: _joined([getattr(s, part) for s in whole], rows, heads) for part in ("query", "key", "value")
+    }
     if parts["query"] is None or parts["key"] is None:
         raise CaptureError(f"{name}: no query or key was seen")  # can't be: every _Seen has both
     return Record(
@@ -190,4 +192,6 @@ def _unobserved(module: nn.Module, name: str, seen: list[_Seen]) -> str:
     remedy = "pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor2_0())"
     if "xformers" in processor.lower():
         remedy = "pipe.disable_xformers_memory_efficient_attention()"
-    return f"{name} can't be observed: with its processor {processor} {saw}. Before the capture, call {remedy}"
+    return (
+        f"{name} can't be observed: with its processor {processor} {saw}. Before the capture, call {remedy}"
+    )

@@ -9,7 +9,13 @@ from attnscope.errors import ParameterError, WordError, nearest
 from attnscope.records import Token, TokenSpan
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-_ROLES = {"<start>": "start", "<|startoftext|>": "start", "<end>": "end", "<|endoftext|>": "end", "<padding>": "padding"}
+_ROLES = {
+    "<start>": "start",
+    "<|startoftext|>": "start",
+    "<end>": "end",
+    "<|endoftext|>": "end",
+    "<padding>": "padding",
+}
 
 
 def tokenize(tokenizer: Any, prompt: str) -> tuple[Token, ...]:
@@ -23,7 +29,13 @@ def tokenize(tokenizer: Any, prompt: str) -> tuple[Token, ...]:
     special, offsets = encoding["special_tokens_mask"], encoding["offset_mapping"]
     last_text = max((index for index, flag in enumerate(special) if not flag), default=0)
     return tuple(
-        Token(index, _readable(prompt, name, span), *span, role=_role(index, bool(special[index]), last_text))
+        Token(
+            index,
+            _readable(prompt, name, span),
+            span[0],
+            span[1],
+            _role(index, bool(special[index]), last_text),
+        )
         for index, (name, span) in enumerate(zip(names, offsets, strict=True))
     )
 

@@ -67,8 +67,13 @@ class Run:
 class Records(Protocol):
     """Where the records are: in memory, or in a folder."""
 
-    steps: list[Step]
-    layers: dict[LayerId, Layer]
+    @property
+    def steps(self) -> list[Step]: ...
+
+    @property
+    def layers(self) -> dict[LayerId, Layer]: ...
+
+    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None: ...
 
     def has(self, step_index: int, layer: LayerId) -> bool: ...
 
@@ -159,7 +164,9 @@ class Trace:
         if (found := self.records.layers.get(LayerId(block, kind))) is not None:
             return found
         blocks = sorted(layer.block for layer in self.records.layers if layer.kind == kind)
-        raise SelectionError(f"block {block!r} {kind}: this trace has {kind} blocks {describe_numbers(blocks)}")
+        raise SelectionError(
+            f"block {block!r} {kind}: this trace has {kind} blocks {describe_numbers(blocks)}"
+        )
 
     def record(self, *, block: int, kind: Kind, step: int = 0) -> Record:
         """Q and K (and V, mask) of one layer in one step, as the model computed them."""
@@ -169,7 +176,9 @@ class Trace:
 
     def _get(self, step_index: int, layer: Layer) -> Record:
         if not self.records.has(step_index, layer.id):
-            raise SelectionError(f"step {step_index} has no record of {layer.id}: that layer did not run there")
+            raise SelectionError(
+                f"step {step_index} has no record of {layer.id}: that layer did not run there"
+            )
         return self.records.get(step_index, layer.id)
 
     # Probabilities
@@ -187,7 +196,7 @@ class Trace:
         token: int | str | Sequence[int] | slice | None = None,
         key: Any = None,
         mean: str | Iterable[str] = (),
-    ) -> Float[Tensor, "..."]:
+    ) -> Float[Tensor, ...]:
         """Exact attention probability of one layer; only what is asked for is computed.
 
         Axes: (step, branch, image, head, query, key). A single choice drops its axis, None keeps all
@@ -258,7 +267,9 @@ class Trace:
         if isinstance(choice, str):
             spans = {self.span(choice, image=image).tokens for image in images.positions}
             if len(spans) > 1:
-                raise SelectionError(f"token {choice!r} stands at other numbers in other images: choose image=")
+                raise SelectionError(
+                    f"token {choice!r} stands at other numbers in other images: choose image="
+                )
             return Pick(list(spans.pop()), False)
         return pick_number("token", choice, range(layer.keys))
 
@@ -310,9 +321,7 @@ def _fold(axes: list[tuple[str, Pick]], averaged: tuple[str, ...], leaf: Callabl
     if not axes:
         return leaf()
     (name, pick), *rest = axes
-    parts = (
-        _fold(rest, averaged, lambda *more, at=at: leaf(at, *more)) for at in pick.positions
-    )
+    parts = (_fold(rest, averaged, lambda *more, at=at: leaf(at, *more)) for at in pick.positions)
     if name in averaged:
         total = next(parts).clone()
         for part in parts:

@@ -27,7 +27,9 @@ def path_for(query: Tensor, key: Tensor, *, over: tuple[str, ...] = ()) -> Path:
         return Path("reference", "meta tensors have shapes only")
     if not over:
         return Path("reference", "nothing is reduced: the result is P itself")
-    return Path("tiled", f"mean over {' and '.join(over)} on {query.device.type}: row tiles, P is not materialised")
+    return Path(
+        "tiled", f"mean over {' and '.join(over)} on {query.device.type}: row tiles, P is not materialised"
+    )
 
 
 def reduce(
@@ -38,7 +40,7 @@ def reduce(
     mask: Tensor | None = None,
     over: tuple[str, ...] = (),
     columns: Tensor | None = None,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """P = softmax(Q K^T x scale + mask), averaged over the axes named in `over` ('head', 'query').
 
     columns: numbers of the keys to keep; the softmax is over all keys all the same.

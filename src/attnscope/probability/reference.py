@@ -17,7 +17,7 @@ def attention_probability(
     key: Float[Tensor, "*rows key dim"],
     *,
     scale: float,
-    mask: Float[Tensor, "..."] | Bool[Tensor, "..."] | None = None,
+    mask: Float[Tensor, ...] | Bool[Tensor, ...] | None = None,
 ) -> Float[Tensor, "*rows query key"]:
     """Share of attention that each query gives to each key; rows over keys sum to 1.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -33,7 +34,7 @@ def reduce_tiled(
     over: tuple[str, ...] = ("head",),
     columns: Tensor | None = None,
     tile_rows: int = TILE_ROWS,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """Mean of P over heads, over queries or over both; columns: the keys to keep (all by default).
 
     mask: broadcasts to (head, query, key).
@@ -104,7 +105,7 @@ def _share_rows(add_rows, queries: int, work: int, device: torch.device) -> None
         return
     # twice as many ranges as threads: a thread that is done early takes another
     bounds = [queries * part // (2 * threads) for part in range(2 * threads + 1)]
-    jobs = [_workers(threads).submit(add_rows, *pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    jobs = [_workers(threads).submit(add_rows, *pair) for pair in pairwise(bounds)]
     for job in jobs:
         job.result()
 
