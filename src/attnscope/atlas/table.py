@@ -1,0 +1,115 @@
+"""The table of a model's attention layers: which there are, and the shapes of their Q, K, V and P."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from attnscope.atlas.plan import Section, plan_unet
+from attnscope.atlas.source import ModelFacts, model_facts
+from attnscope.errors import ParameterError
+from attnscope.records import Grid, Kind, Layer
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a layer's queries, keys and values are projections of."""
+
+    query: str
+    key: str
+    value: str
+
+
+_SOURCES: dict[Kind, Sources] = {
+    "self": Sources("latent features", "latent features", "latent features"),
+    "cross": Sources("latent features", "text embedding", "text embedding"),
+}
+
+
+def sources(kind: Kind) -> Sources:
+    """Where Q, K and V come from: self-attention looks at the picture itself, cross-attention at the text.
+
+    >>> sources("cross")
+    Sources(query='latent features', key='text embedding', value='text embedding')
+    """
+    return _SOURCES[kind]
+
+
+def layers(
+    model: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    batch: int = 1,
+    guidance: bool = True,
+    tokens: int | None = None,
+) -> tuple[Layer, ...]:
+    """All attention layers of a model's U-Net in execution order, with the shapes of one step.
+
+    model: "sd1", "sd2-base", "sd2" or "demo"; a pipeline; a U-Net; a folder, config.json or mapping.
+    size: image (height, width) in pixels; the model's native size by default.
+    batch: images made at once. guidance: classifier-free guidance, which doubles the batch.
+    tokens: text tokens per prompt; the model's own number (77 for CLIP) by default.
+    Raises ModelError for a model that is not understood, ParameterError for an impossible size.
+    Cost: arithmetic only; neither weights nor torch are loaded.
+
+    >>> first = layers("sd1")[0]
+    >>> first.block, first.kind, str(first.grid), first.query, first.probability
+    (1, 'self', '64x64', (16, 4096, 40), (16, 4096, 4096))
+    """
+    facts = model_facts(model)
+    _at_least_one("batch", batch)
+    tokens = facts.tokens if tokens is None else _at_least_one("tokens", tokens)
+    return tuple(
+        Layer(
+            block=block.number,
+            kind=kind,
+            path=path,
+            stage=section.stage,
+            grid=section.grid,
+            heads=section.heads,
+            head_dim=section.head_dim,
+            keys=section.grid.size if kind == "self" else tokens,
+            batch=batch,
+            branches=2 if guidance else 1,
+        )
+        for section in plan_unet(facts.unet, latent_grid(facts, size))
+        for block in section.blocks
+        for kind, path in block.attentions
+    )
+
+
+def sections(model: Any, *, size: tuple[int, int] | None = None) -> tuple[Section, ...]:
+    """The U-Net's down, mid and up sections with their residual units and numbered blocks."""
+    facts = model_facts(model)
+    return plan_unet(facts.unet, latent_grid(facts, size))
+
+
+def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
+    """Numbers of the blocks that work at each grid, finest first: the scale-to-index table.
+
+    >>> {str(grid): blocks for grid, blocks in blocks_by_grid(layers("sd1")).items()}
+    {'64x64': (1, 2, 14, 15, 16), '32x32': (3, 4, 11, 12, 13), '16x16': (5, 6, 8, 9, 10), '8x8': (7,)}
+    """
+    found: dict[Grid, dict[int, None]] = {}
+    for layer in layers:
+        found.setdefault(layer.grid, {})[layer.block] = None
+    return {grid: tuple(found[grid]) for grid in sorted(found, key=lambda grid: -grid.size)}
+
+
+def latent_grid(facts: ModelFacts, size: tuple[int, int] | None) -> Grid:
+    """Latent (height, width) of a picture of this size in pixels."""
+    height, width = facts.native_size if size is None else size
+    step = facts.pixels_per_latent
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, int) or side < step or side % step:
+            raise ParameterError(
+                f"{name}={side!r} of size={size!r}: expected a multiple of {step} pixels, {step} or more"
+            )
+    return Grid(height // step, width // step)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ParameterError(f"{name}={value!r}: expected a whole number of 1 or more")
+    return value

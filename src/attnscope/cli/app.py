@@ -1,0 +1,91 @@
+"""The command `attnscope`: its parts, its exit codes, and how it reports errors.
+
+Exit codes: 0 done, 1 failed, 2 wrong use. Data goes to stdout, words go to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from attnscope._version import __version__
+from attnscope.cli import demo, generate, heatmap, info, layers, segment
+from attnscope.cli.output import print_data, say_error, say_warning
+from attnscope.errors import AttnscopeError, ParameterError
+
+app = typer.Typer(
+    name="attnscope",
+    help="See, measure and use the attention inside Stable Diffusion.",
+    epilog="Start with:  attnscope demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print_data(f"attnscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the trace of an error; may stand after the command too.")
+    ] = False,
+) -> None:
+    """See, measure and use the attention inside Stable Diffusion."""
+
+
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo_command)
+app.command("layers", epilog=layers.EXAMPLES)(layers.layers_command)
+app.command("generate", epilog=generate.EXAMPLES)(generate.generate_command)
+app.command("heatmap", epilog=heatmap.EXAMPLES)(heatmap.heatmap_command)
+app.command("segment", epilog=segment.EXAMPLES)(segment.segment_command)
+app.command("info", epilog=info.EXAMPLES)(info.info_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code and never raises."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        with warnings.catch_warnings():
+            _tell_warnings(debug)
+            app([word for word in given if word != "--debug"], prog_name="attnscope")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except AttnscopeError as error:
+        _report(str(error), debug)
+        return 2 if isinstance(error, ParameterError) else 1
+    except Exception as error:
+        _report(f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)", debug)
+        return 1
+    return 0
+
+
+def _tell_warnings(debug: bool) -> None:
+    """attnscope's own warnings as one line each; those of libraries only with --debug."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if debug or category.__module__.startswith("attnscope"):
+            say_warning(str(message))
+
+    warnings.showwarning = show
+
+
+def _report(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    say_error(message)

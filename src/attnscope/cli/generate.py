@@ -1,0 +1,103 @@
+"""`attnscope generate`: a picture from a prompt, with the attention that made it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attnscope.cli.loading import load
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Output, Seed, Size, parse_size
+from attnscope.cli.output import print_json, refuse_overwriting
+from attnscope.errors import ParameterError
+
+EXAMPLES = """Examples:
+
+  attnscope generate "a red house on grass"
+
+  attnscope generate "a blue star" -o star -s 7 -n 30 --force"""
+
+
+class KeepChoice(str, Enum):
+    """Kinds of attention that the trace keeps."""
+
+    all = "all"
+    self = "self"
+    cross = "cross"
+
+
+class BranchChoice(str, Enum):
+    """Guidance branches that the trace keeps."""
+
+    all = "all"
+    cond = "cond"
+    uncond = "uncond"
+
+
+def generate_command(
+    prompt: Annotated[str, typer.Argument(help="What the picture shows.")],
+    model: Model = "demo",
+    output: Output = Path("output"),
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option("--steps", "-n", help="Denoising steps.")] = 20,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance-scale", help="1 is off; the model's own by default.")
+    ] = None,
+    negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", help="What to avoid.")] = None,
+    size: Size = None,
+    keep: Annotated[KeepChoice, typer.Option("--keep", help="Attention in the trace.")] = KeepChoice.all,
+    keep_every: Annotated[int, typer.Option("--keep-every", help="Keep each N-th step.")] = 1,
+    keep_branch: Annotated[
+        BranchChoice, typer.Option("--keep-branch", help="Guidance branches in the trace.")
+    ] = BranchChoice.all,
+    max_trace_gb: Annotated[float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")] = 8.0,
+    config: Config = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Make a picture and explain it: output.png, run.trace, one heat map per word and words.png.
+
+    The picture is bit for bit the one that the pipeline makes without capture.
+    """
+    from attnscope.cli.run import Plan, draw_words, run_captured
+
+    refuse_overwriting(output, force=force)
+    if keep_every < 1:
+        raise ParameterError(f"--keep-every {keep_every}: expected 1 or more")
+    kept: dict[str, Any] = {
+        "kind": None if keep is KeepChoice.all else keep.value,
+        "branch": None if keep_branch is BranchChoice.all else keep_branch.value,
+        "steps": slice(None, None, keep_every) if keep_every > 1 else None,
+    }
+    plan = Plan(
+        prompt,
+        seed,
+        steps,
+        guidance_scale,
+        negative_prompt,
+        parse_size(size),
+        keep=kept,
+        max_trace_gb=max_trace_gb,
+    )
+    pipe = load(model, config=config, device=device, dtype=dtype)
+    _, trace = run_captured(pipe, plan, output)
+    maps = (
+        draw_words(trace, output)
+        if keep is not KeepChoice.self and keep_branch is not BranchChoice.uncond
+        else []
+    )
+    if as_json:
+        print_json(
+            {
+                "picture": str(output / "output.png"),
+                "trace": str(output / "run.trace"),
+                "words": [
+                    {"word": one.word, "mean": float(one.array.mean()), "peak": list(one.peak)}
+                    for one in maps
+                ],
+            }
+        )

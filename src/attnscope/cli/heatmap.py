@@ -1,0 +1,151 @@
+"""`attnscope heatmap`: where the words of a trace's prompt landed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnscope.cli.options import Force, Json, parse_numbers
+from attnscope.cli.output import (
+    data_console,
+    plain_table,
+    print_json,
+    progress,
+    refuse_overwriting,
+    say_wrote,
+)
+from attnscope.errors import WordError
+
+if TYPE_CHECKING:
+    from attnscope.heatmap import HeatMap
+    from attnscope.records import TokenSpan
+    from attnscope.trace import Trace
+
+EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
+
+  attnscope heatmap output/run.trace house grass -o maps
+
+  attnscope heatmap output/run.trace "red house" --blocks 11-16 --json"""
+
+
+class PresetChoice(str, Enum):
+    """Rules of other programs that can be repeated."""
+
+    daam = "daam"
+
+
+def heatmap_command(
+    trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="Words or phrases; all words by default.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where WORD.heat.png goes.")
+    ] = Path(),
+    preset: Annotated[PresetChoice | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
+    steps: Annotated[str | None, typer.Option("--steps", metavar="0,5-9", help="Only these steps.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option("--blocks", metavar="1,5-7", help="Only these blocks.")
+    ] = None,
+    heads: Annotated[str | None, typer.Option("--heads", metavar="0,2-3", help="Only these heads.")] = None,
+    branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
+    image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    same_scale: Annotated[
+        bool, typer.Option("--same-scale", help="One colour scale for all words, so that maps compare.")
+    ] = False,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="Write WORD.heat.npy too: the map's values.")
+    ] = False,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Draw the heat map of each word over the picture, and print where it peaks."""
+    from attnscope.heatmap import heat_map
+    from attnscope.store import load_trace
+
+    opened = load_trace(trace)
+    spans = chosen_spans(opened, words, image, occurrence)
+    files = [output / f"{name}.heat.png" for name in file_names([span.word for span in spans])]
+    refuse_overwriting(*files, force=force)
+    choice: dict[str, Any] = {
+        "preset": None if preset is None else preset.value,
+        "steps": parse_numbers("--steps", steps),
+        "blocks": parse_numbers("--blocks", blocks),
+        "heads": parse_numbers("--heads", heads),
+        "branch": branch,
+        "image": image,
+    }
+    with progress() as bars:
+        maps = [heat_map(opened, span, **choice) for span in bars.track(spans, description="heat maps")]
+    save_maps(maps, files, same_scale=same_scale, numbers=numbers)
+    found = [map_object(one, span, file) for one, span, file in zip(maps, spans, files, strict=True)]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["word"], f"{one['mean']:.4f}", f"{one['maximum']:.4f}", str(tuple(one["peak"]))) for one in found
+    ]
+    columns = ("Word", "Mean share", "Maximum", "Peak (row, column)")
+    data_console().print(plain_table("Attention to each word", columns, rows))
+
+
+def chosen_spans(
+    trace: Trace, words: Sequence[str] | None, image: int, occurrence: int = 0
+) -> list[TokenSpan]:
+    """The words that were asked for, or all of the prompt."""
+    if words:
+        return [trace.span(word, image=image, occurrence=occurrence) for word in words]
+    if spans := list(trace.words(image)):
+        return spans
+    raise WordError(
+        "this trace knows no words: its prompt is empty or the run got embeddings; give token roles"
+    )
+
+
+def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: bool, numbers: bool) -> None:
+    from attnscope.files import whole_file
+
+    top = max((float(one.array.max()) for one in maps), default=0.0) if same_scale else None
+    for one, file in zip(maps, files, strict=True):
+        if one.picture is None:
+            numbers = True  # nothing to draw on
+        else:
+            drawn = one.overlay(maximum=top)
+            with whole_file(file) as partial:
+                drawn.save(partial)
+            say_wrote(file)
+        if numbers:
+            say_wrote(one.save(file.with_suffix(".npy")))
+
+
+def file_names(words: Sequence[str]) -> list[str]:
+    """A file name for each word; words that come twice are numbered.
+
+    >>> file_names(["red house", "a", "a", "../x"])
+    ['red-house', 'a', 'a-2', 'x']
+    """
+    names: list[str] = []
+    for word in words:
+        plain = re.sub(r"[^\w]+", "-", word).strip("-") or "word"
+        count = 1 + sum(name == plain or re.fullmatch(rf"{plain}-\d+", name) is not None for name in names)
+        names.append(plain if count == 1 else f"{plain}-{count}")
+    return names
+
+
+def map_object(heat: HeatMap, span: TokenSpan, file: Path) -> dict[str, Any]:
+    """A heat map in numbers; shares are 0..1, the peak is on the latent grid."""
+    return {
+        "word": span.word,
+        "tokens": list(span.tokens),
+        "mean": float(heat.array.mean()),
+        "maximum": float(heat.array.max()),
+        "peak": list(heat.peak),
+        "grid": list(heat.array.shape),
+        "file": str(file),
+    }

@@ -1,0 +1,109 @@
+"""`attnscope info`: what is inside a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnscope.cli.layer_tables import layer_object, readable_bytes
+from attnscope.cli.options import Json
+from attnscope.cli.output import data_console, plain_table, print_json
+
+if TYPE_CHECKING:
+    from attnscope.trace import Trace
+
+EXAMPLES = """Example (after `attnscope generate "a red house on grass"`):
+
+  attnscope info output/run.trace"""
+
+
+def info_command(
+    trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
+    as_json: Json = False,
+) -> None:
+    """Print what a trace holds: the run, its words with their tokens, its layers and steps."""
+    from attnscope.store import load_trace
+
+    opened = load_trace(trace)
+    if as_json:
+        print_json(trace_object(opened, trace))
+        return
+    console = data_console()
+    console.print(plain_table(str(trace), ("", ""), _facts(opened, trace)))
+    for image in range(opened.images):
+        rows = [(span.word, ", ".join(map(str, span.tokens))) for span in opened.words(image)]
+        title = "Words and their tokens" + (f", image {image}" if opened.images > 1 else "")
+        console.print(plain_table(title, ("Word", "Tokens"), rows))
+    console.print(
+        plain_table("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(opened))
+    )
+
+
+def trace_object(trace: Trace, folder: Path) -> dict[str, Any]:
+    """Everything about a trace but its tensors, as plain values for JSON."""
+    run = trace.run
+    return {
+        "folder": str(folder),
+        "bytes": _bytes_on_disk(folder),
+        "model": run.model,
+        "revision": run.revision,
+        "pipeline": run.pipeline,
+        "scheduler": run.scheduler,
+        "seed": run.seed,
+        "guidance_scale": run.guidance_scale,
+        "image_size": list(run.image_size_hw) if run.image_size_hw else None,
+        "images": trace.images,
+        "branches": list(trace.branches),
+        "prompts": run.prompts,
+        "negative_prompts": run.negative_prompts,
+        "planned_steps": run.planned_steps,
+        "steps": [{"index": step.index, "timestep": step.timestep} for step in trace.steps],
+        "words": [
+            [{"word": span.word, "tokens": list(span.tokens)} for span in trace.words(image)]
+            for image in range(trace.images)
+        ],
+        "layers": [layer_object(layer) for layer in trace.layers],
+        "pictures": len(run.pictures),
+        "versions": run.versions,
+    }
+
+
+def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
+    run = trace.run
+    planned = f" of {run.planned_steps}" if run.planned_steps else ""
+    times = [f"{step.timestep:g}" for step in trace.steps]
+    size = "x".join(map(str, run.image_size_hw)) if run.image_size_hw else None
+    facts = {
+        "Model": run.model,
+        "Pipeline": run.pipeline,
+        "Scheduler": run.scheduler,
+        "Prompt": " | ".join(run.prompts),
+        "Negative prompt": " | ".join(filter(None, run.negative_prompts)),
+        "Seed": run.seed,
+        "Guidance scale": run.guidance_scale,
+        "Image size (height x width)": size,
+        "Images": trace.images,
+        "Branches": ", ".join(trace.branches),
+        "Steps": f"{len(trace.steps)}{planned}"
+        + (f" (timesteps {times[0]} to {times[-1]})" if times else ""),
+        "On disk": readable_bytes(_bytes_on_disk(folder)),
+        "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
+    }
+    yield from ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
+
+
+def _layer_rows(trace: Trace) -> Iterator[tuple[str, ...]]:
+    """Layers of one grid and head count in one row, as all blocks of a scale are alike."""
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for layer in trace.layers:
+        key = (layer.grid, layer.kind, layer.heads, layer.query, layer.key)
+        groups.setdefault(key, []).append(layer.block)
+    for (grid, kind, heads, query, keys), blocks in groups.items():
+        yield str(grid), ", ".join(map(str, blocks)), kind, str(heads), str(query), str(keys)
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,153 @@
+"""The tables of a model's attention layers: for people, for programs, for Markdown and for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Group
+
+from attnscope.atlas import blocks_by_grid, sources
+from attnscope.cli.output import plain_table
+from attnscope.records import KINDS, Kind, Layer
+
+WIDE_COLUMNS = 124  # of a screen that shows every column
+_FLOAT16 = 2  # bytes a number
+_TITLES: dict[Kind, str] = {"self": "Self-attention", "cross": "Cross-attention"}
+_SHAPES = ("Block", "Query", "Key", "Value", "Attention probability")
+_DETAILS = ("Stage", "Grid", "Heads", "Q+K", "P")
+
+
+def rich_tables(layers: Sequence[Layer], *, width: int = WIDE_COLUMNS) -> Iterator[Group | str]:
+    """The scale table, what Q, K and V are made of, and one table of shapes for each kind.
+
+    width: columns of the screen; on a narrow one only block and shapes are shown.
+    """
+    details = width >= WIDE_COLUMNS
+    yield plain_table("Latent scale and blocks", ("Scale (height x width)", "Blocks"), _scale_rows(layers))
+    yield plain_table("Sources", ("", "Query", "Key", "Value"), _source_rows(layers))
+    for kind, chosen in _by_kind(layers):
+        rows = ((*_shape_row(layer), *(_detail_row(layer) if details else ())) for layer in chosen)
+        yield plain_table(
+            f"{_TITLES[kind]}: tensor shapes", (*_SHAPES, *(_DETAILS if details else ())), rows, right="Block"
+        )
+    yield _leading(layers)
+
+
+def markdown_tables(layers: Sequence[Layer]) -> str:
+    """The same as Markdown, with the shapes only."""
+    parts = [
+        _markdown("Latent scale and blocks", ("Scale", "Blocks"), _scale_rows(layers)),
+        _markdown("Sources", ("", "Query", "Key", "Value"), _source_rows(layers)),
+        *(
+            _markdown(f"{_TITLES[kind]}: tensor shapes", _SHAPES, map(_shape_row, chosen))
+            for kind, chosen in _by_kind(layers)
+        ),
+        _leading(layers) + "\n",
+    ]
+    return "\n".join(parts)
+
+
+def csv_table(layers: Sequence[Layer]) -> str:
+    """One row a layer; a shape is written as 16x4096x40, a grid as height x width."""
+    text = io.StringIO()
+    rows = [layer_object(layer) for layer in layers]
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _joined(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def layer_object(layer: Layer) -> dict[str, Any]:
+    """One layer as a JSON object. Bytes are those of one step in float16."""
+    origin = sources(layer.kind)
+    return {
+        "block": layer.block,
+        "kind": layer.kind,
+        "path": layer.path,
+        "stage": layer.stage,
+        "grid": list(layer.grid),
+        "heads": layer.heads,
+        "head_dim": layer.head_dim,
+        "query": list(layer.query),
+        "key": list(layer.key),
+        "value": list(layer.value),
+        "probability": list(layer.probability),
+        "query_from": origin.query,
+        "key_from": origin.key,
+        "value_from": origin.value,
+        "bytes_query_key": layer.bytes_query_key(_FLOAT16),
+        "bytes_probability": layer.bytes_probability(_FLOAT16),
+    }
+
+
+def readable_bytes(count: float) -> str:
+    """Bytes with a unit, in steps of 1000.
+
+    >>> readable_bytes(10_485_760)
+    '10.5 MB'
+    """
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def _scale_rows(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:
+    for grid, blocks in blocks_by_grid(layers).items():
+        yield str(grid), ", ".join(map(str, blocks))
+
+
+def _source_rows(layers: Sequence[Layer]) -> Iterator[tuple[str, ...]]:
+    for kind, _ in _by_kind(layers):
+        origin = sources(kind)
+        yield _TITLES[kind], origin.query, origin.key, origin.value
+
+
+def _shape_row(layer: Layer) -> tuple[str, ...]:
+    shapes = (layer.query, layer.key, layer.value, layer.probability)
+    return str(layer.block), *(str(shape) for shape in shapes)
+
+
+def _detail_row(layer: Layer) -> tuple[str, ...]:
+    sizes = (layer.bytes_query_key(_FLOAT16), layer.bytes_probability(_FLOAT16))
+    return layer.stage, str(layer.grid), f"{layer.heads} x {layer.head_dim}", *map(readable_bytes, sizes)
+
+
+def _leading(layers: Sequence[Layer]) -> str:
+    """What the leading axis is made of, and what all layers weigh together."""
+    first = layers[0]
+    heads = sorted({layer.heads for layer in layers})
+    weights = [sum(size(layer) for layer in layers) for size in (_query_key, _probability)]
+    return (
+        f"Leading axis = {first.batch} (batch) x {first.branches} (guidance) x "
+        f"{'/'.join(map(str, heads))} (heads). One step in float16: Q and K {readable_bytes(weights[0])}, "
+        f"P {readable_bytes(weights[1])}."
+    )
+
+
+def _query_key(layer: Layer) -> int:
+    return layer.bytes_query_key(_FLOAT16)
+
+
+def _probability(layer: Layer) -> int:
+    return layer.bytes_probability(_FLOAT16)
+
+
+def _by_kind(layers: Sequence[Layer]) -> Iterator[tuple[Kind, list[Layer]]]:
+    for kind in KINDS:
+        if chosen := [layer for layer in layers if layer.kind == kind]:
+            yield kind, chosen
+
+
+def _markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return f"### {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _joined(value: Any) -> Any:
+    return "x".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,89 @@
+"""`attnscope layers`: the table of a model's attention layers, and its drawing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnscope.atlas import layers
+from attnscope.cli.layer_tables import csv_table, layer_object, markdown_tables, rich_tables
+from attnscope.cli.options import Force, Json, Size, parse_size
+from attnscope.cli.output import data_console, print_data, print_json, refuse_overwriting, say_wrote
+from attnscope.diagram import unet_diagram
+from attnscope.errors import ModelError, ParameterError
+from attnscope.files import whole_file
+
+EXAMPLES = """Examples:
+
+  attnscope layers demo
+
+  attnscope layers sd2 --size 768x512 --kind self
+
+  attnscope layers sd1 --diagram unet.svg"""
+
+
+class KindChoice(str, Enum):
+    """The kinds as choices of an option."""
+
+    self = "self"
+    cross = "cross"
+
+
+def layers_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="sd1, sd2-base, sd2, demo, a known hub id, a model folder or a U-Net's config.json."
+        ),
+    ] = "demo",
+    named: Annotated[str | None, typer.Option("--model", "-m", help="The same as the argument.")] = None,
+    size: Size = None,
+    batch: Annotated[int, typer.Option("--batch", help="Pictures made at once.")] = 1,
+    guidance: Annotated[
+        bool, typer.Option("--guidance/--no-guidance", help="Guidance doubles the leading axis.")
+    ] = True,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", help="Text tokens; the model's own by default.")
+    ] = None,
+    kind: Annotated[
+        KindChoice | None, typer.Option("--kind", help="Only self- or only cross-attention.")
+    ] = None,
+    as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a layer.")] = False,
+    diagram: Annotated[
+        Path | None, typer.Option("--diagram", metavar="FILE.svg", help="Draw the U-Net instead of printing.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Print which attention layers a model has, with the shapes of Q, K, V and the probability.
+
+    Worked out from the model's configuration: nothing is downloaded and no weights are loaded.
+    """
+    if as_json + as_markdown + as_csv > 1:
+        raise ParameterError("--json, --markdown and --csv exclude one another: choose one")
+    model = named or model
+    size_hw = parse_size(size)
+    found = layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
+    chosen = [layer for layer in found if kind is None or layer.kind == kind.value]
+    if not chosen:
+        raise ModelError(f"the U-Net of {model} has no attention layers{' of this kind' if found else ''}")
+    if diagram is not None:
+        refuse_overwriting(diagram, force=force)
+        drawing = unet_diagram(model, size=size_hw)
+        with whole_file(diagram) as partial:
+            partial.write_text(drawing, encoding="utf-8")
+        say_wrote(diagram)
+    if as_json:
+        print_json([layer_object(layer) for layer in chosen])
+    elif as_markdown:
+        print_data(markdown_tables(chosen))
+    elif as_csv:
+        print_data(csv_table(chosen))
+    elif diagram is None:
+        console = data_console()
+        for part in rich_tables(chosen, width=console.width):
+            console.print(part)

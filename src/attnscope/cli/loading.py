@@ -1,0 +1,44 @@
+"""Loading a model for a command: its libraries kept quiet, a spinner while it takes its time."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from attnscope.cli.output import word_console
+
+_QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+
+
+def load(
+    model: str, *, config: Path | None = None, device: str | None = None, dtype: str | None = None
+) -> Any:
+    """`attnscope.load_pipeline` without the libraries' own messages; downloads keep their progress bars."""
+    extra = {} if config is None else {"config": str(config)}
+    for name, level in _QUIET.items():
+        os.environ.setdefault(name, level)
+    with _spinner(model):
+        from attnscope.pipelines import load_pipeline
+
+        _hide_loading_bars()
+        pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
+    pipe.set_progress_bar_config(disable=True)  # the command shows its own
+    return pipe
+
+
+def _spinner(model: str) -> AbstractContextManager[Any]:
+    """Not for a model from the hub: its downloads draw bars of their own."""
+    if model == "demo" or Path(model).exists():
+        return word_console().status(f"loading {model}")
+    return nullcontext()
+
+
+def _hide_loading_bars() -> None:
+    """Two bars of their own while a pipeline's parts are read would tear the spinner."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()

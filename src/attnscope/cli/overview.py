@@ -1,0 +1,116 @@
+"""The demo's summary sheet: one picture that shows what attnscope does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageDraw
+
+from attnscope.atlas import Section, sections
+from attnscope.cli.run import about_run
+from attnscope.cli.sheet import INK, PAPER, SOFT, Tile, font, stacked, tile_row
+from attnscope.diagram import SCALE_TINTS, staircase
+from attnscope.images import overlay_labels
+
+if TYPE_CHECKING:
+    from attnscope.cli.demo import SceneResult
+    from attnscope.heatmap import HeatMap
+    from attnscope.segmentation_result import Segmentation
+    from attnscope.trace import Trace
+
+_COLUMNS = 4
+_SUPERSAMPLED = 3  # lines and round corners are drawn larger and scaled down
+_EMPTY, _EDGE = "#f2f4f6", "#c3cad1"  # a unit without attention
+
+
+def overview(
+    pipe: Any,
+    trace: Trace,
+    maps: Sequence[HeatMap],
+    generated: Segmentation,
+    result: SceneResult,
+) -> Image.Image:
+    """One page: the picture, its words and segments; a scene with its truth; the U-Net's blocks."""
+    words = tile_row([*_generated_tiles(trace, maps), _segments_tile(generated)], columns=_COLUMNS)
+    return stacked(
+        "attnscope",
+        "see, measure and use the attention inside Stable Diffusion; all of this is from the tiny demo model",
+        [
+            (f"Where each word landed: “{trace.prompt()}”", words),
+            ("Segments of a photo-like scene, from attention alone", tile_row(_scene_tiles(result))),
+            (f"The {len(trace.layers)} attention layers behind it", unet_strip(sections(pipe), words.width)),
+        ],
+    )
+
+
+def _generated_tiles(trace: Trace, maps: Sequence[HeatMap]) -> list[Tile]:
+    picture = trace.picture or Image.new("RGB", (8, 8), PAPER)
+    heats = [
+        Tile(one.overlay(), one.word, f"peak {100 * one.array.max():.1f} % of attention") for one in maps
+    ]
+    return [Tile(picture, "the generated picture", about_run(trace)), *heats]
+
+
+def _segments_tile(generated: Segmentation) -> Tile:
+    return Tile(generated.overlay(), f"{len(generated)} segments", "from its own self-attention")
+
+
+def _scene_tiles(result: SceneResult) -> list[Tile]:
+    drawn, found = result.scene, result.found
+    truth = overlay_labels(drawn.pil_image, drawn.segments, names=dict(enumerate(drawn.parts)))
+    return [
+        Tile(drawn.pil_image, "a drawn scene", "not among the training's"),
+        Tile(truth, f"the truth: {len(drawn.parts)} parts", "known to the pixel"),
+        Tile(found.overlay(), f"{len(found)} segments found", f"mean IoU {result.score:.2f}"),
+        Tile(result.named.overlay(), "named by words", "through cross-attention"),
+    ]
+
+
+def unet_strip(found: Sequence[Section], width_px: int) -> Image.Image:
+    """The U-Net as a small U: numbered blocks where there is attention, grey where there is none."""
+    columns = staircase(found)
+    levels = 1 + max(section.level for section in found)
+    pitch = width_px * _SUPERSAMPLED / (columns[-1] + len(found[-1].units))
+    box, row = 0.76 * pitch, pitch
+    strip = Image.new("RGB", (width_px * _SUPERSAMPLED, round(levels * row)), PAPER)
+    draw = ImageDraw.Draw(strip)
+    text_px = round(0.34 * box)
+    for section, column in zip(found, columns, strict=True):
+        for i, unit in enumerate(section.units):
+            left, top = (column + i) * pitch, section.level * row
+            place = (left, top, left + box, top + box)
+            tint = SCALE_TINTS[section.level % len(SCALE_TINTS)]
+            fill, edge = (tint, INK) if unit.blocks else (_EMPTY, _EDGE)
+            draw.rounded_rectangle(place, radius=0.16 * box, fill=fill, outline=edge, width=_SUPERSAMPLED)
+            if unit.blocks:
+                middle = (left + box / 2, top + box / 2)
+                draw.text(middle, _span(unit.blocks), INK, font(text_px), anchor="mm")
+    _write_scales(draw, found, columns, pitch, box)
+    return strip.resize((width_px, round(levels * row / _SUPERSAMPLED)), Image.Resampling.LANCZOS)
+
+
+def _write_scales(
+    draw: ImageDraw.ImageDraw, found: Sequence[Section], columns: Sequence[int], pitch: float, box: float
+) -> None:
+    """Each level's grid and its blocks, between the two arms of the U."""
+    for level in sorted({section.level for section in found}):
+        row = [
+            (section, column)
+            for section, column in zip(found, columns, strict=True)
+            if section.level == level
+        ]
+        (left, start), (_, end) = row[0], row[-1]
+        if len(row) != 2:
+            continue  # the bottom has no room between its arms
+        x = ((start + len(left.units)) * pitch - (pitch - box) + end * pitch) / 2
+        y = level * pitch + box / 2
+        numbers = [block.number for section, _ in row for block in section.blocks]
+        blocks = f"blocks {', '.join(map(str, numbers))}" if len(numbers) < 8 else ""
+        draw.text((x, y - 0.18 * box), f"{left.grid}", INK, font(round(0.34 * box)), "mm")
+        draw.text((x, y + 0.2 * box), blocks, SOFT, font(round(0.24 * box)), "mm")
+
+
+def _span(blocks: Sequence[Any]) -> str:
+    numbers = [block.number for block in blocks]
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"

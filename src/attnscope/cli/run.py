@@ -1,0 +1,168 @@
+"""One captured run of a pipeline into a folder: the picture, its trace, its words."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnscope.atlas import DEMO_FOLDER
+from attnscope.cli.heatmap import file_names, save_maps
+from attnscope.cli.layer_tables import readable_bytes
+from attnscope.cli.output import progress, say_wrote
+from attnscope.cli.sheet import Tile, stacked, tile_row
+from attnscope.errors import OutputError, ParameterError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from attnscope.heatmap import HeatMap
+    from attnscope.trace import Trace
+
+MAX_TRACE_GB = 8.0
+_SHEET_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make, and how much of its attention to keep.
+
+    size_hw: pixels, the model's own by default. keep: handed to `attnscope.capture` (kind, steps, branch).
+    max_trace_gb: a trace that would be larger is refused before the run.
+    """
+
+    prompt: str
+    seed: int = 0
+    steps: int = 20
+    guidance_scale: float | None = None
+    negative_prompt: str | None = None
+    size_hw: tuple[int, int] | None = None
+    keep: dict[str, Any] = field(default_factory=dict)
+    max_trace_gb: float = MAX_TRACE_GB
+
+    def call_arguments(self) -> dict[str, Any]:
+        import torch
+
+        height, width = self.size_hw or (None, None)
+        wanted = {
+            "guidance_scale": self.guidance_scale,
+            "negative_prompt": self.negative_prompt,
+            "height": height,
+            "width": width,
+        }
+        return {
+            "prompt": self.prompt,
+            "num_inference_steps": self.steps,
+            "generator": torch.Generator().manual_seed(self.seed),
+            **{name: value for name, value in wanted.items() if value is not None},
+        }
+
+
+def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
+    """Run the pipeline; writes folder/output.png and folder/run.trace, step by step as they come."""
+    from attnscope.capturing import capture
+
+    if not plan.prompt.strip():
+        raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
+    if plan.steps < 1:
+        raise ParameterError(f"--steps {plan.steps}: expected 1 or more")
+    _check_size_of_trace(pipe, plan)
+    where = folder / "run.trace"
+    _clear_trace(where)
+    with progress() as bars, capture(pipe, where=where, **plan.keep) as trace:
+        task = bars.add_task("denoising", total=plan.steps)
+        image = pipe(**plan.call_arguments(), **_step_watcher(pipe, lambda: bars.advance(task))).images[0]
+    say_wrote(where)
+    _save(image, folder / "output.png")
+    return image, trace
+
+
+def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
+    """One heat map a word as folder/words/WORD.png, and all of them on folder/words.png."""
+    from attnscope.heatmap import heat_map
+
+    spans = trace.words()
+    with progress() as bars:
+        maps = [heat_map(trace, span) for span in bars.track(spans, description="heat maps")]
+    names = file_names([one.word for one in maps])
+    save_maps(maps, [folder / "words" / f"{name}.png" for name in names], same_scale=False, numbers=False)
+    _save(contact_sheet(trace, maps), folder / "words.png")
+    return maps
+
+
+def contact_sheet(trace: Trace, maps: Sequence[HeatMap]) -> Image:
+    """The picture and all its words on one page."""
+    from PIL import Image as Pillow
+
+    picture = trace.picture or Pillow.new("RGB", (8, 8))
+    tiles = [Tile(picture, "the picture"), *map(word_tile, maps)]
+    subtitle = f"{about_run(trace)}; brightest: where the word receives most attention"
+    return stacked(trace.prompt(), subtitle, [("", tile_row(tiles, columns=min(len(tiles), _SHEET_COLUMNS)))])
+
+
+def about_run(trace: Trace) -> str:
+    """Steps, guidance and model of a run in a few words; of a local model its name, not its path."""
+    run = trace.run
+    model = "" if run.model is None else Path(run.model).name if Path(run.model).exists() else run.model
+    if run.model is not None and Path(run.model) == DEMO_FOLDER:
+        model = "demo model"
+    guidance = "" if run.guidance_scale is None else f"guidance {run.guidance_scale:g}"
+    return ", ".join(filter(None, (f"{len(trace.steps)} steps", guidance, model)))
+
+
+def word_tile(heat: HeatMap) -> Tile:
+    """A heat map with its strength: the attention a token of the word gets at its peak and on average."""
+    note = f"mean {100 * heat.array.mean():.2f} %, peak {100 * heat.array.max():.2f} %"
+    return Tile(heat.overlay(), heat.word, note)
+
+
+def _save(image: Image, path: Path) -> None:
+    from attnscope.files import whole_file
+
+    with whole_file(path) as partial:
+        image.save(partial)
+    say_wrote(path)
+
+
+def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
+    """Refuse, before the run, what would fill the disk; the size is worked out from the configuration."""
+    from attnscope.atlas import layers
+
+    guided = plan.guidance_scale is None or plan.guidance_scale > 1
+    kept_branches = 1 if not guided or plan.keep.get("branch") else 2
+    found = layers(pipe, size=plan.size_hw, guidance=kept_branches == 2)
+    kind = plan.keep.get("kind")
+    a_step = sum(
+        layer.bytes_query_key(pipe.unet.dtype.itemsize) for layer in found if kind in (None, layer.kind)
+    )
+    kept_steps = len(range(plan.steps)[plan.keep.get("steps") or slice(None)])
+    if a_step * kept_steps > plan.max_trace_gb * 1e9:
+        raise ParameterError(
+            f"the trace would take {readable_bytes(a_step * kept_steps)}, {readable_bytes(a_step)} a step, "
+            f"more than --max-trace-gb {plan.max_trace_gb:g}; keep less (--keep cross, --keep-every 5, "
+            "--keep-branch cond), use --dtype float16, or raise the limit"
+        )
+
+
+def _clear_trace(folder: Path) -> None:
+    """Take an older trace away; anything else that has its name is left alone."""
+    if not folder.exists():
+        return
+    if not (folder / "manifest.json").is_file():
+        raise OutputError(f"{folder} is no trace, so it is left alone; name another folder with -o")
+    shutil.rmtree(folder)
+
+
+def _step_watcher(pipe: Any, advance: Callable[[], None]) -> dict[str, Any]:
+    """Pipelines that can tell of each step get a function to call; the others run without a bar."""
+    if "callback_on_step_end" not in inspect.signature(pipe.__call__).parameters:
+        return {}
+
+    def step_done(pipe: Any, step_index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        advance()
+        return tensors
+
+    return {"callback_on_step_end": step_done}

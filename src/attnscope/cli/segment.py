@@ -1,0 +1,144 @@
+"""`attnscope segment`: the segments of photos, or of the picture in a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attnscope.cli.loading import load
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, parse_words
+from attnscope.cli.output import (
+    data_console,
+    plain_table,
+    print_json,
+    progress,
+    refuse_overwriting,
+    say_error,
+    say_wrote,
+)
+from attnscope.errors import AttnscopeError, ParameterError
+
+if TYPE_CHECKING:
+    from attnscope.segmentation_result import Segmentation
+
+EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
+
+  attnscope segment attnscope-demo/scene.png -o segments
+
+  attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold 0.6 --json"""
+
+_ENDINGS = (".labels.png", ".overlay.png", ".json")
+
+
+class PresetChoice(str, Enum):
+    """Rules of merging."""
+
+    paper = "paper"
+    reference = "reference"
+
+
+def segment_command(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of traces.")],
+    model: Model = "demo",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where NAME.labels.png and the rest go.")
+    ] = Path(),
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", "-l", help="Words to name segments with: house,grass")
+    ] = None,
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--threshold", "-t", help="In nats; larger gives fewer segments. Repeat it: one per pass."
+        ),
+    ] = None,
+    preset: Annotated[PresetChoice, typer.Option("--preset", help="reference: the authors' program.")] = (
+        PresetChoice.paper
+    ),
+    refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
+    timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
+    noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
+    config: Config = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Find the segments of each picture: NAME.labels.png, NAME.overlay.png and NAME.json.
+
+    A picture that fails is reported, the others are still done; then the exit code is 1.
+    """
+    names = _names(images)
+    refuse_overwriting(*(output / (name + ending) for name in names for ending in _ENDINGS), force=force)
+    settings: dict[str, Any] = {
+        "labels": parse_words(labels),
+        "preset": preset.value,
+        "refine": refine,
+        "thresholds": _thresholds(threshold),
+    }
+    for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
+    for_photos = {name: value for name, value in for_photos.items() if value is not None}
+    pipe = load(model, config=config, device=device, dtype=dtype)
+    results, failed = [], 0
+    with progress() as bars:
+        for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
+            try:
+                found = _segment(image, pipe, settings, for_photos)
+                written = found.save(output / name, overwrite=force)
+            except AttnscopeError as error:
+                if len(images) == 1:
+                    raise
+                say_error(f"{image}: {error}")
+                failed += 1
+                continue
+            for path in written:
+                say_wrote(path)
+            results.append((image, found))
+    _print(results, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _segment(image: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any]) -> Segmentation:
+    from attnscope.segmentation import segment, segment_trace
+    from attnscope.store import load_trace
+
+    if image.is_dir():
+        return segment_trace(load_trace(image), pipe=pipe, **settings)
+    return segment(image, pipe, **settings, **for_photos)
+
+
+def _thresholds(given: list[float] | None) -> float | list[float] | None:
+    if not given:
+        return None
+    return given[0] if len(given) == 1 else given
+
+
+def _names(images: Iterable[Path]) -> list[str]:
+    """The results' names: the pictures' own, so two pictures of one name can't be done in one go."""
+    names = [image.name if image.is_dir() else image.stem for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ParameterError(
+            f"several pictures are named {', '.join(twice)}: run them into folders of their own (-o)"
+        )
+    return names
+
+
+def _print(results: list[tuple[Path, Segmentation]], as_json: bool) -> None:
+    if as_json:
+        print_json([{"image": str(image), **found.to_dict()} for image, found in results])
+        return
+    for image, found in results:
+        total = found.labels.size
+        rows = [
+            (str(one.id), one.label or "", f"{100 * one.area / total:.1f} %", str(tuple(one.box)))
+            for one in found.segments
+        ]
+        columns = ("Segment", "Label", "Area", "Box (left, top, width, height)")
+        data_console().print(plain_table(f"{image}: {len(found)} segments", columns, rows, right="Area"))

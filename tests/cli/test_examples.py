@@ -1,0 +1,31 @@
+"""The example of every --help runs as it stands there; a tiny pipeline takes the demo model's place."""
+
+from __future__ import annotations
+
+import shlex
+
+from attnscope import pipelines
+from attnscope.atlas import source
+from attnscope.cli import demo, generate, heatmap, info, layers, segment
+
+
+def examples(module):
+    lines = (line.strip() for line in module.EXAMPLES.splitlines())
+    found = [shlex.split(line)[1:] for line in lines if line.startswith("attnscope ")]
+    assert found
+    return found
+
+
+def test_all_examples_run_in_this_order(run, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipelines, "DEMO_FOLDER", model)
+    monkeypatch.setattr(source, "DEMO_FOLDER", model)
+    monkeypatch.chdir(tmp_path)
+    for module in (layers, demo, generate, heatmap, info, segment):
+        for number, example in enumerate(examples(module)):
+            extra = (
+                ["--force"]
+                if number and module in (demo, generate, segment) and "--force" not in example
+                else []
+            )
+            code, _, err = run(*example, *extra)
+            assert code == 0, (example, err)

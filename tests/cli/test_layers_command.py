@@ -1,0 +1,104 @@
+"""`attnscope layers`: every format says the same, and it is what the seed says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+FIRST = {
+    "block": 1,
+    "kind": "self",
+    "path": "down_blocks.0.attentions.0.transformer_blocks.0.attn1",
+    "stage": "down",
+    "grid": [64, 64],
+    "heads": 8,
+    "head_dim": 40,
+    "query": [16, 4096, 40],
+    "key": [16, 4096, 40],
+    "value": [16, 4096, 40],
+    "probability": [16, 4096, 4096],
+}
+
+
+def test_json_is_a_list_of_all_layers(run):
+    code, out, err = run("layers", "sd1", "--json")
+    rows = json.loads(out)
+    assert (code, err, len(rows)) == (0, "", 32)
+    assert {name: rows[0][name] for name in FIRST} == FIRST
+    assert [(row["block"], row["kind"]) for row in rows] == [
+        (block, kind) for block in range(1, 17) for kind in ("self", "cross")
+    ]
+
+
+def test_the_tables_show_the_seeds_numbers(run):
+    _, out, _ = run("layers", "sd1")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "64x64 1, 2, 14, 15, 16" in lines
+    assert "8x8 7" in lines
+    assert any(
+        line.startswith("7 (16, 64, 160) (16, 64, 160) (16, 64, 160) (16, 64, 64) mid") for line in lines
+    )
+    assert any(
+        line.startswith("16 (16, 4096, 40) (16, 77, 40) (16, 77, 40) (16, 4096, 77) up") for line in lines
+    )
+    assert "Cross-attention latent features text embedding text embedding" in lines
+    assert "Q and K 142 MB, P 2.93 GB" in out
+
+
+def test_size_batch_guidance_and_kind(run):
+    options = ["--size", "768x512", "--batch", "3", "--no-guidance", "--kind", "cross", "--json"]
+    rows = json.loads(run("layers", "sd2", *options)[1])
+    assert len(rows) == 16
+    assert (rows[0]["grid"], rows[0]["query"], rows[0]["key"]) == ([96, 64], [15, 6144, 64], [15, 77, 64])
+
+
+def test_the_model_may_be_an_option(run):
+    assert run("layers", "--model", "sd2", "--json")[1] == run("layers", "sd2", "--json")[1]
+
+
+def test_markdown_holds_the_rows_of_the_seed(run):
+    _, out, _ = run("layers", "sd1", "--markdown")
+    assert "| 7 | (16, 64, 160) | (16, 77, 160) | (16, 77, 160) | (16, 64, 77) |" in out
+    assert "| 32x32 | 3, 4, 11, 12, 13 |" in out
+
+
+def test_csv_has_one_row_a_layer(run):
+    rows = list(csv.DictReader(io.StringIO(run("layers", "sd1", "--csv")[1])))
+    assert len(rows) == 32
+    assert (rows[1]["key"], rows[1]["probability"]) == ("16x77x40", "16x4096x77")
+
+
+def test_the_diagram_is_written_once(run, tmp_path):
+    file = tmp_path / "new" / "unet.svg"
+    assert run("layers", "sd1", "--diagram", file) == (0, "", f"wrote {file}\n")
+    assert ElementTree.parse(file).getroot().tag.endswith("svg")
+    code, _, err = run("layers", "sd1", "--diagram", file)
+    assert code == 1
+    assert "exists already" in err
+    assert "--force" in err
+    assert run("layers", "sd1", "--diagram", file, "--force")[0] == 0
+
+
+WRONG = {
+    "two formats": (["--json", "--csv"], "exclude one another"),
+    "size without sense": (["--size", "big"], "expected HEIGHTxWIDTH"),
+    "size off the grid": (["--size", "500"], "expected a multiple of 8"),
+    "no batch": (["--batch", "0"], "batch=0: expected a whole number of 1 or more"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_options_are_exit_code_2(run, options, message):
+    code, out, err = run("layers", "sd1", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_place_that_can_not_be_written(run):
+    code, _, err = run("layers", "sd1", "--diagram", "/proc/nowhere/unet.svg")
+    assert code == 1
+    assert err.startswith("attnscope: can't write /proc/nowhere/unet.svg")

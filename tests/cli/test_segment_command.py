@@ -1,0 +1,77 @@
+"""`attnscope segment`: photos and traces, several at once, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from picture_file import read
+
+import attnscope
+
+
+def test_segment_writes_labels_overlay_and_json(run, model, photo, tmp_path):
+    code, out, err = run("segment", photo, "--model", model, "-o", tmp_path / "out", "-t", "0.3")
+    assert code == 0
+    assert "segments" in out
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "photo.labels.png", "photo.overlay.png", "photo.json",
+    }  # fmt: skip
+    assert read(tmp_path / "out" / "photo.labels.png").size == (64, 96)
+    assert err.count("wrote ") == 3
+
+
+def test_labels_equal_the_library_call(run, model, photo, tmp_path):
+    options = ["-t", "0.2", "-t", "0.3", "--labels", "cat,star", "--json", "-o", tmp_path / "out"]
+    code, out, _ = run("segment", photo, "--model", model, *options)
+    pipe = attnscope.load_pipeline(model, device="cpu")
+    expected = attnscope.segment(photo, pipe, thresholds=[0.2, 0.3], labels=["cat", "star"])
+    assert code == 0
+    assert np.array_equal(np.asarray(read(tmp_path / "out" / "photo.labels.png")), expected.labels)
+    (found,) = json.loads(out)
+    assert found["recipe"]["thresholds"] == [0.2, 0.3]
+    assert [segment["label"] for segment in found["segments"]] == list(expected.names)
+
+
+def test_a_trace_is_segmented_from_its_own_attention(run, model, made, tmp_path):
+    code, _, _ = run("segment", made / "run.trace", "--model", model, "-o", tmp_path, "-t", "0.3")
+    assert code == 0
+    assert read(tmp_path / "run.trace.labels.png").size == (128, 128)
+
+
+def test_one_bad_picture_does_not_stop_the_others(run, model, photo, tmp_path):
+    (tmp_path / "empty.png").touch()
+    code, out, err = run(
+        "segment", tmp_path / "empty.png", photo, "--model", model, "-o", tmp_path / "out", "--json"
+    )
+    assert code == 1
+    assert "empty.png is empty (0 bytes)" in err
+    assert [one["image"] for one in json.loads(out)] == [str(photo)]
+
+
+WRONG = {
+    "no such file": (["nothing.png"], 1, "no such file"),
+    "negative threshold": (["PHOTO", "-t", "-1"], 2, "threshold"),
+    "threshold that is no number": (["PHOTO", "-t", "nan"], 2, "threshold"),
+    "timestep out of range": (["PHOTO", "--timestep", "1000"], 2, "timestep is 1000"),
+    "two of one name": (["PHOTO", "PHOTO"], 2, "several pictures are named photo"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_use(run, model, photo, tmp_path, arguments, code, message):
+    given = [str(photo) if word == "PHOTO" else word for word in arguments]
+    found, out, err = run("segment", *given, "--model", model, "-o", tmp_path / "out")
+    assert (found, out) == (code, "")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten_without_force(run, model, photo, tmp_path):
+    (tmp_path / "photo.json").write_text("mine")
+    code, _, err = run("segment", photo, "--model", model, "-o", tmp_path)
+    assert code == 1
+    assert "exists already" in err
+    assert (tmp_path / "photo.json").read_text() == "mine"
+    assert run("segment", photo, "--model", model, "-o", tmp_path, "--force")[0] == 0
