@@ -1,5 +1,6 @@
 """Capture sees what the model computed, changes nothing, and leaves nothing behind."""
 
+import types
 import warnings
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0, SlicedAttnProcessor
 
 import attnscope
+from attnscope.atlas import DEMO_FOLDER
 from attnscope.capturing import IncompleteCaptureWarning
 from attnscope.errors import (
     CaptureError,
@@ -16,6 +18,7 @@ from attnscope.errors import (
     SelectionError,
     UnobservedError,
 )
+from attnscope.pipeline_watch import _model_and_revision
 from attnscope.tap import is_attention
 from tiny_model import tiny_unet
 
@@ -211,6 +214,19 @@ def test_what_the_pipeline_says_of_the_run_is_kept(pipe, seeded):
     assert facts.prompts == [PROMPT]
     assert trace.picture.tobytes() == pictures[0].tobytes()
     assert [step.timestep for step in trace.steps] == [float(t) for t in pipe.scheduler.timesteps]
+
+
+def test_model_and_revision_are_known_where_the_hub_says_them(pipe):
+    def named(name, unet_source):
+        config = types.SimpleNamespace(_name_or_path=unet_source)
+        return types.SimpleNamespace(name_or_path=name, unet=types.SimpleNamespace(config=config))
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = f"/cache/models--a--b/snapshots/{commit}/unet"
+    assert _model_and_revision(named("a/b", snapshot)) == ("a/b", commit)
+    assert _model_and_revision(named("./mine", "")) == ("./mine", None)
+    assert _model_and_revision(named(str(DEMO_FOLDER), "")) == ("demo", None)
+    assert _model_and_revision(pipe) == (None, None)
 
 
 def test_choices_of_blocks_kind_steps_branch_and_type(pipe, seeded):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -12,14 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from attnscope.atlas import execution_order
+from attnscope.attention_modules import TappedLayer, choose_layers, parent_path, spatial_parents, unet_of
 from attnscope.branches import matched_rows, named_rows
-from attnscope.errors import CaptureError, ModelError, ParameterError, SelectionError
+from attnscope.errors import CaptureError, ParameterError
 from attnscope.pipeline_watch import PipelineWatch, versions
-from attnscope.records import KINDS, Grid, Kind, Layer, LayerId, Row, Step
+from attnscope.records import Grid, Kind, Layer, LayerId, Row, Step
 from attnscope.selection import describe_numbers, pick_name, pick_number
 from attnscope.store import TraceFolder
-from attnscope.tap import Tap, is_attention, is_tapped
+from attnscope.tap import Tap, is_tapped
 from attnscope.tokens import unnamed_tokens
 from attnscope.trace import MemoryRecords, Record, Run, Trace
 
@@ -69,8 +69,8 @@ class capture:
         where: Literal["cpu", "device"] | str | Path = "cpu",
         branches: Sequence[str] | None = None,
     ) -> None:
-        self.unet = _unet_of(model)
-        self._layers = _choose_layers(self.unet, blocks, kind)
+        self.unet = unet_of(model)
+        self._layers = choose_layers(self.unet, blocks, kind)
         self._steps, self._branch, self._branch_names = steps, branch, branches
         self._value, self._dtype, self._where = value, dtype, where
         self._pipeline = None if model is self.unet else model
@@ -78,8 +78,8 @@ class capture:
         self._taps: list[Tap] = []
 
     def __enter__(self) -> Trace:
-        for _, _, _, module in self._layers:
-            if is_tapped(module):
+        for tapped in self._layers:
+            if is_tapped(tapped.module):
                 raise CaptureError("this U-Net is being captured already: leave that capture first")
         run = Run(versions=versions())
         self._watch = PipelineWatch(self._pipeline, run) if self._pipeline is not None else None
@@ -120,10 +120,10 @@ class capture:
             self.unet.register_forward_pre_hook(self._begin_step, with_kwargs=True),
             self.unet.register_forward_hook(self._end_step),
         ]
-        for name, parent in _spatial_parents(self.unet, [path for _, _, path, _ in self._layers]).items():
+        for name, parent in spatial_parents(self.unet, [tapped.path for tapped in self._layers]).items():
             self._handles.append(parent.register_forward_pre_hook(self._grid_noter(name), with_kwargs=True))
-        for layer, stage, path, module in self._layers:
-            tap = Tap(module, f"{layer} ({path})", self._receiver(layer, stage, path, module))
+        for tapped in self._layers:
+            tap = Tap(tapped.module, f"{tapped.layer} ({tapped.path})", self._receiver(tapped))
             self._taps.append(tap)
             tap.attach()
 
@@ -168,9 +168,9 @@ class capture:
     def _end_step(self, unet: nn.Module, args: tuple, output: Any) -> None:
         if self._pending is None:
             return
-        for layer, *_ in self._layers:
-            if layer not in self._pending:
-                self._missing.setdefault(layer, []).append(self._step.index)
+        for tapped in self._layers:
+            if tapped.layer not in self._pending:
+                self._missing.setdefault(tapped.layer, []).append(self._step.index)
         pending, self._pending = self._pending, None
         self._name_tokens()
         self._records.add_step(self._step, pending)
@@ -220,34 +220,40 @@ class capture:
 
         return note
 
-    def _receiver(self, layer: LayerId, stage: Any, path: str, module: nn.Module):
-        parent = _parent_path(path)
+    def _receiver(self, tapped: TappedLayer):
+        parent, layer = parent_path(tapped.path), tapped.layer
 
         def receive(record: Record, input_shape: tuple[int, ...]) -> None:
             if self._pending is None:
                 return
             shape = input_shape if len(input_shape) == 4 else self._grids.get(parent, ())
             if layer not in self._records.layers:
-                self._records.layers[layer] = self._describe(layer, stage, path, record, shape)
+                self._records.layers[layer] = self._describe(tapped, record, shape)
             self._pending[layer] = self._keep(record)
 
         return receive
 
-    def _describe(
-        self, layer: LayerId, stage: Any, path: str, record: Record, shape: tuple[int, ...]
-    ) -> Layer:
+    def _describe(self, tapped: TappedLayer, record: Record, shape: tuple[int, ...]) -> Layer:
         _, heads, queries, dim = record.query.shape
         grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
         if grid.size != queries:
             raise CaptureError(
-                f"{layer} ({path}): {queries} queries are not the {grid} places of its input {shape}"
+                f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
             )
         rows = self._step.rows
         images = len({row.image for row in rows})
         return Layer(
-            layer.block, layer.kind, path, stage, grid, heads, dim, record.key.shape[2],
-            batch=images, branches=len(rows) // images,
-        )  # fmt: skip
+            block=tapped.layer.block,
+            kind=tapped.layer.kind,
+            path=tapped.path,
+            stage=tapped.stage,
+            grid=grid,
+            heads=heads,
+            head_dim=dim,
+            keys=record.key.shape[2],
+            batch=images,
+            branches=len(rows) // images,
+        )
 
     def _keep(self, record: Record) -> Record:
         mask = record.mask
@@ -269,7 +275,7 @@ class capture:
             device=kept.device if self._where == "device" or kept.is_meta else "cpu",
             dtype=kept.dtype if keep_type or self._dtype is None else self._dtype,
         )
-        if kept.is_meta or kept.untyped_storage().nbytes() == kept.numel() * kept.element_size():
+        if kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size():
             return kept
         return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
 
@@ -300,56 +306,6 @@ class capture:
                 IncompleteCaptureWarning,
                 stacklevel=3,
             )
-
-
-def _unet_of(model: Any) -> nn.Module:
-    unet = model if isinstance(model, nn.Module) else getattr(model, "unet", None)
-    if unet is None:
-        raise ModelError(
-            f"{type(model).__name__} has no U-Net: expected a diffusers pipeline with one (Stable Diffusion v1, "
-            "v2, XL, ...) or a U-Net"
-        )
-    if hasattr(unet, "_orig_mod") or getattr(unet, "_compiled_call_impl", None) is not None:
-        raise CaptureError(
-            "the U-Net is compiled, so its attention can't be watched: capture the original, "
-            "`pipe.unet = pipe.unet._orig_mod`, and compile again afterwards"
-        )
-    return unet
-
-
-def _choose_layers(
-    unet: nn.Module, blocks: Any, kind: Kind | None
-) -> list[tuple[LayerId, Any, str, nn.Module]]:
-    modules = {path: module for path, module in unet.named_modules() if is_attention(module)}
-    if not modules:
-        raise ModelError(
-            f"{type(unet).__name__} has no attention layer that attnscope knows (diffusers' Attention)"
-        )
-    if kind is not None and kind not in KINDS:
-        raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
-    places = execution_order(modules)
-    numbers = sorted({place.block for place in places})
-    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
-    chosen = []
-    for place in places:
-        module = modules[place.path]
-        own: Kind = "cross" if getattr(module, "is_cross_attention", False) else "self"
-        if place.block in wanted and kind in (None, own):
-            chosen.append((LayerId(place.block, own), place.stage, place.path, module))
-    if len({layer for layer, *_ in chosen}) < len(chosen):
-        raise ModelError(
-            "a block of this U-Net has two attentions of one kind (double self-attention): not supported"
-        )
-    return chosen
-
-
-def _parent_path(path: str) -> str:
-    """The module whose input is the picture that an attention's queries are the places of."""
-    return path.split(".transformer_blocks.")[0]
-
-
-def _spatial_parents(unet: nn.Module, paths: Iterable[str]) -> dict[str, nn.Module]:
-    return {_parent_path(path): unet.get_submodule(_parent_path(path)) for path in paths}
 
 
 def _argument(args: tuple, kwargs: dict, position: int, name: str) -> Any:

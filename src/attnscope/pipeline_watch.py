@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import platform
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnscope._version import __version__
+from attnscope.atlas import DEMO_FOLDER
 from attnscope.errors import CaptureError
 from attnscope.records import Token
 from attnscope.tokens import tokenize, unnamed_tokens
@@ -31,7 +34,7 @@ class PipelineWatch:
         self.conditions: list[tuple[str, Tensor]] = []
         self.called = False
         self._watched: list[tuple[Any, str, Any]] = []
-        run.model = getattr(pipeline, "name_or_path", None) or None
+        run.model, run.revision = _model_and_revision(pipeline)
         run.pipeline = type(pipeline).__name__
         run.versions = versions()
 
@@ -131,6 +134,16 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _model_and_revision(pipeline: Any) -> tuple[str | None, str | None]:
+    """Hub id or path, and the commit of the hub's snapshot that the U-Net was read from, where known."""
+    name = getattr(pipeline, "name_or_path", None) or None
+    source = str(getattr(getattr(pipeline.unet, "config", None), "_name_or_path", ""))
+    snapshot = re.search(r"snapshots[/\\]([0-9a-f]{40})", f"{name} {source}")
+    if name is not None and Path(name) == DEMO_FOLDER:
+        name = "demo"
+    return name, snapshot.group(1) if snapshot else None
 
 
 def _per_image(prompt: Any, images: int, copies: int) -> list[str]:

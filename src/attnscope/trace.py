@@ -213,7 +213,7 @@ class Trace:
         """
         layer = self.layer(block, kind)
         averaged = self._mean_axes(mean)
-        steps, rows = self._pick_steps(step), self._row_finder(step)
+        steps, rows = self._pick_steps(step), self._row_finder()
         branches, images = pick_name("branch", branch, self.branches), self._pick_images(image)
         heads = pick_number("head", head, range(layer.heads))
         queries = pick_place("query", query, layer.grid)
@@ -242,7 +242,7 @@ class Trace:
     def _pick_images(self, image: Any) -> Pick:
         return pick_number("image", image, sorted({row.image for step in self.steps for row in step.rows}))
 
-    def _row_finder(self, step: Any) -> Callable[[int, str, int], int]:
+    def _row_finder(self) -> Callable[[int, str, int], int]:
         tables = [{(r.branch, r.image): at for at, r in enumerate(s.rows)} for s in self.records.steps]
 
         def find(step_at: int, branch: str, image: int) -> int:

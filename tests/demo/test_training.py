@@ -1,0 +1,153 @@
+"""Training in miniature: it learns in a few steps, goes on from a checkpoint, writes whole folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from rich.console import Console
+
+from attnscope.demo import latent_pool, train, unet_training, vae_training
+from attnscope.demo.architecture import LATENT_PX, untrained_pipeline
+from attnscope.demo.attention_losses import Tape, cross_loss, self_loss, taping
+from attnscope.demo.clock import WorkClock, learning_rate
+from attnscope.demo.phases import PHASES
+from attnscope.demo.scenes import FIRST_TRAINING_SEED
+from attnscope.demo.train import Settings, Training
+from attnscope.demo.truth import draw_truths
+
+SIZES_PX = {"vae": 128, "small": 64, "full": 64, "decoder": 128}
+TINY = [replace(phase, size_px=SIZES_PX[phase.name], batch=2, scenes=4, uses=1) for phase in PHASES]
+
+
+@pytest.fixture(autouse=True)
+def fresh_random_numbers():
+    torch.manual_seed(0)
+
+
+def settings(folder: Path, minutes: float) -> Settings:
+    return Settings(minutes=minutes, checkpoint=folder / "checkpoint.pt", out=folder / "model", workers=0)
+
+
+def test_training_writes_a_model_that_plain_diffusers_loads(tmp_path):
+    Training(settings(tmp_path, minutes=0.01), TINY).run(Console(quiet=True))
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "model", safety_checker=None)
+    assert pipe.text_encoder.dtype == torch.float32
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert [phase["done"] for phase in record["phases"].values()] == [True] * 4
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "checkpoint.pt"}
+
+
+def test_training_goes_on_where_the_checkpoint_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    first = Training(settings(tmp_path, minutes=1), TINY)
+    monkeypatch.setattr(first, "_note", _interrupt)
+    monkeypatch.setattr(train, "LOG_STEPS", 2)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(Console(quiet=True))
+    second = Training(settings(tmp_path, minutes=0.01), TINY)
+    assert second.record.phases["vae"].steps == 1  # the second step was not saved
+    assert second.state["phase"] == "vae"
+    for name, weight in first.pipe.unet.state_dict().items():
+        assert torch.equal(weight, second.pipe.unet.state_dict()[name])
+    second.run(Console(quiet=True))
+    assert second.record.phases["decoder"].done
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_training_on_from_a_model_keeps_its_autoencoder(tmp_path):
+    Training(settings(tmp_path, minutes=0.01), TINY).run(Console(quiet=True))
+    again = replace(settings(tmp_path, 0.01), start=tmp_path / "model", checkpoint=tmp_path / "other.pt")
+    training = Training(again, TINY)
+    assert training.record.phases["vae"].done
+    assert not training.record.phases["vae"].steps
+
+
+def test_attention_losses_fall_within_a_few_steps():
+    pipe = untrained_pipeline()
+    truths = draw_truths(range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 4), 128, LATENT_PX, workers=0)
+    batch = latent_pool.fill(truths, pipe.vae, pipe.tokenizer)
+    empty = latent_pool.token_ids(pipe.tokenizer, [""])[0]
+    optimizer = torch.optim.AdamW([*pipe.unet.parameters(), *pipe.text_encoder.parameters()], lr=1e-3)
+    history = []
+    for _ in range(12):
+        got = unet_training.losses(pipe, batch, empty, supervised=True)
+        optimizer.zero_grad()
+        got.total.backward()
+        optimizer.step()
+        history.append(got)
+    assert history[-1].denoising < history[0].denoising
+    assert history[-1].self_attention < history[0].self_attention
+
+
+def test_taping_changes_neither_the_output_nor_the_processors():
+    pipe = untrained_pipeline()
+    sample, text = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 64)
+    before = list(pipe.unet.attn_processors.values())
+    with torch.no_grad(), taping(pipe.unet) as tape:
+        taped = pipe.unet(sample, 10, encoder_hidden_states=text).sample
+    with torch.no_grad():
+        plain = pipe.unet(sample, 10, encoder_hidden_states=text).sample
+    assert torch.allclose(taped, plain, atol=1e-5)  # float32, another order of sums
+    assert list(pipe.unet.attn_processors.values()) == before
+    assert (len(tape.self_rows), len(tape.cross)) == (16, 16)
+
+
+def test_perfect_attention_costs_nothing():
+    parts = torch.zeros(1, 2, 4, 4)
+    parts[0, 0, :2], parts[0, 1, 2:] = 1, 1
+    member = parts.flatten(2).transpose(1, 2)
+    rows = torch.arange(16)
+    own_segment = member @ (member / member.sum(1, keepdim=True)).transpose(1, 2)
+    word_on_first_part = torch.rand(1, 1, 3) * member[..., :1] + 1e-9
+    tape = Tape([(rows, own_segment)], [word_on_first_part])
+    weight = torch.ones(1)
+    assert self_loss(tape, parts, weight) == pytest.approx(0, abs=1e-5)
+    assert cross_loss(tape, parts, torch.tensor([[0, 1, 0]]), weight) == pytest.approx(0, abs=1e-4)
+    assert cross_loss(tape, parts, torch.tensor([[0, 1, 1]]), weight) > 1
+
+
+def test_words_point_at_their_tokens():
+    tokenizer = untrained_pipeline().tokenizer
+    (truth,) = draw_truths(range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 1), 64, LATENT_PX, workers=0)
+    vae = untrained_pipeline().vae
+    pool = latent_pool.fill(iter([truth]), vae, tokenizer)
+    for (_, text, part), row in zip(truth.words, pool.words[0].tolist(), strict=False):
+        token = tokenizer.convert_ids_to_tokens(pool.tokens[0, row[0]].item())
+        assert (token, row[1]) == (text + "</w>", part)
+
+
+def test_whitening_leaves_the_picture_and_evens_the_latents():
+    vae = untrained_pipeline().vae
+    truths = draw_truths(range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 4), 128, LATENT_PX, workers=0)
+    pixels = vae_training.gather(truths).pixels
+    with torch.no_grad():
+        before = vae_training.encode(vae, pixels)
+        picture = vae.decode(before).sample
+        vae_training.whiten(vae, before)
+        after = vae_training.encode(vae, pixels)
+        assert torch.allclose(vae.decode(after).sample, picture, atol=1e-4)
+    assert torch.allclose(after.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(after.std((0, 2, 3)), torch.ones(4), atol=1e-3)
+
+
+def test_a_long_pause_hardly_counts(monkeypatch):
+    now = iter([0.0, 1.0, 10_000.0])
+    monkeypatch.setattr("attnscope.demo.clock.time.monotonic", lambda: next(now))
+    clock = WorkClock(budget_s=182)
+    clock.tick()
+    clock.tick()
+    assert clock.used_s == 91
+    assert clock.progress == 0.5
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [learning_rate(1.0, progress) for progress in (0, 0.03, 0.5, 1)]
+    assert rates == pytest.approx([0.02, 1.0, 0.525, 0.02], abs=0.01)
