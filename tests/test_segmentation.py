@@ -382,6 +382,7 @@ def test_a_very_long_photo_can_be_cropped(pipe):
     [
         ({"vae": None}, "has no vae"),
         ({"unet": None}, "has no unet"),
+        ({}, "has no encode_prompt"),
     ],
 )
 def test_pipelines_without_their_parts_are_refused(pipe, photo, change, message):

@@ -131,6 +131,21 @@ def test_tile_size_does_not_matter(monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
+def test_number_of_threads_does_not_matter_and_is_left_alone(monkeypatch):
+    monkeypatch.setattr("attnscope.diffseg.merging.TILE_VALUES", 1000)
+    maps = aggregate(structured_layers(SIZES, seed=5))
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(merge(maps, [0.3] * 3))
+            assert torch.get_num_threads() == threads
+        assert torch.equal(*results)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_later_passes_collect_matched_maps_again():
     # three maps in a row: the middle is near both, the ends are not near each other
     ends = torch.tensor([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]])

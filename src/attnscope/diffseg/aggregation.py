@@ -1,0 +1,143 @@
+"""Step 1 of DiffSeg: the self-attention of all layers becomes one map per latent position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.errors import ParameterError
+
+SizeHW = tuple[int, int]
+
+
+def aggregate(
+    layers: Iterable[tuple[Float[Tensor, "query query"], SizeHW]],
+    *,
+    grid: SizeHW | None = None,
+    weights: Mapping[SizeHW, float] | None = None,
+) -> Float[Tensor, "height width height width"]:
+    """Where each latent position looks, as one map over the image, from the self-attention of all layers.
+
+    layers: pairs of a head-mean attention map (query, key) and its grid (height, width), in any order; an
+    iterable is consumed one map at a time. Arrays are taken too.
+    grid: (height, width) of the result; the largest grid of the layers by default. A grid that is not a
+    whole multiple of a layer's is served by half-pixel nearest queries.
+    weights: one number per layer grid, {(64, 64): 64, (32, 32): 32, ...}, scaled to sum 1 here; by default
+    sqrt(height * width), which is the paper's 64:32:16:8.
+
+    Returns float32 (float64 if a layer is), on the layers' device: result[y, x] is the map of position
+    (y, x), values 0.., sum 1.
+    Raises ParameterError for no layers, for shapes, grids or weights that do not fit, and for maps that
+    hold NaN, infinite or negative values or sum to 0.
+    Cost: holds one sum per layer grid and the result; 64 MiB each at 64x64.
+    Source: paper, "Attention Aggregation"; layers of one grid are averaged first, as in the
+    authors' program, so five layers at 64x64 do not outweigh one at 8x8 beyond the weights.
+
+    >>> import torch
+    >>> fine, coarse = torch.full((16, 16), 1 / 16), torch.eye(4)
+    >>> maps = aggregate([(fine, (4, 4)), (coarse, (2, 2))])
+    >>> maps.shape, round(float(maps[0, 0].sum()), 5)
+    (torch.Size([4, 4, 4, 4]), 1.0)
+    """
+    means = _mean_per_grid(layers)
+    target = max(means, key=math.prod) if grid is None else _checked_size(grid, "grid")
+    shares = _shares(means, weights)
+    dtype = torch.promote_types(
+        torch.float32, max((m.dtype for m in means.values()), key=lambda d: d.itemsize)
+    )
+    result = torch.zeros((*target, *target), dtype=dtype, device=next(iter(means.values())).device)
+    for size in sorted(means, key=math.prod, reverse=True):
+        _add_scale(result, means.pop(size), size, shares[size])
+    return result
+
+
+def _mean_per_grid(layers: Iterable[tuple[Tensor, SizeHW]]) -> dict[SizeHW, Tensor]:
+    """The mean map (query, key) of the layers that share a grid."""
+    sums: dict[SizeHW, Tensor] = {}
+    counts: dict[SizeHW, int] = {}
+    for number, (given, given_size) in enumerate(layers):
+        size = _checked_size(given_size, f"the grid of layer {number}")
+        probs = _checked_map(given, size, number)
+        if size in sums:
+            sums[size] += probs
+        else:
+            sums[size] = probs.clone()  # the caller's tensor must not change
+        counts[size] = counts.get(size, 0) + 1
+    if not sums:
+        raise ParameterError(
+            "aggregate() got no layers; expected at least one pair (map, (height, width)). "
+            "Was the capture made with kind='cross' only?"
+        )
+    return {size: total.div_(counts[size]) for size, total in sums.items()}
+
+
+def _add_scale(result: Tensor, means: Tensor, size: SizeHW, share: float) -> None:
+    """Add one scale's maps, resized to the result's grid over keys and repeated over queries."""
+    height, width = result.shape[:2]
+    maps = means.view(size[0] * size[1], 1, *size)
+    if size != (height, width):
+        maps = interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+    maps = maps.view(*size, height, width)
+    maps.div_(maps.sum((2, 3), keepdim=True)).mul_(share)
+    rows, columns = (_nearest(of, to, result.device) for of, to in zip(size, (height, width), strict=True))
+    for y, row in enumerate(rows.tolist()):  # a row at a time: no second (H, W, H, W)
+        result[y] += maps[row, columns]
+
+
+def _nearest(size: int, out_size: int, device: torch.device) -> Tensor:
+    """The source position under the middle of each output position; plain repetition for whole ratios."""
+    return (torch.arange(out_size, device=device) * 2 + 1) * size // (2 * out_size)
+
+
+def _shares(sizes: Iterable[SizeHW], weights: Mapping[SizeHW, float] | None) -> dict[SizeHW, float]:
+    """The weight of each grid, summing to 1."""
+    sizes = list(sizes)
+    if weights is None:
+        raw = {size: math.sqrt(size[0] * size[1]) for size in sizes}
+    else:
+        given = {tuple(size): float(value) for size, value in weights.items()}
+        missing = [size for size in sizes if size not in given]
+        if missing:
+            raise ParameterError(
+                f"weights name the grids {sorted(given)}, but the layers also have {sorted(missing)}; "
+                "give each grid a number (0 leaves it out)"
+            )
+        raw = {size: given[size] for size in sizes}
+    total = sum(raw.values())
+    if not all(math.isfinite(value) and value >= 0 for value in raw.values()) or total <= 0:
+        raise ParameterError(f"weights are {raw}; expected numbers from 0, not all of them 0")
+    return {size: value / total for size, value in raw.items()}
+
+
+def _checked_size(size: object, name: str) -> SizeHW:
+    try:
+        height, width = (int(side) for side in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as cause:
+        raise ParameterError(f"{name} is {size!r}; expected (height, width), two whole numbers") from cause
+    if height < 1 or width < 1:
+        raise ParameterError(f"{name} is {height}x{width}; expected a height and a width of at least 1")
+    return height, width
+
+
+def _checked_map(given: object, size: SizeHW, number: int) -> Tensor:
+    probs = torch.as_tensor(given)
+    positions = size[0] * size[1]
+    if tuple(probs.shape) != (positions, positions):
+        raise ParameterError(
+            f"layer {number} has a map of shape {tuple(probs.shape)}; its grid {size[0]}x{size[1]} asks for "
+            f"({positions}, {positions}): the mean over heads of one image's self-attention"
+        )
+    probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
+    low, high = (float(value) for value in probs.aminmax())
+    if not (low >= 0 and math.isfinite(high)) or float(probs.sum(-1).min()) <= 0:
+        raise ParameterError(
+            f"layer {number} (grid {size[0]}x{size[1]}) has values from {low:.3g} to {high:.3g}, or a map "
+            "that sums to 0; expected probabilities. NaN often means a float16 overflow: run the U-Net in "
+            "float32 or bfloat16"
+        )
+    return probs

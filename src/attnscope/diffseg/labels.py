@@ -1,0 +1,114 @@
+"""Names for segments: the word whose cross-attention is strongest inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.errors import ParameterError, WordError
+
+SizeHW = tuple[int, int]
+
+
+def word_maps(
+    layers: Iterable[tuple[Float[Tensor, "query token"], SizeHW]],
+    spans: Sequence[Sequence[int]],
+    size_hw: SizeHW,
+    *,
+    weights: Mapping[SizeHW, float] | None = None,
+) -> Float[Tensor, "word height width"]:
+    """One map per word, comparable between words: attention from all layers, unit L2 norm over the image.
+
+    layers: pairs of a head-mean cross-attention map and its grid (height, width). Layers of one grid are
+    added and the sum normalised over tokens, so one common factor on them does not matter.
+    spans: the token numbers of each word. size_hw: (height, width) of the result.
+    weights: one number per grid; all grids count the same by default, as in the authors' demonstration.
+
+    Returns float32, not negative. Raises ParameterError for no layers, empty spans, or absent tokens.
+    Source: paper, appendix on semantic labels, and the authors' program; differs: a word is the mean over
+    ALL its tokens, where they take one (see `reference_tokens`).
+    """
+    sums: dict[SizeHW, Tensor] = {}
+    for probs, (height, width) in layers:
+        _check_layer(probs, (height, width), spans)
+        probs = torch.as_tensor(probs).float()
+        sums[height, width] = sums[height, width] + probs if (height, width) in sums else probs
+    if not sums or not spans or not all(len(span) for span in spans):
+        raise ParameterError(
+            f"got cross-attention of {len(sums)} grids and token spans {list(spans)}; expected at least one "
+            "layer, and at least one token for every word"
+        )
+    result = torch.zeros((len(spans), *size_hw), device=next(iter(sums.values())).device)
+    for grid, total in sums.items():
+        shares = total / total.sum(-1, keepdim=True)
+        maps = torch.stack([shares[:, list(span)].mean(-1) for span in spans]).view(-1, 1, *grid)
+        resized = interpolate(maps, size=size_hw, mode="bilinear", align_corners=False)[:, 0]
+        result += resized * (1.0 if weights is None else float(weights[grid]))
+    return result / torch.linalg.vector_norm(result, dim=(1, 2), keepdim=True)
+
+
+def name_segments(
+    labels: Int[Tensor, "height width"], maps: Float[Tensor, "word height width"], *, count: int | None = None
+) -> Int[Tensor, " segment"]:
+    """The number of the word for each segment: the largest mean inside it; -1 for a segment without a pixel.
+
+    labels: from `segment_map`, at the size of maps. maps: from `word_maps`.
+    count: how many segments there are, when the last may be without a pixel.
+    Source: the authors' program, its vote by the mean.
+    """
+    if labels.shape != maps.shape[1:]:
+        raise ParameterError(
+            f"labels are {tuple(labels.shape)} and word maps {tuple(maps.shape)}; expected (height, width) "
+            "and (word, height, width) of the same size"
+        )
+    flat = labels.flatten().to(maps.device)
+    segments = int(flat.max()) + 1 if count is None else count
+    sums = torch.zeros(segments, len(maps), dtype=torch.float64, device=maps.device)
+    sums.index_add_(0, flat, maps.flatten(1).T.double())
+    named = sums.argmax(1)
+    named[torch.bincount(flat, minlength=segments) == 0] = -1
+    return named
+
+
+def unite_namesakes(named: Int[Tensor, " segment"]) -> Int[Tensor, " segment"]:
+    """The new number of each segment when all with one word become one, numbered by first appearance.
+
+    >>> import torch
+    >>> unite_namesakes(torch.tensor([2, 0, 2, 1])).tolist()
+    [0, 1, 0, 2]
+    """
+    first: dict[int, int] = {}
+    return torch.tensor([first.setdefault(word, len(first)) for word in named.tolist()], device=named.device)
+
+
+def reference_tokens(prompt: str, words: Sequence[str]) -> list[list[int]]:
+    """The token that the authors' program takes for each word: its place among the prompt's words, plus 1.
+
+    Wrong as soon as an earlier word has two tokens; kept because preset="reference" repeats it.
+    Raises WordError for a word that is not in the prompt. Of a phrase the first word counts.
+
+    >>> reference_tokens("a red house", ["house"])
+    [[3]]
+    """
+    in_prompt = re.findall(r"\w+|[^\w\s]", prompt.lower())
+    tokens = []
+    for word in words:
+        parts = re.findall(r"\w+|[^\w\s]", word.lower())
+        if not parts or parts[0] not in in_prompt:
+            raise WordError(f"{word!r} is not in the prompt {prompt!r}; expected one of {in_prompt}")
+        tokens.append([in_prompt.index(parts[0]) + 1])
+    return tokens
+
+
+def _check_layer(probs: Tensor, grid: SizeHW, spans: Sequence[Sequence[int]]) -> None:
+    last = max((max(span, default=0) for span in spans), default=0)
+    if probs.ndim != 2 or probs.shape[0] != grid[0] * grid[1] or probs.shape[1] <= last:
+        raise ParameterError(
+            f"a cross-attention map has shape {tuple(probs.shape)}; its grid {grid[0]}x{grid[1]} and token "
+            f"{last} ask for ({grid[0] * grid[1]}, more than {last}): the mean over heads of one image"
+        )
