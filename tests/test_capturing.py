@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 import attnscope
 from attnscope.atlas import DEMO_FOLDER
-from attnscope.capturing import IncompleteCaptureWarning
+from attnscope.capturing import IncompleteCaptureWarning, LargeCaptureWarning
 from attnscope.errors import (
     CaptureError,
     ModelError,
@@ -390,6 +390,8 @@ def test_a_run_that_never_came_is_said(pipe, seeded):
     [
         ({"blocks": 17}, SelectionError, "block 17: this run has 1 to 16"),
         ({"blocks": 0}, SelectionError, "block 0"),
+        ({"where": torch.device("cpu")}, ParameterError, "expected 'cpu', 'device'"),
+        ({"where": "cuda"}, ParameterError, "expected 'cpu', 'device'"),
         ({"kind": "both"}, SelectionError, "kind 'both': expected 'self' or 'cross'"),
     ],
 )
@@ -423,6 +425,10 @@ def test_models_without_a_unet_are_refused():
 
 def test_a_compiled_unet_is_refused(pipe):
     compiled = torch.compile(tiny_unet(), backend="eager")
+    in_part = tiny_unet()
+    in_part.mid_block.compile(backend="eager")
+    with pytest.raises(CaptureError, match="a part of it is compiled"):
+        attnscope.capture(in_part)
     with pytest.raises(CaptureError, match="compiled"):
         attnscope.capture(compiled)
 
@@ -452,6 +458,64 @@ def test_meta_tensors_yield_every_shape_at_no_cost():
         with attnscope.capture(unet) as trace, torch.no_grad():
             unet(torch.empty(2, 4, 16, 24), 3, encoder_hidden_states=torch.empty(2, 77, 16))
     assert [layer.probability for layer in trace.layers[:2]] == [(16, 384, 384), (16, 384, 77)]
+
+
+def test_guidance_that_ends_early_is_followed(pipe, seeded):
+    def end_guidance(pipeline, index, timestep, kwargs):
+        if index == 1:
+            pipeline._guidance_scale = 0.0
+            kwargs["prompt_embeds"] = kwargs["prompt_embeds"].chunk(2)[-1]
+        return kwargs
+
+    options = {"num_inference_steps": 4, "callback_on_step_end": end_guidance}
+    options["callback_on_step_end_tensor_inputs"] = ["prompt_embeds"]
+    plain = run(pipe, seeded, **options)
+    with attnscope.capture(pipe, kind="cross") as trace:
+        assert torch.equal(plain, run(pipe, seeded, **options))
+    assert [len(step.rows) for step in trace.steps] == [2, 2, 1, 1]
+    assert trace.probabilities(block=1, kind="cross", branch="cond").shape[0] == 4
+    with pytest.raises(SelectionError, match="step 2 has no row for branch 'uncond'"):
+        trace.probabilities(block=1, kind="cross")
+
+
+def test_edited_embeddings_keep_their_branches_and_it_is_said(pipe, seeded):
+    def fade(pipeline, index, timestep, kwargs):
+        kwargs["prompt_embeds"] = kwargs["prompt_embeds"] * 0.9
+        return kwargs
+
+    with (
+        pytest.warns(UserWarning, match="rows keep the branches"),
+        attnscope.capture(pipe, kind="cross") as trace,
+    ):
+        run(pipe, seeded, callback_on_step_end=fade, callback_on_step_end_tensor_inputs=["prompt_embeds"])
+    assert [step.rows for step in trace.steps] == [trace.rows] * 2
+
+
+def test_steps_that_never_came_are_named(pipe, seeded):
+    def interrupt(pipeline, index, timestep, kwargs):
+        pipeline._interrupt = True
+        return kwargs
+
+    with pytest.warns(IncompleteCaptureWarning, match=r"steps 1 to 2 never came: the run ended after 1 step"):
+        with attnscope.capture(pipe, kind="cross"):
+            run(pipe, seeded, num_inference_steps=3, callback_on_step_end=interrupt)
+    unet = tiny_unet()
+    with pytest.warns(IncompleteCaptureWarning, match="steps 99 never came"):
+        with attnscope.capture(unet, steps=[0, 99]), torch.no_grad():
+            unet(torch.randn(1, 4, 16, 16), 3, encoder_hidden_states=torch.randn(1, 9, 16))
+
+
+def test_a_capture_too_large_for_memory_is_said_at_its_first_step(pipe, seeded, monkeypatch, tmp_path):
+    monkeypatch.setattr("attnscope.capturing.LARGE_BYTES", 1e6)
+    with (
+        pytest.warns(LargeCaptureWarning, match=r"GB in memory .*where='run.trace'"),
+        attnscope.capture(pipe),
+    ):
+        run(pipe, seeded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with attnscope.capture(pipe, where=tmp_path / "run.trace"):
+            run(pipe, seeded)
 
 
 def test_no_warning_comes_from_a_capture(pipe, seeded):

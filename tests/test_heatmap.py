@@ -100,7 +100,7 @@ def test_choices_of_steps_blocks_and_heads():
     found = attnscope.heat_map(trace, "red", steps=[0, 2], blocks=2, heads=[1]).array
     expected = shares(trace, 2)[[0, 2]][:, 1, :, 1].mean(0).reshape(4, 6)
     assert np.abs(found - expected).max() < 1e-6
-    single = attnscope.heat_map(trace, "red", steps=1, blocks=[2], heads=0, branch="uncond").array
+    single = attnscope.heat_map(trace, np.int64(1), steps=1, blocks=[2], heads=0, branch="uncond").array
     assert np.abs(single - shares(trace, 2, branch=0)[1, 0, :, 1].reshape(4, 6)).max() < 1e-6
     daam = attnscope.heat_map(trace, "red", preset="daam", steps=1, blocks=2, heads=0).array
     assert np.abs(daam - shares(trace, 2)[1, 0, :, 1].reshape(4, 6)).max() < 1e-6
@@ -179,5 +179,9 @@ def test_what_can_not_be_mapped_is_said():
         attnscope.heat_map(trace, "red", blocks=9)
     with pytest.raises(ParameterError, match="preset 'dam'"):
         attnscope.heat_map(trace, "red", preset="dam")
+    with pytest.raises(SelectionError, match="chooses nothing"):
+        attnscope.heat_map(trace, "red", blocks=[])
+    with pytest.raises(ParameterError, match="this branch reads the negative prompt"):
+        attnscope.heat_map(trace, "red", branch="uncond")
     with pytest.raises(SelectionError, match="branch 'text'"):
         attnscope.heat_map(trace, "red", branch="text")

@@ -28,7 +28,18 @@ HEAVY = (
 # A module may import, at its top, from its own level's earlier names and from the levels above.
 LEVELS = [
     ["_version", "errors", "records"],
-    ["files", "selection", "tokens", "probability", "atlas", "heat_colours", "images", "segments", "diffseg"],
+    [
+        "files",
+        "selection",
+        "tokens",
+        "probability",
+        "atlas",
+        "heat_colours",
+        "images",
+        "threads",
+        "segments",
+        "diffseg",
+    ],
     ["branches", "diagram", "trace"],
     ["manifest", "pipeline_watch", "tap", "pipelines"],
     ["attention_modules", "store"],

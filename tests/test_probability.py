@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -64,8 +65,8 @@ def test_tile_size_does_not_matter(tile, queries, keys, over):
 def test_the_threaded_path_runs_on_large_layers_and_agrees(over, monkeypatch):
     query, key = qk(heads=2, queries=1100, keys=600)
     used = []
-    workers = tiled._workers
-    monkeypatch.setattr(tiled, "_workers", lambda threads: used.append(threads) or workers(threads))
+    workers = tiled.tile_threads
+    monkeypatch.setattr(tiled, "tile_threads", lambda threads: used.append(threads) or workers(threads))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     found = reduce_tiled(query, key, scale=0.3, over=over)
     assert used, "the rows were not shared among threads"
@@ -78,6 +79,21 @@ def test_torch_keeps_its_number_of_threads():
     query, key = qk(heads=2, queries=1100, keys=600)
     probability.reduce(query, key, scale=1.0, over=("head",))
     assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == before
+
+
+def test_it_works_inside_inference_mode_autocast_and_with_gradients():
+    query, key = qk(heads=2, queries=1100, keys=600)
+    expected = probability.reduce(query, key, scale=0.3, over=("head",))
+    with torch.inference_mode():
+        assert torch.equal(
+            probability.reduce(query.clone(), key.clone(), scale=0.3, over=("head",)), expected
+        )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), expected)
+    query.requires_grad_()
+    assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 37), (3, 1, 37), (1, 50, 37), (3, 50, 37)])

@@ -126,6 +126,30 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_full_disk_is_said_and_leaves_a_trace_that_opens(tmp_path):
+    program = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import attnscope
+from attnscope.errors import OutputError
+from made_trace import made_trace
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+try:
+    made_trace().save({str(tmp_path / "run.trace")!r})
+except OutputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "can't write" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_is_a_free_place(tmp_path):
+    assert len(attnscope.load_trace(made_trace().save(tmp_path)).steps) == 2
+
+
 def test_a_place_that_is_a_file_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="can't write"):
@@ -188,6 +212,10 @@ def link_away(folder):
     shard(folder).symlink_to(target)
 
 
+def row_twice(folder):
+    edit(folder, lambda data: data["steps"][0].update(rows=data["steps"][0]["rows"][:1] * 2))
+
+
 def unknown_part(folder):
     edit(folder, lambda data: data["steps"][0]["records"]["block01.self"].update(parts=["x"]))
 
@@ -208,6 +236,11 @@ CASES = [
     ("wrong type", lambda f: edit(f, lambda d: d.update(steps=3)), "damaged: TypeError"),
     ("step twice", lambda f: edit(f, lambda d: d["steps"].append(d["steps"][0])), "a step stands twice"),
     ("path outside", lambda f: edit(f, lambda d: d.update(pictures=["../../secret.png"])), "not a plain name"),
+    ("token without place", lambda f: edit(f, lambda d: d["run"]["tokens"][0][1].update(start_char="x")), "'x' is not"),
+    ("token out of order", lambda f: edit(f, lambda d: d["run"]["tokens"][0].reverse()), "token 0 is"),
+    ("plan of another type", lambda f: edit(f, lambda d: d["run"].update(planned_steps={})), "planned_steps is {}"),
+    ("huge latent", lambda f: edit(f, lambda d: d["run"].update(latent_size_hw=[4096, 4096])), "a latent of 4096x4096"),
+    ("row twice", row_twice, "two rows are the same"),
     ("unknown part", unknown_part, "record with parts"),
     ("missing shard", lambda f: shard(f).unlink(), "missing; the trace is incomplete"),
     ("missing picture", lambda f: (f / "picture-00.png").unlink(), "missing or a link"),

@@ -79,6 +79,14 @@ def test_words_of_the_prompt_in_order(tokenizer):
     ]
 
 
+def test_a_name_of_several_vectors_is_one_word(tokenizer):
+    tokenizer.add_tokens(["<toy>", "<toy>_1", "<toy>_2"])
+    prompt = "a <toy> <toy>_1 <toy>_2 on grass"
+    assert span(tokenizer, prompt, "<toy>").tokens == (2, 3, 4)
+    words = prompt_words(prompt, tokenize(tokenizer, prompt))
+    assert [len(word.tokens) for word in words] == [1, 3, 1, 1]
+
+
 def test_an_empty_prompt_has_no_words(tokenizer):
     assert prompt_words("", tokenize(tokenizer, "")) == ()
     with pytest.raises(WordError, match="prompt is empty"):

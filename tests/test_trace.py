@@ -50,10 +50,14 @@ single = st.one_of(st.none(), st.integers(0, 1))
 
 
 @given(
-    step=single, branch=st.sampled_from([None, "cond", ["cond", "uncond"]]), image=single, head=single,
-    query=st.sampled_from([None, (1, 2), 5, [(0, 1), (3, 5)], slice(2, 7)]), token=st.sampled_from([None, 2, [1, 3]]),
+    step=single,
+    branch=st.sampled_from([None, "cond", ["cond", "uncond"]]),
+    image=single,
+    head=single,
+    query=st.sampled_from([None, (1, 2), 5, [(0, 1), (3, 5)], slice(2, 7)]),
+    token=st.sampled_from([None, 2, [1, 3], [4, 3, 2, 1, 0], [0] * 5]),
     mean=st.sets(st.sampled_from(MEAN_AXES)),
-)  # fmt: skip
+)
 @settings(max_examples=120, deadline=None)
 def test_every_choice_is_the_same_part_of_the_whole(step, branch, image, head, query, token, mean):
     trace = TRACE
@@ -116,6 +120,14 @@ def test_keys_of_self_attention_are_places_too():
     agree(trace.probabilities(block=1, kind="self", key=(3, 5)), materialised(trace, 1, "self")[..., 23])
 
 
+def test_a_tuple_of_places_is_several_places():
+    trace = made_trace()
+    agree(
+        trace.probabilities(block=1, kind="self", query=((0, 1), (3, 5))),
+        materialised(trace, 1, "self")[..., [1, 23], :],
+    )
+
+
 def test_a_word_is_the_columns_of_its_tokens():
     trace = made_trace()
     agree(
@@ -153,6 +165,15 @@ def test_one_row_does_not_compute_the_others(monkeypatch):
         ({"block": 1, "kind": "cross", "token": 1, "key": 2}, "give one of them"),
         ({"block": 1, "kind": "cross", "token": 5}, "token 5: this run has 0 to 4"),
         ({"block": 1, "kind": "cross", "head": 1.5}, "head 1.5: expected a number"),
+        ({"block": [1], "kind": "cross"}, r"block \[1\] cross: this trace has"),
+        ({"block": 1, "kind": "cross", "head": []}, r"head \[\] chooses nothing"),
+        ({"block": 1, "kind": "cross", "step": []}, r"step \[\] chooses nothing"),
+        ({"block": 1, "kind": "cross", "step": slice(5, 9)}, "chooses nothing"),
+        ({"block": 1, "kind": "cross", "branch": []}, r"branch \[\] chooses nothing"),
+        ({"block": 1, "kind": "self", "query": 3.0}, r"query 3.0: expected \(row, column\)"),
+        ({"block": 1, "kind": "self", "query": "ab"}, "query 'ab': expected"),
+        ({"block": 1, "kind": "self", "query": (1.7, 2)}, "query 1.7: expected"),
+        ({"block": 1, "kind": "self", "query": [(1, 2, 3)]}, "two whole numbers"),
         ({"block": 1, "kind": "cross", "head": [True]}, "head True: expected a whole number"),
     ],
 )

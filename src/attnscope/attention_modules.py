@@ -30,10 +30,12 @@ def unet_of(model: Any) -> nn.Module:
             f"{type(model).__name__} has no U-Net: expected a diffusers pipeline with one (Stable Diffusion v1, "
             "v2, XL, ...) or a U-Net"
         )
-    if hasattr(unet, "_orig_mod") or getattr(unet, "_compiled_call_impl", None) is not None:
+    if any(
+        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in unet.modules()
+    ):
         raise CaptureError(
-            "the U-Net is compiled, so its attention can't be watched: capture the original, "
-            "`pipe.unet = pipe.unet._orig_mod`, and compile again afterwards"
+            "the U-Net or a part of it is compiled, so its attention can't be watched: capture the original "
+            "(`pipe.unet = pipe.unet._orig_mod`, or a pipeline that was not compiled)"
         )
     return unet
 

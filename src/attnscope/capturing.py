@@ -23,9 +23,15 @@ from attnscope.tap import Tap, is_tapped
 from attnscope.tokens import unnamed_tokens
 from attnscope.trace import MemoryRecords, Record, Run, Trace
 
+LARGE_BYTES = 8e9  # half of a usual laptop's memory
+
 
 class IncompleteCaptureWarning(UserWarning):
-    """Some layer did not run in some step, so the trace has no record of it there."""
+    """Some layer or step did not run, so the trace has no record of it."""
+
+
+class LargeCaptureWarning(UserWarning):
+    """A capture is going to hold more than 8 GB in memory."""
 
 
 class capture:
@@ -74,6 +80,8 @@ class capture:
         self._steps, self._branch, self._branch_names = steps, branch, branches
         self._value, self._dtype, self._where = value, dtype, where
         self._pipeline = None if model is self.unet else model
+        if not isinstance(where, (str, Path)) or where in ("cuda", "mps", "gpu"):
+            raise ParameterError(f"where {where!r}: expected 'cpu', 'device' (the model's own) or a folder")
         self._handles: list[Any] = []
         self._taps: list[Tap] = []
 
@@ -144,9 +152,9 @@ class capture:
         embeddings = _argument(args, kwargs, 2, "encoder_hidden_states")
         if self._calls == 0:
             self._begin_run(sample)
-        if self._sample_shape != tuple(sample.shape):
+        if self._sample_shape != tuple(sample.shape[1:]):  # rows may change: guidance can end early
             raise CaptureError(
-                f"the U-Net got a sample of shape {tuple(sample.shape)} after {self._sample_shape}: a trace holds "
+                f"the U-Net got a sample of {tuple(sample.shape[1:])} after one of {self._sample_shape}: a trace holds "
                 "one run; open a new capture for each"
             )
         rows = self._identify_rows(sample.shape[0], embeddings)
@@ -157,7 +165,7 @@ class capture:
 
     def _begin_run(self, sample: Tensor) -> None:
         run = self.trace.run
-        self._sample_shape = tuple(sample.shape)
+        self._sample_shape = tuple(sample.shape[1:])
         run.latent_size_hw = (int(sample.shape[-2]), int(sample.shape[-1]))
         if self._watch is not None:
             self._watch.begin()
@@ -173,6 +181,8 @@ class capture:
                 self._missing.setdefault(tapped.layer, []).append(self._step.index)
         pending, self._pending = self._pending, None
         self._name_tokens()
+        if not self._records.steps:
+            self._warn_if_large(pending)
         self._records.add_step(self._step, pending)
 
     def _identify_rows(self, count: int, embeddings: Tensor | None) -> tuple[Row, ...]:
@@ -183,6 +193,13 @@ class capture:
         if embeddings is not None and embeddings is self._known_embeddings:
             return self._known_rows
         rows = matched_rows(embeddings, self._watch.conditions) if embeddings is not None else None
+        if rows is None and len(self._known_rows) == count:
+            rows = self._known_rows
+            warnings.warn(
+                "the text embeddings changed during the run (a callback edits them): rows keep the branches "
+                "that they had",
+                stacklevel=2,
+            )
         if rows is None:
             raise CaptureError(
                 f"can't tell which guidance branch each of the {count} rows of the U-Net's batch is: none of the "
@@ -279,6 +296,22 @@ class capture:
             return kept
         return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
 
+    def _warn_if_large(self, first: dict[LayerId, Record]) -> None:
+        """Say, once the first step is known, when the whole run will take a lot of memory."""
+        a_step = sum(
+            t.numel() * t.element_size() for record in first.values() for t in record.tensors.values()
+        )
+        planned = range(self.trace.run.planned_steps or 1)
+        total = a_step * sum(step in self._wanted for step in planned)
+        if total > LARGE_BYTES and self._where in ("cpu", "device"):
+            warnings.warn(
+                f"this capture will hold about {total / 1e9:.1f} GB in memory ({a_step / 1e6:.0f} MB a step); "
+                "write it to disk as it comes (where='run.trace'), or keep less: kind=, blocks=, steps=, "
+                "branch=, dtype=torch.float16",
+                LargeCaptureWarning,
+                stacklevel=2,
+            )
+
     # The end
 
     def _name_tokens(self) -> None:
@@ -291,11 +324,14 @@ class capture:
             self.trace.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
 
     def _check_complete(self) -> None:
-        if not self._records.steps:
+        if not self._records.steps or not self._records.layers:
             ran = "the U-Net did not run inside the capture"
-            if self._calls:
+            if self._records.steps:
+                ran = "no attention module ran in its own forward, as in a compiled or rewritten U-Net"
+            elif self._calls:
                 ran = f"the run had steps {describe_numbers(range(self._calls))}, not {self._steps}"
             raise CaptureError(f"nothing was recorded: {ran}; call the pipeline inside the `with`")
+        self._check_steps()
         if self._missing:
             gaps = "; ".join(
                 f"{layer} in steps {describe_numbers(at)}" for layer, at in self._missing.items()
@@ -305,6 +341,17 @@ class capture:
                 "U-Net (DeepCache or alike): switch it off for a complete capture",
                 IncompleteCaptureWarning,
                 stacklevel=3,
+            )
+
+    def _check_steps(self) -> None:
+        """Say which steps were asked for, or planned by the pipeline, and never came."""
+        planned = self.trace.run.planned_steps or self._calls
+        asked = self._wanted if isinstance(self._wanted, set) else range(planned)
+        if never := sorted(step for step in asked if step >= self._calls):
+            warnings.warn(
+                f"steps {describe_numbers(never)} never came: the run ended after {self._calls} step(s)",
+                IncompleteCaptureWarning,
+                stacklevel=4,
             )
 
 

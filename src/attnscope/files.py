@@ -43,7 +43,7 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     Raises OutputError when `path` exists and overwrite is false, or the place can't be written.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
+    if target.exists() and not overwrite and not is_empty_folder(target):
         raise OutputError(f"{target} exists already; choose another name, or overwrite it (overwrite=True)")
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,11 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Whether there is a folder with nothing in it: a place that is free."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _swap_in(partial: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError
 from attnscope.files import whole_file
 from attnscope.heat_colours import blend_heat
-from attnscope.images import size_hw
+from attnscope.images import Picture, load_picture, size_hw
 from attnscope.records import Layer, TokenSpan
 from attnscope.selection import pick_number
 from attnscope.trace import Trace
@@ -57,7 +57,7 @@ class HeatMap:
         """Places whose value is at least `threshold` (0..1) of the map's maximum, at latent size."""
         if not 0 <= threshold <= 1:
             raise ParameterError(f"threshold {threshold}: expected a share of the map's maximum, 0 to 1")
-        return self.array >= threshold * self.array.max()
+        return (self.array >= threshold * self.array.max()) & (self.array > 0)
 
     def iou(self, other: HeatMap | Bool[np.ndarray, "height width"], *, threshold: float = 0.4) -> float:
         """Intersection over union of this map's mask with another's, or with a mask of any size; 0..1."""
@@ -65,19 +65,19 @@ class HeatMap:
         ours = self.mask(threshold)
         if ours.shape != theirs.shape:
             values = self.resized(theirs.shape)
-            ours = values >= threshold * self.array.max()
+            ours = (values >= threshold * self.array.max()) & (values > 0)
         union = int((ours | theirs).sum())
         return int((ours & theirs).sum()) / union if union else 1.0
 
     def overlay(
-        self, image: Image | None = None, *, opacity: float = 0.75, maximum: float | None = None
+        self, image: Picture | None = None, *, opacity: float = 0.75, maximum: float | None = None
     ) -> Image:
         """The picture with the map over it.
 
         image: the trace's own picture by default. maximum: the value that gets the brightest colour;
         the map's own maximum by default, so give one number to compare maps.
         """
-        under = image or self.picture
+        under = self.picture if image is None else load_picture(image)
         if under is None:
             raise ParameterError(
                 f"the heat map of {self.word!r} has no picture to lie on: give one, overlay(image)"
@@ -86,14 +86,14 @@ class HeatMap:
         values = self.resized(size_hw(under)) / top if top > 0 else np.zeros(size_hw(under), np.float32)
         return blend_heat(under, values, opacity=opacity)
 
-    def plot(self, ax: Any = None, *, image: Image | None = None) -> Any:
+    def plot(self, ax: Any = None, *, image: Picture | None = None) -> Any:
         """Draw the overlay with a colour bar of the true values on a matplotlib axes; returns the axes."""
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
         axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
-        under = image or self.picture
+        under = self.picture if image is None else load_picture(image)
         values = self.array if under is None else self.resized(size_hw(under))
         if under is not None:
             axes.imshow(under)
@@ -103,7 +103,7 @@ class HeatMap:
         axes.set_axis_off()
         return axes
 
-    def save(self, path: str | Path, *, image: Image | None = None) -> Path:
+    def save(self, path: str | Path, *, image: Picture | None = None) -> Path:
         """Write the overlay (.png, .jpg, .webp) or the numbers (.npy), whole or not at all."""
         target = Path(path)
         if target.suffix == ".npy":
@@ -151,7 +151,7 @@ def heat_map(
     >>> attnscope.heat_map(trace, "house").array.shape
     (32, 32)
     """
-    span = _as_span(trace, word, image, occurrence)
+    span = _as_span(trace, word, branch, image, occurrence)
     layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
     size = trace.run.latent_size_hw or max(
         (tuple(layer.grid) for layer in layers), key=lambda hw: hw[0] * hw[1]
@@ -185,13 +185,20 @@ def _daam_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[in
     return interpolate(maps, size=size, mode="bicubic", align_corners=False).clamp(min=0).mean(1)[0]
 
 
-def _as_span(trace: Trace, word: str | int | TokenSpan, image: int, occurrence: int) -> TokenSpan:
+def _as_span(
+    trace: Trace, word: str | int | TokenSpan, branch: str, image: int, occurrence: int
+) -> TokenSpan:
     if isinstance(word, TokenSpan):
         return word
-    if isinstance(word, int):
-        tokens = trace.tokens(image)
+    if isinstance(word, (int, np.integer)):
+        tokens = trace.tokens(image) if branch == "cond" else ()
         text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
-        return TokenSpan(text, 0, 0, (word,))
+        return TokenSpan(text, 0, 0, (int(word),))
+    if branch == "uncond":
+        raise ParameterError(
+            f"word {word!r} of the branch {branch!r}: words are those of the prompt, and this branch reads the "
+            "negative prompt; give a token number"
+        )
     return trace.span(word, image=image, occurrence=occurrence)
 
 

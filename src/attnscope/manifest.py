@@ -16,6 +16,9 @@ FORMAT = "attnscope-trace"
 VERSION = 1
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
+MAX_LATENT = 1 << 12  # latent places to the finest captured grid's: block 7 alone has 64 times fewer
+MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
+_ROLES = ("text", "start", "end", "padding")
 _PICTURE = re.compile(r"picture-\d{2,6}\.png")
 _PARTS = ("query", "key", "value", "mask")
 _PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
@@ -110,6 +113,10 @@ class Manifest:
                 manifest.facts[step.index, keys[name]] = _parse_facts(facts)
         if len({step.index for step in manifest.steps}) < len(manifest.steps):
             raise ValueError("a step stands twice")
+        latent = manifest.run.latent_size_hw
+        finest = max((layer.grid.size for layer in manifest.layers.values()), default=MAX_PLACES)
+        if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
+            raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
         manifest.pictures = [_parse_picture(name) for name in data["pictures"]]
         return manifest
 
@@ -163,6 +170,8 @@ def _parse_layer(item: dict[str, Any]) -> Layer:
 
 def _parse_step(item: dict[str, Any]) -> Step:
     rows = tuple(Row(str(row["branch"]), _count(row["image"], least=0)) for row in item["rows"])
+    if len(set(rows)) < len(rows):
+        raise ValueError("two rows are the same branch of the same image")
     timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
     return Step(_count(item["index"], least=0), timestep, rows)
 
@@ -175,20 +184,48 @@ def _parse_facts(facts: dict[str, Any]) -> RecordFacts:
 
 
 def _parse_run(item: dict[str, Any]) -> Run:
-    run = Run(**{name: item[name] for name in _PLAIN})
+    run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
     run.prompts = [str(prompt) for prompt in item["prompts"]]
     run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
-    run.tokens = [tuple(Token(**token) for token in tokens) for tokens in item["tokens"]]
+    run.tokens = [
+        tuple(_parse_token(at, token) for at, token in enumerate(tokens)) for tokens in item["tokens"]
+    ]
     run.versions = {str(name): str(version) for name, version in item["versions"].items()}
     run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
     return run
+
+
+def _plain(name: str, value: Any) -> Any:
+    kinds: dict[str, tuple[type, ...]] = {
+        "seed": (int,),
+        "planned_steps": (int,),
+        "guidance_scale": (int, float),
+    }
+    if value is not None and not isinstance(value, kinds.get(name, (str,))):
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _parse_token(position: int, item: dict[str, Any]) -> Token:
+    token = Token(
+        index=_count(item["index"], least=0),
+        text=str(item["text"]),
+        start_char=_count(item["start_char"], least=0),
+        end_char=_count(item["end_char"], least=0),
+        role=item["role"],
+    )
+    if token.index != position or token.start_char > token.end_char or token.role not in _ROLES:
+        raise ValueError(f"token {position} is {item}")
+    return token
 
 
 def _size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     height, width = value
-    return _count(height), _count(width)
+    if _count(height) * _count(width) > MAX_PLACES:
+        raise ValueError(f"a size of {height}x{width}")
+    return height, width
 
 
 def _count(value: Any, *, least: int = 1) -> int:

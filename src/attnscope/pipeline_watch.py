@@ -107,7 +107,8 @@ class PipelineWatch:
     def _as_tokenized(self, prompt: str) -> str:
         """The prompt with textual inversion's names written out, as the pipeline tokenizes it."""
         convert = getattr(self.pipeline, "maybe_convert_prompt", None)
-        return convert(prompt, self.pipeline.tokenizer) if convert else prompt
+        tokenizer = getattr(self.pipeline, "tokenizer", None)
+        return convert(prompt, tokenizer) if convert and tokenizer is not None else prompt
 
     def _tokens(self, prompt: str, keys: int) -> tuple[Token, ...]:
         tokenizer = getattr(self.pipeline, "tokenizer", None)

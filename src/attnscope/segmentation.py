@@ -19,6 +19,7 @@ from attnscope.images import Picture, load_picture, middle_square, size_hw
 from attnscope.photo_pass import check_pipeline, input_size, noised, photo_latent, photo_tensor, photo_trace
 from attnscope.records import Token
 from attnscope.segmentation_result import Recipe, Segmentation, per_pass, segmentation
+from attnscope.selection import pick_number
 from attnscope.tokens import find_span, tokenize
 from attnscope.trace import Trace
 
@@ -162,7 +163,7 @@ def segment_trace(
     position. Raises SelectionError for what the trace lacks, WordError for a word not in its prompt.
     Cost: head means of all captured self-attention layers and steps.
     """
-    model = getattr(pipe, "name_or_path", None) or trace.run.model
+    model = trace.run.model or getattr(pipe, "name_or_path", None)
     recipe = _recipe(model, thresholds, passes, **recipe_changes)
     choice = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
     words = _words(labels)
@@ -202,7 +203,7 @@ def recommended_threshold(model: str | None) -> tuple[float, str]:
     """The threshold for the attention of a model, by its id or folder, and where it is from: 'model' or 'paper'."""
     from attnscope import demo
 
-    if model and Path(model).resolve() == demo.MODEL_FOLDER.resolve():
+    if model == "demo" or (model and Path(model).resolve() == demo.MODEL_FOLDER.resolve()):
         return demo.DIFFSEG_THRESHOLD, "model"
     return PAPER_THRESHOLD, "paper"
 
@@ -272,11 +273,7 @@ def _count(text: str, word: str) -> int:
 
 def _step_numbers(trace: Trace, steps: int | Sequence[int] | slice | None) -> list[int]:
     captured = [step.index for step in trace.steps]
-    if steps is None:
-        return captured
-    if isinstance(steps, slice):
-        return captured[steps]
-    return [steps] if isinstance(steps, int) else list(steps)
+    return [captured[position] for position in pick_number("step", steps, captured).positions]
 
 
 def _own_picture(trace: Trace, image: int) -> Image.Image | None:

@@ -190,8 +190,8 @@ def _strongest_words(
 ) -> Tensor:
     """The word of each segment; one too thin for the word maps' size is asked through its own merged map."""
     named = name_segments(segment_map(merged, (maps.shape[1], maps.shape[2])), maps, count=len(merged)).cpu()
-    on_grid = adaptive_avg_pool2d(maps.double().cpu(), (merged.shape[1], merged.shape[2]))
-    through_map = (merged.cpu().flatten(1).double() @ on_grid.flatten(1).T).argmax(1)
+    on_grid = adaptive_avg_pool2d(maps.cpu().double(), (merged.shape[1], merged.shape[2]))
+    through_map = (merged.cpu().double().flatten(1) @ on_grid.flatten(1).T).argmax(1)
     return torch.where(named >= 0, named, through_map)
 
 
@@ -201,4 +201,5 @@ def _first_of_each(numbers: Int[Tensor, " segment"]) -> Int[Tensor, " united"]:
 
 def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
     """One threshold per pass: a single number is repeated."""
-    return (float(thresholds),) * passes if isinstance(thresholds, int | float) else tuple(thresholds)
+    numbers = tuple(float(number) for number in np.ravel(thresholds))
+    return numbers * passes if np.ndim(thresholds) == 0 else numbers

@@ -18,6 +18,12 @@ class Pick(NamedTuple):
     single: bool
 
 
+def _several(axis: str, choice: Any, positions: list[int]) -> Pick:
+    if not positions:
+        raise SelectionError(f"{axis} {choice!r} chooses nothing: give at least one, or None for all")
+    return Pick(positions, False)
+
+
 def pick_number(axis: str, choice: Any, available: Sequence[int], *, single_if_alone: bool = False) -> Pick:
     """Positions in `available` of the numbers in choice: None for all, an int, a slice or several ints.
 
@@ -27,12 +33,12 @@ def pick_number(axis: str, choice: Any, available: Sequence[int], *, single_if_a
         return Pick(list(range(len(available))), single_if_alone and len(available) == 1)
     if isinstance(choice, slice):
         wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in set(available)]
-        return Pick([_position(axis, number, available) for number in wanted], False)
+        return _several(axis, choice, [_position(axis, number, available) for number in wanted])
     if _is_int(choice):
         return Pick([_position(axis, int(choice), available)], True)
     if isinstance(choice, (str, bytes)) or not hasattr(choice, "__iter__"):
         raise SelectionError(f"{axis} {choice!r}: expected a number, several numbers or a slice")
-    return Pick([_position(axis, number, available) for number in choice], False)
+    return _several(axis, choice, [_position(axis, number, available) for number in choice])
 
 
 def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence[str]) -> Pick:
@@ -43,7 +49,9 @@ def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence
     for name in names:
         if name not in available:
             raise SelectionError(f"{axis} {name!r}: this run has {nearest(str(name), available)}")
-    return Pick([available.index(name) for name in names], isinstance(choice, str))
+    if isinstance(choice, str):
+        return Pick([available.index(choice)], True)
+    return _several(axis, choice, [available.index(name) for name in names])
 
 
 def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
@@ -57,9 +65,13 @@ def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
     region = np.asarray(choice)
     if region.dtype == bool:
         return _region(axis, region, grid)
-    if isinstance(choice, tuple) and len(choice) == 2:
+    if isinstance(choice, tuple) and len(choice) == 2 and all(_is_int(part) for part in choice):
         return Pick([_flat(axis, choice, grid)], True)
-    return Pick([_flat(axis, place, grid) for place in choice], False)
+    if isinstance(choice, (str, bytes)) or not hasattr(choice, "__iter__"):
+        raise SelectionError(
+            f"{axis} {choice!r}: expected (row, column), an index, several of those, or a region"
+        )
+    return _several(axis, choice, [_flat(axis, place, grid) for place in choice])
 
 
 def _region(axis: str, region: np.ndarray, grid: Grid) -> Pick:
@@ -75,6 +87,8 @@ def _region(axis: str, region: np.ndarray, grid: Grid) -> Pick:
 def _flat(axis: str, place: Any, grid: Grid) -> int:
     if _is_int(place):
         return _position(axis, int(place), range(grid.size))
+    if not hasattr(place, "__len__") or len(place) != 2 or not all(_is_int(part) for part in place):
+        raise SelectionError(f"{axis} {place!r}: expected (row, column), two whole numbers, or a flat index")
     row, column = place
     if not (0 <= row < grid.height and 0 <= column < grid.width):
         raise SelectionError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnscope.errors import OutputError, TraceFormatError
-from attnscope.files import whole_file, whole_folder
+from attnscope.files import is_empty_folder, whole_file, whole_folder
 from attnscope.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
 from attnscope.records import Layer, LayerId, Step
 from attnscope.trace import Record, Run, Trace
@@ -33,7 +33,7 @@ class TraceFolder:
     def create(cls, folder: str | Path, run: Run) -> TraceFolder:
         """A new, empty trace folder. Raises OutputError if something is there already."""
         path = Path(folder)
-        if path.exists():
+        if path.exists() and not is_empty_folder(path):
             raise OutputError(
                 f"{path} exists already: a capture writes into a new folder; choose another name"
             )
@@ -62,6 +62,7 @@ class TraceFolder:
         return self.manifest.layers
 
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         tensors = {
@@ -71,7 +72,12 @@ class TraceFolder:
         }
         header = {"attnscope": json.dumps(self.manifest.shard_header(step, records))}
         with whole_file(self._shard(step)) as partial:
-            save_file(_unshared(tensors), partial, metadata=header)
+            try:
+                save_file(_unshared(tensors), partial, metadata=header)
+            except SafetensorError as error:  # how safetensors reports a full disk
+                raise OutputError(
+                    f"can't write {self._shard(step)}: {error}; make room or choose another place"
+                ) from error
         self.manifest.add_step(step, records)
         self._write_manifest()
 
@@ -156,7 +162,8 @@ def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> 
     can't be written.
     """
     target = Path(folder)
-    if overwrite and target.exists() and not (target / MANIFEST).is_file():
+    free = not target.exists() or is_empty_folder(target)
+    if overwrite and not free and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
     with whole_folder(target, overwrite=overwrite) as partial:
         written = TraceFolder(partial, Manifest(trace.run, layers=dict(trace.records.layers)))

@@ -8,7 +8,7 @@ from typing import Any
 from attnscope.errors import ParameterError, WordError, nearest
 from attnscope.records import Token, TokenSpan
 
-_WORD = re.compile(r"\w+(?:['’\-]\w+)*")
+_WORD = re.compile(r"(<[^<>\s]+>)(?:\s+\1_\d+)*|\w+(?:['’\-]\w+)*")  # <name> <name>_1: textual inversion
 _ROLES = {
     "<start>": "start",
     "<|startoftext|>": "start",
@@ -136,11 +136,15 @@ def _role_span(tokens: tuple[Token, ...], word: str, role: str) -> TokenSpan:
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    """The word with any white space inside, not as a part of a longer word."""
+    """The word with any white space inside, not as a part of a longer word.
+
+    Textual inversion writes a name of several vectors as "<toy> <toy>_1 <toy>_2": all of them are the word.
+    """
     text = r"\s+".join(re.escape(part) for part in word.split())
     before = r"(?<!\w)" if word.strip()[0].isalnum() else ""
     after = r"(?!\w)" if word.strip()[-1].isalnum() else ""
-    return re.compile(before + text + after, re.IGNORECASE)
+    vectors = rf"(?:\s+{text}_\d+)*" if len(word.split()) == 1 else ""
+    return re.compile(before + text + after + vectors, re.IGNORECASE)
 
 
 def _unknown(prompt: str, tokens: tuple[Token, ...], word: str) -> str:
@@ -149,5 +153,5 @@ def _unknown(prompt: str, tokens: tuple[Token, ...], word: str) -> str:
             f"no word {word!r}: the prompt is empty or the run got embeddings without a prompt; "
             f"use a token number from 0 to {len(tokens) - 1}"
         )
-    words = [match.group() for match in _WORD.finditer(prompt)]
+    words = [match.group() for match in _WORD.finditer(prompt)]  # whole matches, also of names with vectors
     return f"no word {word!r} in the prompt {prompt!r}; the nearest: {nearest(word, words)}"

@@ -161,7 +161,7 @@ class Trace:
         """The layer of a block and kind; SelectionError says which there are."""
         if kind not in KINDS:
             raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross'")
-        if (found := self.records.layers.get(LayerId(block, kind))) is not None:
+        if isinstance(block, int) and (found := self.records.layers.get(LayerId(block, kind))) is not None:
             return found
         blocks = sorted(layer.block for layer in self.records.layers if layer.kind == kind)
         raise SelectionError(
@@ -295,8 +295,8 @@ def _row_probability(
     """P of one batch row, restricted to the picks; the axes (head, query, key) less those dropped."""
     query, key = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     mask = None if record.mask is None else _mask_of_row(record.mask, row, heads, queries)
-    count = record.key.shape[2]
-    columns = None if len(keys.positions) == count else torch.tensor(keys.positions, device=key.device)
+    everything = keys.positions == list(range(record.key.shape[2]))
+    columns = None if everything else torch.tensor(keys.positions, device=key.device)
     over = tuple(axis for axis in ("head", "query") if axis in averaged)
     left = reduce(_take(query, 1, queries), key, scale=record.scale, mask=mask, over=over, columns=columns)
     kept = [pick for axis, pick in (("head", heads), ("query", queries), ("key", keys)) if axis not in over]

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,8 @@ def test_number_of_threads_does_not_matter_and_is_left_alone(monkeypatch):
             torch.set_num_threads(threads)
             results.append(merge(maps, [0.3] * 3))
             assert torch.get_num_threads() == threads
+            with ThreadPoolExecutor(1) as later:
+                assert later.submit(torch.get_num_threads).result() == threads
         assert torch.equal(*results)
     finally:
         torch.set_num_threads(before)

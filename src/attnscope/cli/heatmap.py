@@ -72,7 +72,9 @@ def heatmap_command(
     opened = load_trace(trace)
     spans = chosen_spans(opened, words, image, occurrence)
     files = [output / f"{name}.heat.png" for name in file_names([span.word for span in spans])]
-    refuse_overwriting(*files, force=force)
+    if opened.picture is None:  # nothing to draw on: the numbers are the result
+        files, numbers = [file.with_suffix(".npy") for file in files], True
+    refuse_overwriting(*files, *(file.with_suffix(".npy") for file in files if numbers), force=force)
     choice: dict[str, Any] = {
         "preset": None if preset is None else preset.value,
         "steps": parse_numbers("--steps", steps),
@@ -113,9 +115,7 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
 
     top = max((float(one.array.max()) for one in maps), default=0.0) if same_scale else None
     for one, file in zip(maps, files, strict=True):
-        if one.picture is None:
-            numbers = True  # nothing to draw on
-        else:
+        if one.picture is not None:
             drawn = one.overlay(maximum=top)
             with whole_file(file) as partial:
                 drawn.save(partial)

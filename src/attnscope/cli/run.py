@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnscope.atlas import DEMO_FOLDER
 from attnscope.cli.heatmap import file_names, save_maps
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.output import progress, say_wrote
@@ -106,9 +105,8 @@ def contact_sheet(trace: Trace, maps: Sequence[HeatMap]) -> Image:
 def about_run(trace: Trace) -> str:
     """Steps, guidance and model of a run in a few words; of a local model its name, not its path."""
     run = trace.run
-    model = "" if run.model is None else Path(run.model).name if Path(run.model).exists() else run.model
-    if run.model is not None and Path(run.model) == DEMO_FOLDER:
-        model = "demo model"
+    model = run.model or ""
+    model = "demo model" if model == "demo" else Path(model).name if Path(model).exists() else model
     guidance = "" if run.guidance_scale is None else f"guidance {run.guidance_scale:g}"
     return ", ".join(filter(None, (f"{len(trace.steps)} steps", guidance, model)))
 

@@ -105,11 +105,11 @@ def segment_command(
 
 
 def _segment(image: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any]) -> Segmentation:
-    from attnscope.segmentation import segment, segment_trace
+    from attnscope.segmentation import segment
     from attnscope.store import load_trace
 
     if image.is_dir():
-        return segment_trace(load_trace(image), pipe=pipe, **settings)
+        return segment(load_trace(image), pipe, **settings, **for_photos)
     return segment(image, pipe, **settings, **for_photos)
 
 

@@ -61,6 +61,7 @@ def name_segments(
     count: how many segments there are, when the last may be without a pixel.
     Source: the authors' program, its vote by the mean.
     """
+    labels, maps = labels.cpu(), maps.cpu()  # float64 is not everywhere
     if labels.shape != maps.shape[1:]:
         raise ParameterError(
             f"labels are {tuple(labels.shape)} and word maps {tuple(maps.shape)}; expected (height, width) "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +15,7 @@ from attnscope.diffseg.distance import symmetric_kl
 from attnscope.diffseg.exact_neighbours import ExactNeighbours
 from attnscope.diffseg.float16_neighbours import Float16Neighbours
 from attnscope.errors import ParameterError, nearest
+from attnscope.threads import tile_threads
 
 PAPER_THRESHOLD = 1.1  # paper: COCO-Stuff; 0.9 for Cityscapes and the authors' demonstration
 PASSES = 3
@@ -34,7 +35,7 @@ def merge(
 ) -> Float[Tensor, "segment height width"]:
     """The maps of the segments, from the maps of all positions.
 
-    aggregated: result of `aggregate`.
+    aggregated: result of `aggregate`; an array is taken too.
     thresholds: tau, in nats of symmetric KL, above 0, one per pass; one number means three equal passes.
     A larger tau gives fewer segments.
     preset: "paper" computes every distance exactly (float64). "reference" repeats the authors' program: its
@@ -56,6 +57,7 @@ def merge(
     >>> merge(maps, thresholds=[1.0, 1.0]).shape
     torch.Size([2, 2, 2])
     """
+    aggregated = torch.as_tensor(aggregated)
     height, width = _checked_maps(aggregated)
     taus = _checked_thresholds(thresholds)
     neighbours = _NEIGHBOURS.get(preset)
@@ -79,7 +81,7 @@ def anchor_points(
 
     Source: the authors' program: spacing (side - 1) // (anchors - 1), the rest halved; on any side length.
     """
-    per_side = anchors if isinstance(anchors, tuple) else (anchors, anchors)
+    per_side = tuple(anchors) if isinstance(anchors, tuple | list) else (anchors, anchors)
     if len(per_side) != 2 or not all(isinstance(count, int) and count >= 1 for count in per_side):
         raise ParameterError(f"anchors is {anchors!r}; expected a number from 1, or (rows, columns)")
     rows, columns = (_spread(side, count) for side, count in zip(size_hw, per_side, strict=True))
@@ -127,11 +129,11 @@ def _for_each(work: Callable[[Tensor], Any], tiles: Sequence[Tensor], device: to
     if device.type != "cpu" or threads == 1 or len(tiles) == 1:
         yield from map(work, tiles)
         return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for first in range(0, len(tiles), 2 * threads):  # a result is anchors by positions
-            yield from list(
-                pool.map(work, tiles[first : first + 2 * threads])
-            )  # all: no work beside the caller's
+    pool = tile_threads(torch.get_num_threads())
+    for first in range(0, len(tiles), 2 * threads):  # a result is anchors by positions
+        yield from list(
+            pool.map(work, tiles[first : first + 2 * threads])
+        )  # all: no work beside the caller's
 
 
 def _unite(maps: Float[Tensor, "map position"], tau: float) -> Float[Tensor, "merged position"]:
@@ -170,8 +172,8 @@ def _checked_maps(aggregated: Tensor) -> tuple[int, int]:
 
 
 def _checked_thresholds(thresholds: float | Sequence[float]) -> list[float]:
-    numbers = [thresholds] * PASSES if isinstance(thresholds, int | float) else list(thresholds)
     try:
+        numbers: list[Any] = [thresholds] * PASSES if np.ndim(thresholds) == 0 else list(thresholds)  # type: ignore[arg-type]
         taus = [float(number) for number in numbers]
     except (TypeError, ValueError) as cause:
         raise ParameterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,9 @@ def segment_map(
     >>> segment_map(merged, (1, 4)).tolist()
     [[0, 0, 1, 1]]
     """
-    _check(merged, size_hw)
+    merged = torch.as_tensor(merged)
+    size_hw = _checked_size(size_hw)
+    _check(merged)
     maps, coarse = (
         merged.detach().permute(1, 2, 0).contiguous(),
         merged.argmax(0),
@@ -88,13 +91,21 @@ def _rows_of_labels(
     return labels
 
 
-def _check(merged: Tensor, size_hw: tuple[int, int]) -> None:
+def _check(merged: Tensor) -> None:
     if merged.ndim != 3 or 0 in merged.shape or not merged.is_floating_point():
         raise ParameterError(
             f"merged is {merged.dtype} of shape {tuple(merged.shape)}; expected floating-point "
             "(segment, height, width), as merge() returns"
         )
-    if len(size_hw) != 2 or not all(isinstance(side, int) and side >= 1 for side in size_hw):
+
+
+def _checked_size(size_hw: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(side) for side in size_hw)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
         raise ParameterError(
             f"size_hw is {size_hw!r}; expected (height, width) in pixels, whole numbers from 1"
         )
+    return height, width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -49,12 +50,12 @@ def reduce(
     """
     if unknown := set(over) - set(AXES):
         raise ParameterError(f"mean over {sorted(unknown)}: expected some of {list(AXES)}")
-    if path_for(query, key, over=over).name == "tiled":
-        return reduce_tiled(query, key, scale=scale, mask=mask, over=over, columns=columns)
-    return _reduce_reference(query, key, scale, mask, over, columns)
+    path = reduce_tiled if path_for(query, key, over=over).name == "tiled" else _reduce_reference
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+        return path(query, key, scale=scale, mask=mask, over=over, columns=columns)
 
 
-def _reduce_reference(query, key, scale, mask, over, columns) -> Tensor:
+def _reduce_reference(query, key, *, scale, mask, over, columns) -> Tensor:
     probability = attention_probability(query, key, scale=scale, mask=mask)
     kept = probability if columns is None else probability.index_select(-1, columns)
     dims = [AXES.index(axis) for axis in over]

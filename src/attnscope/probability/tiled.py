@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
@@ -17,12 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.probability.reference import add_mask, working_dtype
+from attnscope.threads import tile_threads
 
 TILE_ROWS = 64  # x 4096 keys x 4 bytes = 1 MB: half of a usual L2 cache
 SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
-
-_pool_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
 
 
 def reduce_tiled(
@@ -51,6 +48,7 @@ def reduce_tiled(
     weight = (1 / heads if over_head else 1.0) * (1 / queries if over_query else 1.0)
     guard = threading.Lock()
 
+    @torch.no_grad()  # a thread starts without the caller's setting
     def add_rows(start: int, stop: int) -> None:
         partial = torch.zeros([heads, keys], dtype=dtype, device=query.device) if over_query else None
         for rows, head, tile in _tiles(query, transposed_key, scale, mask, start, stop, tile_rows):
@@ -105,22 +103,6 @@ def _share_rows(add_rows, queries: int, work: int, device: torch.device) -> None
         return
     # twice as many ranges as threads: a thread that is done early takes another
     bounds = [queries * part // (2 * threads) for part in range(2 * threads + 1)]
-    jobs = [_workers(threads).submit(add_rows, *pair) for pair in pairwise(bounds)]
+    jobs = [tile_threads(threads).submit(add_rows, *pair) for pair in pairwise(bounds)]
     for job in jobs:
         job.result()
-
-
-def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads in which torch itself uses one thread; kept, since starting them costs."""
-    global _pool
-    with _pool_lock:
-        if _pool is None or _pool._max_workers != threads:
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool = ThreadPoolExecutor(threads, "attnscope", initializer=torch.set_num_threads, initargs=(1,))
-            started = threading.Barrier(threads + 1)
-            for _ in range(threads):
-                _pool.submit(started.wait)
-            started.wait()
-            torch.set_num_threads(threads)  # the workers' setting is also torch's default for new threads
-        return _pool

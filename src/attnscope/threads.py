@@ -1,0 +1,47 @@
+"""A few kept threads for work in tiles, in each of which torch itself uses one thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+
+
+def tile_threads(count: int) -> ThreadPoolExecutor:
+    """A pool of `count` threads with torch's own threading off inside; kept, since starting them costs.
+
+    torch's number of threads elsewhere, also in threads that start later, stays as it is.
+    """
+    global _pool
+    with _lock:
+        if _pool is None or _pool._max_workers != count:
+            if _pool is not None:
+                _pool.shutdown(wait=False)
+            _pool = _started(count)
+        return _pool
+
+
+def _started(count: int) -> ThreadPoolExecutor:
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "attnscope", initializer=torch.set_num_threads, initargs=(1,))
+    all_there = threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(all_there.wait)
+    all_there.wait()
+    torch.set_num_threads(before)  # a thread's setting is also torch's default for threads that start later
+    return pool
+
+
+def _forget() -> None:
+    """A forked process has none of its parent's threads."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
