@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import Attention
+from safetensors import safe_open
 
 from attnscope.demo import DIFFSEG_THRESHOLD, MODEL_FOLDER
 from attnscope.demo.evaluate import evaluate
@@ -38,6 +39,11 @@ def test_its_pictures_have_256_pixels_a_side(pipe):
 @pytest.mark.parametrize("prompt", ["", "an astronaut riding a horse, 4k", "星空 🎈"])
 def test_any_prompt_works(pipe, prompt):
     assert pipe(prompt, num_inference_steps=1, height=64, width=64).images
+
+
+def test_its_text_encoder_has_the_names_that_transformers_4_reads():
+    with safe_open(MODEL_FOLDER / "text_encoder" / "model.safetensors", "pt") as weights:
+        assert all(name.startswith("text_model.") for name in weights.keys())  # noqa: SIM118 (not a dict)
 
 
 def test_its_latents_are_white(pipe):

@@ -1,0 +1,121 @@
+"""Teach attention to mean something: each map is pulled towards a distribution that the scene's masks give.
+
+Both losses have one form, KL(target || attention). Self-attention: a query's target spreads evenly over the
+segment it lies in, so that the rows of one segment become alike and those of different segments part (what
+DiffSeg measures). Cross-attention: a word's map, normalised over places, should spread evenly over the word's
+mask. Without them, attention stays nearly uniform in a training as short as ours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from jaxtyping import Float, Int
+from torch import Tensor
+
+QUERIES = 48
+"""Self-attention rows looked at in each layer and step."""
+FLOOR = 1e-6
+"""Least probability in a logarithm."""
+
+
+@dataclass
+class Tape:
+    """Head-mean attention of one forward pass, with gradients."""
+
+    self_rows: list[tuple[Int[Tensor, row], Float[Tensor, "batch row key"]]] = field(default_factory=list)
+    cross: list[Float[Tensor, "batch query token"]] = field(default_factory=list)
+
+
+class TapingProcessor:
+    """Computes attention as diffusers does and puts head means on the tape."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Float[Tensor, "batch query channel"],
+        encoder_hidden_states: Float[Tensor, "batch token width"] | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Float[Tensor, "batch query channel"]:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (
+            layer(source).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for layer, source in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
+        )
+        if encoder_hidden_states is None:
+            rows = torch.randperm(query.shape[2], device=query.device)[:QUERIES]
+            self.tape.self_rows.append((rows, _probability(query[:, :, rows], key, attn.scale).mean(1)))
+            mixed = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
+        else:
+            probability = _probability(query, key, attn.scale)
+            self.tape.cross.append(probability.mean(1))
+            mixed = probability @ value
+        return attn.to_out[0](mixed.transpose(1, 2).flatten(2))
+
+
+def _probability(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    return ((query * scale) @ key.transpose(-1, -2)).softmax(-1)
+
+
+@contextmanager
+def taping(unet: UNet2DConditionModel) -> Iterator[Tape]:
+    """Every pass of the U-Net inside the block goes on the tape; the processors are put back after."""
+    tape, before = Tape(), unet.attn_processors
+    unet.set_attn_processor(TapingProcessor(tape))
+    try:
+        yield tape
+    finally:
+        unet.set_attn_processor(before)
+
+
+def self_loss(tape: Tape, parts: Float[Tensor, "batch part h w"], weight: Float[Tensor, batch]) -> Tensor:
+    """Mean KL of the taped rows from their segments. parts: share of each part in a cell."""
+    losses = []
+    for rows, probability in tape.self_rows:
+        member = _at_scale(parts, probability.shape[-1])
+        spread = member / member.sum(1, keepdim=True).clamp(min=FLOOR)
+        losses.append(_divergence(member[:, rows] @ spread.transpose(1, 2), probability).mean(1))
+    return (torch.stack(losses).mean(0) * weight).mean()
+
+
+def cross_loss(
+    tape: Tape,
+    parts: Float[Tensor, "batch part h w"],
+    words: Int[Tensor, "word 3"],
+    weight: Float[Tensor, batch],
+) -> Tensor:
+    """Mean KL of the words' maps from their masks. words: (batch row, token position, part) of each."""
+    if len(words) == 0:
+        return torch.zeros((), device=parts.device)
+    batch, token, part = words.unbind(1)
+    scales = defaultdict(list)
+    for probability in tape.cross:
+        scales[probability.shape[1]].append(probability)
+    losses = []
+    for places, layers in scales.items():
+        maps = torch.stack(layers).mean(0)[batch, :, token]
+        target = _at_scale(parts, places)[batch, :, part]
+        seen = target.sum(1, keepdim=True).clamp(min=FLOOR)
+        losses.append(_divergence(target / seen, maps / maps.sum(1, keepdim=True).clamp(min=FLOOR)))
+    return (torch.stack(losses).mean(0) * weight[batch]).sum() / len(words)
+
+
+def _at_scale(parts: Float[Tensor, "batch part h w"], places: int) -> Float[Tensor, "batch place part"]:
+    """Membership of each place of a coarser grid; the demo's grids are square halvings of the latent's."""
+    factor = round((parts.shape[-2] * parts.shape[-1] / places) ** 0.5)
+    return F.avg_pool2d(parts, factor).flatten(2).transpose(1, 2)
+
+
+def _divergence(target: Tensor, given: Tensor) -> Tensor:
+    """KL(target || given) over the last axis, in nats."""
+    return (target * (target.clamp(min=FLOOR).log() - given.clamp(min=FLOOR).log())).sum(-1)

@@ -1,0 +1,104 @@
+"""Save and resume a training, and write the model as a diffusers folder; always whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from attnscope.demo.scenes import WORDS
+from attnscope.demo.vocabulary import write_tokenizer
+
+RECORD = "training.json"
+
+
+@dataclass
+class PhaseRecord:
+    """What one phase of the training did so far.
+
+    seconds: of work; losses: (step, name -> mean since the entry before).
+    """
+
+    steps: int = 0
+    samples: int = 0
+    scenes_drawn: int = 0
+    seconds: float = 0.0
+    done: bool = False
+    losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+
+@dataclass
+class Record:
+    """The history of a model: shipped beside its weights as training.json."""
+
+    seed: int
+    machine: str
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    started: str
+    phases: dict[str, PhaseRecord] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        content = json.loads(text)
+        content["phases"] = {name: PhaseRecord(**phase) for name, phase in content["phases"].items()}
+        return cls(**content)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values to one file, under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What save_checkpoint wrote; refuses anything but tensors and plain values."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def export_model(pipe: StableDiffusionPipeline, record: Record, folder: Path) -> None:
+    """Write the pipeline in half precision as a diffusers folder, replacing an older one in a moment.
+
+    The text encoder stays in single precision: it is small, and transformers 5 would run it in half.
+    """
+    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".old"))
+    for left_over in (partial, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    pipe.scheduler.save_pretrained(partial / "scheduler")
+    pipe.text_encoder.save_pretrained(partial / "text_encoder")
+    name_as_transformers_4(partial / "text_encoder" / "model.safetensors")
+    for name in ("unet", "vae"):
+        half = type(getattr(pipe, name)).from_config(getattr(pipe, name).config)
+        half.load_state_dict(getattr(pipe, name).state_dict())
+        half.half().save_pretrained(partial / name)
+    write_tokenizer(partial / "tokenizer", WORDS)
+    pipe.save_config(partial)
+    (partial / RECORD).write_text(record.to_json(), "utf-8")
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def name_as_transformers_4(weights: Path) -> None:
+    """Put "text_model." before the names of a CLIP text encoder's weights, where it is missing.
+
+    transformers 5 leaves it out when it saves and reads both; transformers 4 reads only names with it, and would
+    start from random weights without an error.
+    """
+    prefix = "text_model."
+    named = {prefix + name.removeprefix(prefix): tensor for name, tensor in load_file(weights).items()}
+    save_file(named, weights, metadata={"format": "pt"})

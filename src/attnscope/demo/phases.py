@@ -1,0 +1,155 @@
+"""The four phases of the training as generators of steps: a progress bar can watch, a clock can stop them.
+
+vae: the autoencoder on crops; small: the U-Net on 128-pixel scenes (16x16 latents, seven times cheaper);
+full: the same U-Net on 256-pixel scenes; decoder: the autoencoder's second half again, which makes pictures
+clearer and leaves the latents, and so the U-Net, as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor, nn
+
+from attnscope.demo import latent_pool, unet_training, vae_training
+from attnscope.demo.architecture import LATENT_PX, PICTURE_PX
+from attnscope.demo.checkpoint import PhaseRecord
+from attnscope.demo.clock import WorkClock, learning_rate
+from attnscope.demo.scenes import FIRST_TRAINING_SEED
+from attnscope.demo.truth import Truth, draw_truths
+
+CLIP_NORM = 1.0
+EMA_DECAY = 0.995
+SEEDS_A_PHASE = 10_000_000
+"""Each phase draws its scenes from seeds of its own."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Settings of one phase. share: of the whole time; scenes: drawn at once, each then used `uses` times."""
+
+    name: str
+    number: int
+    share: float
+    size_px: int
+    batch: int
+    scenes: int
+    uses: int
+    peak_rate: float
+
+
+PHASES = (
+    Phase("vae", 0, share=0.28, size_px=PICTURE_PX, batch=8, scenes=1000, uses=18, peak_rate=1.5e-3),
+    Phase("small", 1, share=0.49, size_px=PICTURE_PX // 2, batch=32, scenes=3000, uses=5, peak_rate=1e-3),
+    Phase("full", 2, share=0.155, size_px=PICTURE_PX, batch=8, scenes=600, uses=4, peak_rate=6e-4),
+    Phase("decoder", 3, share=0.05, size_px=PICTURE_PX, batch=8, scenes=300, uses=18, peak_rate=1e-3),
+)
+
+
+@dataclass
+class Trainee:
+    """The pipeline, the optimizer of the parameters in training, and their running mean (EMA)."""
+
+    pipe: StableDiffusionPipeline
+    parameters: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    mean: list[Tensor]
+
+    @classmethod
+    def of(cls, pipe: StableDiffusionPipeline, phase: Phase) -> Trainee:
+        modules = {
+            "vae": [pipe.vae],
+            "small": [pipe.unet, pipe.text_encoder],
+            "full": [pipe.unet, pipe.text_encoder],
+            "decoder": [pipe.vae.post_quant_conv, pipe.vae.decoder],
+        }[phase.name]
+        for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+            part.requires_grad_(False).eval()
+        for module in modules:
+            module.requires_grad_(True).train()
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=phase.peak_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        return cls(pipe, parameters, optimizer, [parameter.detach().clone() for parameter in parameters])
+
+    def update(self, loss: Tensor, rate: float, step: int) -> None:
+        """One optimizer step, then one of the running mean."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimizer.step()
+        decay = min(EMA_DECAY, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.mean, list[Tensor](self.parameters), 1 - decay)
+
+    @torch.no_grad()
+    def swap_mean(self) -> None:
+        """Exchange parameters and running mean; calling it again undoes it."""
+        for parameter, mean in zip(self.parameters, self.mean, strict=True):
+            kept = parameter.clone()
+            parameter.copy_(mean)
+            mean.copy_(kept)
+
+    def state(self) -> dict[str, object]:
+        return {"optimizer": self.optimizer.state_dict(), "mean": self.mean}
+
+    def restore(self, state: dict[str, object]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        self.mean = list(state["mean"])  # type: ignore[call-overload]
+
+
+Step = tuple[Tensor, dict[str, float]]
+"""The loss of one batch, and what to show of it."""
+
+
+def steps(
+    trainee: Trainee, phase: Phase, record: PhaseRecord, clock: WorkClock, workers: int
+) -> Iterator[dict[str, float]]:
+    """Train until the clock is used up; yields the losses of every step, after it was taken."""
+    batches = _unet_losses if phase.name in ("small", "full") else _vae_losses
+    for loss, shown in batches(trainee.pipe, phase, record, workers):
+        if clock.progress >= 1:
+            return
+        trainee.update(loss, learning_rate(phase.peak_rate, clock.progress), record.steps)
+        clock.tick()
+        record.steps += 1
+        record.samples += phase.batch
+        record.seconds = clock.used_s
+        yield shown
+
+
+def _draw(phase: Phase, record: PhaseRecord, workers: int) -> Iterator[Truth]:
+    """The phase's next scenes; none of its earlier ones comes again."""
+    first = FIRST_TRAINING_SEED + phase.number * SEEDS_A_PHASE + record.scenes_drawn
+    record.scenes_drawn += phase.scenes
+    return draw_truths(range(first, first + phase.scenes), phase.size_px, LATENT_PX, workers=workers)
+
+
+def _vae_losses(
+    pipe: StableDiffusionPipeline, phase: Phase, record: PhaseRecord, workers: int
+) -> Iterator[Step]:
+    loss_of = vae_training.vae_loss if phase.name == "vae" else vae_training.decoder_loss
+    while True:
+        pool = vae_training.gather(_draw(phase, record, workers))
+        for _ in range(phase.uses * phase.scenes // phase.batch):
+            pixels, weight = vae_training.crops(pool, phase.batch, pipe.vae.device)
+            loss = loss_of(pipe.vae, pixels, weight)
+            yield loss, {"loss": loss.item()}
+
+
+def _unet_losses(
+    pipe: StableDiffusionPipeline, phase: Phase, record: PhaseRecord, workers: int
+) -> Iterator[Step]:
+    device = pipe.unet.device
+    empty = latent_pool.token_ids(pipe.tokenizer, [""])[0].to(device)
+    while True:
+        pool = latent_pool.fill(_draw(phase, record, workers), pipe.vae, pipe.tokenizer)
+        for batch in pool.batches(phase.batch, phase.uses):
+            got = unet_training.losses(pipe, batch.to(device), empty, supervised=True)
+            parts = {"denoising": got.denoising, "self": got.self_attention, "cross": got.cross_attention}
+            yield got.total, {name: value.item() for name, value in parts.items()}

@@ -1,0 +1,88 @@
+"""One training step of U-Net and text encoder: v-prediction, with attention held to the scene's masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from attnscope.demo.attention_losses import cross_loss, self_loss, taping
+from attnscope.demo.latent_pool import LatentPool
+
+CROSS_WEIGHT = 0.15
+SELF_WEIGHT = 0.6
+THING_WEIGHT = 1.5
+"""Extra weight of latent cells that show a thing."""
+NO_CAPTION_SHARE = 0.1
+CLEAN_SHARE = 0.2
+"""Scenes seen without noise, as DiffSeg shows pictures to the network; half of them without caption."""
+CLEAN_TIMESTEPS = (200, 401)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """One step's losses. total is what is minimised; the others are unweighted."""
+
+    total: Tensor
+    denoising: Tensor
+    self_attention: Tensor
+    cross_attention: Tensor
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch as the network gets it. told: captions that are shown; clean: scenes without noise."""
+
+    sample: Float[Tensor, "batch channel h w"]
+    timestep: Int[Tensor, batch]
+    target: Float[Tensor, "batch channel h w"]
+    told: Bool[Tensor, batch]
+    clean: Bool[Tensor, batch]
+
+
+def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler) -> Noised:
+    """Stratified timesteps, one stratum a scene; a share of the batch stays clean, around timestep 300."""
+    count, device = len(latents), latents.device
+    steps = scheduler.config.num_train_timesteps
+    strata = torch.randperm(count, device=device) + torch.rand(count, device=device)
+    timestep = (strata / count * steps).long().clamp(max=steps - 1)
+    clean = torch.rand(count, device=device) < CLEAN_SHARE
+    timestep = torch.where(clean, torch.randint(*CLEAN_TIMESTEPS, (count,), device=device), timestep)
+    noise = torch.randn_like(latents)
+    mixed = scheduler.add_noise(latents, noise, timestep)
+    told = torch.rand(count, device=device) >= torch.where(clean, 0.5, NO_CAPTION_SHARE)
+    target = scheduler.get_velocity(latents, noise, timestep)
+    return Noised(torch.where(clean[:, None, None, None], latents, mixed), timestep, target, told, clean)
+
+
+def losses(
+    pipe: StableDiffusionPipeline, batch: LatentPool, empty: Int[Tensor, token], *, supervised: bool
+) -> Losses:
+    """Losses of a batch. empty: token ids of the empty caption; supervised: with attention losses."""
+    given = noised(batch.latents, pipe.scheduler)
+    text = pipe.text_encoder(torch.where(given.told[:, None], batch.tokens, empty)).last_hidden_state
+    with taping(pipe.unet) as tape:
+        made = pipe.unet(given.sample, given.timestep, encoder_hidden_states=text).sample
+    weight = (1 + THING_WEIGHT * batch.things[:, None].float() / 255) * (~given.clean[:, None, None, None])
+    denoising = (weight * (made - given.target).square()).mean() / weight.mean().clamp(min=1e-3)
+    parts = batch.parts.float() / batch.parts.sum(1, keepdim=True).clamp(min=1)
+    trust = signal(given, pipe.scheduler)
+    on_self = self_loss(tape, parts, trust)
+    on_cross = cross_loss(tape, parts, _told_words(batch.words, given.told), trust)
+    total = denoising + (SELF_WEIGHT * on_self + CROSS_WEIGHT * on_cross if supervised else 0)
+    return Losses(total, denoising.detach(), on_self.detach(), on_cross.detach())
+
+
+def signal(given: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
+    """How far a noisy latent can be believed: sqrt(alpha-bar), 1 for clean ones. Noise has no segments."""
+    alphas = scheduler.alphas_cumprod.to(given.timestep.device)[given.timestep]
+    return torch.where(given.clean, 1.0, alphas.sqrt())
+
+
+def _told_words(words: Int[Tensor, "batch word 2"], told: Bool[Tensor, batch]) -> Int[Tensor, "n 3"]:
+    """(row, token position, part) of the words in captions that were shown."""
+    row, place = torch.nonzero((words[..., 0] >= 0) & told[:, None], as_tuple=True)
+    return torch.cat([row[:, None], words[row, place]], dim=1)

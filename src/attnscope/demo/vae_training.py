@@ -1,0 +1,116 @@
+"""Train the autoencoder: colours of things first, then edges; then make its latents white."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from attnscope.demo.truth import Truth
+
+CROP_PX = 96
+THING_WEIGHT = 2.0
+"""Extra weight of pixels that show a thing: plain error confuses blue with teal and yellow with orange."""
+LOW_PASS_WEIGHT = 2.0
+EDGE_WEIGHT = 0.5
+KL_WEIGHT = 2e-4
+COLOUR_WEIGHT = 1.0
+COLOUR_GAIN = 4.0
+"""Three latent channels are drawn towards this many times the cell's mean colour. Without it so small and so
+briefly trained an autoencoder finds light and one axis of colour, and paints grass and sea alike."""
+LATENT_NOISE = 0.05
+"""Noise added to latents in training, in their deviations: the U-Net's latents will not be exact either."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A pool of drawn pictures, 0..255, with the share of things in each cell of 8 pixels."""
+
+    pixels: UInt8[Tensor, "n 3 side side"]
+    things: UInt8[Tensor, "n h w"]
+
+
+def gather(truths: Iterator[Truth]) -> Pictures:
+    """Stack drawn scenes into a pool."""
+    drawn = [(torch.from_numpy(t.pixels).permute(2, 0, 1), torch.from_numpy(t.things)) for t in truths]
+    return Pictures(
+        torch.stack([pixels for pixels, _ in drawn]), torch.stack([things for _, things in drawn])
+    )
+
+
+def crops(
+    pool: Pictures, batch: int, device: torch.device
+) -> tuple[Float[Tensor, "b 3 p p"], Float[Tensor, "b 1 p p"]]:
+    """Random crops in -1..1 and each pixel's weight; every third batch is whole pictures at half size."""
+    index = torch.randint(len(pool.pixels), (batch,))
+    pixels = pool.pixels[index].to(device).float() / 127.5 - 1
+    cell_px = pixels.shape[-1] // pool.things.shape[-1]
+    things = pool.things[index, None].to(device).float() / 255
+    things = things.repeat_interleave(cell_px, -1).repeat_interleave(cell_px, -2)
+    if torch.rand(()) < 1 / 3:
+        pixels, things = F.avg_pool2d(pixels, 2), F.avg_pool2d(things, 2)
+    else:
+        top, left = torch.randint(pixels.shape[-1] - CROP_PX + 1, (2,)).tolist()
+        area = (..., slice(top, top + CROP_PX), slice(left, left + CROP_PX))
+        pixels, things = pixels[area], things[area]
+    if torch.rand(()) < 0.5:
+        pixels, things = pixels.flip(-1), things.flip(-1)
+    return pixels, 1 + THING_WEIGHT * things
+
+
+def reconstruction_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Error of pixels (weighted, absolute and squared), of blurred colours, of differences of neighbours."""
+    error = made - wanted
+    pixel = (weight * (error.abs() + error.square())).mean() / weight.mean()
+    low_pass = (F.avg_pool2d(weight, 8) * F.avg_pool2d(error, 8).abs()).mean() / weight.mean()
+    edge = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    return pixel + LOW_PASS_WEIGHT * low_pass + EDGE_WEIGHT * edge
+
+
+def vae_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
+    """Loss of one batch; the latents are drawn from the posterior and shaken a little."""
+    posterior = vae.encode(pixels).latent_dist
+    latents = posterior.sample()
+    latents = latents + LATENT_NOISE * latents.std().detach() * torch.randn_like(latents)
+    made = vae.decode(latents).sample
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    colour = F.avg_pool2d(pixels, pixels.shape[-1] // latents.shape[-1])
+    colour_error = (posterior.mean[:, :3] / COLOUR_GAIN - colour).square().mean()
+    return reconstruction_loss(made, pixels, weight) + KL_WEIGHT * kl + COLOUR_WEIGHT * colour_error
+
+
+def decoder_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
+    """Loss of one batch for the decoder alone, on slightly shaken latents."""
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist.mode()
+        latents = latents + LATENT_NOISE * latents.std() * torch.randn_like(latents)
+    return reconstruction_loss(vae.decode(latents).sample, pixels, weight)
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, latents: Float[Tensor, "n channel h w"]) -> None:
+    """Make each latent channel mean 0, std 1: both are folded into the 1x1 convolutions beside it."""
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    before, after = vae.quant_conv, vae.post_quant_conv
+    channels = len(mean)
+    before.weight[:channels] /= std[:, None, None, None]
+    before.bias[:channels] = (before.bias[:channels] - mean) / std
+    before.bias[channels:] -= 2 * std.log()
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight *= std[None, :, None, None]
+
+
+@torch.no_grad()
+def encode(
+    vae: AutoencoderKL, pixels: UInt8[Tensor, "n 3 side side"], batch: int = 32
+) -> Float[Tensor, "n channel h w"]:
+    """The mean latents of pictures 0..255, on the CPU."""
+    parts = [
+        vae.encode(p.to(vae.device).float() / 127.5 - 1).latent_dist.mean.cpu() for p in pixels.split(batch)
+    ]
+    return torch.cat(parts) * vae.config.scaling_factor
