@@ -44,7 +44,7 @@ LEVELS = [
     ["manifest", "pipeline_watch", "tap", "pipelines"],
     ["attention_modules", "store"],
     ["capturing", "heatmap"],
-    ["photo_pass", "word_scores"],
+    ["photo_pass"],
     ["segmentation_result"],
     ["segmentation"],
     ["demo"],

@@ -28,18 +28,7 @@ EXAMPLES = """Examples:
 PROMPT = "a red house and a blue star on grass under a night sky"
 SCENE_SEED = 7
 STEPS = 20
-_CAPTIONLESS = (
-    "a",
-    "an",
-    "the",
-    "and",
-    "on",
-    "in",
-    "of",
-    "under",
-    "over",
-    "with",
-)  # not shown on the overview
+_CAPTIONLESS = frozenset("a an the and on in of under over with".split())  # not shown on the overview
 _MOST_WORDS = 6
 
 
@@ -72,12 +61,15 @@ def demo_command(
     """
     from attnscope.cli.overview import overview
     from attnscope.cli.run import Plan, draw_words, run_captured
+    from attnscope.demo import GUIDANCE_SCALE
     from attnscope.segmentation import segment_trace
 
     refuse_overwriting(output, force=force)
     pipe = load(model, device=device)
     write_tables(pipe, output)
-    _, trace = run_captured(pipe, Plan(prompt, seed, STEPS, keep={"branch": "cond"}), output)
+    _, trace = run_captured(
+        pipe, Plan(prompt, seed, STEPS, guidance_scale=GUIDANCE_SCALE, keep={"branch": "cond"}), output
+    )
     maps = draw_words(trace, output)
     with progress() as bars:
         task = bars.add_task("segments", total=2)

@@ -43,7 +43,8 @@ def generate_command(
     seed: Seed = 0,
     steps: Annotated[int, typer.Option("--steps", "-n", help="Denoising steps.")] = 20,
     guidance_scale: Annotated[
-        float | None, typer.Option("--guidance-scale", help="1 is off; the model's own by default.")
+        float | None,
+        typer.Option("--guidance-scale", help="1 is off; the pipeline's own by default (demo: 3)."),
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", help="What to avoid.")] = None,
     size: Size = None,
@@ -64,6 +65,7 @@ def generate_command(
     The picture is bit for bit the one that the pipeline makes without capture.
     """
     from attnscope.cli.run import Plan, draw_words, run_captured
+    from attnscope.demo import GUIDANCE_SCALE
 
     refuse_overwriting(output, force=force)
     if keep_every < 1:
@@ -73,6 +75,8 @@ def generate_command(
         "branch": None if keep_branch is BranchChoice.all else keep_branch.value,
         "steps": slice(None, None, keep_every) if keep_every > 1 else None,
     }
+    if guidance_scale is None and model == "demo":
+        guidance_scale = GUIDANCE_SCALE
     plan = Plan(
         prompt,
         seed,

@@ -10,5 +10,8 @@ from pathlib import Path
 MODEL_FOLDER = Path(__file__).parent / "model"
 """The shipped model, a diffusers folder for plain `StableDiffusionPipeline.from_pretrained`."""
 
+GUIDANCE_SCALE = 3.0
+"""Guidance that suits the shipped model; diffusers' usual 7.5 oversaturates its pictures."""
+
 DIFFSEG_THRESHOLD = 0.1
 """DiffSeg's merging threshold for the shipped model, in nats; docs/demo-model.md says how it was chosen."""
