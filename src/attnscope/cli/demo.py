@@ -28,7 +28,7 @@ EXAMPLES = """Examples:
 PROMPT = "a red house and a blue star on grass under a night sky"
 SCENE_SEED = 7
 STEPS = 20
-_CAPTIONLESS = frozenset("a an the and on in of under over with".split())  # not shown on the overview
+_FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with"}  # not on the overview
 _MOST_WORDS = 6
 
 
@@ -80,7 +80,7 @@ def demo_command(
     for path in generated.save(output / "output", overwrite=True):
         say_wrote(path)
     write_scene(result, output)
-    shown = [one for one in maps if one.word.lower() not in _CAPTIONLESS][:_MOST_WORDS]
+    shown = [one for one in maps if one.word.lower() not in _FILL_WORDS][:_MOST_WORDS]
     _save(overview(pipe, trace, shown, generated, result), output / "overview.png")
     summary = _summary(prompt, seed, generated, result)
     _write(output / "summary.json", json.dumps(summary, indent=1) + "\n")
