@@ -98,6 +98,8 @@ def _encode_slow(tokenizer: Any, prompt: str, ids: list[int]) -> dict[str, list]
     from transformers.convert_slow_tokenizer import convert_slow_tokenizer
 
     fast = convert_slow_tokenizer(tokenizer)
+    added = sorted(tokenizer.get_added_vocab().items(), key=lambda item: item[1])
+    fast.add_tokens([name for name, _ in added if fast.token_to_id(name) is None])
     fast.enable_truncation(len(ids))
     fast.enable_padding(length=len(ids), pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
     encoding = fast.encode(prompt)
