@@ -26,7 +26,7 @@ EXAMPLES = """Examples:
   attnscope demo "a blue star over a red house" -s 3 -o mine"""
 
 PROMPT = "a red house and a blue star on grass under a night sky"
-SCENE_SEED = 7
+SCENE_SEED = 5
 STEPS = 20
 _FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with"}  # not on the overview
 _MOST_WORDS = 6

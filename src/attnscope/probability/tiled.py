@@ -1,6 +1,6 @@
 """Means of the attention probability in row tiles, without materialising it.
 
-One tile is `TILE_ROWS` queries of one head against all keys: a matrix product, a softmax and a sum,
+One tile is some queries of one head against all keys: a matrix product, a softmax and a sum,
 small enough to stay in a core's cache. On a CPU the rows are shared among a few threads, each
 with torch's own threading off: inside a tile it costs more than it gives.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from attnscope.probability.reference import add_mask, working_dtype
 from attnscope.threads import tile_threads
 
-TILE_ROWS = 64  # x 4096 keys x 4 bytes = 1 MB: half of a usual L2 cache
+TILE_NUMBERS = 64 * 4096  # x 4 bytes = 1 MB: half of a usual L2 cache
 SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
 
 
@@ -30,7 +30,7 @@ def reduce_tiled(
     mask: Tensor | None = None,
     over: tuple[str, ...] = ("head",),
     columns: Tensor | None = None,
-    tile_rows: int = TILE_ROWS,
+    tile_rows: int | None = None,
 ) -> Float[Tensor, ...]:
     """Mean of P over heads, over queries or over both; columns: the keys to keep (all by default).
 
@@ -39,6 +39,7 @@ def reduce_tiled(
     Cost: heads x query x key exponentials; memory of the result and one tile a thread.
     """
     heads, queries, _ = query.shape
+    tile_rows = tile_rows or max(1, TILE_NUMBERS // key.shape[1])
     keys = key.shape[1] if columns is None else len(columns)
     dtype = working_dtype(query)
     query, transposed_key = query.to(dtype), key.to(dtype).transpose(1, 2)
@@ -78,7 +79,7 @@ def _tiles(
 ) -> Iterator[tuple[slice, int, Tensor]]:
     """(rows, head, P of these rows): one tile after the other, in a buffer that is used again."""
     heads, _, keys = transposed_key.shape
-    scores = torch.empty([tile_rows, keys], dtype=query.dtype, device=query.device)
+    scores = torch.empty([min(tile_rows, stop - start), keys], dtype=query.dtype, device=query.device)
     shares = torch.empty_like(scores)
     for first in range(start, stop, tile_rows):
         rows = slice(first, min(first + tile_rows, stop))
