@@ -68,7 +68,7 @@ def segment(
 
     Returns labels at the photo's own size, upright as its EXIF says. The same photo gives the same labels.
     Raises ImageError, ModelError, ParameterError, WordError; MissingExtraError for refine.
-    Cost: VAE encode and one U-Net pass (two with labels), 0.3 s of merging at 64x64 on two cores; memory for
+    Cost: VAE encode and one U-Net pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for
     Q and K of 16 layers and four 64 MiB maps at 64x64. The pipeline is left as it was.
     Source: Tian et al., "Diffuse, Attend, and Segment", CVPR 2024; differs: aspect ratio kept, any size,
     labels from words that are given.

@@ -96,7 +96,7 @@ class Segmentation:
         """The same attention merged with another recipe; the model is not needed.
 
         thresholds: as for `attnscope.segment`. changes: preset, anchors, refine, unite.
-        Cost: 0.3 s at a 64x64 grid on two cores, and the label map; k-means if asked.
+        Cost: 0.4 s at a 64x64 grid on two cores, and the label map; k-means if asked.
         """
         if thresholds is not None:
             changes |= {"thresholds": per_pass(thresholds), "threshold_source": "given"}

@@ -47,7 +47,7 @@ def merge(
     Returns float64, maps in the order in which the authors' program finds them; each sums to 1.
     Raises ParameterError for shapes, thresholds, anchors and presets that do not fit, and when "reference"
     is left without any map.
-    Cost: three matrix products of anchors by maps by positions; 0.3 s for 256 anchors at 64x64 on two cores,
+    Cost: three matrix products of anchors by maps by positions; 0.4 s for 256 anchors at 64x64 on two cores,
     some tiles of 16 MiB beside the result. A device without float64 is left for the CPU.
     Source: paper, "Iterative Attention Merging".
 
