@@ -14,6 +14,7 @@ from rich.console import Console
 from attnscope.demo import latent_pool, train, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, untrained_pipeline
 from attnscope.demo.attention_losses import Tape, cross_loss, self_loss, taping
+from attnscope.demo.checkpoint import PhaseRecord
 from attnscope.demo.clock import WorkClock, learning_rate
 from attnscope.demo.phases import PHASES
 from attnscope.demo.scenes import FIRST_TRAINING_SEED
@@ -62,12 +63,25 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_training_on_from_a_model_keeps_its_autoencoder(tmp_path):
-    Training(settings(tmp_path, minutes=0.01), TINY).run(Console(quiet=True))
+def test_training_on_from_a_model_keeps_its_autoencoder_and_history_and_draws_new_scenes(tmp_path):
+    first = Training(settings(tmp_path, minutes=0.01), TINY)
+    first.run(Console(quiet=True))
     again = replace(settings(tmp_path, 0.01), start=tmp_path / "model", checkpoint=tmp_path / "other.pt")
-    training = Training(again, TINY)
-    assert training.record.phases["vae"].done
-    assert not training.record.phases["vae"].steps
+    second = Training(again, TINY)
+    second.run(Console(quiet=True))
+    assert second.record.phases["vae"].done
+    assert not second.record.phases["vae"].steps
+    assert second.record.phases["small"].scenes_before == first.record.phases["small"].scenes_drawn > 0
+    written = json.loads((tmp_path / "model" / "training.json").read_text())
+    (earlier,) = written["earlier"]
+    assert earlier["phases"]["small"]["steps"] == first.record.phases["small"].steps
+
+
+def test_the_phases_of_a_training_share_all_of_its_time(tmp_path):
+    fresh = Training(settings(tmp_path, minutes=1), TINY)
+    assert sum(map(fresh._share, TINY)) == pytest.approx(1)
+    fresh.record.phases["vae"] = PhaseRecord(done=True)
+    assert sum(map(fresh._share, TINY[1:])) == pytest.approx(1)
 
 
 def test_attention_losses_fall_within_a_few_steps():

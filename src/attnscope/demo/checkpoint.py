@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ RECORD = "training.json"
 class PhaseRecord:
     """What one phase of the training did so far.
 
-    seconds: of work; losses: (step, name -> mean since the entry before).
+    scenes_before: drawn by this phase of earlier trainings, none of which comes again; seconds: of work;
+    losses: (step, name -> mean since the entry before).
     """
 
     steps: int = 0
     samples: int = 0
+    scenes_before: int = 0
     scenes_drawn: int = 0
     seconds: float = 0.0
     done: bool = False
@@ -35,7 +37,10 @@ class PhaseRecord:
 
 @dataclass
 class Record:
-    """The history of a model: shipped beside its weights as training.json."""
+    """The history of a model: shipped beside its weights as training.json.
+
+    earlier: the records of the trainings whose weights this one began with, oldest first.
+    """
 
     seed: int
     machine: str
@@ -44,12 +49,24 @@ class Record:
     started: str
     phases: dict[str, PhaseRecord] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    earlier: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, text: str) -> Record:
         content = json.loads(text)
         content["phases"] = {name: PhaseRecord(**phase) for name, phase in content["phases"].items()}
         return cls(**content)
+
+    def go_on_from(self, start: Record) -> None:
+        """Begin with the weights of `start`: keep its history and its autoencoder."""
+        self.earlier = [*start.earlier, asdict(replace(start, earlier=[]))]
+        self.phases["vae"] = PhaseRecord(done=True)
+
+    def new_phase(self, name: str) -> PhaseRecord:
+        """An empty record of a phase, whose scenes come after those of the earlier trainings."""
+        before = (past["phases"].get(name, {}).get("scenes_drawn", 0) for past in self.earlier)
+        self.phases[name] = PhaseRecord(scenes_before=sum(before))
+        return self.phases[name]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"

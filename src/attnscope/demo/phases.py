@@ -29,7 +29,10 @@ SEEDS_A_PHASE = 10_000_000
 
 @dataclass(frozen=True)
 class Phase:
-    """Settings of one phase. share: of the whole time; scenes: drawn at once, each then used `uses` times."""
+    """Settings of one phase.
+
+    share: of the time, among the phases that run; scenes: drawn at once, each then used `uses` times.
+    """
 
     name: str
     number: int
@@ -43,8 +46,8 @@ class Phase:
 
 PHASES = (
     Phase("vae", 0, share=0.28, size_px=PICTURE_PX, batch=8, scenes=1000, uses=18, peak_rate=1.5e-3),
-    Phase("small", 1, share=0.49, size_px=PICTURE_PX // 2, batch=32, scenes=3000, uses=5, peak_rate=1e-3),
-    Phase("full", 2, share=0.155, size_px=PICTURE_PX, batch=8, scenes=600, uses=4, peak_rate=6e-4),
+    Phase("small", 1, share=0.3, size_px=PICTURE_PX // 2, batch=32, scenes=3000, uses=5, peak_rate=1e-3),
+    Phase("full", 2, share=0.37, size_px=PICTURE_PX, batch=8, scenes=600, uses=4, peak_rate=6e-4),
     Phase("decoder", 3, share=0.05, size_px=PICTURE_PX, batch=8, scenes=300, uses=18, peak_rate=1e-3),
 )
 
@@ -125,7 +128,7 @@ def steps(
 
 def _draw(phase: Phase, record: PhaseRecord, workers: int) -> Iterator[Truth]:
     """The phase's next scenes; none of its earlier ones comes again."""
-    first = FIRST_TRAINING_SEED + phase.number * SEEDS_A_PHASE + record.scenes_drawn
+    first = FIRST_TRAINING_SEED + phase.number * SEEDS_A_PHASE + record.scenes_before + record.scenes_drawn
     record.scenes_drawn += phase.scenes
     return draw_truths(range(first, first + phase.scenes), phase.size_px, LATENT_PX, workers=workers)
 

@@ -24,7 +24,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from attnscope.demo import DIFFSEG_THRESHOLD, attention_losses, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, PICTURE_PX, untrained_pipeline
-from attnscope.demo.checkpoint import PhaseRecord, Record, export_model, load_checkpoint, save_checkpoint
+from attnscope.demo.checkpoint import (
+    RECORD,
+    PhaseRecord,
+    Record,
+    export_model,
+    load_checkpoint,
+    save_checkpoint,
+)
 from attnscope.demo.clock import WorkClock
 from attnscope.demo.evaluate import SCENES, report, table
 from attnscope.demo.phases import PHASES, Phase, Trainee, steps
@@ -61,6 +68,7 @@ class Training:
         if self.state:
             earlier = Record.from_json(self.state["record"])
             self.record.phases, self.record.started = earlier.phases, earlier.started
+            self.record.earlier = earlier.earlier
         self.pipe = self._pipeline().to(settings.device)
 
     def _pipeline(self) -> StableDiffusionPipeline:
@@ -69,7 +77,7 @@ class Training:
             pipe = untrained_pipeline(self.settings.seed)
         else:
             pipe = StableDiffusionPipeline.from_pretrained(start, safety_checker=None).to(torch.float32)
-            self.record.phases["vae"] = PhaseRecord(done=True)
+            self.record.go_on_from(Record.from_json((start / RECORD).read_text("utf-8")))
         for part in PARTS if self.state else ():
             getattr(pipe, part).load_state_dict(self.state[part])
         return pipe
@@ -77,7 +85,7 @@ class Training:
     def run(self, console: Console) -> None:
         """All phases that are not done yet, then the model folder."""
         for phase in self.phases:
-            record = self.record.phases.setdefault(phase.name, PhaseRecord())
+            record = self.record.phases.get(phase.name) or self.record.new_phase(phase.name)
             if not record.done:
                 self._run_phase(phase, record, console)
         self.export()
@@ -87,7 +95,7 @@ class Training:
         trainee = Trainee.of(self.pipe, phase)
         if self.state.get("phase") == phase.name:
             trainee.restore(self.state["trainee"])
-        clock = WorkClock(60 * self.settings.minutes * phase.share, record.seconds)
+        clock = WorkClock(60 * self.settings.minutes * self._share(phase), record.seconds)
         saved, recent = time.monotonic(), []
         with Progress(
             TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
@@ -102,6 +110,11 @@ class Training:
                     self._save(phase, trainee)
                     saved = time.monotonic()
         self._finish(phase, record, trainee)
+
+    def _share(self, phase: Phase) -> float:
+        """The phase's part of the time: all of it is shared by the phases that this training runs."""
+        skipped = {name for name, record in self.record.phases.items() if record.done and not record.steps}
+        return phase.share / sum(other.share for other in self.phases if other.name not in skipped)
 
     def _note(
         self, phase: Phase, record: PhaseRecord, recent: list[dict[str, float]], console: Console
