@@ -1,9 +1,11 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 from attnscope import probability
 from attnscope.errors import ParameterError
 from attnscope.probability import tiled
-from attnscope.probability.tiled import reduce_tiled
+from attnscope.probability.contraction import AXES, contraction
+from attnscope.probability.reference import working_dtype
 
-OVER = [(), ("head",), ("query",), ("head", "query")]
+OVER = [over for count in range(4) for over in combinations(("head", "query", "key"), count)]
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 2e-6, torch.bfloat16: 2e-6}
 # half precision is only the storage: both sides start from the same rounded numbers, in float32 or more
 
@@ -36,9 +39,20 @@ def in_float64(query, key, scale, mask=None):
     return weights / weights.sum(-1, keepdims=True)
 
 
-def mean_over(array, over):
-    axes = tuple({"head": 0, "query": 1}[axis] for axis in over)
-    return array.mean(axes) if axes else array
+def mean_over(array, over, weights=None):
+    for axis in sorted(over, key=AXES.index, reverse=True):
+        weight = (weights or {}).get(axis)
+        array = (
+            np.average(array, AXES.index(axis))
+            if weight is None
+            else (np.tensordot(array, weight.double().numpy(), (AXES.index(axis), 0)))
+        )
+    return array
+
+
+def tiled_reduction(query, key, over, *, scale, **how):
+    asked = contraction(query, key, over, None, None, working_dtype(query))
+    return tiled.reduce_tiled(query, key, asked, scale=scale, **how)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -56,8 +70,8 @@ def test_every_reduction_equals_float64(over, dtype):
 @settings(max_examples=25, deadline=None)
 def test_tile_size_does_not_matter(tile, queries, keys, over):
     query, key = qk(queries=queries, keys=keys, dtype=torch.float64)
-    one = reduce_tiled(query, key, scale=0.5, over=over, tile_rows=tile)
-    other = reduce_tiled(query, key, scale=0.5, over=over, tile_rows=1024)
+    one = tiled_reduction(query, key, over, scale=0.5, tile_rows=tile)
+    other = tiled_reduction(query, key, over, scale=0.5, tile_rows=1024)
     torch.testing.assert_close(one, other, atol=1e-14, rtol=0)
 
 
@@ -68,7 +82,7 @@ def test_the_threaded_path_runs_on_large_layers_and_agrees(over, monkeypatch):
     workers = tiled.tile_threads
     monkeypatch.setattr(tiled, "tile_threads", lambda threads: used.append(threads) or workers(threads))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    found = reduce_tiled(query, key, scale=0.3, over=over)
+    found = tiled_reduction(query, key, over, scale=0.3)
     assert used, "the rows were not shared among threads"
     expected = mean_over(in_float64(query, key, 0.3), over)
     assert np.abs(found.double().numpy() - expected).max() < 2e-6
@@ -117,7 +131,53 @@ def test_columns_are_part_of_the_whole(over):
     columns = torch.tensor([5, 0, 36])
     whole = probability.reduce(query, key, scale=0.3, over=over)
     part = probability.reduce(query, key, scale=0.3, over=over, columns=columns)
-    torch.testing.assert_close(part, whole[..., columns], atol=1e-7, rtol=0)
+    expected = whole[..., columns] if "key" not in over else None
+    if expected is None:  # a mean over these columns alone
+        kept = tuple(axis for axis in over if axis != "key")
+        expected = probability.reduce(query, key, scale=0.3, over=kept)[..., columns].mean(-1)
+    torch.testing.assert_close(part, expected, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_weights_make_a_weighted_sum_of_any_axes(over):
+    query, key = qk()
+    generator = torch.Generator().manual_seed(2)
+    lengths = {"head": 3, "query": 50, "key": 37}
+    weights = {axis: torch.rand(lengths[axis], generator=generator) for axis in over}
+    found = probability.reduce(query, key, scale=0.3, over=over, weights=weights)
+    expected = mean_over(in_float64(query, key, 0.3), over, weights)
+    np.testing.assert_allclose(found.double().numpy(), expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_a_reduction_is_added_into_the_tensor_that_is_given(over):
+    query, key = qk()
+    once = probability.reduce(query, key, scale=0.3, over=over)
+    total = once.clone()
+    assert probability.reduce(query, key, scale=0.3, over=over, into=total) is total
+    torch.testing.assert_close(total, 2 * once, atol=1e-6, rtol=1e-6)
+
+
+def test_threads_do_not_change_a_bit_from_run_to_run():
+    query, key = qk(heads=2, queries=1100, keys=600)
+    runs = [probability.reduce(query, key, scale=0.3, over=("head", "query")) for _ in range(8)]
+    assert all(torch.equal(run, runs[0]) for run in runs)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("masked", [False, True])
+def test_entropy_equals_scipys(dtype, masked):
+    query, key = qk(dtype=dtype)
+    mask = torch.arange(37) < 20 if masked else None
+    mask = mask if mask is None else mask.view(1, 1, 37)
+    found = probability.entropy(query, key, scale=0.3, mask=mask)
+    expected = scipy.stats.entropy(in_float64(query, key, 0.3, mask), axis=-1)
+    np.testing.assert_allclose(found.double().numpy(), expected, atol=10 * TOLERANCE[dtype])
+
+
+def test_entropy_of_even_attention_is_the_logarithm_of_the_keys():
+    even = probability.entropy(torch.zeros(1, 2, 4), torch.ones(1, 77, 4), scale=1.0)
+    np.testing.assert_allclose(even.numpy(), np.log(77), rtol=1e-6)
 
 
 def test_rows_sum_to_one():
@@ -138,9 +198,25 @@ def test_the_path_is_said():
     assert probability.path_for(query, key).name == "reference"
 
 
-def test_an_unknown_axis_is_refused():
-    with pytest.raises(ParameterError, match=r"\['key'\]: expected some of \['head', 'query'\]"):
-        probability.reduce(*qk(), scale=1.0, over=("key",))
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"over": ("layer",)}, r"over \['layer'\]: expected some of \['head', 'query', 'key'\]"),
+        (
+            {"over": ("head",), "weights": {"query": torch.ones(50)}},
+            r"weights for \['query'\].*name it in over",
+        ),
+        (
+            {"over": ("head",), "weights": {"head": torch.ones(4)}},
+            r"weights of head have shape \(4,\): .* \(3,\)",
+        ),
+        ({"over": ("head",), "into": torch.zeros(50, 36)}, r"into is .*\(50, 36\): expected .* \(50, 37\)"),
+        ({"over": ("head",), "into": torch.zeros(50, 37).double()}, r"into is torch.float64 .*float32"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong, message):
+    with pytest.raises(ParameterError, match=message):
+        probability.reduce(*qk(), scale=1.0, **wrong)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory as Linux counts it")

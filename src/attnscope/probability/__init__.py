@@ -1,16 +1,18 @@
-"""The attention probability, P = softmax(Q K^T x scale + mask), and sums over it.
+"""The attention probability, P = softmax(Q K^T x scale + mask), and sums over it, straight from Q and K.
 
 reference.py   a dozen lines that materialise P: the oracle
+contraction.py what is asked for: which axes of P are summed, with which weights
 tiled.py       the same numbers in row tiles: never more than the result and one tile a thread
-choose.py      the one entry: picks the path and says which
+choose.py      the entries: they pick the path, and say which
 
     from attnscope import probability
 
     probability.reduce(query, key, scale=scale, over=("head",))     # head mean, not materialised
+    probability.entropy(query, key, scale=scale)                    # nats of every head and query
     probability.path_for(query, key, over=("head",))                # 'tiled' and why
 """
 
-from attnscope.probability.choose import Path, path_for, reduce
+from attnscope.probability.choose import Path, entropy, path_for, reduce
 from attnscope.probability.reference import attention_probability
 
-__all__ = ["Path", "attention_probability", "path_for", "reduce"]
+__all__ = ["Path", "attention_probability", "entropy", "path_for", "reduce"]

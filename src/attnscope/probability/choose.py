@@ -1,7 +1,8 @@
-"""The one entry to means of the attention probability: picks a path and says which."""
+"""The entries to sums over the attention probability: they pick a path and say which."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.probability.reference import attention_probability
-from attnscope.probability.tiled import reduce_tiled
-
-AXES = ("head", "query")
+from attnscope.probability.contraction import Contraction, contraction
+from attnscope.probability.reference import attention_probability, working_dtype
+from attnscope.probability.tiled import entropy_tiled, reduce_tiled
 
 
 class Path(NamedTuple):
@@ -22,14 +22,14 @@ class Path(NamedTuple):
     reason: str
 
 
-def path_for(query: Tensor, key: Tensor, *, over: tuple[str, ...] = ()) -> Path:
+def path_for(query: Tensor, key: Tensor, *, over: Sequence[str] = ()) -> Path:
     """The path that `reduce` takes for these tensors."""
     if query.device.type == "meta":
         return Path("reference", "meta tensors have shapes only")
     if not over:
-        return Path("reference", "nothing is reduced: the result is P itself")
+        return Path("reference", "nothing is summed: the result is P itself")
     return Path(
-        "tiled", f"mean over {' and '.join(over)} on {query.device.type}: row tiles, P is not materialised"
+        "tiled", f"sum over {' and '.join(over)} on {query.device.type}: row tiles, P is not materialised"
     )
 
 
@@ -39,24 +39,57 @@ def reduce(
     *,
     scale: float,
     mask: Tensor | None = None,
-    over: tuple[str, ...] = (),
+    over: Sequence[str] = (),
+    weights: Mapping[str, Tensor] | None = None,
     columns: Tensor | None = None,
+    into: Tensor | None = None,
 ) -> Float[Tensor, ...]:
-    """P = softmax(Q K^T x scale + mask), averaged over the axes named in `over` ('head', 'query').
+    """P = softmax(Q K^T x scale + mask), averaged over the axes named in `over` ('head', 'query', 'key').
 
-    columns: numbers of the keys to keep; the softmax is over all keys all the same.
+    mask: broadcasts to (head, query, key), float (added to the scores) or bool (true: visible).
+    weights: {axis: numbers}, one for each place of an axis in `over`, make its mean a weighted sum: a region of
+    queries, some heads. columns: numbers of the keys to keep; the softmax is over all keys all the same.
+    into: a result of an earlier call, which this one is added to and returned: sums over layers and steps
+    without a second copy.
     Returns what is left of (head, query, key), float32 (float64 for float64 input).
-    Raises ParameterError for an axis that can't be averaged.
+    Raises ParameterError for an axis that can't be summed, and for weights or an `into` that do not fit.
+    Cost: one product of Q and K and one exponential for each of (head, query, key); memory of the result and
+    of one tile a thread. Without `over` the result is P itself.
     """
-    if unknown := set(over) - set(AXES):
-        raise ParameterError(f"mean over {sorted(unknown)}: expected some of {list(AXES)}")
-    path = reduce_tiled if path_for(query, key, over=over).name == "tiled" else _reduce_reference
+    dtype = working_dtype(query)
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
-        return path(query, key, scale=scale, mask=mask, over=over, columns=columns)
+        asked = contraction(query, key, over, weights, columns, dtype)
+        if into is not None and (into.shape != asked.shape or into.dtype != dtype):
+            raise ParameterError(
+                f"into is {into.dtype} of shape {tuple(into.shape)}: expected {dtype} of {asked.shape}"
+            )
+        path = reduce_tiled if path_for(query, key, over=over).name == "tiled" else _reduce_reference
+        return path(query, key, asked, scale=scale, mask=mask, into=into)
 
 
-def _reduce_reference(query, key, *, scale, mask, over, columns) -> Tensor:
-    probability = attention_probability(query, key, scale=scale, mask=mask)
-    kept = probability if columns is None else probability.index_select(-1, columns)
-    dims = [AXES.index(axis) for axis in over]
-    return kept.mean(dim=dims) if dims else kept
+def entropy(
+    query: Float[Tensor, "head query dim"],
+    key: Float[Tensor, "head key dim"],
+    *,
+    scale: float,
+    mask: Tensor | None = None,
+) -> Float[Tensor, "head query"]:
+    """How spread each query's attention is: -sum P log P over the keys, in nats.
+
+    0 where all attention is on one key, log(keys) where it is even. mask: as for `reduce`.
+    Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
+    """
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+        return entropy_tiled(query, key, scale=scale, mask=mask)
+
+
+def _reduce_reference(
+    query: Tensor, key: Tensor, asked: Contraction, *, scale: float, mask: Tensor | None, into: Tensor | None
+) -> Tensor:
+    """The contraction written out over a materialised P."""
+    left = attention_probability(query, key, scale=scale, mask=mask)
+    left = left if asked.columns is None else left.index_select(-1, asked.columns)
+    for axis, weight in ((2, asked.key), (1, asked.query), (0, asked.head)):
+        if weight is not None:
+            left = torch.tensordot(left, weight, dims=([axis], [0]))
+    return left if into is None else into.add_(left)
