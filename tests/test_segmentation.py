@@ -26,7 +26,6 @@ from attnscope.segmentation import (
     segment,
     segment_many,
     segment_trace,
-    self_attention,
 )
 from attnscope.segments import rle_mask
 from attnscope.tokens import tokenize
@@ -281,12 +280,6 @@ def test_a_bare_unets_trace_has_eight_pixels_a_position_and_no_overlay(pipe):
     assert found.labels.shape == (64, 128)
     with pytest.raises(ParameterError, match="picture="):
         found.overlay()
-
-
-def test_a_map_of_each_self_attention_layer_comes_with_its_grid(trace):
-    maps = list(self_attention(trace))
-    assert len(maps) == 16
-    assert all(probs.shape == (h * w, h * w) for probs, (h, w) in maps)
 
 
 def test_many_photos_come_one_by_one_with_progress(pipe, photo):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from attnscope.diffseg.aggregation import SizeHW, aggregate
+from attnscope.diffseg.aggregation import ScaleSums, SizeHW
 from attnscope.diffseg.labels import reference_tokens, word_maps
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
 from attnscope.errors import ParameterError, nearest
@@ -104,7 +105,7 @@ def segment(
     if noise_seed is not None:
         latent = noised(pipe, latent, step, noise_seed)
     own, of_words = _passes(pipe, latent, text if words else None, step, one=preset == "reference")
-    aggregated = aggregate(self_attention(own), weights=weights)
+    aggregated = aggregated_attention(own, weights=weights)
     maps = word_maps(cross_attention(of_words, preset), spans, seen_hw) if of_words is not None else None
     origin = {
         "timestep": step,
@@ -168,7 +169,7 @@ def segment_trace(
     choice = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
     words = _words(labels)
     spans = _spans(trace.prompt(image), trace.tokens(image), words, recipe.preset)
-    aggregated = aggregate(self_attention(trace, **choice), weights=weights)
+    aggregated = aggregated_attention(trace, weights=weights, **choice)
     drawn = load_picture(picture) if picture is not None else _own_picture(trace, image)
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _eightfold(aggregated)
     maps = word_maps(cross_attention(trace, recipe.preset, **choice), spans, out_hw) if words else None
@@ -176,13 +177,21 @@ def segment_trace(
     return segmentation(aggregated, out_hw, recipe, drawn, words, maps, origin)
 
 
-def self_attention(trace: Trace, **choice: Any) -> Iterator[tuple[Float[Tensor, "query key"], SizeHW]]:
-    """Head-mean self-attention of every captured layer with its grid, one at a time, averaged over steps."""
+def aggregated_attention(
+    trace: Trace, *, weights: Mapping[SizeHW, float] | None = None, **choice: Any
+) -> Float[Tensor, "height width height width"]:
+    """DiffSeg's aggregate of all captured self-attention, averaged over steps, straight from Q and K."""
     choice = {"step": _step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
+    sums = ScaleSums()
     for layer in trace.layers:
         if layer.kind == "self":
-            probs = trace.probabilities(block=layer.block, kind="self", mean=("step", "head"), **choice)
-            yield probs, (layer.grid.height, layer.grid.width)
+            add_to = partial(_add_layer, trace, layer.block, choice)
+            sums.add((layer.grid.height, layer.grid.width), add_to)
+    return sums.aggregated(weights=weights)
+
+
+def _add_layer(trace: Trace, block: int, choice: dict[str, Any], total: Tensor | None) -> Tensor:
+    return trace.head_mean(block=block, kind="self", into=total, **choice)
 
 
 def cross_attention(

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope import images
 from attnscope.diffseg.labels import name_segments, unite_namesakes
-from attnscope.diffseg.merging import ANCHORS, PASSES, merge
+from attnscope.diffseg.merging import ANCHORS, PASSES, Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.diffseg.suppression import segment_map
 from attnscope.errors import OutputError, ParameterError, SelectionError
@@ -55,6 +55,7 @@ class Segmentation:
     merged: (segment, height, width), before segments of one word are united.
     word_maps: (word, height, width) cross-attention of `words`, at the size that the model saw.
     origin: what is known of where the attention is from: timestep, noise, crop, steps ...
+    merger: keeps the distances that `again` needs.
     """
 
     labels: Int[np.ndarray, "height width"]
@@ -66,6 +67,7 @@ class Segmentation:
     words: tuple[str, ...] = ()
     word_maps: Float[Tensor, "word input_height input_width"] | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+    merger: Merger | None = field(default=None, repr=False)
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -96,7 +98,8 @@ class Segmentation:
         """The same attention merged with another recipe; the model is not needed.
 
         thresholds: as for `attnscope.segment`. changes: preset, anchors, refine, unite.
-        Cost: 0.4 s at a 64x64 grid on two cores, and the label map; k-means if asked.
+        Cost: 0.1 s at a 64x64 grid on two cores, and the label map; with another preset or other anchors 0.3 s more;
+        k-means if asked.
         """
         if thresholds is not None:
             changes |= {"thresholds": per_pass(thresholds), "threshold_source": "given"}
@@ -106,7 +109,11 @@ class Segmentation:
         recipe = replace(self.recipe, **changes)
         size = self.labels.shape
         words = (self.words, self.word_maps)
-        return segmentation(self.aggregated, (size[0], size[1]), recipe, self.image, *words, self.origin)
+        same = (recipe.preset, recipe.anchors) == (self.recipe.preset, self.recipe.anchors)
+        merger = self.merger if same else None
+        return segmentation(
+            self.aggregated, (size[0], size[1]), recipe, self.image, *words, self.origin, merger=merger
+        )
 
     def overlay(self, *, opacity: float = 0.8) -> Image.Image:
         """The picture under its segments' colours, with lines between segments and their names."""
@@ -167,9 +174,15 @@ def segmentation(
     words: tuple[str, ...],
     word_maps: Tensor | None,
     origin: dict[str, Any],
+    *,
+    merger: Merger | None = None,
 ) -> Segmentation:
-    """Merge, refine, suppress and name: from aggregated attention to the segments of a picture."""
-    merged = merge(aggregated, recipe.thresholds, recipe.preset, anchors=recipe.anchors)
+    """Merge, refine, suppress and name: from aggregated attention to the segments of a picture.
+
+    merger: of the same aggregated attention, preset and anchors, when there is one already.
+    """
+    merger = merger or Merger(aggregated, recipe.preset, anchors=recipe.anchors)
+    merged = merger.merge(recipe.thresholds)
     if recipe.refine:
         merged = refine(aggregated, merged)
     labels = segment_map(merged, size_hw)
@@ -182,7 +195,7 @@ def segmentation(
             labels, numbers = united.to(labels.device)[labels], numbers[_first_of_each(united)]
         names = tuple(words[number] for number in numbers.tolist())
     array = labels.cpu().numpy().astype(np.int32)
-    return Segmentation(array, recipe, aggregated, merged, image, names, words, word_maps, origin)
+    return Segmentation(array, recipe, aggregated, merged, image, names, words, word_maps, origin, merger)
 
 
 def _strongest_words(

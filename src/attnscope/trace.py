@@ -227,6 +227,33 @@ class Trace:
         axes = [("step", steps), ("branch", branches), ("image", images)]
         return _fold(axes, averaged, one)
 
+    def head_mean(
+        self,
+        *,
+        block: int,
+        kind: Kind,
+        step: int | Sequence[int] | slice | None = None,
+        branch: str = "cond",
+        image: int = 0,
+        into: Tensor | None = None,
+    ) -> Float[Tensor, "query key"]:
+        """Mean over heads and steps of one layer's attention for one image, added to `into` if given.
+
+        The numbers of `probabilities(mean=("step", "head"), ...)`, summed in one place: no map is held twice.
+        Raises SelectionError for what the trace lacks.
+        """
+        layer = self.layer(block, kind)
+        steps = self._pick_steps(step).positions
+        (branch_at,) = pick_name("branch", branch, self.branches).positions
+        (image_at,) = self._pick_images(image).positions
+        find = self._row_finder()
+        for at in steps:
+            record = self._get(self.steps[at].index, layer)
+            row = find(at, self.branches[branch_at], image_at)
+            into = row_head_mean(record, row, share=1 / len(steps), into=into)
+        assert into is not None  # a pick is never empty
+        return into
+
     def _mean_axes(self, mean: str | Iterable[str]) -> tuple[str, ...]:
         axes = (mean,) if isinstance(mean, str) else tuple(mean)
         if unknown := [axis for axis in axes if axis not in MEAN_AXES]:
@@ -287,6 +314,17 @@ class Trace:
             f"<Trace {len(self.records.layers)} layers, {len(self.steps)}{planned} steps, "
             f"{self.images} image(s), branches {', '.join(self.branches) or 'none'}>"
         )
+
+
+def row_head_mean(
+    record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+) -> Float[Tensor, "query key"]:
+    """Mean over heads of one batch row's attention, times share; added to `into` if given."""
+    heads = record.query.shape[1]
+    mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
+    weights = {"head": torch.full([heads], share / heads)}
+    query, key = record.query[row], record.key[row]
+    return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)
 
 
 def _row_probability(

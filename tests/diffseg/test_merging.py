@@ -9,12 +9,17 @@ from oracle import merge as merge_literally
 from oracle import segment_map as segment_map_literally
 
 from attnscope.diffseg import aggregate, anchor_points, merge, segment_map, symmetric_kl
-from attnscope.diffseg.exact_neighbours import ExactNeighbours, _CentredLogs, _distance_and_error
+from attnscope.diffseg.exact_neighbours import ExactNeighbours, _CentredLogs, _screened
 from attnscope.diffseg.float16_neighbours import Float16Neighbours
+from attnscope.diffseg.merging import Merger
 from attnscope.errors import ParameterError
 
 OUT_HW = (40, 56)
 NON_SQUARE = [(12, 18), (6, 9), (3, 5)]
+
+
+def decided(neighbours, maps, tau):
+    return neighbours.near(maps, neighbours.distances(maps), tau)
 
 
 @pytest.mark.parametrize("make", [random_layers, structured_layers])
@@ -46,8 +51,18 @@ def test_float16_decisions_are_those_of_every_element(sharpness):
     for tau in np.quantile(
         distances[np.isfinite(distances)], [0.1, 0.5, 0.9]
     ):  # each tau equals some distance
-        near = Float16Neighbours(maps)(maps, float(tau)).numpy()
+        near = decided(Float16Neighbours(maps), maps, float(tau)).numpy()
         assert np.array_equal(near, distances < np.float16(tau))
+
+
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+def test_merging_again_gives_what_merging_anew_gives_and_takes_the_distances_from_before(preset, monkeypatch):
+    maps = aggregate(structured_layers(SIZES, seed=2))
+    merger = Merger(maps, preset)
+    merger.merge([0.1] * 3)
+    monkeypatch.setattr(merger._neighbours, "distances", None)  # would fail if it were called again
+    for thresholds in ([0.5] * 3, [0.3, 0.2], [0.1] * 3):
+        assert torch.equal(merger.merge(thresholds), merge(maps, thresholds, preset))
 
 
 def test_a_value_that_float16_rounds_to_zero_is_near_nothing_in_the_reference():
@@ -79,7 +94,7 @@ def test_exact_decisions_are_those_of_every_element(sharpness):
     ordered = np.sort(distances[distances > 1e-12])
     middle = len(ordered) // 2
     for tau in (ordered[middle : middle + 9 : 4] + ordered[middle + 2 : middle + 11 : 4]) / 2:
-        assert np.array_equal(ExactNeighbours(maps)(maps, float(tau)).numpy(), distances < tau)
+        assert np.array_equal(decided(ExactNeighbours(maps), maps, float(tau)).numpy(), distances < tau)
 
 
 @pytest.mark.parametrize("sharpness", [0.1, 1.0, 6.0])
@@ -88,7 +103,7 @@ def test_screening_in_float32_stays_within_its_bound_and_settles_most_pairs(shar
         576, 576
     )
     logs = ExactNeighbours(maps[:50]).logs
-    found, error = _distance_and_error(logs, _CentredLogs.of(maps, ExactNeighbours(maps[:50]).centre))
+    found, error = _screened(logs, _CentredLogs.of(maps, ExactNeighbours(maps[:50]).centre))
     exact = symmetric_kl(maps[:50], maps)
     assert ((found - exact).abs() <= error).all()
     assert ((exact - exact.median()).abs() <= error).double().mean() < 0.2
@@ -102,7 +117,7 @@ def test_zeros_and_cheap_products_do_not_change_decisions(precision):
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision(precision)
-        assert torch.equal(ExactNeighbours(maps)(maps, 0.9), expected)
+        assert torch.equal(decided(ExactNeighbours(maps), maps, 0.9), expected)
     finally:
         torch.set_float32_matmul_precision(before)
     assert expected.sum() > len(maps)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from torch.nn.functional import interpolate
 from attnscope.errors import ParameterError
 
 SizeHW = tuple[int, int]
+OVERFLOW = "NaN often means a float16 overflow: run the U-Net in float32 or bfloat16"
 
 
 def aggregate(
@@ -34,7 +36,7 @@ def aggregate(
     (y, x), values 0.., sum 1.
     Raises ParameterError for no layers, for shapes, grids or weights that do not fit, and for maps that
     hold NaN, infinite or negative values or sum to 0.
-    Cost: holds one sum per layer grid and the result; 64 MiB each at 64x64.
+    Cost: holds one sum per layer grid, that of the finest being the result: 64 MiB at 64x64, and a map given.
     Source: paper, "Attention Aggregation"; layers of one grid are averaged first, as in the
     authors' program, so five layers at 64x64 do not outweigh one at 8x8 beyond the weights.
 
@@ -44,46 +46,73 @@ def aggregate(
     >>> maps.shape, round(float(maps[0, 0].sum()), 5)
     (torch.Size([4, 4, 4, 4]), 1.0)
     """
-    means = _mean_per_grid(layers)
-    target = max(means, key=math.prod) if grid is None else _checked_size(grid, "grid")
-    shares = _shares(means, weights)
-    dtype = torch.promote_types(
-        torch.float32, max((m.dtype for m in means.values()), key=lambda d: d.itemsize)
-    )
-    result = torch.zeros((*target, *target), dtype=dtype, device=next(iter(means.values())).device)
-    for size in sorted(means, key=math.prod, reverse=True):
-        _add_scale(result, means.pop(size), size, shares[size])
-    return result
-
-
-def _mean_per_grid(layers: Iterable[tuple[Tensor, SizeHW]]) -> dict[SizeHW, Tensor]:
-    """The mean map (query, key) of the layers that share a grid."""
-    sums: dict[SizeHW, Tensor] = {}
-    counts: dict[SizeHW, int] = {}
+    sums = ScaleSums()
     for number, (given, given_size) in enumerate(layers):
         size = _checked_size(given_size, f"the grid of layer {number}")
         probs = _checked_map(given, size, number)
-        if size in sums:
-            sums[size] += probs
+        sums.add(size, partial(_added, probs))
+    return sums.aggregated(grid=grid, weights=weights)
+
+
+def _added(probs: Tensor, total: Tensor | None) -> Tensor:
+    return probs.clone() if total is None else total.add_(probs)  # the caller's tensor must not change
+
+
+class ScaleSums:
+    """The sum of the head-mean maps of each layer grid; that of the finest becomes the result, in place.
+
+    So a layer can be added straight from its Q and K, and nothing of the result's size is held twice.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[SizeHW, Tensor] = {}
+
+    def add(self, size: SizeHW, add_to: Callable[[Tensor | None], Tensor]) -> None:
+        """add_to(total) adds one layer's (query, key) map to the total of its grid, None at first; returns it."""
+        self._sums[size] = add_to(self._sums.get(size))
+
+    def aggregated(
+        self, *, grid: SizeHW | None = None, weights: Mapping[SizeHW, float] | None = None
+    ) -> Float[Tensor, "height width height width"]:
+        """What `aggregate` returns; the sums are used up. Raises ParameterError as `aggregate` does."""
+        sums, self._sums = self._sums, {}
+        if not sums:
+            raise ParameterError(
+                "aggregate() got no layers; expected at least one pair (map, (height, width)). "
+                "Was the capture made with kind='cross' only?"
+            )
+        target = max(sums, key=math.prod) if grid is None else _checked_size(grid, "grid")
+        shares = _shares(sums, weights)
+        widest = max((total.dtype for total in sums.values()), key=lambda dtype: dtype.itemsize)
+        if target in sums:
+            result = sums.pop(target).to(widest).view(*target, *target)
+            _share_out(result, shares[target])
         else:
-            sums[size] = probs.clone()  # the caller's tensor must not change
-        counts[size] = counts.get(size, 0) + 1
-    if not sums:
+            device = next(iter(sums.values())).device
+            result = torch.zeros((*target, *target), dtype=widest, device=device)
+        for size in sorted(sums, key=math.prod, reverse=True):
+            _add_scale(result, sums.pop(size), size, shares[size])
+        return result
+
+
+def _share_out(maps: Float[Tensor, "y x height width"], share: float) -> None:
+    """Make every map sum to share."""
+    sums = maps.sum((2, 3), keepdim=True)
+    if not (torch.isfinite(sums).all() and sums.min() > 0):
         raise ParameterError(
-            "aggregate() got no layers; expected at least one pair (map, (height, width)). "
-            "Was the capture made with kind='cross' only?"
+            f"the attention of the {maps.shape[0]}x{maps.shape[1]} layers holds NaN or infinite values, or a map that "
+            f"sums to 0. {OVERFLOW}"
         )
-    return {size: total.div_(counts[size]) for size, total in sums.items()}
+    maps.mul_(share / sums)
 
 
-def _add_scale(result: Tensor, means: Tensor, size: SizeHW, share: float) -> None:
+def _add_scale(result: Tensor, total: Tensor, size: SizeHW, share: float) -> None:
     """Add one scale's maps, resized to the result's grid over keys and repeated over queries."""
     height, width = result.shape[:2]
-    maps = means.view(size[0] * size[1], 1, *size)
-    if size != (height, width):
-        maps = interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+    maps = total.view(size[0] * size[1], 1, *size)
+    maps = interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
     maps = maps.view(*size, height, width)
-    maps.div_(maps.sum((2, 3), keepdim=True)).mul_(share)
+    _share_out(maps, share)
     rows, columns = (_nearest(of, to, result.device) for of, to in zip(size, (height, width), strict=True))
     for y, row in enumerate(rows.tolist()):  # a row at a time: no second (H, W, H, W)
         result[y] += maps[row, columns]
@@ -137,7 +166,6 @@ def _checked_map(given: object, size: SizeHW, number: int) -> Tensor:
     if not (low >= 0 and math.isfinite(high)) or float(probs.sum(-1).min()) <= 0:
         raise ParameterError(
             f"layer {number} (grid {size[0]}x{size[1]}) has values from {low:.3g} to {high:.3g}, or a map "
-            "that sums to 0; expected probabilities. NaN often means a float16 overflow: run the U-Net in "
-            "float32 or bfloat16"
+            f"that sums to 0; expected probabilities. {OVERFLOW}"
         )
     return probs

@@ -7,6 +7,7 @@ further from tau than the bound is settled; the others are computed again in flo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,8 +19,15 @@ UNIT = 2.0**-24  # relative rounding of one float32 operation
 CHAIN = 1024  # positions summed in float32; sums of these sums are float64
 
 
+class Screened(NamedTuple):
+    """Distances to float32's precision, and a bound of what is missing, rounded up."""
+
+    distance: Float[Tensor, "anchor map"]
+    error: Float[Tensor, "anchor map"]
+
+
 class ExactNeighbours:
-    """Called with maps and tau: whether symmetric_kl(anchors, maps) < tau.
+    """Decides whether symmetric_kl(anchors, maps) < tau, for any tau once the distances are there.
 
     anchors: (anchor, position), sums 1 over position.
     """
@@ -29,12 +37,17 @@ class ExactNeighbours:
         self.centre = anchors.float().clamp_min(torch.finfo(torch.float32).tiny).log().mean(0)
         self.logs = _CentredLogs.of(anchors, self.centre)
 
-    def __call__(self, maps: Float[Tensor, "map position"], tau: float) -> Bool[Tensor, "anchor map"]:
+    def distances(self, maps: Float[Tensor, "map position"]) -> Screened:
         if not _float32_products_are_float32(maps):
-            return symmetric_kl(self.anchors, maps) < tau
-        distance, error = _distance_and_error(self.logs, _CentredLogs.of(maps, self.centre))
-        near = distance < tau
-        is_open = (distance - tau).abs() <= error
+            exact = symmetric_kl(self.anchors, maps)
+            return Screened(exact, exact.new_tensor(-1.0))  # nothing is open
+        return _screened(self.logs, _CentredLogs.of(maps, self.centre))
+
+    def near(
+        self, maps: Float[Tensor, "map position"], distances: Screened, tau: float
+    ) -> Bool[Tensor, "anchor map"]:
+        near = distances.distance < tau
+        is_open = (distances.distance - tau).abs() <= distances.error
         rows, columns = is_open.any(1).nonzero()[:, 0], is_open.any(0).nonzero()[:, 0]
         if len(rows):
             near[rows[:, None], columns] = symmetric_kl(self.anchors[rows], maps[columns]) < tau
@@ -68,10 +81,7 @@ class _CentredLogs:
         return cls(maps, logs, plogp, maps.sum(1, dtype=torch.float64), reach, rounding)
 
 
-def _distance_and_error(
-    x: _CentredLogs, y: _CentredLogs
-) -> tuple[Float[Tensor, "x y"], Float[Tensor, "x y"]]:
-    """symmetric_kl to float32's precision, and a bound of what is missing."""
+def _screened(x: _CentredLogs, y: _CentredLogs) -> Screened:
     cross = torch.zeros(len(x.maps), len(y.maps), dtype=torch.float64)
     for px, lx, py, ly in zip(
         *(part.split(CHAIN, dim=1) for part in (x.maps, x.logs, y.maps, y.logs)), strict=True
@@ -82,7 +92,7 @@ def _distance_and_error(
     # at most mass times reach; 16 more for the maps' own rounding, the products of plogp, and the last sums.
     mass = x.mass[:, None] + y.mass
     products = (2 * CHAIN + 16) * UNIT * mass * (x.reach[:, None] + y.reach) / 2
-    return distance, products + mass * (x.rounding[:, None] + y.rounding)
+    return Screened(distance, products + mass * (x.rounding[:, None] + y.rounding))
 
 
 def _float32_products_are_float32(maps: Tensor) -> bool:

@@ -22,7 +22,7 @@ PAIR_VALUES = 2**20  # pairs times positions that are held at once: 2 MiB an arr
 
 
 class Float16Neighbours:
-    """Called with maps and tau: whether the authors' float16 distance is below tau, which is rounded too.
+    """Decides whether the authors' float16 distance is below tau, which is rounded too; for any tau.
 
     anchors: (anchor, position), sums 1 over position.
     """
@@ -30,11 +30,17 @@ class Float16Neighbours:
     def __init__(self, anchors: Float[Tensor, "anchor position"]) -> None:
         self.anchors, self.logs = _rounded(anchors)
 
-    def __call__(self, maps: Float[Tensor, "map position"], tau: float) -> Bool[Tensor, "anchor map"]:
+    def distances(self, maps: Float[Tensor, "map position"]) -> tuple[Tensor, Tensor]:
+        """Distances of the rounded maps, and how far the float16 result can be from each."""
+        return _distance_and_error(self.anchors, self.logs, *_rounded(maps))
+
+    def near(
+        self, maps: Float[Tensor, "map position"], distances: tuple[Tensor, Tensor], tau: float
+    ) -> Bool[Tensor, "anchor map"]:
         x, log_x = self.anchors, self.logs
         y, log_y = _rounded(maps)
         limit = float(torch.tensor(tau, dtype=torch.float16))
-        distance, error = _distance_and_error(x, log_x, y, log_y)
+        distance, error = distances
         near = distance < limit
         is_open = (distance - limit).abs() <= error
         for pairs in is_open.nonzero().split(max(PAIR_VALUES // x.shape[1], 1)):
