@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 import attnscope
 from attnscope.atlas import DEMO_FOLDER
-from attnscope.capturing import IncompleteCaptureWarning, LargeCaptureWarning
+from attnscope.capturing import IncompleteCaptureWarning
 from attnscope.errors import (
     CaptureError,
     ModelError,
@@ -18,6 +18,7 @@ from attnscope.errors import (
     SelectionError,
     UnobservedError,
 )
+from attnscope.keeping import LargeCaptureWarning
 from attnscope.pipeline_watch import _model_and_revision
 from attnscope.tap import is_attention
 from tiny_model import tiny_unet
@@ -506,7 +507,7 @@ def test_steps_that_never_came_are_named(pipe, seeded):
 
 
 def test_a_capture_too_large_for_memory_is_said_at_its_first_step(pipe, seeded, monkeypatch, tmp_path):
-    monkeypatch.setattr("attnscope.capturing.LARGE_BYTES", 1e6)
+    monkeypatch.setattr("attnscope.keeping.LARGE_BYTES", 1e6)
     with (
         pytest.warns(LargeCaptureWarning, match=r"GB in memory .*where='run.trace'"),
         attnscope.capture(pipe),

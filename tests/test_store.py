@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import attnscope
 from attnscope.errors import OutputError, SelectionError, TraceFormatError
 from attnscope.manifest import MANIFEST
-from attnscope.store import MAX_HEADER_BYTES
+from attnscope.shards import MAX_HEADER_BYTES
 from made_trace import made_trace
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attnscope.errors import AttnscopeError
     from attnscope.heatmap import HeatMap, heat_map
     from attnscope.pipelines import load_pipeline
+    from attnscope.reduced import Reduced
     from attnscope.segmentation import Segmentation, segment
     from attnscope.store import load_trace
     from attnscope.trace import Trace
@@ -28,6 +29,7 @@ _HOMES = {
     "HeatMap": "attnscope.heatmap",
     "heat_map": "attnscope.heatmap",
     "load_pipeline": "attnscope.pipelines",
+    "Reduced": "attnscope.reduced",
     "Segmentation": "attnscope.segmentation",
     "segment": "attnscope.segmentation",
     "load_trace": "attnscope.store",
@@ -38,6 +40,7 @@ _MODULES = ("demo", "diffseg", "errors", "images", "probability", "records", "to
 __all__ = [
     "AttnscopeError",
     "HeatMap",
+    "Reduced",
     "Segmentation",
     "Trace",
     "__version__",

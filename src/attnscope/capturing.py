@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import warnings
-from collections.abc import Container, Sequence
+import weakref
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -14,24 +18,21 @@ from torch import Tensor, nn
 
 from attnscope.attention_modules import TappedLayer, choose_layers, parent_path, spatial_parents, unet_of
 from attnscope.branches import matched_rows, named_rows
+from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.errors import CaptureError, ParameterError
+from attnscope.keeping import Keeping, warn_if_large
 from attnscope.pipeline_watch import PipelineWatch, versions
 from attnscope.records import Grid, Kind, Layer, LayerId, Row, Step
+from attnscope.reduced import LiveReduction, Reduced, checked_orders
 from attnscope.selection import describe_numbers, pick_name, pick_number
 from attnscope.store import TraceFolder
 from attnscope.tap import Tap, is_tapped
 from attnscope.tokens import unnamed_tokens
 from attnscope.trace import MemoryRecords, Record, Run, Trace
 
-LARGE_BYTES = 8e9  # half of a usual laptop's memory
-
 
 class IncompleteCaptureWarning(UserWarning):
     """Some layer or step did not run, so the trace has no record of it."""
-
-
-class LargeCaptureWarning(UserWarning):
-    """A capture is going to hold more than 8 GB in memory."""
 
 
 class capture:
@@ -46,6 +47,11 @@ class capture:
     branches: names of the guidance rows in the batch's order, for a U-Net that is called directly or a
     pipeline that batches in its own way. Without it a pipeline's own call tells them, and rows of a bare
     U-Net are images of the branch 'cond'.
+    keep: names and `Reduced` orders: maps reduced over the run as it goes, found in trace.reduced afterwards. They
+    come beside Q and K of what blocks, kind, steps and branch choose; steps=[] keeps no Q and K at all.
+    budget: the most memory, such as '2GB' or a number of bytes, that Q and K may take: with a folder as `where`, steps
+    are written while the model goes on, and it waits when more than that is unwritten; with 'cpu' or 'device' the
+    oldest steps go to a temporary folder, which is gone with the trace.
 
     Gives a Trace that fills as the model runs. The model computes exactly what it computes without.
     Raises CaptureError (a second run in one capture, nested captures, a compiled U-Net), UnobservedError
@@ -74,14 +80,24 @@ class capture:
         dtype: torch.dtype | None = None,
         where: Literal["cpu", "device"] | str | Path = "cpu",
         branches: Sequence[str] | None = None,
+        keep: Mapping[str, Reduced] | None = None,
+        budget: int | str | None = None,
     ) -> None:
         self.unet = unet_of(model)
-        self._layers = choose_layers(self.unet, blocks, kind)
+        self._orders = checked_orders(keep or {})
+        self._no_qk = bool(self._orders) and isinstance(steps, Sequence) and not steps
+        chosen = [] if self._no_qk else choose_layers(self.unet, blocks, kind)
+        self._with_qk = {tapped.layer for tapped in chosen}
+        self._layers = [
+            tapped
+            for tapped in choose_layers(self.unet, None, None)
+            if tapped.layer in self._with_qk
+            or any(order.takes(tapped.layer) for order in self._orders.values())
+        ]
+        self._budget = None if budget is None else parse_bytes(budget)
         self._steps, self._branch, self._branch_names = steps, branch, branches
-        self._value, self._dtype, self._where = value, dtype, where
+        self._keeping = Keeping(where, dtype, value)
         self._pipeline = None if model is self.unet else model
-        if not isinstance(where, (str, Path)) or where in ("cuda", "mps", "gpu"):
-            raise ParameterError(f"where {where!r}: expected 'cpu', 'device' (the model's own) or a folder")
         self._handles: list[Any] = []
         self._taps: list[Tap] = []
 
@@ -91,10 +107,9 @@ class capture:
                 raise CaptureError("this U-Net is being captured already: leave that capture first")
         run = Run(versions=versions())
         self._watch = PipelineWatch(self._pipeline, run) if self._pipeline is not None else None
-        self._records: MemoryRecords | TraceFolder = (
-            MemoryRecords() if self._where in ("cpu", "device") else TraceFolder.create(self._where, run)
-        )
+        self._records = self._new_records(run)
         self.trace = Trace(self._records, run)
+        self._reductions: dict[str, LiveReduction] = {}
         self._calls = 0
         self._grids: dict[str, tuple[int, ...]] = {}
         self._missing: dict[LayerId, list[int]] = {}
@@ -102,6 +117,9 @@ class capture:
         self._known_embeddings: Tensor | None = None
         self._known_rows: tuple[Row, ...] = ()
         self._pending: dict[LayerId, Record] | None = None
+        self._whole: dict[LayerId, Record] = {}  # of this step, for reductions
+        self._ran: set[LayerId] = set()
+        self._described: dict[LayerId, Layer] = {}
         try:
             self._attach()
         except BaseException:
@@ -113,11 +131,21 @@ class capture:
         self, error: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._detach()
-        self._pending = None  # a step that was not finished is not kept
-        if isinstance(self._records, TraceFolder):
-            self._records.finish(self.trace.run)
+        self._pending, self._whole = None, {}  # a step that was not finished is not kept
+        self._records.finish(self.trace.run, self.trace.reduced)
         if error is None:
             self._check_complete()
+
+    def _new_records(self, run: Run) -> MemoryRecords | TraceFolder | BudgetedRecords:
+        if self._keeping.in_memory and self._budget is None:
+            return MemoryRecords()
+        if not self._keeping.in_memory:
+            folder = TraceFolder.create(self._keeping.where, run)
+            return folder if self._budget is None else BudgetedRecords(folder, self._budget, spill=False)
+        place = tempfile.mkdtemp(prefix="attnscope-")
+        records = BudgetedRecords(TraceFolder.create(place, run), self._budget or 0, spill=True)
+        weakref.finalize(records, shutil.rmtree, place, ignore_errors=True)
+        return records
 
     # Hooks on and off
 
@@ -159,31 +187,49 @@ class capture:
             )
         rows = self._identify_rows(sample.shape[0], embeddings)
         self._kept_rows = self._keep_rows(rows)
-        self._step = Step(self._calls, _number(timestep), tuple(rows[row] for row in self._kept_rows))
+        self._step = Step(self._calls, _number(timestep), rows)
         self._pending = {} if self._calls in self._wanted else None
+        self._whole, self._ran = {}, set()
         self._calls += 1
 
     def _begin_run(self, sample: Tensor) -> None:
         run = self.trace.run
         self._sample_shape = tuple(sample.shape[1:])
-        run.latent_size_hw = (int(sample.shape[-2]), int(sample.shape[-1]))
+        self._latent_hw = run.latent_size_hw = (int(sample.shape[-2]), int(sample.shape[-1]))
         if self._watch is not None:
             self._watch.begin()
             factor = getattr(self._pipeline, "vae_scale_factor", None)
             run.image_size_hw = tuple(side * factor for side in run.latent_size_hw) if factor else None
-        self._wanted = self._wanted_steps(run.planned_steps)
+        self._wanted = set() if self._no_qk else self._wanted_steps(self._steps, run.planned_steps)
+        self._reductions = {
+            name: LiveReduction(order, self._wanted_steps(order.steps, run.planned_steps))
+            for name, order in self._orders.items()
+        }
 
     def _end_step(self, unet: nn.Module, args: tuple, output: Any) -> None:
-        if self._pending is None:
+        whole, pending = self._whole, self._pending
+        self._whole, self._pending = {}, None
+        if pending is None and not self._reductions:
             return
         for tapped in self._layers:
-            if tapped.layer not in self._pending:
+            if tapped.layer not in self._ran:
                 self._missing.setdefault(tapped.layer, []).append(self._step.index)
-        pending, self._pending = self._pending, None
         self._name_tokens()
-        if not self._records.steps:
-            self._warn_if_large(pending)
-        self._records.add_step(self._step, pending)
+        self._reduce(whole)
+        if pending is not None:
+            kept = replace(self._step, rows=tuple(self._step.rows[row] for row in self._kept_rows))
+            if not self._records.steps and self._keeping.in_memory and self._budget is None:
+                warn_if_large(bytes_of(pending), self._count_of_wanted())
+            self._records.add_step(kept, pending)
+
+    def _reduce(self, records: dict[LayerId, Record]) -> None:
+        height, width = self._latent_hw
+        for name, reduction in self._reductions.items():
+            reduction.add(self._step, records, self._described, Grid(height, width))
+            self.trace.reduced[name] = reduction.result()
+
+    def _count_of_wanted(self) -> int:
+        return sum(step in self._wanted for step in range(self.trace.run.planned_steps or 1))
 
     def _identify_rows(self, count: int, embeddings: Tensor | None) -> tuple[Row, ...]:
         if self._branch_names is not None:
@@ -216,18 +262,19 @@ class capture:
         wanted = {names[at] for at in pick_name("branch", self._branch, names).positions}
         return [at for at, row in enumerate(rows) if row.branch in wanted]
 
-    def _wanted_steps(self, planned: int | None) -> Container[int]:
+    @staticmethod
+    def _wanted_steps(steps: int | Sequence[int] | slice | None, planned: int | None) -> Container[int]:
         """Numbers of the steps to record; those that never come are named when the capture ends."""
         endless = range(sys.maxsize)
-        if self._steps is None:
+        if steps is None:
             return endless
         if planned is not None:
-            return set(pick_number("step", self._steps, range(planned)).positions)
-        ends = (self._steps.start, self._steps.stop) if isinstance(self._steps, slice) else self._steps
+            return set(pick_number("step", steps, range(planned)).positions)
+        ends = (steps.start, steps.stop) if isinstance(steps, slice) else steps
         numbers = [ends] if isinstance(ends, int) else [n for n in ends if n is not None]
         if any(number < 0 for number in numbers):
-            raise ParameterError(f"steps {self._steps}: how many steps come is not known here; count from 0")
-        return endless[self._steps] if isinstance(self._steps, slice) else set(numbers)
+            raise ParameterError(f"steps {steps}: how many steps come is not known here; count from 0")
+        return endless[steps] if isinstance(steps, slice) else set(numbers)
 
     # One attention layer
 
@@ -241,12 +288,17 @@ class capture:
         parent, layer = parent_path(tapped.path), tapped.layer
 
         def receive(record: Record, input_shape: tuple[int, ...]) -> None:
-            if self._pending is None:
+            if self._pending is None and not self._reductions:
                 return
             shape = input_shape if len(input_shape) == 4 else self._grids.get(parent, ())
-            if layer not in self._records.layers:
-                self._records.layers[layer] = self._describe(tapped, record, shape)
-            self._pending[layer] = self._keep(record)
+            if layer not in self._described:
+                self._described[layer] = self._describe(tapped, record, shape)
+            self._ran.add(layer)
+            if self._reductions:
+                self._whole[layer] = record
+            if self._pending is not None and layer in self._with_qk:
+                self._records.layers.setdefault(layer, self._described[layer])
+                self._pending[layer] = self._keeping.kept(record, self._kept_rows)
 
         return receive
 
@@ -257,7 +309,7 @@ class capture:
             raise CaptureError(
                 f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
             )
-        rows = self._step.rows
+        rows = [self._step.rows[row] for row in self._kept_rows]
         images = len({row.image for row in rows})
         return Layer(
             block=tapped.layer.block,
@@ -272,50 +324,10 @@ class capture:
             branches=len(rows) // images,
         )
 
-    def _keep(self, record: Record) -> Record:
-        mask = record.mask
-        return Record(
-            query=self._stored(record.query),
-            key=self._stored(record.key),
-            value=self._stored(record.value) if self._value and record.value is not None else None,
-            mask=None if mask is None else self._stored(mask, keep_type=mask.dtype == torch.bool),
-            scale=record.scale,
-            upcast=record.upcast,
-        )
-
-    def _stored(self, tensor: Tensor, *, keep_type: bool = False) -> Tensor:
-        """The kept rows, detached; the model's own memory where nothing has to change, since it is fresh."""
-        kept = tensor.detach()
-        if len(self._kept_rows) < kept.shape[0]:
-            kept = kept[self._kept_rows]
-        kept = kept.to(
-            device=kept.device if self._where == "device" or kept.is_meta else "cpu",
-            dtype=kept.dtype if keep_type or self._dtype is None else self._dtype,
-        )
-        if kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size():
-            return kept
-        return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
-
-    def _warn_if_large(self, first: dict[LayerId, Record]) -> None:
-        """Say, once the first step is known, when the whole run will take a lot of memory."""
-        a_step = sum(
-            t.numel() * t.element_size() for record in first.values() for t in record.tensors.values()
-        )
-        planned = range(self.trace.run.planned_steps or 1)
-        total = a_step * sum(step in self._wanted for step in planned)
-        if total > LARGE_BYTES and self._where in ("cpu", "device"):
-            warnings.warn(
-                f"this capture will hold about {total / 1e9:.1f} GB in memory ({a_step / 1e6:.0f} MB a step); "
-                "write it to disk as it comes (where='run.trace'), or keep less: kind=, blocks=, steps=, "
-                "branch=, dtype=torch.float16",
-                LargeCaptureWarning,
-                stacklevel=2,
-            )
-
     # The end
 
     def _name_tokens(self) -> None:
-        cross = next((layer for layer in self._records.layers.values() if layer.kind == "cross"), None)
+        cross = next((layer for layer in self._described.values() if layer.kind == "cross"), None)
         if cross is None:
             return
         if self._watch is not None:
@@ -324,7 +336,8 @@ class capture:
             self.trace.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
 
     def _check_complete(self) -> None:
-        if not self._records.steps or not self._records.layers:
+        reduced = any(maps.steps for maps in self.trace.reduced.values())
+        if not (self._records.steps and self._records.layers) and not reduced:
             ran = "the U-Net did not run inside the capture"
             if self._records.steps:
                 ran = "no attention module ran in its own forward, as in a compiled or rewritten U-Net"

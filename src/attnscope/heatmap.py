@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from attnscope.errors import MissingExtraError, ParameterError, SelectionError
 from attnscope.files import whole_file
 from attnscope.heat_colours import blend_heat
 from attnscope.images import Picture, load_picture, size_hw
-from attnscope.records import Layer, TokenSpan
+from attnscope.records import Grid, Layer, TokenSpan
 from attnscope.selection import pick_number
 from attnscope.trace import Trace
 
@@ -129,6 +130,7 @@ def heat_map(
     branch: str = "cond",
     image: int = 0,
     occurrence: int = 0,
+    reduced: str | None = None,
 ) -> HeatMap:
     """Where one word or phrase of the prompt landed.
 
@@ -137,6 +139,8 @@ def heat_map(
     map resized bilinearly to the latent size. All is averaged unless chosen: steps, blocks, heads.
     preset 'daam' repeats DAAM's rules: all blocks but the coarsest grid; each (block, head) map
     summed over steps, resized bicubically, clamped at 0.
+    reduced: name of maps that `capture(keep=...)` reduced over the run, taken in place of Q and K; steps, blocks,
+    heads, branch and preset were settled then.
     Raises WordError for a word that the prompt lacks, SelectionError for a block, step or head that
     the trace lacks or when it holds no cross-attention.
     Cost: one softmax over all tokens per step, block and head; memory of one layer's columns.
@@ -152,10 +156,12 @@ def heat_map(
     (32, 32)
     """
     span = _as_span(trace, word, branch, image, occurrence)
+    if reduced is not None:
+        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads}
+        array = _reduced_map(trace, reduced, span, image, settled)
+        return _heat_map(trace, array, span, image)
     layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
-    size = trace.run.latent_size_hw or max(
-        (tuple(layer.grid) for layer in layers), key=lambda hw: hw[0] * hw[1]
-    )
+    size = trace.run.latent_size_hw or max((tuple(layer.grid) for layer in layers), key=math.prod)
     choice = {"step": steps, "branch": branch, "image": image, "head": heads, "token": list(span.tokens)}
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
@@ -163,16 +169,38 @@ def heat_map(
     total = torch.zeros(size, dtype=torch.float64)
     for layer in layers:
         total += of_layer(trace, layer, choice, size).cpu()
-    array = (total / len(layers)).numpy().astype(np.float32)
+    return _heat_map(trace, total / len(layers), span, image)
+
+
+def _heat_map(trace: Trace, shares: Tensor, span: TokenSpan, image: int) -> HeatMap:
     picture = trace.run.pictures[image] if image < len(trace.run.pictures) else None
-    return HeatMap(array, span.word, trace.run.image_size_hw, picture)
+    return HeatMap(shares.cpu().numpy().astype(np.float32), span.word, trace.run.image_size_hw, picture)
+
+
+def _reduced_map(
+    trace: Trace, name: str, span: TokenSpan, image: int, settled: dict[str, Any]
+) -> Float[Tensor, "height width"]:
+    """Mean over layers and the word's tokens of maps that were reduced over steps, at latent size."""
+    if given := [choice for choice, value in settled.items() if value is not None]:
+        raise ParameterError(f"{', '.join(given)} can't be chosen for reduced maps: leave it out")
+    maps = list(trace.reduced_maps(name, "cross").counted(image))
+    size = trace.run.latent_size_hw or max((tuple(grid) for grid, _, _ in maps), key=math.prod)
+    total = torch.zeros(size, dtype=torch.float64)
+    for grid, layers, shares in maps:
+        total += layers * _at_size(shares[:, list(span.tokens)].mean(-1), grid, size).cpu()
+    return total / sum(layers for _, layers, _ in maps)
 
 
 def _share_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[int, int]) -> Tensor:
     """Mean over steps, heads and tokens of one layer, at latent size."""
     shares = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
-    grid = shares.mean(-1).reshape(1, 1, *layer.grid)
-    return interpolate(grid, size=size, mode="bilinear", align_corners=False)[0, 0]
+    return _at_size(shares.mean(-1), layer.grid, size)
+
+
+def _at_size(
+    shares: Float[Tensor, query], grid: Grid, size: tuple[int, int]
+) -> Float[Tensor, "height width"]:
+    return interpolate(shares.reshape(1, 1, *grid), size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def _daam_map(trace: Trace, layer: Layer, choice: dict[str, Any], size: tuple[int, int]) -> Tensor:

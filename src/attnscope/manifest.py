@@ -41,6 +41,7 @@ class Manifest:
     steps: list[Step] = field(default_factory=list)
     facts: dict[tuple[int, LayerId], RecordFacts] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
+    reduced: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def shard_name(step_index: int) -> str:
@@ -58,7 +59,7 @@ class Manifest:
     def shard_header(self, step: Step, records: dict[LayerId, Record]) -> dict[str, Any]:
         """What a shard says of itself, so that it can be read without the manifest."""
         facts = {
-            layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": _layer_json(self.layers[layer])}
+            layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": layer_json(self.layers[layer])}
             for layer, r in records.items()
         }
         return {"format": FORMAT, "version": VERSION, "step": _step_json(step), "records": facts}
@@ -71,9 +72,10 @@ class Manifest:
             "format": FORMAT,
             "version": VERSION,
             "run": run,
-            "layers": [_layer_json(layer) for layer in self.layers.values()],
+            "layers": [layer_json(layer) for layer in list(self.layers.values())],  # a run may be adding one
             "steps": [{**_step_json(step), "records": self._facts_json(step)} for step in self.steps],
-            "pictures": [self.picture_name(number) for number in range(len(self.run.pictures))],
+            "pictures": [self.picture_name(at) for at in range(len(self.run.pictures))],
+            "reduced": self.reduced,
         }
 
     def _facts_json(self, step: Step) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class Manifest:
     def _parse(cls, data: dict[str, Any]) -> Manifest:
         manifest = cls(_parse_run(data["run"]))
         for item in data["layers"]:
-            layer = _parse_layer(item)
+            layer = parse_layer(item)
             manifest.layers[layer.id] = layer
         keys = {layer_key(layer): layer for layer in manifest.layers}
         for item in data["steps"]:
@@ -118,6 +120,7 @@ class Manifest:
         if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
             raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
         manifest.pictures = [_parse_picture(name) for name in data["pictures"]]
+        manifest.reduced = dict(data.get("reduced", {}))
         return manifest
 
 
@@ -148,7 +151,7 @@ def check_manifest_size(path: Path) -> None:
         raise TraceFormatError(f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
 
 
-def _layer_json(layer: Layer) -> dict[str, Any]:
+def layer_json(layer: Layer) -> dict[str, Any]:
     return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
 
 
@@ -157,23 +160,23 @@ def _step_json(step: Step) -> dict[str, Any]:
     return {"index": step.index, "timestep": timestep, "rows": [asdict(row) for row in step.rows]}
 
 
-def _parse_layer(item: dict[str, Any]) -> Layer:
+def parse_layer(item: dict[str, Any]) -> Layer:
     height, width = item["grid"]
     numbers = {
-        name: _count(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
+        name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
     }
     if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
         raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
-    grid = Grid(_count(height), _count(width))
+    grid = Grid(number(height), number(width))
     return Layer(kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, **numbers)
 
 
 def _parse_step(item: dict[str, Any]) -> Step:
-    rows = tuple(Row(str(row["branch"]), _count(row["image"], least=0)) for row in item["rows"])
+    rows = tuple(Row(str(row["branch"]), number(row["image"], least=0)) for row in item["rows"])
     if len(set(rows)) < len(rows):
         raise ValueError("two rows are the same branch of the same image")
     timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
-    return Step(_count(item["index"], least=0), timestep, rows)
+    return Step(number(item["index"], least=0), timestep, rows)
 
 
 def _parse_facts(facts: dict[str, Any]) -> RecordFacts:
@@ -208,10 +211,10 @@ def _plain(name: str, value: Any) -> Any:
 
 def _parse_token(position: int, item: dict[str, Any]) -> Token:
     token = Token(
-        index=_count(item["index"], least=0),
+        index=number(item["index"], least=0),
         text=str(item["text"]),
-        start_char=_count(item["start_char"], least=0),
-        end_char=_count(item["end_char"], least=0),
+        start_char=number(item["start_char"], least=0),
+        end_char=number(item["end_char"], least=0),
         role=item["role"],
     )
     if token.index != position or token.start_char > token.end_char or token.role not in _ROLES:
@@ -223,12 +226,12 @@ def _size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     height, width = value
-    if _count(height) * _count(width) > MAX_PLACES:
+    if number(height) * number(width) > MAX_PLACES:
         raise ValueError(f"a size of {height}x{width}")
     return height, width
 
 
-def _count(value: Any, *, least: int = 1) -> int:
+def number(value: Any, *, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIDE:
         raise ValueError(f"{value!r} is not a whole number from {least} to {MAX_SIDE}")
     return value

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from attnscope.diffseg.aggregation import ScaleSums, SizeHW
+from attnscope.diffseg.aggregation import ScaleSums, SizeHW, aggregate
 from attnscope.diffseg.labels import reference_tokens, word_maps
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
 from attnscope.errors import ParameterError, nearest
@@ -150,6 +150,7 @@ def segment_trace(
     passes: int = PASSES,
     weights: Mapping[SizeHW, float] | None = None,
     pipe: Any = None,
+    reduced: str | None = None,
     **recipe_changes: Any,
 ) -> Segmentation:
     """The segments of a generated picture, from the attention that made it.
@@ -157,6 +158,8 @@ def segment_trace(
     steps: step numbers (or a slice) whose attention is averaged; all captured steps by default.
     branch: guidance branch. image: which image of the batch.
     labels: words of the run's prompt. picture: what to draw on; the trace's own picture by default.
+    reduced: name of self-attention maps that `capture(keep=...)` reduced over the run, taken in place of Q and K; which
+    steps and branch went in was settled then.
     pipe: asked for its recommended threshold only, in case the trace does not know its model.
     thresholds, passes, weights, and preset, anchors, refine, unite: as for `segment`.
 
@@ -166,14 +169,21 @@ def segment_trace(
     """
     model = trace.run.model or getattr(pipe, "name_or_path", None)
     recipe = _recipe(model, thresholds, passes, **recipe_changes)
-    choice = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
     words = _words(labels)
     spans = _spans(trace.prompt(image), trace.tokens(image), words, recipe.preset)
-    aggregated = aggregated_attention(trace, weights=weights, **choice)
+    choice = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
+    origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
+    if reduced is None:
+        aggregated = aggregated_attention(trace, weights=weights, **choice)
+    else:
+        kept = trace.reduced_maps(reduced, "self")
+        aggregated = aggregate(
+            ((maps, tuple(grid)) for grid, _, maps in kept.counted(image)), weights=weights
+        )
+        origin |= {"steps": list(kept.steps), "branch": kept.order.branch, "reduced": reduced}
     drawn = load_picture(picture) if picture is not None else _own_picture(trace, image)
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _eightfold(aggregated)
     maps = word_maps(cross_attention(trace, recipe.preset, **choice), spans, out_hw) if words else None
-    origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
     return segmentation(aggregated, out_hw, recipe, drawn, words, maps, origin)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import is_empty_folder, whole_file, whole_folder
 from attnscope.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
 from attnscope.records import Layer, LayerId, Step
+from attnscope.reduced import ReducedMaps
+from attnscope.reduced_files import read_reduced, write_reduced
+from attnscope.shards import check_finite, open_shard, write_shard
 from attnscope.trace import Record, Run, Trace
-
-MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
 
 
 class TraceFolder:
@@ -62,28 +61,19 @@ class TraceFolder:
         return self.manifest.layers
 
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
         tensors = {
-            f"{layer_key(layer)}.{part}": tensor.contiguous()
+            f"{layer_key(layer)}.{part}": tensor
             for layer, record in records.items()
             for part, tensor in record.tensors.items()
         }
-        header = {"attnscope": json.dumps(self.manifest.shard_header(step, records))}
-        with whole_file(self._shard(step)) as partial:
-            try:
-                save_file(_unshared(tensors), partial, metadata=header)
-            except SafetensorError as error:  # how safetensors reports a full disk
-                raise OutputError(
-                    f"can't write {self._shard(step)}: {error}; make room or choose another place"
-                ) from error
+        write_shard(self._shard(step), tensors, self.manifest.shard_header(step, records))
         self.manifest.add_step(step, records)
         self._write_manifest()
 
-    def finish(self, run: Run) -> None:
-        """Write the pictures and the final manifest."""
+    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
+        """Write the pictures, the reduced maps and the final manifest."""
         self.manifest.run = run
+        self.manifest.reduced = write_reduced(self.folder, reduced)
         for number, picture in enumerate(run.pictures):
             with whole_file(self.folder / self.manifest.picture_name(number)) as partial:
                 picture.save(partial, format="PNG")
@@ -98,17 +88,11 @@ class TraceFolder:
         shard = self._open_shard(step)
         tensors = {part: shard.get_tensor(f"{layer_key(layer)}.{part}") for part in facts.parts}
         if (step_index, layer) not in self._checked:
-            self._check_finite(step, layer, tensors)
+            for part, tensor in tensors.items():
+                if part != "mask":
+                    check_finite(self._shard(step), f"{part} of {layer}", tensor)
             self._checked.add((step_index, layer))
         return Record(**tensors, scale=facts.scale, upcast=facts.upcast)
-
-    def _check_finite(self, step: Step, layer: LayerId, tensors: dict[str, Tensor]) -> None:
-        for part, tensor in tensors.items():
-            if part != "mask" and (bad := int((~torch.isfinite(tensor)).sum())):
-                raise TraceFormatError(
-                    f"{self._shard(step)}: {part} of {layer} holds {bad} numbers that are NaN or infinite; "
-                    "the run overflowed (try another dtype) or the file is damaged"
-                )
 
     def _shard(self, step: Step) -> Path:
         return self.folder / self.manifest.shard_name(step.index)
@@ -119,30 +103,8 @@ class TraceFolder:
 
     def _open_shard(self, step: Step) -> Any:
         if step.index not in self._handles:
-            path = self._shard(step)
-            _check_shard_file(path)
-            self._handles[step.index] = self._checked_shard(path, step)
+            self._handles[step.index] = open_shard(self._shard(step), record_shapes(self.manifest, step))
         return self._handles[step.index]
-
-    def _checked_shard(self, path: Path, step: Step) -> Any:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            shard = safe_open(path, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise TraceFormatError(
-                f"{path}: damaged or cut short ({error}); capture again or restore it"
-            ) from error
-        expected = record_shapes(self.manifest, step)
-        if missing := sorted(set(expected) - set(shard.keys())):
-            raise TraceFormatError(
-                f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
-            )
-        for name, shape in expected.items():
-            found = tuple(shard.get_slice(name).get_shape())
-            if not _shape_fits(found, shape, name):
-                raise TraceFormatError(f"{path}: {name} has shape {found}; the manifest says {shape}")
-        return shard
 
 
 def load_trace(folder: str | Path) -> Trace:
@@ -152,7 +114,19 @@ def load_trace(folder: str | Path) -> Trace:
     """
     opened = TraceFolder.open(folder)
     opened.manifest.run.pictures = [_read_picture(opened.folder / name) for name in opened.manifest.pictures]
-    return Trace(opened, opened.manifest.run)
+    trace = Trace(opened, opened.manifest.run)
+    trace.reduced = _read_reduced(opened)
+    return trace
+
+
+def _read_reduced(opened: TraceFolder) -> dict[str, ReducedMaps]:
+    try:
+        return read_reduced(opened.folder, opened.manifest.reduced)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, TraceFormatError):
+            raise
+        where = opened.folder / MANIFEST
+        raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
 
 
 def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -169,7 +143,7 @@ def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> 
         written = TraceFolder(partial, Manifest(trace.run, layers=dict(trace.records.layers)))
         for step in trace.steps:
             written.add_step(step, _records_of(trace, step))
-        written.finish(trace.run)
+        written.finish(trace.run, trace.reduced)
     return target
 
 
@@ -179,22 +153,6 @@ def _records_of(trace: Trace, step: Step) -> dict[LayerId, Record]:
         for layer in trace.records.layers
         if trace.records.has(step.index, layer)
     }
-
-
-def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses tensors that share memory, as K of a repeated mask may."""
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        if (address := tensor.untyped_storage().data_ptr()) in seen:
-            tensors[name] = tensor.clone()
-        seen.add(address)
-    return tensors
-
-
-def _shape_fits(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> bool:
-    if name.endswith(".mask"):  # a mask broadcasts: 1 stands for any length
-        return len(found) == len(expected) and all(f in (1, e) for f, e in zip(found, expected, strict=True))
-    return found == expected
 
 
 def _read_manifest(folder: Path) -> Any:
@@ -208,21 +166,6 @@ def _read_manifest(folder: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
-
-
-def _check_shard_file(path: Path) -> None:
-    """Before anything is read: the file is there, is a file of this folder, and its header is of a sane size."""
-    if not path.is_file():
-        raise TraceFormatError(f"{path}: missing; the trace is incomplete: restore the file or capture again")
-    if path.is_symlink():
-        raise TraceFormatError(f"{path}: a link; a trace holds plain files only")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > MAX_HEADER_BYTES or length + 8 > size:
-        raise TraceFormatError(
-            f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
-        )
 
 
 def _read_picture(path: Path) -> Any:

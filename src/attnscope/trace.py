@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError
+from attnscope.errors import ParameterError, SelectionError, nearest
 from attnscope.probability import reduce
 from attnscope.records import KINDS, Kind, Layer, LayerId, Row, Step, Token, TokenSpan
 from attnscope.selection import Pick, describe_numbers, pick_name, pick_number, pick_place
@@ -19,6 +19,8 @@ from attnscope.tokens import find_span, prompt_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from attnscope.reduced import ReducedMaps
 
 MEAN_AXES = ("step", "branch", "image", "head", "query")
 
@@ -79,6 +81,10 @@ class Records(Protocol):
 
     def get(self, step_index: int, layer: LayerId) -> Record: ...
 
+    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
+        """The capture is over: write what is left to write."""
+        ...
+
 
 class MemoryRecords:
     """Records kept as tensors."""
@@ -98,6 +104,9 @@ class MemoryRecords:
     def get(self, step_index: int, layer: LayerId) -> Record:
         return self._records[step_index, layer]
 
+    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
+        """Nothing is left to do."""
+
 
 class Trace:
     """The attention of one run: select by block, kind, step, branch, image, head, query, token.
@@ -109,6 +118,8 @@ class Trace:
     def __init__(self, records: Records, run: Run | None = None) -> None:
         self.records = records
         self.run = run or Run()
+        self.reduced: dict[str, ReducedMaps] = {}
+        """Maps that `capture(keep=...)` reduced over the run, by their names there."""
 
     # What there is
 
@@ -152,6 +163,18 @@ class Trace:
     def words(self, image: int = 0) -> tuple[TokenSpan, ...]:
         """Words of the prompt with their token spans, in order."""
         return prompt_words(self.prompt(image), self.tokens(image))
+
+    def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
+        """Reduced maps by name; SelectionError when there are none, or of the other kind."""
+        if name not in self.reduced:
+            known = nearest(name, self.reduced) or "none; capture(keep={...}) makes them"
+            raise SelectionError(f"reduced maps {name!r}: this trace has {known}")
+        found = self.reduced[name]
+        if found.order.kind != kind:
+            raise SelectionError(
+                f"reduced maps {name!r} are of {found.order.kind}-attention, not of {kind}-attention"
+            )
+        return found
 
     def span(self, word: str, *, image: int = 0, occurrence: int = 0) -> TokenSpan:
         """Token span of a word or phrase; WordError lists the nearest ones."""

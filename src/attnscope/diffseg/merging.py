@@ -21,6 +21,7 @@ PAPER_THRESHOLD = 1.1  # paper: COCO-Stuff; 0.9 for Cityscapes and the authors' 
 PASSES = 3
 ANCHORS = 16
 TILE_VALUES = 2**21  # maps times positions that are worked on at once: 16 MiB in float64
+COLUMNS = 2048  # of a tile that are turned to float64 at once
 MOST_THREADS = 8  # each holds two results of anchors by positions: 16 MiB at 64x64
 
 
@@ -121,7 +122,7 @@ class Merger:
             reached = near.any(1).nonzero()[
                 :, 0
             ]  # a tile is a strip of the picture: most anchors lie elsewhere
-            return near.sum(1), reached, near[reached].double() @ tile.double()
+            return near.sum(1), reached, _product(near[reached].double(), tile)
 
         for count, reached, part in _for_each(collected, range(len(self._tiles)), device):
             found += count
@@ -133,6 +134,11 @@ class Merger:
                 "float16 (below 3e-8). Use preset='paper', which compares exactly"
             )
         return sums[kept] / found[kept, None]
+
+
+def _product(near: Float[Tensor, "anchor map"], maps: Float[Tensor, "map position"]) -> Tensor:
+    """near @ maps in float64, some columns at a time: one whole copy of the maps takes as long as the product."""
+    return torch.cat([near @ columns.double() for columns in maps.split(COLUMNS, dim=1)], 1)
 
 
 def anchor_points(

@@ -1,0 +1,92 @@
+"""One safetensors file of a trace: written whole, and checked before anything of it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnscope.errors import OutputError, TraceFormatError
+from attnscope.files import whole_file
+
+MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
+Shape = tuple[int, ...]
+
+
+def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors and, in the header's entry 'attnscope', what they are. Raises OutputError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with whole_file(path) as partial:
+        try:
+            save_file(_unshared(contiguous), partial, metadata={"attnscope": json.dumps(about)})
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OutputError(f"can't write {path}: {error}; make room or choose another place") from error
+
+
+def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
+    """The file, memory-mapped, if it holds tensors of these names and shapes. Raises TraceFormatError."""
+    from safetensors import SafetensorError, safe_open
+
+    _check_file(path)
+    try:
+        shard = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise TraceFormatError(
+            f"{path}: damaged or cut short ({error}); capture again or restore it"
+        ) from error
+    if missing := sorted(set(expected) - set(shard.keys())):
+        raise TraceFormatError(
+            f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
+        )
+    for name, shape in expected.items():
+        found = tuple(shard.get_slice(name).get_shape())
+        if not _shape_fits(found, shape, name):
+            raise TraceFormatError(f"{path}: {name} has shape {found}; the manifest says {shape}")
+    return shard
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Raises TraceFormatError for a tensor that holds NaN or infinite numbers."""
+    if bad := int((~torch.isfinite(tensor)).sum()):
+        raise TraceFormatError(
+            f"{path}: {name} holds {bad} numbers that are NaN or infinite; "
+            "the run overflowed (try another dtype) or the file is damaged"
+        )
+
+
+def _check_file(path: Path) -> None:
+    """The file is there, is a file of this folder, and its header is of a sane size."""
+    if not path.is_file():
+        raise TraceFormatError(f"{path}: missing; the trace is incomplete: restore the file or capture again")
+    if path.is_symlink():
+        raise TraceFormatError(f"{path}: a link; a trace holds plain files only")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > MAX_HEADER_BYTES or length + 8 > size:
+        raise TraceFormatError(
+            f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
+        )
+
+
+def _shape_fits(found: Shape, expected: Shape, name: str) -> bool:
+    if name.endswith(".mask"):  # a mask broadcasts: 1 stands for any length
+        return len(found) == len(expected) and all(f in (1, e) for f, e in zip(found, expected, strict=True))
+    return found == expected
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors refuses tensors that share memory, as K of a repeated mask may."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if (address := tensor.untyped_storage().data_ptr()) in seen:
+            tensors[name] = tensor.clone()
+        seen.add(address)
+    return tensors

@@ -1,0 +1,125 @@
+"""A capture within a budget of memory: everything is kept, never more than the budget is held, errors are said."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+import attnscope
+from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
+from attnscope.errors import CaptureError, OutputError, ParameterError
+from attnscope.store import TraceFolder
+from attnscope.trace import Run
+from made_trace import made_trace
+
+PROMPT = "a red cat"
+
+
+def budgeted(tmp_path, made, steps_in_memory, *, spill):
+    layers, step = made.records.layers, made.steps[0]
+    size = bytes_of({layer: made.records.get(step.index, layer) for layer in layers})
+    folder = TraceFolder.create(tmp_path / "run.trace", Run())
+    records = BudgetedRecords(folder, int(size * (steps_in_memory + 1)), spill=spill)
+    records.layers.update(layers)
+    return records
+
+
+def add_all(records, made):
+    for step in made.steps:
+        records.add_step(step, {layer: made.records.get(step.index, layer) for layer in made.records.layers})
+
+
+@pytest.mark.parametrize("spill", [True, False])
+@pytest.mark.parametrize("steps_in_memory", [1, 3, 100])
+def test_every_step_can_be_read_and_no_more_than_the_budget_is_held(tmp_path, spill, steps_in_memory):
+    made = made_trace(steps=7)
+    records = budgeted(tmp_path, made, steps_in_memory, spill=spill)
+    most = []
+    write = records.folder.add_step
+
+    def slow_write(step, tensors):
+        most.append(records._used)
+        time.sleep(0.01)
+        write(step, tensors)
+
+    records.folder.add_step = slow_write
+    add_all(records, made)
+    records.finish(made.run, {})
+    assert max(most, default=0) <= records._budget
+    assert [step.index for step in records.steps] == list(range(7))
+    for step in made.steps:
+        for layer in made.records.layers:
+            assert torch.equal(
+                records.get(step.index, layer).query, made.records.get(step.index, layer).query
+            )
+    written = len(records.folder.steps)
+    assert written == (7 if not spill else max(0, 7 - steps_in_memory))
+    assert not records._writer.is_alive()
+
+
+def test_a_capture_into_a_folder_with_a_budget_gives_the_trace_that_it_gives_without(pipe, seeded, tmp_path):
+    for name, options in (("plain", {}), ("budgeted", {"budget": "20MB"})):
+        with attnscope.capture(pipe, where=tmp_path / name, **options) as trace:
+            pipe(PROMPT, num_inference_steps=4, generator=seeded())
+        assert len(trace.steps) == 4
+    plain, budgeted = (attnscope.load_trace(tmp_path / name) for name in ("plain", "budgeted"))
+    assert plain.steps == budgeted.steps
+    assert plain.layers == budgeted.layers
+    choice = {"block": 7, "kind": "self"}
+    assert torch.equal(plain.probabilities(**choice), budgeted.probabilities(**choice))
+
+
+def test_a_capture_in_memory_with_a_budget_puts_the_oldest_steps_on_disk_and_cleans_up(pipe, seeded):
+    with attnscope.capture(pipe, budget="4MB") as trace:
+        pipe(PROMPT, num_inference_steps=6, output_type="pt", generator=seeded())
+    with attnscope.capture(pipe) as whole:
+        pipe(PROMPT, num_inference_steps=6, output_type="pt", generator=seeded())
+    folder = trace.records.folder.folder
+    assert 0 < len(list(folder.glob("step-*"))) < 6
+    for step in range(6):
+        choice = {"block": 16, "kind": "cross", "step": step}
+        assert torch.equal(trace.probabilities(**choice), whole.probabilities(**choice))
+    del trace
+    assert not folder.exists()
+
+
+def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path, monkeypatch):
+    write, written = TraceFolder.add_step, []
+
+    def two_steps_then_full(self, step, records):
+        if len(written) == 2:
+            raise OutputError("can't write: no space left on device")
+        written.append(step)
+        write(self, step, records)
+
+    monkeypatch.setattr(TraceFolder, "add_step", two_steps_then_full)
+    with (
+        pytest.raises(OutputError, match="no space left"),
+        attnscope.capture(pipe, where=tmp_path / "run.trace", budget="4MB") as trace,
+    ):
+        pipe(PROMPT, num_inference_steps=20, output_type="latent")
+    assert [step.index for step in attnscope.load_trace(tmp_path / "run.trace").steps] == [0, 1]
+    assert [step.index for step in trace.steps] == [0, 1]
+    assert not [thread for thread in threading.enumerate() if thread.name == "attnscope-writer"]
+
+
+def test_a_budget_smaller_than_two_steps_is_refused_at_the_first(pipe, tmp_path):
+    with (
+        pytest.raises(CaptureError, match=r"a step of this capture takes .* more than the budget of 1 MB"),
+        attnscope.capture(pipe, where=tmp_path / "run.trace", budget="1MB"),
+    ):
+        pipe(PROMPT, num_inference_steps=2, output_type="latent")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2GB", 2 * 10**9), ("1.5 GiB", 3 * 2**29), ("7", 7), (12, 12), ("500kb", 500_000)]
+)
+def test_sizes_are_read(text, count):
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["much", "-2GB", "0", "nan", "", "2TB", True])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ParameterError, match="budget is"):
+        parse_bytes(text)
