@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,12 +13,13 @@ from attnscope.errors import ParameterError
 from attnscope.probability.contraction import Contraction, contraction
 from attnscope.probability.reference import attention_probability, working_dtype
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
+from attnscope.probability.triton_support import is_interpreted, why_not_triton
 
 
 class Path(NamedTuple):
     """Which code computes a reduction, and why."""
 
-    name: Literal["reference", "tiled"]
+    name: Literal["reference", "tiled", "triton"]
     reason: str
 
 
@@ -28,9 +29,10 @@ def path_for(query: Tensor, key: Tensor, *, over: Sequence[str] = ()) -> Path:
         return Path("reference", "meta tensors have shapes only")
     if not over:
         return Path("reference", "nothing is summed: the result is P itself")
-    return Path(
-        "tiled", f"sum over {' and '.join(over)} on {query.device.type}: row tiles, P is not materialised"
-    )
+    what = f"sum over {' and '.join(over)} on {query.device.type}, P is not materialised"
+    if obstacle := why_not_triton(query, key):
+        return Path("tiled", f"{what}: row tiles, since {obstacle}")
+    return Path("triton", f"{what}: Triton kernels{', interpreted' if is_interpreted() else ''}")
 
 
 def reduce(
@@ -63,7 +65,7 @@ def reduce(
             raise ParameterError(
                 f"into is {into.dtype} of shape {tuple(into.shape)}: expected {dtype} of {asked.shape}"
             )
-        path = reduce_tiled if path_for(query, key, over=over).name == "tiled" else _reduce_reference
+        path = _REDUCTIONS[path_for(query, key, over=over).name]
         return path(query, key, asked, scale=scale, mask=mask, into=into)
 
 
@@ -80,7 +82,8 @@ def entropy(
     Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
     """
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
-        return entropy_tiled(query, key, scale=scale, mask=mask)
+        path = _entropy_triton if path_for(query, key, over=("key",)).name == "triton" else entropy_tiled
+        return path(query, key, scale=scale, mask=mask)
 
 
 def _reduce_reference(
@@ -93,3 +96,18 @@ def _reduce_reference(
         if weight is not None:
             left = torch.tensordot(left, weight, dims=([axis], [0]))
     return left if into is None else into.add_(left)
+
+
+def _reduce_triton(*given: Any, **how: Any) -> Tensor:
+    from attnscope.probability.triton_kernels import reduce_triton  # imports triton, which may be missing
+
+    return reduce_triton(*given, **how)
+
+
+def _entropy_triton(*given: Any, **how: Any) -> Tensor:
+    from attnscope.probability.triton_kernels import entropy_triton
+
+    return entropy_triton(*given, **how)
+
+
+_REDUCTIONS = {"reference": _reduce_reference, "tiled": reduce_tiled, "triton": _reduce_triton}
