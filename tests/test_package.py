@@ -42,7 +42,7 @@ LEVELS = [
     ],
     ["branches", "diagram", "shards", "trace"],
     ["keeping", "manifest", "pipeline_watch", "pipelines", "reduced", "tap"],
-    ["attention_modules", "reduced_files"],
+    ["attention_modules", "byte_plan", "reduced_files"],
     ["store"],
     ["budgeted", "heatmap"],
     ["capturing"],

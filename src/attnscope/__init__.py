@@ -13,6 +13,7 @@ from attnscope._version import __version__
 if TYPE_CHECKING:
     from attnscope import diffseg
     from attnscope.atlas import layers
+    from attnscope.byte_plan import Policy, estimate
     from attnscope.capturing import capture
     from attnscope.errors import AttnscopeError
     from attnscope.heatmap import HeatMap, heat_map
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "layers": "attnscope.atlas",
+    "Policy": "attnscope.byte_plan",
+    "estimate": "attnscope.byte_plan",
     "capture": "attnscope.capturing",
     "AttnscopeError": "attnscope.errors",
     "HeatMap": "attnscope.heatmap",
@@ -40,12 +43,14 @@ _MODULES = ("demo", "diffseg", "errors", "images", "probability", "records", "to
 __all__ = [
     "AttnscopeError",
     "HeatMap",
+    "Policy",
     "Reduced",
     "Segmentation",
     "Trace",
     "__version__",
     "capture",
     "diffseg",
+    "estimate",
     "heat_map",
     "layers",
     "load_pipeline",

@@ -102,3 +102,13 @@ def test_a_place_that_can_not_be_written(run):
     code, _, err = run("layers", "sd1", "--diagram", "/proc/nowhere/unet.svg")
     assert code == 1
     assert err.startswith("attnscope: can't write /proc/nowhere/unet.svg")
+
+
+def test_steps_say_what_a_run_takes(run):
+    _, text, _ = run("layers", "sd1", "--steps", "50")
+    assert "What 50 steps take" in text
+    assert "7.12 GB" in text
+    found = json.loads(run("layers", "sd1", "--steps", "50", "--json")[1])
+    assert len(found["layers"]) == 32
+    assert found["policies"][0]["run_bytes"] == 50 * found["policies"][0]["step_bytes"]
+    assert "### What 50 steps take" in run("layers", "sd1", "--steps", "50", "--markdown")[1]

@@ -73,6 +73,7 @@ def test_training_on_from_a_model_keeps_its_autoencoder_and_history_and_draws_ne
     assert not second.record.phases["vae"].steps
     assert second.record.phases["small"].scenes_before == first.record.phases["small"].scenes_drawn > 0
     written = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert not any(str(tmp_path) in path.read_text() for path in (tmp_path / "model").rglob("*.json"))
     (earlier,) = written["earlier"]
     assert earlier["phases"]["small"]["steps"] == first.record.phases["small"].steps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
@@ -13,10 +13,14 @@ from attnscope.atlas import blocks_by_grid, sources
 from attnscope.cli.output import plain_table
 from attnscope.records import KINDS, Kind, Layer
 
+if TYPE_CHECKING:
+    from attnscope.byte_plan import Policy
+
 WIDE_COLUMNS = 124  # of a screen that shows every column
 _FLOAT16 = 2  # bytes a number
 _TITLES: dict[Kind, str] = {"self": "Self-attention", "cross": "Cross-attention"}
 _SHAPES = ("Block", "Query", "Key", "Value", "Attention probability")
+_POLICY_COLUMNS = ("Kept", "A step", "The run", "Call")
 _DETAILS = ("Stage", "Grid", "Heads", "Q+K", "P")
 
 
@@ -34,6 +38,16 @@ def rich_tables(layers: Sequence[Layer], *, width: int = WIDE_COLUMNS) -> Iterat
             f"{_TITLES[kind]}: tensor shapes", (*_SHAPES, *(_DETAILS if details else ())), rows, right="Block"
         )
     yield _leading(layers)
+
+
+def policy_table(policies: Sequence[Policy], steps: int) -> Group:
+    """Bytes of each way to capture a run of so many steps."""
+    return plain_table(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
+
+
+def policy_markdown(policies: Sequence[Policy], steps: int) -> str:
+    """The same as Markdown."""
+    return _markdown(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
 
 
 def markdown_tables(layers: Sequence[Layer]) -> str:
@@ -95,6 +109,11 @@ def readable_bytes(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
+
+
+def _policy_row(policy: Policy) -> tuple[str, ...]:
+    a_step = readable_bytes(policy.step_bytes) if policy.step_bytes else ""
+    return policy.name, a_step, readable_bytes(policy.run_bytes), policy.call
 
 
 def _scale_rows(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:

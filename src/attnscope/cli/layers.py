@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attnscope.atlas import layers
-from attnscope.cli.layer_tables import csv_table, layer_object, markdown_tables, rich_tables
+from attnscope.cli.layer_tables import (
+    csv_table,
+    layer_object,
+    markdown_tables,
+    policy_markdown,
+    policy_table,
+    rich_tables,
+)
 from attnscope.cli.options import Force, Json, Size, parse_size
 from attnscope.cli.output import data_console, print_data, print_json, refuse_overwriting, say_wrote
 from attnscope.diagram import unet_diagram
 from attnscope.errors import ModelError, ParameterError
 from attnscope.files import whole_file
 
+if TYPE_CHECKING:
+    from attnscope.byte_plan import Policy
+
 EXAMPLES = """Examples:
 
   attnscope layers demo
 
   attnscope layers sd2 --size 768x512 --kind self
+
+  attnscope layers sd1 --steps 50
 
   attnscope layers sd1 --diagram unet.svg"""
 
@@ -48,6 +61,9 @@ def layers_command(
     tokens: Annotated[
         int | None, typer.Option("--tokens", help="Text tokens; the model's own by default.")
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Also print what a run of so many steps takes.")
+    ] = None,
     kind: Annotated[
         KindChoice | None, typer.Option("--kind", help="Only self- or only cross-attention.")
     ] = None,
@@ -61,7 +77,8 @@ def layers_command(
 ) -> None:
     """Print which attention layers a model has, with the shapes of Q, K, V and the probability.
 
-    Worked out from the model's configuration: nothing is downloaded and no weights are loaded.
+    Worked out from the model's configuration: nothing is downloaded and no weights are loaded. With --steps, --json
+    prints an object with the lists "layers" and "policies".
     """
     if as_json + as_markdown + as_csv > 1:
         raise ParameterError("--json, --markdown and --csv exclude one another: choose one")
@@ -77,13 +94,25 @@ def layers_command(
         with whole_file(diagram) as partial:
             partial.write_text(drawing, encoding="utf-8")
         say_wrote(diagram)
+    policies = _policies(model, steps, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
     if as_json:
-        print_json([layer_object(layer) for layer in chosen])
+        objects = [layer_object(layer) for layer in chosen]
+        print_json({"layers": objects, "policies": list(map(asdict, policies))} if steps else objects)
     elif as_markdown:
-        print_data(markdown_tables(chosen))
+        print_data(markdown_tables(chosen) + (f"\n{policy_markdown(policies, steps)}" if steps else ""))
     elif as_csv:
         print_data(csv_table(chosen))
     elif diagram is None:
         console = data_console()
         for part in rich_tables(chosen, width=console.width):
             console.print(part)
+        if steps:
+            console.print(policy_table(policies, steps))
+
+
+def _policies(model: str, steps: int | None, **run: Any) -> tuple[Policy, ...]:
+    if steps is None:
+        return ()
+    from attnscope.byte_plan import estimate  # loads torch, which the tables do without
+
+    return estimate(model, steps=steps, **run)

@@ -103,11 +103,21 @@ def export_model(pipe: StableDiffusionPipeline, record: Record, folder: Path) ->
         half.half().save_pretrained(partial / name)
     write_tokenizer(partial / "tokenizer", WORDS)
     pipe.save_config(partial)
+    for config in partial.rglob("*config.json"):
+        _forget_where_it_was(config)
+    _forget_where_it_was(partial / "model_index.json")
     (partial / RECORD).write_text(record.to_json(), "utf-8")
     if folder.exists():
         folder.rename(old)
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _forget_where_it_was(config: Path) -> None:
+    """Take out the folder that a model was loaded from, which means nothing elsewhere."""
+    content = json.loads(config.read_text("utf-8"))
+    if content.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def name_as_transformers_4(weights: Path) -> None:

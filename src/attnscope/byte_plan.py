@@ -1,0 +1,94 @@
+"""How many bytes a capture is going to take, for each way to keep less, worked out before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnscope.atlas import layers
+from attnscope.errors import ParameterError
+from attnscope.records import Grid, Layer
+from attnscope.reduced import Reduced
+
+HALF = 2  # bytes a number, of a model known by its configuration alone
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One way to capture. call: what chooses it. step_bytes: what each captured step adds; run_bytes: of all steps."""
+
+    name: str
+    call: str
+    step_bytes: int
+    run_bytes: int
+
+
+def estimate(
+    model: Any,
+    *,
+    steps: int = 50,
+    size: tuple[int, int] | None = None,
+    batch: int = 1,
+    guidance: bool = True,
+    tokens: int | None = None,
+    itemsize: int | None = None,
+) -> tuple[Policy, ...]:
+    """Memory, or disk, that a capture of `steps` steps takes, for every way to keep its attention.
+
+    model, size, batch, guidance, tokens: as for `attnscope.layers`. itemsize: bytes a number of Q and K; a loaded
+    model's own by default, else 2 (float16). Reduced maps are float32.
+    The last entry is what others keep: the probabilities themselves, which attnscope never stores.
+    Raises ModelError and ParameterError as `attnscope.layers` does.
+    Cost: arithmetic only.
+
+    >>> import attnscope
+    >>> for policy in attnscope.estimate("sd1", steps=50)[:2]:
+    ...     print(f"{policy.call}: {policy.run_bytes / 1e9:.1f} GB")
+    capture(pipe): 7.1 GB
+    capture(pipe, branch='cond'): 3.6 GB
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ParameterError(f"steps={steps!r}: expected a whole number of 1 or more")
+    found = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens)
+    if not found:
+        return ()
+    each = itemsize or _own_itemsize(model)
+    whole = sum(layer.bytes_query_key(each) for layer in found)
+    value = sum(layer.leading * layer.keys * layer.head_dim * each for layer in found)
+    cross = sum(layer.bytes_query_key(each) for layer in found if layer.kind == "cross")
+    tenth = len(range(0, steps, 10))
+    latent = max((layer.grid for layer in found), key=lambda grid: grid.size)
+    policies = [
+        Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
+        Policy("one guidance branch", "capture(pipe, branch='cond')", whole // 2, steps * whole // 2),
+        Policy("with V", "capture(pipe, value=True)", whole + value, steps * (whole + value)),
+        Policy("cross-attention", "capture(pipe, kind='cross')", cross, steps * cross),
+        Policy("self-attention", "capture(pipe, kind='self')", whole - cross, steps * (whole - cross)),
+        Policy("every tenth step", "capture(pipe, steps=slice(None, None, 10))", whole, tenth * whole),
+        *(_reduced(name, order, found, latent) for name, order in _ORDERS.items()),
+        _materialised(found, each, steps),
+    ]
+    return tuple(policy for policy in policies if guidance or "branch" not in policy.call)
+
+
+_ORDERS = {
+    "words of the whole run": Reduced("cross"),
+    "scene of the whole run (DiffSeg)": Reduced("self", per="grid"),
+}
+
+
+def _reduced(name: str, order: Reduced, found: Sequence[Layer], latent: Grid) -> Policy:
+    per = "" if order.per == "layer" else f", per={order.per!r}"
+    call = f"capture(pipe, steps=[], keep={{'maps': Reduced({order.kind!r}{per})}})"
+    return Policy(name, call, 0, order.bytes(found, latent))
+
+
+def _materialised(found: Sequence[Layer], itemsize: int, steps: int) -> Policy:
+    a_step = sum(layer.bytes_probability(itemsize) for layer in found)
+    return Policy("the probabilities themselves", "(never stored)", a_step, steps * a_step)
+
+
+def _own_itemsize(model: Any) -> int:
+    dtype = getattr(getattr(model, "unet", model), "dtype", None)
+    return getattr(dtype, "itemsize", HALF)
