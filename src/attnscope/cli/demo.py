@@ -25,7 +25,7 @@ EXAMPLES = """Examples:
 
   attnscope demo "a blue star over a red house" -s 3 -o mine"""
 
-PROMPT = "a red house and a blue star on grass under a night sky"
+PROMPT = "a green tree and a sun over grass under the sky"
 SCENE_SEED = 5
 STEPS = 20
 _FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with"}  # not on the overview
