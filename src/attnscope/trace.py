@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError, SelectionError, nearest
 from attnscope.probability import reduce
+from attnscope.probability.reference import working_dtype
 from attnscope.records import KINDS, Kind, Layer, LayerId, Row, Step, Token, TokenSpan
 from attnscope.selection import Pick, describe_numbers, pick_name, pick_number, pick_place
 from attnscope.tokens import find_span, prompt_words
@@ -242,13 +245,18 @@ class Trace:
         queries = pick_place("query", query, layer.grid)
         keys = self._pick_keys(layer, token, key, images)
 
-        def one(step_at: int, branch_at: int, image_at: int) -> Tensor:
+        def add(places: tuple[int, ...], share: float, into: Tensor | None) -> Tensor:
+            step_at, branch_at, image_at = places
             record = self._get(self.steps[step_at].index, layer)
             row = rows(step_at, self.branches[branch_at], image_at)
-            return _row_probability(record, row, heads, queries, keys, averaged)
+            return _row_probability(record, row, heads, queries, keys, averaged, share, into)
 
-        axes = [("step", steps), ("branch", branches), ("image", images)]
-        return _fold(axes, averaged, one)
+        outer = {"step": steps, "branch": branches, "image": images}
+        inner = {"head": heads, "query": queries, "key": keys}
+        like = self._get(self.steps[steps.positions[0]].index, layer).query
+        summed = _summed_in_place(outer, inner, averaged, like, add)
+        kept = [pick for axis, pick in (outer | inner).items() if axis not in averaged]
+        return summed[tuple(0 if pick.single else slice(None) for pick in kept)]
 
     def head_mean(
         self,
@@ -351,17 +359,32 @@ def row_head_mean(
 
 
 def _row_probability(
-    record: Record, row: int, heads: Pick, queries: Pick, keys: Pick, averaged: tuple[str, ...]
+    record: Record,
+    row: int,
+    heads: Pick,
+    queries: Pick,
+    keys: Pick,
+    averaged: tuple[str, ...],
+    share: float,
+    into: Tensor | None,
 ) -> Tensor:
-    """P of one batch row, restricted to the picks; the axes (head, query, key) less those dropped."""
+    """P of one batch row, restricted to the picks; the axes (head, query, key) less those averaged.
+
+    With `into` it is added there, times share.
+    """
     query, key = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
+    query = _take(query, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record.mask, row, heads, queries)
     everything = keys.positions == list(range(record.key.shape[2]))
     columns = None if everything else torch.tensor(keys.positions, device=key.device)
     over = tuple(axis for axis in ("head", "query") if axis in averaged)
-    left = reduce(_take(query, 1, queries), key, scale=record.scale, mask=mask, over=over, columns=columns)
-    kept = [pick for axis, pick in (("head", heads), ("query", queries), ("key", keys)) if axis not in over]
-    return left[tuple(0 if pick.single else slice(None) for pick in kept)]
+    if not over:
+        left = reduce(query, key, scale=record.scale, mask=mask, columns=columns)
+        return left if into is None else into.add_(left, alpha=share)
+    length = query.shape[("head", "query").index(over[0])]
+    weights: dict[str, Tensor] = {over[0]: torch.full([length], share / length, dtype=torch.float64)}
+    how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns, "over": over}
+    return reduce(query, key, weights=weights, into=into, **how)
 
 
 def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:
@@ -377,15 +400,25 @@ def _mask_of_row(mask: Tensor, row: int, heads: Pick, queries: Pick) -> Tensor:
     return _take(of_row, 1, queries) if of_row.shape[1] > 1 else of_row
 
 
-def _fold(axes: list[tuple[str, Pick]], averaged: tuple[str, ...], leaf: Callable[..., Tensor]) -> Tensor:
-    """Stack the leaves along the axes, or average them as they come, so that no stack is held."""
-    if not axes:
-        return leaf()
-    (name, pick), *rest = axes
-    parts = (_fold(rest, averaged, lambda *more, at=at: leaf(at, *more)) for at in pick.positions)
-    if name in averaged:
-        total = next(parts).clone()
-        for part in parts:
-            total += part
-        return total / len(pick.positions)
-    return next(parts) if pick.single else torch.stack(list(parts))
+def _summed_in_place(
+    outer: dict[str, Pick],
+    inner: dict[str, Pick],
+    averaged: tuple[str, ...],
+    like: Tensor,
+    add: Callable[[tuple[int, ...], float, Tensor | None], Tensor],
+) -> Tensor:
+    """add(positions on the outer axes, share, into) for all of them: one result, into which each adds its part.
+
+    Nothing of the result's size is held twice; positions on an averaged axis get their share of 1.
+    """
+    kept = [axis for axis in outer if axis not in averaged]
+    places = list(product(*(enumerate(pick.positions) for pick in outer.values())))
+    if len(places) == 1:
+        return add(tuple(position for _, position in places[0]), 1.0, None)[(None,) * len(kept)]
+    sizes = {axis: len(pick.positions) for axis, pick in (outer | inner).items() if axis not in averaged}
+    result = torch.zeros(list(sizes.values()), dtype=working_dtype(like), device=like.device)
+    share = prod(sizes[axis] for axis in kept) / len(places)
+    for place in places:
+        index = tuple(at for axis, (at, _) in zip(outer, place, strict=True) if axis in kept)
+        add(tuple(position for _, position in place), share, result[index])
+    return result
