@@ -2,24 +2,20 @@
 
 Also, in the same run, the naive way: processors that materialise the attention probability (diffusers' own
 AttnProcessor, which prompt-to-prompt and its followers build on), before a byte of it is stored. The floor is 1.0: the
-plain pass. Runs are interleaved, so that a machine that drifts slows all of them; the ratio is that of medians.
+plain pass.
 
-    python benchmarks/capture_cost.py [--repeats 7] [--json FILE]
+    python benchmarks/capture_cost.py [--repeats 15]
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import platform
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from harness import Report, in_turns
 
 import attnscope
 
@@ -27,19 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from full_size import full_size_unet, inputs
 
 
-def seconds(run) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--naive-repeats", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--naive-repeats", type=int, default=2)
+    given = parser.parse_args()
     unet = full_size_unet("sd1")
     arguments = inputs(unet, height=64, width=64)
 
@@ -56,26 +44,21 @@ def main() -> None:
         plain()
         unet.set_attn_processor(AttnProcessor2_0())
 
-    plain(), captured()
-    times: dict[str, list[float]] = {"plain": [], "captured": [], "materialised": []}
-    for repeat in range(options.repeats):
-        pairs = [("plain", plain), ("captured", captured)]
-        for name, run in pairs if repeat % 2 else reversed(pairs):
-            times[name].append(seconds(run))
-        if repeat < options.naive_repeats:
-            times["materialised"].append(seconds(materialised))
-    medians = {name: statistics.median(values) for name, values in times.items() if values}
-    report = {
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        "shapes": "SD v1 U-Net, 860 M parameters, float32, 1 row, latent 64x64",
-        "seconds": times,
-        "ratio to plain": {name: median / medians["plain"] for name, median in medians.items()},
-        "ratio run by run": sorted(b / a for a, b in zip(times["plain"], times["captured"], strict=True)),
-    }
-    text = json.dumps(report, indent=1)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+    report = Report("capture_cost", "SD v1 U-Net, 860 M parameters, float32, 1 row, 64x64 latent")
+    timings = in_turns({"plain": plain, "captured": captured}, repeats=given.repeats)
+    naive = in_turns({"materialised": materialised}, repeats=given.naive_repeats, warm_up=0)
+    report.add_timings(timings)
+    report.add_timings(naive)
+    pairs = zip(timings.seconds["captured"], timings.seconds["plain"], strict=True)
+    ratios = sorted(captured / plain for captured, plain in pairs)
+    report.add("plain pass", timings.median("plain"), "s")
+    report.add("captured / plain, medians", timings.ratio("captured", "plain"), "", "at most 1.03")
+    report.add("captured / plain, median of the pairs", ratios[len(ratios) // 2], "")
+    report.add("captured / plain, least and most of the pairs", ratios[0], f"to {ratios[-1]:.2f}")
+    report.add(
+        "probabilities materialised / plain", naive.median("materialised") / timings.median("plain"), ""
+    )
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -10,14 +10,11 @@ would be 17 GB). `merge` is timed as users call it, checks included.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
+from harness import Report, in_turns
 from torch import Tensor
 
 from attnscope.diffseg import aggregate, anchor_points, merge
@@ -51,38 +48,28 @@ def merge_element_wise(aggregated: Tensor, tau: float, anchors: int) -> Tensor:
     return torch.stack(merged).view(-1, height, width)
 
 
-def seconds(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--grid", type=int, default=64, help="side of the latent grid (default 64)")
     parser.add_argument("--anchors", type=int, default=16, help="anchors a side (default 16, which is 256)")
     parser.add_argument("--repeats", type=int, default=3, help="of each form, in turns (default 3)")
     asked = parser.parse_args()
-    tau, maps, positions = 0.5, regions_attention(asked.grid), asked.grid**2
+    tau, maps = 0.5, regions_attention(asked.grid)
     anchors = len(anchor_points((asked.grid, asked.grid), asked.anchors))
-    say = sys.stdout.write
-    say(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; ")
-    say(f"Python {platform.python_version()}, torch {torch.__version__}\n")
-    say(f"{anchors} anchors x {positions} maps x {positions} positions\n")
-    merge(maps, [tau], anchors=asked.anchors)  # warm
-    fast, slow = [], []
-    for turn in range(asked.repeats):
-        quick, merged = seconds(lambda: merge(maps, [tau], anchors=asked.anchors))
-        long, expected = seconds(lambda: merge_element_wise(maps, tau, asked.anchors))
-        torch.testing.assert_close(merged, expected.double(), rtol=1e-4, atol=0)  # slow one: float32
-        fast.append(quick)
-        slow.append(long)
-        say(f"turn {turn + 1}: products {quick:.2f} s, element-wise {long:.1f} s, {long / quick:.0f}x\n")
-    speed_up = statistics.median(slow) / statistics.median(fast)
-    say(f"median: {statistics.median(fast):.2f} s, {statistics.median(slow):.1f} s, {speed_up:.0f}x ")
-    say(f"(asked: at least {LEAST_SPEED_UP}x)\n")
+    fast = partial(merge, maps, [tau], anchors=asked.anchors)
+    slow = partial(merge_element_wise, maps, tau, asked.anchors)
+    torch.testing.assert_close(fast(), slow().double(), rtol=1e-4, atol=0)  # the slow one is in float32
+    timings = in_turns({"products": fast, "element-wise": slow}, repeats=asked.repeats, warm_up=0)
+    positions = asked.grid**2
+    report = Report(
+        "diffseg_merge", f"{anchors} anchors x {positions} maps x {positions} positions, first pass"
+    )
+    report.add_timings(timings)
+    report.add("matrix products", timings.median("products"), "s")
+    report.add("element by element", timings.median("element-wise"), "s")
+    speed_up = timings.ratio("element-wise", "products")
+    report.add("element by element / matrix products", speed_up, "times", f"at least {LEAST_SPEED_UP}")
+    report.finish()
     return 0 if speed_up >= LEAST_SPEED_UP else 1
 
 

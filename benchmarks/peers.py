@@ -131,10 +131,13 @@ def add_daam(report: Report, python: Path, pipe: StableDiffusionPipeline, steps:
     """daam on the same weights with its own diffusers; its times are compared with its own plain runs."""
     with tempfile.TemporaryDirectory() as folder:
         pipe.save_pretrained(folder)
+        pipe.tokenizer.backend_tokenizer.model.save(
+            str(Path(folder) / "tokenizer")
+        )  # as transformers 4 reads it
         command = [str(python), "-W", "ignore", "-c", DAAM, folder, PROMPT, str(steps), "cat"]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        print(f"daam does not run: {done.stderr.strip().splitlines()[-1]}")
+        print(f"daam does not run: {done.stderr}")
         return
     times = {f"daam {name}": values for name, values in json.loads(done.stdout.splitlines()[-1]).items()}
     report.seconds.update(times)

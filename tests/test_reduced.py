@@ -210,6 +210,11 @@ def test_wrong_names_and_orders_are_refused(pipe, keep):
         attnscope.capture(pipe, keep=keep)
 
 
+def test_an_order_for_a_block_that_the_model_lacks_is_refused(pipe):
+    with pytest.raises(SelectionError, match="block 17: this run has 1 to 16"):
+        attnscope.capture(pipe, keep={"a": Reduced("self", blocks=[1, 17])})
+
+
 def test_what_was_not_kept_is_said(both):
     with pytest.raises(SelectionError, match="'wrods'.*'words'"):
         attnscope.heat_map(both, "cat", reduced="wrods")

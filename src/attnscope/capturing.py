@@ -88,12 +88,10 @@ class capture:
         self._no_qk = bool(self._orders) and isinstance(steps, Sequence) and not steps
         chosen = [] if self._no_qk else choose_layers(self.unet, blocks, kind)
         self._with_qk = {tapped.layer for tapped in chosen}
-        self._layers = [
-            tapped
-            for tapped in choose_layers(self.unet, None, None)
-            if tapped.layer in self._with_qk
-            or any(order.takes(tapped.layer) for order in self._orders.values())
-        ]
+        for order in self._orders.values():
+            chosen += choose_layers(self.unet, order.blocks, order.kind)
+        wanted = {tapped.layer for tapped in chosen}
+        self._layers = [one for one in choose_layers(self.unet, None, None) if one.layer in wanted]
         self._budget = None if budget is None else parse_bytes(budget)
         self._steps, self._branch, self._branch_names = steps, branch, branches
         self._keeping = Keeping(where, dtype, value)
@@ -124,6 +122,7 @@ class capture:
             self._attach()
         except BaseException:
             self._detach()
+            self._records.finish(run, {})
             raise
         return self.trace
 

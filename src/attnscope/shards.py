@@ -22,7 +22,7 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, A
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as partial:
         try:
             save_file(_unshared(contiguous), partial, metadata={"attnscope": json.dumps(about)})
