@@ -11,4 +11,4 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert blocks
     exec("\n".join(blocks), {})
-    assert {path.name for path in tmp_path.iterdir()} >= {"house.png", "run.trace", "segments.labels.png"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"tree.png", "run.trace", "segments.labels.png"}

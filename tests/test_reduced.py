@@ -26,6 +26,7 @@ KEEP = {
     "last": Reduced("self", how="last"),
     "top": Reduced("cross", how="top", top=2),
     "some": Reduced("cross", blocks=[3, 16], steps=[0, 2]),
+    "one": Reduced("cross", blocks=3),
 }
 
 
@@ -197,6 +198,8 @@ def test_a_branch_that_does_not_run_is_said(pipe):
         (lambda: Reduced("self", how="median"), "how is 'median'"),
         (lambda: Reduced("self", per="head"), "per is 'head'"),
         (lambda: Reduced("self", how="top", top=0), "top is 0"),
+        (lambda: Reduced("self", blocks=[]), r"blocks are \[\]"),
+        (lambda: Reduced("self", blocks=-1), "blocks are -1"),
     ],
 )
 def test_wrong_orders_are_explained(make, message):

@@ -73,7 +73,7 @@ class Reduced:
     per: one map a 'layer'; one a 'grid', the mean of its layers; or one of 'all' layers on the latent grid: for
     cross-attention the mean of the layers' maps, each resized bilinearly (what a word's heat map is made of), for
     self-attention DiffSeg's aggregate.
-    branch: guidance branch. blocks: block numbers, all by default. steps: step numbers or a slice, all by default.
+    branch: guidance branch. blocks: block numbers, steps: step numbers or a slice; all by default.
     Memory: a map is float32, places x keys: 67 MB for self-attention at 64x64, 1.3 MB for cross-attention; 'top' holds
     2 x `top` of them, the others one.
 
@@ -93,8 +93,8 @@ class Reduced:
     how: How = "mean"
     per: Per = "layer"
     branch: str = "cond"
-    blocks: Sequence[int] | None = None
-    steps: Sequence[int] | slice | None = None
+    blocks: int | Sequence[int] | None = None
+    steps: int | Sequence[int] | slice | None = None
     top: int = 3
 
     def __post_init__(self) -> None:
@@ -107,6 +107,13 @@ class Reduced:
                 raise ParameterError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}")
         if self.top < 1:
             raise ParameterError(f"top is {self.top}; expected at least 1")
+        if self.blocks is not None:
+            numbers = (self.blocks,) if isinstance(self.blocks, int) else tuple(self.blocks)
+            if not numbers or not all(isinstance(number, int) and number >= 1 for number in numbers):
+                raise ParameterError(
+                    f"blocks are {self.blocks!r}; expected a block number from 1, or several"
+                )
+            object.__setattr__(self, "blocks", numbers)
 
     @property
     def rule(self) -> Rule:
@@ -125,7 +132,8 @@ class Reduced:
         return 4 * chosen[0].batch * places * (2 * self.top if self.how == "top" else 1)
 
     def takes(self, layer: LayerId) -> bool:
-        return layer.kind == self.kind and (self.blocks is None or layer.block in self.blocks)
+        blocks: Any = self.blocks  # a tuple by now
+        return layer.kind == self.kind and (blocks is None or layer.block in blocks)
 
 
 def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:

@@ -23,7 +23,7 @@ def write_reduced(folder: Path, reduced: Mapping[str, ReducedMaps]) -> dict[str,
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
         entry[name] = {
             **{choice: getattr(maps.order, choice) for choice in CHOICES},
-            "blocks": None if maps.order.blocks is None else list(maps.order.blocks),
+            "blocks": maps.order.blocks,
             "steps": list(maps.steps),
             "layers": [layer_json(layer) for layer in maps.layers],
             "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],

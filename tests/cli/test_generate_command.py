@@ -40,11 +40,12 @@ def test_generate_refuses_a_folder_that_holds_something(run, made, model):
     assert "exists already" in err
 
 
-def test_force_replaces_the_trace(run, model, tmp_path):
-    for seed in (1, 2):
+def test_force_replaces_the_trace_and_the_words_of_an_earlier_prompt(run, model, tmp_path):
+    for seed, prompt in ((1, "a star"), (2, "a cat")):
         options = ["-o", tmp_path / "out", "-n", "1", "-s", seed, "--force"]
-        assert run("generate", "a cat", "--model", model, *options)[0] == 0
+        assert run("generate", prompt, "--model", model, *options)[0] == 0
     assert attnscope.load_trace(tmp_path / "out" / "run.trace").run.seed == 2
+    assert {path.name for path in (tmp_path / "out" / "words").iterdir()} == {"a.png", "cat.png"}
 
 
 def test_less_can_be_kept_and_json_printed(run, model, tmp_path):

@@ -87,6 +87,8 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     with progress() as bars:
         maps = [heat_map(trace, span) for span in bars.track(spans, description="heat maps")]
     names = file_names([one.word for one in maps])
+    for of_an_earlier_prompt in (folder / "words").glob("*.png"):
+        of_an_earlier_prompt.unlink()
     save_maps(maps, [folder / "words" / f"{name}.png" for name in names], same_scale=False, numbers=False)
     _save(contact_sheet(trace, maps), folder / "words.png")
     return maps
