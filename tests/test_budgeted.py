@@ -104,6 +104,16 @@ def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path,
     assert not [thread for thread in threading.enumerate() if thread.name == "attnscope-writer"]
 
 
+def test_after_an_error_every_further_step_says_it_again(tmp_path):
+    made = made_trace(steps=4)
+    records = budgeted(tmp_path, made, 1, spill=False)
+    records.folder.add_step = lambda step, tensors: (_ for _ in ()).throw(OutputError("full"))
+    for _ in range(2):
+        with pytest.raises(OutputError, match="full"):
+            add_all(records, made)
+    records.finish(made.run, {})  # it has been told
+
+
 def test_a_budget_smaller_than_two_steps_is_refused_at_the_first(pipe, tmp_path):
     with (
         pytest.raises(CaptureError, match=r"a step of this capture takes .* more than the budget of 1 MB"),

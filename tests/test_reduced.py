@@ -148,6 +148,20 @@ def test_reduced_maps_are_saved_and_open_again(pipe, seeded, tmp_path, as_it_goe
     assert np.array_equal(before, after)
 
 
+def test_info_tells_of_reduced_maps_and_words(pipe, tmp_path, capsys):
+    from attnscope.cli import main
+
+    with attnscope.capture(pipe, steps=[], keep={"words": Reduced("cross")}) as trace:
+        pipe(PROMPT, num_inference_steps=2, output_type="latent")
+    folder = str(trace.save(tmp_path / "run.trace"))
+    assert main(["info", folder]) == 0
+    text = capsys.readouterr().out
+    assert "mean of cross-attention over 2 steps" in text
+    assert "star" in text
+    assert main(["info", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reduced"]["words"]["steps"] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

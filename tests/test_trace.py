@@ -199,3 +199,15 @@ def test_layers_come_in_execution_order():
     assert [(layer.block, layer.kind) for layer in trace.layers] == list(
         itertools.product((1, 2, 3), ("self", "cross"))
     )
+
+
+def test_a_result_is_added_into_the_tensor_that_is_given():
+    trace = made_trace(steps=3)
+    choice = {"block": 1, "kind": "self", "branch": "cond", "image": 0, "mean": ("step", "head")}
+    for query in (None, (1, 2)):
+        once = trace.probabilities(query=query, **choice)
+        total = once.clone()
+        assert trace.probabilities(query=query, into=total, **choice) is total
+        torch.testing.assert_close(total, 2 * once, atol=1e-6, rtol=1e-6)
+    with pytest.raises(ParameterError, match="choose one step"):
+        trace.probabilities(**{**choice, "mean": "head"}, into=torch.zeros(24, 24))

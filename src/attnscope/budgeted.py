@@ -54,6 +54,7 @@ class BudgetedRecords:
         self._held: dict[int, tuple[Step, Records, int]] = {}
         self._changed = threading.Condition()
         self._error: BaseException | None = None
+        self._error_is_told = False
         self._to_write = 0  # steps that the thread should write, oldest first
         self._writing_bytes = 0  # a copy that writing makes
         self._done = False
@@ -69,7 +70,7 @@ class BudgetedRecords:
                 f"budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, dtype=)"
             )
         with self._changed:
-            while self._used + 2 * size > self._budget and self._held and self._error is None:
+            while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
                 self._to_write = max(self._to_write, 1)
                 self._changed.notify_all()
                 self._changed.wait()
@@ -100,18 +101,23 @@ class BudgetedRecords:
         self._writer.join()
         if not self._spill:
             self.folder.finish(run, reduced)
-        self._raise_error()
+        if not self._error_is_told:
+            self._raise_error()
 
     @property
     def _used(self) -> int:
         return sum(size for _, _, size in self._held.values()) + self._writing_bytes
 
+    def _copy_of(self, size: int) -> int:
+        """What writing any step that will be held may take besides; guidance that ends early makes smaller ones."""
+        return max([size, *(held for _, _, held in self._held.values())]) - self._writing_bytes
+
     def _raise_error(self) -> None:
         if self._error is not None:
-            error, self._error = self._error, None
+            self._error_is_told = True
             lost, self._held = set(self._held), {}
             self.steps = [step for step in self.steps if step.index not in lost]
-            raise error
+            raise self._error
 
     def _write(self) -> None:
         while (oldest := self._next()) is not None:

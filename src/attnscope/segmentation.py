@@ -201,7 +201,7 @@ def aggregated_attention(
 
 
 def _add_layer(trace: Trace, block: int, choice: dict[str, Any], total: Tensor | None) -> Tensor:
-    return trace.head_mean(block=block, kind="self", into=total, **choice)
+    return trace.probabilities(block=block, kind="self", mean=("step", "head"), into=total, **choice)
 
 
 def cross_attention(

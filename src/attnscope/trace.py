@@ -148,7 +148,7 @@ class Trace:
 
     @property
     def images(self) -> int:
-        return len({row.image for row in self.rows})
+        return len({row.image for row in self.rows}) or len(self.run.tokens)
 
     @property
     def picture(self) -> Image | None:
@@ -222,6 +222,7 @@ class Trace:
         token: int | str | Sequence[int] | slice | None = None,
         key: Any = None,
         mean: str | Iterable[str] = (),
+        into: Tensor | None = None,
     ) -> Float[Tensor, ...]:
         """Exact attention probability of one layer; only what is asked for is computed.
 
@@ -234,6 +235,8 @@ class Trace:
         key: the same as query for self-attention, token numbers for cross-attention.
         mean: axes to average, of 'step', 'branch', 'image', 'head', 'query'. A mean over heads or
         queries is computed in tiles, never through (head, query, key).
+        into: a tensor of the result's shape, which the result is added to and which is returned: sums over layers
+        without a second array. All of step, branch and image must be single or averaged then.
         Returns float32 on the record's device; 0..1; rows sum to 1 over all keys.
         Raises SelectionError for what the trace lacks, ParameterError for an unknown mean axis.
         """
@@ -253,37 +256,23 @@ class Trace:
 
         outer = {"step": steps, "branch": branches, "image": images}
         inner = {"head": heads, "query": queries, "key": keys}
-        like = self._get(self.steps[steps.positions[0]].index, layer).query
-        summed = _summed_in_place(outer, inner, averaged, like, add)
-        kept = [pick for axis, pick in (outer | inner).items() if axis not in averaged]
-        return summed[tuple(0 if pick.single else slice(None) for pick in kept)]
-
-    def head_mean(
-        self,
-        *,
-        block: int,
-        kind: Kind,
-        step: int | Sequence[int] | slice | None = None,
-        branch: str = "cond",
-        image: int = 0,
-        into: Tensor | None = None,
-    ) -> Float[Tensor, "query key"]:
-        """Mean over heads and steps of one layer's attention for one image, added to `into` if given.
-
-        The numbers of `probabilities(mean=("step", "head"), ...)`, summed in one place: no map is held twice.
-        Raises SelectionError for what the trace lacks.
-        """
-        layer = self.layer(block, kind)
-        steps = self._pick_steps(step).positions
-        (branch_at,) = pick_name("branch", branch, self.branches).positions
-        (image_at,) = self._pick_images(image).positions
-        find = self._row_finder()
-        for at in steps:
-            record = self._get(self.steps[at].index, layer)
-            row = find(at, self.branches[branch_at], image_at)
-            into = row_head_mean(record, row, share=1 / len(steps), into=into)
-        assert into is not None  # a pick is never empty
-        return into
+        kept = {axis: pick for axis, pick in (outer | inner).items() if axis not in averaged}
+        if into is not None:
+            if several := [axis for axis in outer if axis in kept and not kept[axis].single]:
+                raise ParameterError(
+                    f"into takes one map: choose one {', '.join(several)}, or average over it"
+                )
+            sum_of = into[
+                tuple(None if pick.single else slice(None) for axis, pick in kept.items() if axis in inner)
+            ]
+            share = 1 / prod(len(pick.positions) for pick in outer.values())
+            for place in product(*(pick.positions for pick in outer.values())):
+                add(place, share, sum_of)
+            return into
+        summed = _summed_in_place(
+            outer, kept, lambda: self._get(self.steps[steps.positions[0]].index, layer).query, add
+        )
+        return summed[tuple(0 if pick.single else slice(None) for pick in kept.values())]
 
     def _mean_axes(self, mean: str | Iterable[str]) -> tuple[str, ...]:
         axes = (mean,) if isinstance(mean, str) else tuple(mean)
@@ -402,22 +391,22 @@ def _mask_of_row(mask: Tensor, row: int, heads: Pick, queries: Pick) -> Tensor:
 
 def _summed_in_place(
     outer: dict[str, Pick],
-    inner: dict[str, Pick],
-    averaged: tuple[str, ...],
-    like: Tensor,
+    kept: dict[str, Pick],
+    like: Callable[[], Tensor],
     add: Callable[[tuple[int, ...], float, Tensor | None], Tensor],
 ) -> Tensor:
     """add(positions on the outer axes, share, into) for all of them: one result, into which each adds its part.
 
     Nothing of the result's size is held twice; positions on an averaged axis get their share of 1.
     """
-    kept = [axis for axis in outer if axis not in averaged]
     places = list(product(*(enumerate(pick.positions) for pick in outer.values())))
+    outer_kept = [axis for axis in outer if axis in kept]
     if len(places) == 1:
-        return add(tuple(position for _, position in places[0]), 1.0, None)[(None,) * len(kept)]
-    sizes = {axis: len(pick.positions) for axis, pick in (outer | inner).items() if axis not in averaged}
-    result = torch.zeros(list(sizes.values()), dtype=working_dtype(like), device=like.device)
-    share = prod(sizes[axis] for axis in kept) / len(places)
+        return add(tuple(position for _, position in places[0]), 1.0, None)[(None,) * len(outer_kept)]
+    first = like()
+    sizes = {axis: len(pick.positions) for axis, pick in kept.items()}
+    result = torch.zeros(list(sizes.values()), dtype=working_dtype(first), device=first.device)
+    share = prod(sizes[axis] for axis in outer_kept) / len(places)
     for place in places:
         index = tuple(at for axis, (at, _) in zip(outer, place, strict=True) if axis in kept)
         add(tuple(position for _, position in place), share, result[index])

@@ -13,6 +13,7 @@ from attnscope.cli.options import Json
 from attnscope.cli.output import data_console, plain_table, print_json
 
 if TYPE_CHECKING:
+    from attnscope.reduced import ReducedMaps
     from attnscope.trace import Trace
 
 EXAMPLES = """Example (after `attnscope generate "a red house on grass"`):
@@ -66,6 +67,15 @@ def trace_object(trace: Trace, folder: Path) -> dict[str, Any]:
             for image in range(trace.images)
         ],
         "layers": [layer_object(layer) for layer in trace.layers],
+        "reduced": {
+            name: {
+                "kind": maps.order.kind,
+                "how": maps.order.how,
+                "per": maps.order.per,
+                "steps": list(maps.steps),
+            }
+            for name, maps in trace.reduced.items()
+        },
         "pictures": len(run.pictures),
         "versions": run.versions,
     }
@@ -89,10 +99,16 @@ def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
         "Branches": ", ".join(trace.branches),
         "Steps": f"{len(trace.steps)}{planned}"
         + (f" (timesteps {times[0]} to {times[-1]})" if times else ""),
+        "Reduced maps": "; ".join(f"{name}: {_reduced(maps)}" for name, maps in trace.reduced.items()),
         "On disk": readable_bytes(_bytes_on_disk(folder)),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     }
     yield from ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
+
+
+def _reduced(maps: ReducedMaps) -> str:
+    order = maps.order
+    return f"{order.how} of {order.kind}-attention over {len(maps.steps)} steps, per {order.per}"
 
 
 def _layer_rows(trace: Trace) -> Iterator[tuple[str, ...]]:
