@@ -62,6 +62,6 @@ def test_its_record_says_which_scenes_it_saw(pipe):
 
 
 def test_its_words_and_segments_are_far_above_chance(pipe):
-    scores = evaluate(pipe, [scene(seed) for seed in range(500, 512)], merge_threshold=DIFFSEG_THRESHOLD)
+    scores = evaluate(pipe, [scene(seed) for seed in range(500, 512)], thresholds=[DIFFSEG_THRESHOLD])
     assert scores.pointing["thing"] > 0.7
-    assert scores.segment_iou > 0.5
+    assert scores.segment_iou[DIFFSEG_THRESHOLD] > 0.5

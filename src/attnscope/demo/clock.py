@@ -28,6 +28,24 @@ class WorkClock:
         return min(1.0, self.used_s / self.budget_s) if self.budget_s else 1.0
 
 
+class StepClock(WorkClock):
+    """Its budget is steps: two trainings of as many steps are paced alike on any machine."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(0.0)
+        self.steps = steps
+        self.taken = 0
+
+    def tick(self) -> None:
+        super().tick()
+        self.taken += 1
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are taken, 0..1."""
+        return min(1.0, self.taken / self.steps)
+
+
 def learning_rate(peak: float, progress: float, *, warm_up: float = 0.03) -> float:
     """Linear warm-up, then a straight line down to 2 % of the peak; progress is the share of time used."""
     if progress < warm_up:

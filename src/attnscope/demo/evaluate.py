@@ -2,8 +2,9 @@
 
 Words: the scene, with noise at timestep 300, goes through the U-Net once with its caption; each word's heat
 map is compared with the word's mask. Segments: DiffSeg as users call it (clean latent, timestep 300, no
-prompt), one threshold for all, number of segments unknown. Beside the model stand the same network untrained,
-chance, and k-means on colours.
+prompt), one threshold for all, number of segments unknown. Pictures: the captions of other scenes are
+painted, and a recogniser that learnt from drawings says what it sees. Beside the model stand the same network
+untrained, chance, k-means on colours, and, if asked for, two short trainings with and without attention losses.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from jaxtyping import Int
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -29,77 +32,53 @@ from sklearn.cluster import KMeans
 import attnscope
 from attnscope.demo import DIFFSEG_THRESHOLD, MODEL_FOLDER
 from attnscope.demo.architecture import untrained_pipeline
+from attnscope.demo.picture_scores import Painted, asked_scenes, grid, paint, score_pictures
+from attnscope.demo.recognition import train_recogniser
 from attnscope.demo.scenes import FIRST_TRAINING_SEED, Scene, scene
-from attnscope.demo.scoring import heat_iou, matched_iou, pointing_hit
+from attnscope.demo.scoring import matched_iou
+from attnscope.demo.supervision import trained_both_ways
+from attnscope.demo.word_scores import HEAT_THRESHOLD, word_scores
 from attnscope.errors import ParameterError
-from attnscope.photo_pass import noised, photo_latent, photo_tensor, photo_trace
-from attnscope.tokens import find_span, tokenize
-from attnscope.trace import Trace
 
-TIMESTEP = 300
-"""DiffSeg's timestep; words are read there too."""
-HEAT_THRESHOLD = 0.4
-"""A word's mask is where its heat is above this share of its largest value."""
+PUBLISHED_THRESHOLD = 0.9
+"""The least of the thresholds that DiffSeg's authors use (0.9 to 1.1)."""
+THRESHOLDS = (DIFFSEG_THRESHOLD, PUBLISHED_THRESHOLD)
 SCENES = 200
+PICTURES = 64
+GRID_PICTURES = 16
+"""Pictures of one thing, and as many of two, on the grid for people."""
 TIMED_STEPS = 20
 TIMED_PROMPT = "a red house and a blue star on grass under a night sky"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over words or scenes, 0..1; by kind of word where that matters."""
+    """Means over words or scenes, 0..1; words by kind, DiffSeg's mean IoU and number of segments by threshold."""
 
     pointing: dict[str, float]
     chance: dict[str, float]
     word_iou: dict[str, float]
-    segment_iou: float
-    segments: float
+    segment_iou: dict[float, float]
+    segments: dict[float, float]
 
 
-def evaluate(pipe: StableDiffusionPipeline, chosen: Iterable[Scene], *, merge_threshold: float) -> Scores:
-    """Scores of a pipeline on scenes. Cost: about a second a scene on two cores."""
+def evaluate(
+    pipe: StableDiffusionPipeline, chosen: Iterable[Scene], *, thresholds: Sequence[float] = THRESHOLDS
+) -> Scores:
+    """Scores of a pipeline on scenes. Cost: one to two seconds a scene on two cores."""
     hits, areas, ious = defaultdict(list), defaultdict(list), defaultdict(list)
-    segment_ious, counts = [], []
+    segment_ious, counts = defaultdict(list), defaultdict(list)
     for picture in chosen:
-        for kind, hit, area, iou in word_results(pipe, picture):
-            hits[kind].append(hit)
-            areas[kind].append(area)
-            ious[kind].append(iou)
-        labels = attnscope.segment(picture.pil_image, pipe, thresholds=merge_threshold).labels
-        segment_ious.append(matched_iou(labels, picture.segments))
-        counts.append(len(np.unique(labels)))
-    return Scores(
-        _means(hits), _means(areas), _means(ious), float(np.mean(segment_ious)), float(np.mean(counts))
-    )
-
-
-def word_results(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[tuple[str, bool, float, float]]:
-    """For each word: its kind, whether its map points into its mask, the mask's share of the picture, IoU.
-
-    Thing words in captions that name no colour are given a second time, as "thing, no colour named".
-    """
-    trace = caption_trace(pipe, picture)
-    tokens = tokenize(pipe.tokenizer, picture.caption)
-    colourless = not any(word.kind == "colour" for word in picture.words)
-    for word in picture.words:
-        earlier = sum(other.text == word.text for other in picture.words if other.start < word.start)
-        span = find_span(picture.caption, tokens, word.text, occurrence=earlier)
-        heat = attnscope.heat_map(trace, span).array
-        result = (
-            pointing_hit(heat, word.mask),
-            float(word.mask.mean()),
-            heat_iou(heat, word.mask, HEAT_THRESHOLD),
-        )
-        yield word.kind, *result
-        if word.kind == "thing" and colourless:
-            yield "thing, no colour named", *result
-
-
-def caption_trace(pipe: StableDiffusionPipeline, picture: Scene) -> Trace:
-    """Cross-attention of one pass with the caption over the scene; the noise has the scene's seed."""
-    pixels = photo_tensor(picture.pil_image, picture.segments.shape)
-    latent = noised(pipe, photo_latent(pipe, pixels), TIMESTEP, picture.seed)
-    return photo_trace(pipe, latent, picture.caption, timestep=TIMESTEP, kind="cross")
+        for score in word_scores(pipe, picture):
+            hits[score.kind].append(score.hit)
+            areas[score.kind].append(score.area)
+            ious[score.kind].append(score.iou)
+        segmented = attnscope.segment(picture.pil_image, pipe, thresholds=thresholds[0])
+        for threshold in thresholds:
+            labels = segmented.again(threshold).labels
+            segment_ious[threshold].append(matched_iou(labels, picture.segments))
+            counts[threshold].append(len(np.unique(labels)))
+    return Scores(_means(hits), _means(areas), _means(ious), _means(segment_ious), _means(counts))
 
 
 def colour_clusters(picture: Scene) -> Int[np.ndarray, "height width"]:
@@ -121,65 +100,113 @@ def seconds_to_generate(pipe: StableDiffusionPipeline, *, repeats: int = 3) -> f
     return statistics.median(times[1:])
 
 
-def report(model: Path, count: int, console: Console, *, merge_threshold: float) -> dict[str, object]:
+@dataclass(frozen=True)
+class Order:
+    """What to measure. scenes, pictures, supervision_steps: 0 leaves that part out; grid: a PNG to write."""
+
+    scenes: int = SCENES
+    pictures: int = PICTURES
+    supervision_steps: int = 0
+    thresholds: Sequence[float] = THRESHOLDS
+    grid: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scenes <= FIRST_TRAINING_SEED:
+            raise ParameterError(f"{self.scenes} scenes: expected 1..{FIRST_TRAINING_SEED} held-out ones")
+
+
+def report(model: Path, order: Order, console: Console) -> dict[str, Any]:
     """All measurements, as plain values for JSON. Seeds are 0.. and so never among the training's."""
-    if not 0 < count <= FIRST_TRAINING_SEED:
-        raise ParameterError(f"{count} scenes: expected 1..{FIRST_TRAINING_SEED} held-out ones")
     pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
     untrained = untrained_pipeline()
     untrained.vae = pipe.vae  # the question is what the U-Net's attention learnt, on the same latents
-    chosen = [scene(seed) for seed in track(range(count), "scenes", console=console)]
+    networks = [("trained", pipe), ("untrained", untrained)]
+    if order.supervision_steps:
+        networks += trained_both_ways(pipe.vae, order.supervision_steps, console)
+    chosen = [scene(seed) for seed in track(range(order.scenes), "scenes", console=console)]
     scored = {
-        name: asdict(
-            evaluate(candidate, track(chosen, name, console=console), merge_threshold=merge_threshold)
-        )
-        for name, candidate in (("trained", pipe), ("untrained", untrained))
+        name: asdict(evaluate(network, track(chosen, name, console=console), thresholds=order.thresholds))
+        for name, network in networks
     }
     clusters = [
         matched_iou(colour_clusters(picture), picture.segments)
         for picture in track(chosen, "k-means", console=console)
     ]
     return {
-        "scenes": count,
+        "scenes": order.scenes,
         "heat_threshold": HEAT_THRESHOLD,
-        "merge_threshold": merge_threshold,
-        **scored,
+        "supervision_steps": order.supervision_steps,
+        "networks": scored,
         "kmeans_rgb_told_k": float(np.mean(clusters)),
+        "pictures": _pictures(pipe, order, console) if order.pictures else None,
         "seconds_20_steps": seconds_to_generate(pipe),
         "threads": torch.get_num_threads(),
     }
 
 
-def table(measured: dict[str, object]) -> Table:
-    """The measurements for people."""
-    rows = Table(
-        "measure", "trained", "untrained", "chance or baseline", title=f"{measured['scenes']} held-out scenes"
-    )
-    trained, untrained = measured["trained"], measured["untrained"]
-    for kind in sorted(trained["pointing"]):  # type: ignore[index]
-        values = (part["pointing"][kind] for part in (trained, untrained))  # type: ignore[index]
-        rows.add_row(f"pointing game, {kind}", *map(_text, values), _text(trained["chance"][kind]))  # type: ignore[index]
-    for kind in sorted(trained["word_iou"]):  # type: ignore[index]
-        values = (part["word_iou"][kind] for part in (trained, untrained))  # type: ignore[index]
-        rows.add_row(
-            f"word IoU at {measured['heat_threshold']} of the maximum, {kind}", *map(_text, values), ""
+def _pictures(pipe: StableDiffusionPipeline, order: Order, console: Console) -> dict[str, Any]:
+    one, two = (paint(pipe, asked_scenes(things, order.pictures), console) for things in (1, 2))
+    if order.grid is not None:
+        _grid_of(one, two).save(order.grid)
+    return asdict(score_pictures(pipe, train_recogniser(console), one, two))
+
+
+def _grid_of(one: Painted, two: Painted) -> Image.Image:
+    return grid(
+        Painted(
+            one.asked[:GRID_PICTURES] + two.asked[:GRID_PICTURES],
+            one.pictures[:GRID_PICTURES] + two.pictures[:GRID_PICTURES],
         )
-    values = (part["segment_iou"] for part in (trained, untrained))  # type: ignore[index]
-    label = f"DiffSeg mIoU at threshold {measured['merge_threshold']}, K unknown"
-    rows.add_row(
-        label, *map(_text, values), f"{_text(measured['kmeans_rgb_told_k'])} (k-means on RGB told K)"
     )
-    counts = (part["segments"] for part in (trained, untrained))  # type: ignore[index]
-    rows.add_row("segments found", *map(_text, counts), "")
-    rows.add_row(f"seconds for {TIMED_STEPS} steps, guidance", _text(measured["seconds_20_steps"]), "", "")
+
+
+def table(measured: Mapping[str, Any]) -> Table:
+    """The measurements for people."""
+    networks = measured["networks"]
+    title = f"{measured['scenes']} held-out scenes"
+    if measured["supervision_steps"]:
+        title += f"; attention losses compared after {measured['supervision_steps']} steps from scratch"
+    rows = Table("measure", *networks, "chance or baseline", title=title)
+    trained = networks["trained"]
+    for kind in sorted(trained["pointing"]):
+        values = [scores["pointing"][kind] for scores in networks.values()]
+        rows.add_row(f"pointing game, {kind}", *_texts(values), f"{trained['chance'][kind]:.3f}")
+    for kind in sorted(trained["word_iou"]):
+        values = [scores["word_iou"][kind] for scores in networks.values()]
+        rows.add_row(f"word IoU at {measured['heat_threshold']} of the maximum, {kind}", *_texts(values), "")
+    for threshold in trained["segment_iou"]:
+        values = [scores["segment_iou"][threshold] for scores in networks.values()]
+        baseline = f"{measured['kmeans_rgb_told_k']:.3f} (k-means on RGB told K)"
+        rows.add_row(f"DiffSeg mIoU at threshold {threshold}, K unknown", *_texts(values), baseline)
+        values = [scores["segments"][threshold] for scores in networks.values()]
+        rows.add_row(f"segments found at {threshold}", *_texts(values), "")
+    for name, value in _picture_rows(measured["pictures"]):
+        rows.add_row(name, f"{value:.3f}")
+    rows.add_row(f"seconds for {TIMED_STEPS} steps, guidance", f"{measured['seconds_20_steps']:.3f}")
     return rows
 
 
-def _text(value: object) -> str:
-    return f"{value:.3f}"
+def _picture_rows(pictures: Mapping[str, Any] | None) -> Iterable[tuple[str, float]]:
+    if pictures is None:
+        return
+    judged = {
+        "drawings": "recogniser, held-out drawings",
+        "reconstructed": "recogniser, the same through the autoencoder",
+        "one_thing": f"{pictures['pictures'] // 2} pictures of one thing",
+        "two_things": f"{pictures['pictures'] // 2} pictures of two things",
+    }
+    for part, name in judged.items():
+        yield f"{name}: things named", pictures[part]["shown"]
+        yield f"{name}: absent things not named", pictures[part]["absent"]
+        yield f"{name}: colour, of things named", pictures[part]["colour"]
+    yield "pictures of two things: both named", pictures["both_there"]
 
 
-def _means(lists: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def _texts(values: Iterable[float]) -> list[str]:
+    return [f"{value:.3f}" for value in values]
+
+
+def _means(lists: Mapping[Any, Sequence[float]]) -> dict[Any, float]:
     return {name: float(np.mean(values)) for name, values in lists.items()}
 
 
@@ -195,12 +222,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--scenes", type=int, default=SCENES, help=f"held-out scenes, from seed 0 (default {SCENES})"
     )
     parser.add_argument(
-        "--threshold", type=float, default=DIFFSEG_THRESHOLD, help="DiffSeg's merging threshold"
+        "--pictures",
+        type=int,
+        default=PICTURES,
+        help=f"pictures of one thing, and as many of two (default {PICTURES}; 0: none)",
+    )
+    parser.add_argument("--grid", type=Path, metavar="PNG", help="also write painted pictures here")
+    parser.add_argument(
+        "--supervision",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="also train with and without attention losses",
+    )
+    parser.add_argument(
+        "--thresholds", type=float, nargs="+", default=THRESHOLDS, help="DiffSeg's merging thresholds"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     given = parser.parse_args(arguments)
-    console = Console(stderr=True)
-    measured = report(given.model, given.scenes, console, merge_threshold=given.threshold)
+    order = Order(given.scenes, given.pictures, given.supervision, given.thresholds, given.grid)
+    measured = report(given.model, order, Console(stderr=True))
     Console().print(table(measured))
     if given.json:
         given.json.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")

@@ -31,7 +31,8 @@ SEEDS_A_PHASE = 10_000_000
 class Phase:
     """Settings of one phase.
 
-    share: of the time, among the phases that run; scenes: drawn at once, each then used `uses` times.
+    share: of the time, among the phases that run; scenes: drawn at once, each then used `uses` times;
+    supervised: with the attention losses (the U-Net's phases only).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Phase:
     scenes: int
     uses: int
     peak_rate: float
+    supervised: bool = True
 
 
 PHASES = (
@@ -153,6 +155,6 @@ def _unet_losses(
     while True:
         pool = latent_pool.fill(_draw(phase, record, workers), pipe.vae, pipe.tokenizer)
         for batch in pool.batches(phase.batch, phase.uses):
-            got = unet_training.losses(pipe, batch.to(device), empty, supervised=True)
+            got = unet_training.losses(pipe, batch.to(device), empty, supervised=phase.supervised)
             parts = {"denoising": got.denoising, "self": got.self_attention, "cross": got.cross_attention}
             yield got.total, {name: value.item() for name, value in parts.items()}

@@ -22,7 +22,7 @@ from diffusers import StableDiffusionPipeline
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from attnscope.demo import DIFFSEG_THRESHOLD, attention_losses, unet_training, vae_training
+from attnscope.demo import attention_losses, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, PICTURE_PX, untrained_pipeline
 from attnscope.demo.checkpoint import (
     RECORD,
@@ -33,7 +33,7 @@ from attnscope.demo.checkpoint import (
     save_checkpoint,
 )
 from attnscope.demo.clock import WorkClock
-from attnscope.demo.evaluate import SCENES, report, table
+from attnscope.demo.evaluate import SCENES, Order, report, table
 from attnscope.demo.phases import PHASES, Phase, Trainee, steps
 from attnscope.demo.scenes import FIRST_TRAINING_SEED
 from attnscope.demo.truth import draw_truths
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         training.run(console)
     if scenes:
-        training.record.scores = report(settings.out, scenes, console, merge_threshold=DIFFSEG_THRESHOLD)
+        training.record.scores = report(settings.out, Order(scenes), console)
         training.export()
         console.print(table(training.record.scores))
 

@@ -13,7 +13,7 @@ from attnscope.demo.attention_losses import cross_loss, self_loss, taping
 from attnscope.demo.latent_pool import LatentPool
 
 CROSS_WEIGHT = 0.15
-SELF_WEIGHT = 0.6
+SELF_WEIGHT = 1.5
 THING_WEIGHT = 1.5
 """Extra weight of latent cells that show a thing."""
 NO_CAPTION_SHARE = 0.1

@@ -73,7 +73,8 @@ class Scene:
     """A drawn picture with its truth.
 
     image: sRGB, 0..255; segments: for each pixel the index into parts; parts: what is shown, from back to
-    front ("sky", "grass", "house"); words: the caption's meaningful words in order.
+    front ("sky", "grass", "house"); words: the caption's meaningful words in order; colours: of every thing
+    ("boat" -> "white"), named by the caption or not.
     """
 
     seed: int
@@ -82,6 +83,7 @@ class Scene:
     words: tuple[Word, ...]
     segments: Int[np.ndarray, "height width"]
     parts: tuple[str, ...]
+    colours: dict[str, str]
 
     @property
     def masks(self) -> dict[str, Bool[np.ndarray, "height width"]]:
@@ -111,7 +113,8 @@ def scene(seed: int, *, size_px: int = 256) -> Scene:
     words = tuple(
         Word(m.text, m.start, m.kind, canvas.labels == canvas.parts.index(m.part)) for m in mentions
     )
-    return Scene(seed, canvas.finish(), text, words, canvas.labels, tuple(canvas.parts))
+    colours = {thing.name: thing.colour for thing in idea.things}
+    return Scene(seed, canvas.finish(), text, words, canvas.labels, tuple(canvas.parts), colours)
 
 
 def scenes(seeds: Iterable[int], *, size_px: int = 256) -> Iterator[Scene]:

@@ -1,0 +1,89 @@
+"""How well words light up what they mean: heat maps of held-out scenes against the scenes' masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from diffusers import StableDiffusionPipeline
+
+import attnscope
+from attnscope.demo.scenes import Scene, Word
+from attnscope.demo.scoring import heat_iou, pointing_hit
+from attnscope.photo_pass import noised, photo_latent, photo_tensor, photo_trace
+from attnscope.tokens import find_span, tokenize
+from attnscope.trace import Trace
+
+TIMESTEP = 300
+"""DiffSeg's timestep; words are read there too."""
+HEAT_THRESHOLD = 0.4
+"""A word's mask is where its heat is above this share of its largest value."""
+COLOURLESS = "thing, no colour named"
+SWAPPED = "thing, colours swapped"
+
+
+class WordScore(NamedTuple):
+    """kind: of the word; hit: its map points into its mask; area: the mask's share of the picture, 0..1."""
+
+    kind: str
+    hit: bool
+    area: float
+    iou: float
+
+
+def word_scores(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
+    """The words of a scene's caption, read in one pass with noise at timestep 300.
+
+    Thing words in captions that name no colour come a second time, as "thing, no colour named". Where two
+    things have different colours, their words come once more, as "thing, colours swapped", read with a
+    caption that gives each thing the other's colour: a word that only follows its colour fails there.
+    """
+    colourless = not any(word.kind == "colour" for word in picture.words)
+    for score in _read(pipe, picture):
+        yield score
+        if score.kind == "thing" and colourless:
+            yield score._replace(kind=COLOURLESS)
+    swapped = with_colours_swapped(picture)
+    if swapped is not None:
+        yield from (score._replace(kind=SWAPPED) for score in _read(pipe, swapped) if score.kind == "thing")
+
+
+def _read(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
+    trace = caption_trace(pipe, picture)
+    tokens = tokenize(pipe.tokenizer, picture.caption)
+    for word in picture.words:
+        earlier = sum(other.text == word.text for other in picture.words if other.start < word.start)
+        heat = attnscope.heat_map(trace, find_span(picture.caption, tokens, word.text, occurrence=earlier))
+        yield WordScore(
+            word.kind,
+            pointing_hit(heat.array, word.mask),
+            float(word.mask.mean()),
+            heat_iou(heat.array, word.mask, HEAT_THRESHOLD),
+        )
+
+
+def with_colours_swapped(picture: Scene) -> Scene | None:
+    """The scene with colour words moved on by one thing, and only the words of those things.
+
+    None where fewer than two colours are named: there is nothing to swap.
+    """
+    coloured = [word for word in picture.words if word.kind == "colour"]
+    if len({word.text for word in coloured}) < 2:
+        return None
+    moved = [*coloured[1:], coloured[0]]
+    caption, things, end = "", [], 0
+    for old, new in zip(coloured, moved, strict=True):
+        thing = next(word for word in picture.words if word.start > old.start)
+        caption += picture.caption[end : old.start] + new.text
+        end = old.start + len(old.text)
+        if new.text != old.text:
+            things.append(replace(thing, start=thing.start + len(caption) - end))
+    return replace(picture, caption=caption + picture.caption[end:], words=tuple[Word, ...](things))
+
+
+def caption_trace(pipe: StableDiffusionPipeline, picture: Scene) -> Trace:
+    """Cross-attention of one pass with the caption over the scene; the noise has the scene's seed."""
+    pixels = photo_tensor(picture.pil_image, picture.segments.shape)
+    latent = noised(pipe, photo_latent(pipe, pixels), TIMESTEP, picture.seed)
+    return photo_trace(pipe, latent, picture.caption, timestep=TIMESTEP, kind="cross")
