@@ -119,10 +119,9 @@ class Merger:
         def collected(number: int) -> tuple[Tensor, Tensor, Tensor]:
             tile = self._tiles[number]
             near = self._neighbours.near(tile, self._distances[number], tau)
-            reached = near.any(1).nonzero()[
-                :, 0
-            ]  # a tile is a strip of the picture: most anchors lie elsewhere
-            return near.sum(1), reached, _product(near[reached].double(), tile)
+            groups, group = near.unique(dim=0, return_inverse=True)  # anchors of one segment often agree
+            reached = groups[group].any(1).nonzero()[:, 0]  # a tile is a strip of the picture
+            return near.sum(1), reached, _product(groups.double(), tile)[group[reached]]
 
         for count, reached, part in _for_each(collected, range(len(self._tiles)), device):
             found += count
