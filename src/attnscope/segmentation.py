@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def segment_trace(
     recipe = _recipe(model, thresholds, passes, **recipe_changes)
     words = _words(labels)
     spans = _spans(trace.prompt(image), trace.tokens(image), words, recipe.preset)
-    choice = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
+    choice: dict[str, Any] = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
     origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
     if reduced is None:
         aggregated = aggregated_attention(trace, weights=weights, **choice)
@@ -188,15 +189,25 @@ def segment_trace(
 
 
 def aggregated_attention(
-    trace: Trace, *, weights: Mapping[SizeHW, float] | None = None, **choice: Any
+    trace: Trace,
+    *,
+    weights: Mapping[SizeHW, float] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **choice: Any,
 ) -> Float[Tensor, "height width height width"]:
-    """DiffSeg's aggregate of all captured self-attention, averaged over steps, straight from Q and K."""
+    """DiffSeg's aggregate of all captured self-attention, averaged over steps, straight from Q and K.
+
+    progress: called as progress(done, total) after each layer of each step; what it raises ends the work.
+    """
     choice = {"step": _step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    sums = ScaleSums()
-    for layer in trace.layers:
-        if layer.kind == "self":
-            add_to = partial(_add_layer, trace, layer.block, choice)
-            sums.add((layer.grid.height, layer.grid.width), add_to)
+    layers = [layer for layer in trace.layers if layer.kind == "self"]
+    steps = choice.pop("step")
+    sums, places = ScaleSums(), list(product(layers, steps))
+    for done, (layer, step) in enumerate(places, start=1):
+        add_to = partial(_add_layer, trace, layer.block, choice | {"step": step})
+        sums.add((layer.grid.height, layer.grid.width), add_to)
+        if progress is not None:
+            progress(done, len(places))
     return sums.aggregated(weights=weights)
 
 

@@ -1,0 +1,46 @@
+"""`attnscope export`: a trace as one page that opens from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnscope.cli.options import Force
+from attnscope.cli.output import progress, refuse_overwriting, say_wrote
+from attnscope.errors import ParameterError
+
+EXAMPLES = """Example (after `attnscope demo`):
+
+  attnscope export attnscope-demo/run.trace page.html"""
+
+
+def export_command(
+    trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as attnscope-demo/run.trace.")],
+    page: Annotated[Path, typer.Argument(metavar="PAGE.html", help="File to write.")],
+    step: Annotated[
+        int | None, typer.Option("--step", help="One step; the mean over all by default.")
+    ] = None,
+    branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
+    image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    force: Force = False,
+) -> None:
+    """Write one self-contained page with the picture, its words, segments, and where every place looks."""
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ParameterError(f"{page}: expected a name that ends in .html")
+    refuse_overwriting(page, force=force)
+    from attnscope.viewer.export import export_page
+
+    with progress() as bars:
+        task = bars.add_task("attention", total=None)
+        export_page(
+            trace,
+            page,
+            step=step,
+            branch=branch,
+            image=image,
+            overwrite=force,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    say_wrote(page)

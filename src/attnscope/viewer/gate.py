@@ -1,0 +1,108 @@
+"""Who may ask: only pages of this very server. Written as plain ASGI, in front of everything.
+
+A page of another site could otherwise read what the viewer shows: directly (cross-site requests), or by giving its
+own name this machine's address (DNS rebinding), which a check of the Host header stops.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+COOKIE = "attnscope-token"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "img-src 'self' blob: data:",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class Gate:
+    """Refuses foreign Host headers, cross-site requests, and, where a token is set, everybody without it."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str] = LOOPBACK,
+        token: str | None = None,
+        scripts: str = "'self'",
+    ) -> None:
+        self.app, self.hosts, self.token = app, frozenset(hosts), token
+        self.policy = f"{POLICY}; script-src {scripts}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = self._refusal(scope, Headers(scope=scope))
+        if answer is not None:
+            await answer(scope, receive, send)
+            return
+
+        async def with_policy(message):
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", self.policy.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"cross-origin-resource-policy", b"same-origin"),
+                ]
+            await send(message)
+
+        await self.app(scope, receive, with_policy)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        host = headers.get("host", "")
+        if self.token is None and _name(host) not in self.hosts:
+            return _refuse(421, f"this server is not {host!r}; open the address that it printed")
+        origin = headers.get("origin")
+        if origin is not None and origin.split("://", 1)[-1] != host:
+            return _refuse(403, f"requests from {origin!r} are refused: they come from another site")
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _opens_page(
+            scope, headers
+        ):
+            return _refuse(403, "requests from other sites are refused")
+        return self._token_refusal(scope, headers)
+
+    def _token_refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if self.token is None:
+            return None
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and hmac.compare_digest(given.encode(), self.token.encode()):
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            return answer
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        if cookie is not None and hmac.compare_digest(cookie.value.encode(), self.token.encode()):
+            return None
+        return _refuse(401, "this viewer asks for its token: open the address that `attnscope view` printed")
+
+
+def _opens_page(scope: Scope, headers: Headers) -> bool:
+    """A link from elsewhere may open the page itself."""
+    return scope["path"] == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _refuse(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status)

@@ -1,0 +1,204 @@
+"""The numbers behind every picture of the viewer, computed from Q and K when somebody looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.heatmap import heat_map
+from attnscope.records import Grid, Kind, Layer, TokenSpan
+from attnscope.trace import Trace
+
+
+@dataclass(frozen=True)
+class View:
+    """Which attention is looked at. block, head, step: None is the mean over all of them."""
+
+    block: int | None = None
+    head: int | None = None
+    step: int | None = None
+    branch: str = "cond"
+    image: int = 0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the picture in shares of its height and width, 0..1; a single place has no extent."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    def __post_init__(self) -> None:
+        sides = (self.top, self.left, self.bottom, self.right)
+        if not all(0 <= side <= 1 for side in sides) or self.top > self.bottom or self.left > self.right:
+            raise ParameterError(
+                f"the box (top, left, bottom, right) is {sides}; expected shares of the picture, 0 to 1, top before "
+                "bottom and left before right"
+            )
+
+    @classmethod
+    def of_place(cls, y: float, x: float) -> Box:
+        return cls(y, x, y, x)
+
+    def cells(self, grid: Grid) -> list[int]:
+        """Flat numbers of the grid's cells that the box touches, at least one."""
+        rows, columns = (
+            range(_cell(low, count), _cell_up_to(high, low, count) + 1)
+            for low, high, count in (
+                (self.top, self.bottom, grid.height),
+                (self.left, self.right, grid.width),
+            )
+        )
+        return [row * grid.width + column for row in rows for column in columns]
+
+
+def _cell(share: float, count: int) -> int:
+    return min(int(share * count), count - 1)
+
+
+def _cell_up_to(high: float, low: float, count: int) -> int:
+    """The last cell of a box; a box that ends on a line between cells does not touch the next one."""
+    return max(min(math.ceil(high * count) - 1, count - 1), _cell(low, count))
+
+
+def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height width"]:
+    """Where a place looks, or on average the places of a box: self-attention, sum 1.
+
+    With view.block None: the mean over all blocks, each resized bilinearly to the finest grid and scaled to sum 1.
+    Cost: one softmax over the keys for each head, step and cell of the box.
+    """
+    layers = _layers(trace, "self", view)
+    maps = [_layer_box_map(trace, layer, view, box) for layer in layers]
+    if len(maps) == 1:
+        return maps[0].numpy()
+    finest = max((layer.grid for layer in layers), key=lambda grid: grid.size)
+    return torch.stack([_resized(one, finest) for one in maps]).mean(0).numpy()
+
+
+def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+    """The same for every block by itself, each at its own size: (block, map)."""
+    for layer in _layers(trace, "self", replace(view, block=None)):
+        yield layer.block, _layer_box_map(trace, layer, view, box).numpy()
+
+
+def word_block_maps(
+    trace: Trace, view: View, tokens: Sequence[int]
+) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+    """Where tokens landed in every block by itself, at latent size: (block, map)."""
+    for layer in _layers(trace, "cross", replace(view, block=None)):
+        yield layer.block, word_map(trace, replace(view, block=layer.block), tokens)
+
+
+def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " token"]:
+    """What a place, or the places of a box on average, takes from each token: cross-attention, sum 1.
+
+    With view.block None: the mean over all blocks.
+    """
+    shares = [
+        trace.probabilities(
+            block=layer.block,
+            kind="cross",
+            query=box.cells(layer.grid),
+            mean=("query", *_averaged(view)),
+            **_choice(view),
+        )
+        for layer in _layers(trace, "cross", view)
+    ]
+    return torch.stack([one.cpu().double() for one in shares]).mean(0).float().numpy()
+
+
+def check_source(trace: Trace, step: int | None, branch: str, image: int) -> None:
+    """Raises SelectionError where the trace has no self-attention of this step, branch and image."""
+    layer = _layers(trace, "self", View())[0]
+    trace.probabilities(
+        block=layer.block, kind="self", step=step, branch=branch, image=image, head=0, query=0
+    )
+
+
+def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
+    """Where tokens landed: `attnscope.heat_map` of them all, at latent size; the mean share of one token."""
+    if not tokens:
+        raise ParameterError("tokens are empty; expected token numbers, such as 2 or 2,3")
+    span = TokenSpan("+".join(map(str, tokens)), 0, 0, tuple(tokens))
+    found = heat_map(
+        trace,
+        span,
+        steps=view.step,
+        blocks=view.block,
+        heads=view.head,
+        branch=view.branch,
+        image=view.image,
+    )
+    return found.array
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a map says in numbers.
+
+    mean, minimum, maximum: in the map's unit, a share of attention. peak: (row, column) of the maximum.
+    entropy_bits: of the map as a distribution over its places; log2(places) for an even one.
+    """
+
+    mean: float
+    minimum: float
+    maximum: float
+    peak: tuple[int, int]
+    entropy_bits: float
+
+    @classmethod
+    def of(cls, array: Float[np.ndarray, "height width"]) -> Numbers:
+        row, column = np.unravel_index(int(array.argmax()), array.shape)
+        total = float(array.sum(dtype=np.float64))
+        share = array[array > 0].astype(np.float64) / total if total > 0 else np.ones(1)
+        return cls(
+            float(array.mean(dtype=np.float64)),
+            float(array.min()),
+            float(array.max()),
+            (int(row), int(column)),
+            float(-(share * np.log2(share)).sum()),
+        )
+
+
+def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Tensor, "height width"]:
+    found = trace.probabilities(
+        block=layer.block,
+        kind="self",
+        query=box.cells(layer.grid),
+        mean=("query", *_averaged(view)),
+        **_choice(view),
+    )
+    return found.cpu().view(*layer.grid)
+
+
+def _resized(array: Float[Tensor, "h w"], grid: Grid) -> Float[Tensor, "height width"]:
+    larger = interpolate(array[None, None], size=tuple(grid), mode="bilinear", align_corners=False)[0, 0]
+    return larger / larger.sum()
+
+
+def _layers(trace: Trace, kind: Kind, view: View) -> list[Layer]:
+    if view.block is not None:
+        return [trace.layer(view.block, kind)]
+    layers = [layer for layer in trace.layers if layer.kind == kind]
+    if not layers:
+        raise SelectionError(f"this trace holds no {kind}-attention: capture without kind=")
+    return layers
+
+
+def _averaged(view: View) -> tuple[str, ...]:
+    return tuple(axis for axis, chosen in (("step", view.step), ("head", view.head)) if chosen is None)
+
+
+def _choice(view: View) -> dict[str, Any]:
+    return {"step": view.step, "head": view.head, "branch": view.branch, "image": view.image}

@@ -1,0 +1,126 @@
+"""A trace that the viewer shows: what it is called, what is in it, and answers that are kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from attnscope.errors import SelectionError
+from attnscope.images import size_hw
+from attnscope.segmentation import recommended_threshold
+from attnscope.store import load_trace
+from attnscope.trace import Trace
+from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TokenInfo, TraceInfo, WordInfo
+
+QUICK_PLACES = 2**16
+"""Steps times places of the finest layer up to which all steps are shown at once by default."""
+
+
+@dataclass(frozen=True)
+class OpenTrace:
+    """number: by which the browser asks for it. mark: changes when the trace does; for ETags."""
+
+    number: int
+    name: str
+    folder: Path | None
+    trace: Trace
+    mark: str
+
+    @classmethod
+    def of(cls, number: int, given: Trace | str | Path) -> OpenTrace:
+        """A trace in memory, or a folder.
+
+        Raises TraceFormatError for what is no trace, SelectionError for one without Q and K.
+        """
+        if isinstance(given, Trace):
+            opened = cls(number, given.prompt() or f"trace {number + 1}", None, given, f"memory-{id(given)}")
+        else:
+            folder = Path(given).resolve()
+            opened = cls(number, folder.name, folder, load_trace(folder), _mark(folder))
+        if not opened.trace.steps or not opened.trace.layers:
+            raise SelectionError(
+                f"the trace {opened.name!r} has no Q and K of any step, so there is nothing to look at; "
+                "capture without steps=[], or with keep= that keeps them"
+            )
+        return opened
+
+    @property
+    def info(self) -> TraceInfo:
+        """Everything that the page's controls need."""
+        trace, run = self.trace, self.trace.run
+        threshold, source = recommended_threshold(run.model)
+        return TraceInfo(
+            number=self.number,
+            name=self.name,
+            folder=None if self.folder is None else str(self.folder),
+            model=run.model,
+            seed=run.seed,
+            images=[self._image(image) for image in range(trace.images)],
+            branches=list(trace.branches),
+            steps=[StepInfo(index=step.index, timestep=float(step.timestep)) for step in trace.steps],
+            layers=[
+                LayerInfo(
+                    block=layer.block,
+                    kind=layer.kind,
+                    path=layer.path,
+                    stage=layer.stage,
+                    heads=layer.heads,
+                    grid=(layer.grid.height, layer.grid.width),
+                )
+                for layer in trace.layers
+            ],
+            size=self._size(),
+            threshold=threshold,
+            threshold_source=source,
+            step=self._first_step(),
+        )
+
+    def _image(self, image: int) -> ImageInfo:
+        trace, run = self.trace, self.trace.run
+        size = size_hw(run.pictures[image]) if image < len(run.pictures) else (None, None)
+        negative = run.negative_prompts[image] if image < len(run.negative_prompts) else ""
+        return ImageInfo(
+            prompt=trace.prompt(image),
+            negative_prompt=negative or "",
+            tokens=[TokenInfo(index=t.index, text=t.text, role=t.role) for t in trace.tokens(image)],
+            words=[WordInfo(text=span.word, tokens=list(span.tokens)) for span in trace.words(image)],
+            height=size[0],
+            width=size[1],
+        )
+
+    def _size(self) -> tuple[int, int]:
+        run = self.trace.run
+        if run.pictures:
+            return size_hw(run.pictures[0])
+        finest = max((layer.grid for layer in self.trace.layers), key=lambda grid: grid.size)
+        return run.image_size_hw or (8 * finest.height, 8 * finest.width)
+
+    def _first_step(self) -> int | None:
+        steps, finest = self.trace.steps, max(layer.grid.size for layer in self.trace.layers)
+        if len(steps) * finest <= QUICK_PLACES:
+            return None
+        return steps[2 * len(steps) // 3].index
+
+
+def open_traces(given: Sequence[Trace | str | Path]) -> list[OpenTrace]:
+    """Traces with names that differ: folders of one name are told apart by the folders above them."""
+    opened = [OpenTrace.of(number, one) for number, one in enumerate(given)]
+    names = Counter(one.name for one in opened)
+    return [
+        replace(one, name=f"{one.folder.parent.name}/{one.name}")
+        if one.folder is not None and names[one.name] > 1
+        else one
+        for one in opened
+    ]
+
+
+def _mark(folder: Path) -> str:
+    """A digest of the manifest, which every change of a trace rewrites, and of the shards' sizes and times."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        state = path.stat()
+        digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""The page and its files: a fixed list, read once, the same for the server and for exported pages.
+
+Modules import each other by bare names ("attnscope/state"); an import map says where those are: at addresses of
+this server, or, in an exported page, inside the page itself. So nothing has to be built or bundled.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+
+from fastapi import FastAPI, HTTPException, Request, Response
+
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+SCRIPTS = "attnscope/"
+VENDORED = {"preact": "vendor/htm-preact-standalone.js"}
+
+
+@cache
+def static_files() -> Mapping[str, bytes]:
+    """Name -> content of everything the page loads."""
+    folder = files("attnscope.viewer").joinpath("static")
+    names = [entry.name for entry in folder.iterdir() if "." in entry.name] + list(VENDORED.values())
+    return {name: folder.joinpath(name).read_bytes() for name in names}
+
+
+def html(import_map: Callable[[str], str], style: str, data: str = "") -> str:
+    """The page. import_map: file name -> where a script is; style: markup of the style sheet; data: markup before
+    the scripts."""
+    imports = {name: import_map(file) for name, file in _modules().items()}
+    template = static_files()["index.html"].decode()
+    parts = {
+        "STYLE": style,
+        "IMPORT_MAP": _map_text(imports),
+        "DATA": data,
+        "START": f'<script type="module" src="{imports[SCRIPTS + "app"]}"></script>',
+    }
+    for name, text in parts.items():
+        template = template.replace(f"<!--{name}-->", text)
+    return template
+
+
+def import_map_hash() -> str:
+    """What the content security policy must allow: the page's one inline script."""
+    text = _map_text({name: _address(file) for name, file in _modules().items()})
+    inside = text.removeprefix(_MAP_OPEN).removesuffix(_CLOSE)
+    return "sha256-" + base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+
+
+def data_address(file: str) -> str:
+    """The file inside an address of its own."""
+    content = base64.b64encode(static_files()[file]).decode()
+    return f"data:{TYPES['.' + file.rsplit('.', 1)[1]]};base64,{content}"
+
+
+def add_routes(app: FastAPI) -> None:
+    """The page at /, its files at /static/NAME."""
+    document = html(_address, f'<link rel="stylesheet" href="{_address("viewer.css")}">')
+
+    @app.get("/", include_in_schema=False)
+    def _page() -> Response:
+        return Response(
+            document, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"}
+        )
+
+    @app.get("/static/{name:path}", include_in_schema=False)
+    def _file(name: str, request: Request) -> Response:
+        content = static_files().get(name)
+        kind = TYPES.get("." + name.rsplit(".", 1)[-1])
+        if content is None or kind is None:
+            raise HTTPException(404, f"{name}: the viewer's page has no such file")
+        headers = {"etag": f'"{_digest(name)}"', "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=kind, headers=headers)
+
+
+_MAP_OPEN, _CLOSE = '<script type="importmap">', "</script>"
+
+
+def _map_text(imports: Mapping[str, str]) -> str:
+    return f"{_MAP_OPEN}{json.dumps({'imports': dict(imports)})}{_CLOSE}"
+
+
+def _modules() -> dict[str, str]:
+    """Bare name -> file of every script."""
+    own = {
+        SCRIPTS + name.removesuffix(".js"): name
+        for name in sorted(static_files())
+        if name.endswith(".js") and "/" not in name and name != "export-source.js"
+    }
+    return own | VENDORED
+
+
+def _address(file: str) -> str:
+    return f"/static/{file}?{_digest(file)}"
+
+
+def _digest(file: str) -> str:
+    return hashlib.sha256(static_files()[file]).hexdigest()[:12]

@@ -1,0 +1,120 @@
+"""The JSON that the viewer's server speaks, typed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class TokenInfo(BaseModel):
+    """A key of cross-attention. role: start, text, end or padding."""
+
+    index: int
+    text: str
+    role: str
+
+
+class WordInfo(BaseModel):
+    """A word of the prompt with its tokens."""
+
+    text: str
+    tokens: list[int]
+
+
+class ImageInfo(BaseModel):
+    """One image of the run. height, width: of its picture in pixels, None where the trace holds no picture."""
+
+    prompt: str
+    negative_prompt: str
+    tokens: list[TokenInfo]
+    words: list[WordInfo]
+    height: int | None
+    width: int | None
+
+
+class StepInfo(BaseModel):
+    index: int
+    timestep: float
+
+
+class LayerInfo(BaseModel):
+    """One attention layer; grid: (height, width) of its queries."""
+
+    block: int
+    kind: Literal["self", "cross"]
+    path: str
+    stage: str
+    heads: int
+    grid: tuple[int, int]
+
+
+class TraceInfo(BaseModel):
+    """What can be looked at in one trace. folder: where Python finds it; None if it is in memory only.
+
+    size: (height, width) of the pictures in pixels, or what they would have. threshold: DiffSeg's for this model.
+    step: which one to show first, None for the mean over all: reading all steps of a large trace takes long.
+    """
+
+    number: int
+    name: str
+    folder: str | None
+    model: str | None
+    seed: int | None
+    images: list[ImageInfo]
+    branches: list[str]
+    steps: list[StepInfo]
+    layers: list[LayerInfo]
+    size: tuple[int, int]
+    threshold: float
+    threshold_source: str
+    step: int | None
+
+
+class TracesInfo(BaseModel):
+    version: str
+    traces: list[TraceInfo]
+
+
+class Shares(BaseModel):
+    """What a place takes from each token: shares of attention, summing to 1."""
+
+    shares: list[float]
+
+
+class AggregateInfo(BaseModel):
+    """Long work: done of total layers of steps; error in state "failed"."""
+
+    state: Literal["absent", "running", "ready", "failed"]
+    done: int = 0
+    total: int = 0
+    error: str = ""
+
+
+class SegmentInfo(BaseModel):
+    """A segment. area: in pixels; share: of the picture; scores: of every word of the prompt, mean of its map with
+    unit L2 norm; box: (left, top, width, height); rle: COCO's compressed run lengths."""
+
+    id: int
+    label: str | None
+    area: int
+    share: float
+    box: tuple[int, int, int, int]
+    centroid: tuple[float, float]
+    scores: list[float]
+    rle: dict[str, object]
+
+
+class SegmentsInfo(BaseModel):
+    """A segmentation; the pixels are at /labels with the same choices."""
+
+    height: int
+    width: int
+    thresholds: list[float]
+    segments: list[SegmentInfo]
+
+
+class Problem(BaseModel):
+    """What was wrong, in one sentence."""
+
+    error: str

@@ -1,0 +1,269 @@
+// One trace on the stage: the picture under its map, what the pointer and the keys do there, and the strip of blocks.
+
+import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
+import * as source from "attnscope/source";
+import { useAnswer } from "attnscope/asking";
+import { set } from "attnscope/state";
+import { boxOf, gridOf, layersOf, kindOf, placeText, recipeOf, sourceOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import { percent } from "attnscope/maps";
+import { drawCell, drawName, drawPin, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
+
+const FINEST_DRAWN = 768; // pixels along the longer side at which maps are computed; beyond it they are enlarged
+const DRAG = 0.02; // of the picture: less is a click
+
+// What a trace (or none: null) answers to what is looked at: {shown, blocks, shares, found}, each as useAnswer gives it
+export function useLook(info, state) {
+  const trace = info?.number;
+  const view = viewOf(state);
+  const box = info && state.mode === "places" ? boxOf(state) : null;
+  const tokens = info && state.mode === "words" ? tokensOf(info.images[state.image], wordsOf(state)) : [];
+  const kinds = (kind) => info !== null && layersOf(info, kind).length > 0;
+  const key = (asked, ...parts) => (asked ? JSON.stringify([trace, view, ...parts]) : null);
+  const places = box && kinds("self");
+  const words = tokens.length > 0 && kinds("cross");
+  const shown = useAnswer(
+    places ? key(true, "place", box) : key(words, "words", tokens),
+    () => (places ? source.place(trace, view, box) : source.words(trace, view, tokens)),
+  );
+  const everywhere = { ...view, block: null };
+  const blocks = useAnswer(
+    places || words ? JSON.stringify([trace, everywhere, box, tokens]) : null,
+    () => (places ? source.placeBlocks(trace, everywhere, box) : source.wordBlocks(trace, everywhere, tokens)),
+  );
+  const shares = useAnswer(key(box && kinds("cross"), "shares", box), () => source.shares(trace, sharesView(info, view), box));
+  const asked = info && state.mode === "segments" && kinds("self") ? [sourceOf(state), recipeOf(info, state)] : null;
+  const found = useAnswer(
+    asked ? JSON.stringify([trace, ...asked]) : null,
+    (signal, told) => source.segments(trace, ...asked, told, signal),
+    JSON.stringify([trace, asked?.[0]]),
+  );
+  return { shown, blocks, shares, found };
+}
+
+// Words are read in the chosen block too, where it has cross-attention
+function sharesView(info, view) {
+  return layersOf(info, "cross").some((layer) => layer.block === view.block) ? view : { ...view, block: null };
+}
+
+export function Pane({ info, state, look, label }) {
+  const frame = useRef(null);
+  const canvas = useRef(null);
+  const picture = usePicture(info, state);
+  const size = useFittedSize(frame, info.size);
+  const drag = useRef(null);
+  const [dragged, setDragged] = useState(null);
+  const map = look.shown.value;
+  const found = look.found.value;
+  const lit = found && state.cursor?.length === 2 ? labelAt(found, state.cursor) : null;
+
+  useLayoutEffect(() => {
+    if (!size) return;
+    draw(canvas.current.getContext("2d"), { info, state, picture, map, found, lit, dragged });
+  });
+
+  const place = (event) => {
+    const bounds = canvas.current.getBoundingClientRect();
+    const share = (value, from, length) => Math.min(Math.max((value - from) / length, 0), 0.9999);
+    return [share(event.clientY, bounds.top, bounds.height), share(event.clientX, bounds.left, bounds.width)];
+  };
+  const move = (event) => {
+    const at = place(event);
+    const box = drag.current && boxBetween(drag.current, at);
+    setDragged(box);
+    set({ cursor: box ?? at });
+  };
+  const down = (event) => {
+    if (event.button !== 0) return;
+    drag.current = place(event);
+    event.currentTarget.setPointerCapture(event.pointerId);
+  };
+  const up = (event) => {
+    if (!drag.current) return;
+    addPin(boxBetween(drag.current, place(event)) ?? place(event));
+    drag.current = null;
+    setDragged(null);
+  };
+  const leave = () => {
+    drag.current = null;
+    setDragged(null);
+    set({ cursor: null });
+  };
+  const error = lacking(info, state) ?? (look.shown.error ?? look.found.error)?.message;
+  return html`<figure class="pane" aria-label=${label}>
+    <figcaption title=${info.folder}><b>${info.name}</b> <span>${info.images[state.image]?.prompt || "no prompt"}</span></figcaption>
+    <div class="frame" ref=${frame}>
+      <div class="stage" tabindex="0" role="application" aria-roledescription="picture"
+        aria-label="Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, Delete removes the pin, Escape leaves."
+        onKeyDown=${(event) => stageKey(event, gridOf(info, state), state)}>
+        <canvas ref=${canvas} width=${size?.[1] ?? 1} height=${size?.[0] ?? 1} style=${size && cssSize(size)}
+          data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy}
+          onPointerMove=${move} onPointerDown=${down} onPointerUp=${up} onPointerLeave=${leave} onPointerCancel=${leave}></canvas>
+        ${error && error !== "cancelled" && html`<p class="problem" role="alert">${error}</p>`}
+        ${look.found.busy && html`<${Progress} found=${look.found} />`}
+        ${look.found.error?.name === "AbortError" && html`<div class="progress"><p>Stopped.</p><button onClick=${look.found.again}>Aggregate the attention</button></div>`}
+        ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}
+      </div>
+    </div>
+    ${state.mode !== "segments" && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks.value} />`}
+  </figure>`;
+}
+
+// What this trace can't show of what is looked at, or null
+function lacking(info, state) {
+  if (state.missing) return state.missing;
+  const kind = kindOf(state);
+  return layersOf(info, kind).length ? null : `This trace holds no ${kind}-attention: it was captured without.`;
+}
+
+function Progress({ found }) {
+  const { done, total } = found.progress ?? { done: 0, total: 0 };
+  if (!total) return null;
+  return html`<div class="progress" role="status">
+    <p>Aggregating self-attention: ${done} of ${total} layers</p>
+    <progress value=${done} max=${total} aria-label="aggregation"></progress>
+    <button onClick=${found.stop}>Cancel</button>
+  </div>`;
+}
+
+function draw(context, { info, state, picture, map, found, lit, dragged }) {
+  const { width, height } = context.canvas;
+  const scale = Math.min(1, FINEST_DRAWN / Math.max(width, height));
+  const [rows, columns] = [Math.round(height * scale), Math.round(width * scale)];
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = "#888";
+  context.fillRect(0, 0, width, height);
+  if (picture) context.drawImage(picture, 0, 0, width, height);
+  if (state.mode === "segments") {
+    if (!found) return;
+    put(context, segmentsImage(found, rows, columns, 0.75 * state.opacity, lit));
+    const share = 1 / (found.height * found.width);
+    for (const segment of found.segments) {
+      const [x, y] = segment.centroid;
+      if (segment.label && segment.area * share > 0.01) drawName(context, segment.label, [y / found.height, x / found.width]);
+    }
+    return;
+  }
+  if (map) put(context, mapImage(map, rows, columns, state));
+  if (state.mode !== "places") return;
+  state.pins.forEach((pin, number) => drawPin(context, pin, PIN_COLOURS[number % PIN_COLOURS.length], number === (state.pin ?? 0)));
+  if (dragged) drawPin(context, dragged, "#fff", true);
+  else if (state.cursor) (state.cursor.length === 2 ? drawCell(context, state.cursor, gridOf(info, state)) : drawPin(context, state.cursor, "#fff", true));
+}
+
+// Where the blocks of the U-Net look: small maps, finest first as they run; a click chooses the block
+function BlockStrip({ info, state, blocks }) {
+  const kind = kindOf(state);
+  const layers = layersOf(info, kind);
+  return html`<div class="strip" role="group" aria-label="The same in every block">
+    <button class="thumb all" aria-pressed=${state.block === null} onClick=${() => set({ block: null })}>
+      <span class="word">all</span><span class="tag">mean</span>
+    </button>
+    ${layers.map((layer) => html`<${Thumb} key=${layer.block} layer=${layer} state=${state}
+      map=${blocks?.find((map) => map.block === layer.block)} />`)}
+  </div>`;
+}
+
+function Thumb({ layer, state, map }) {
+  const canvas = useRef(null);
+  useLayoutEffect(() => {
+    if (map) put(canvas.current.getContext("2d"), mapImage(map, 64, Math.round((64 * layer.grid[1]) / layer.grid[0]), { ...state, top: null, opacity: 1, contour: false }));
+  }, [map, state.colours, state.scale, state.cells]);
+  const name = `block ${layer.block}, ${layer.stage}, ${layer.grid[0]} by ${layer.grid[1]}`;
+  return html`<button class="thumb" aria-pressed=${state.block === layer.block} aria-label=${name}
+      title=${map ? `${name}\nbrightest ${percent(map.maximum)}, entropy ${map.entropy_bits.toFixed(2)} bits` : name}
+      onClick=${() => set({ block: layer.block })}>
+    <canvas ref=${canvas} width=${Math.round((64 * layer.grid[1]) / layer.grid[0])} height="64"></canvas>
+    <span class="tag">${layer.block}<small> ${layer.grid[0]}</small></span>
+  </button>`;
+}
+
+function labelAt(found, [y, x]) {
+  return found.labels[Math.floor(y * found.height) * found.width + Math.floor(x * found.width)];
+}
+
+function boxBetween([y, x], [toY, toX]) {
+  if (Math.abs(toY - y) < DRAG && Math.abs(toX - x) < DRAG) return null;
+  return [Math.min(y, toY), Math.min(x, toX), Math.max(y, toY), Math.max(x, toX)];
+}
+
+export function addPin(pin) {
+  set((state) => {
+    if (state.mode !== "places") return {};
+    const pins = [...state.pins, pin].slice(-PIN_COLOURS.length);
+    return { pins, pin: pins.length - 1 };
+  });
+}
+
+export function removePin(number) {
+  set((state) => {
+    const pins = state.pins.filter((_, other) => other !== number);
+    return { pins, pin: pins.length ? Math.min(state.pin ?? 0, pins.length - 1) : null };
+  });
+}
+
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+function stageKey(event, [rows, columns], state) {
+  const step = MOVES[event.key];
+  const from = state.cursor ?? (state.pins[state.pin ?? 0]?.length === 2 ? state.pins[state.pin ?? 0] : [0.5, 0.5]);
+  if (step && event.shiftKey) set({ cursor: stretched(from, step, rows, columns) });
+  else if (step) set({ cursor: moved(from.slice(-2), step, rows, columns) });
+  else if ((event.key === "Enter" || event.key === " ") && state.cursor) addPin(state.cursor);
+  else if (event.key === "Delete" || event.key === "Backspace") removePin(state.pin ?? 0);
+  else if (event.key === "Escape") set({ cursor: null });
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+function moved([y, x], [down, right], rows, columns) {
+  const cell = (share, count, by) => (Math.min(Math.max(Math.floor(share * count) + by, 0), count - 1) + 0.5) / count;
+  return [cell(y, rows, down), cell(x, columns, right)];
+}
+
+// A region that grows by cells from the cursor's
+function stretched(box, [down, right], rows, columns) {
+  const [top, left, bottom, wide] = box.length === 4 ? box : [
+    Math.floor(box[0] * rows) / rows, Math.floor(box[1] * columns) / columns,
+    (Math.floor(box[0] * rows) + 1) / rows, (Math.floor(box[1] * columns) + 1) / columns,
+  ];
+  const edge = (share, count, by, least) => Math.min(Math.max(Math.round(share * count) + by, Math.round(least * count) + 1), count) / count;
+  return [top, left, edge(bottom, rows, down, top), edge(wide, columns, right, left)];
+}
+
+export { labelAt, placeText };
+
+// The run's picture as a bitmap; null where there is none, undefined while it loads
+function usePicture(info, state) {
+  const [picture, setPicture] = useState(undefined);
+  const address = info.images[state.image]?.height ? source.picture(info.number, state.image) : null;
+  useEffect(() => {
+    if (!address) return setPicture(null);
+    const image = new Image();
+    image.onload = () => setPicture(image);
+    image.onerror = () => setPicture(null);
+    image.src = address;
+  }, [address]);
+  return picture;
+}
+
+// [height, width] in device pixels of the largest canvas of this shape that fits into the frame
+function useFittedSize(frame, [height, width]) {
+  const [size, setSize] = useState(null);
+  useLayoutEffect(() => {
+    const fit = () => {
+      const scale = Math.min(frame.current.clientHeight / height, frame.current.clientWidth / width) * devicePixelRatio;
+      setSize((before) => {
+        const next = [Math.max(Math.floor(height * scale), 1), Math.max(Math.floor(width * scale), 1)];
+        return before && before[0] === next[0] && before[1] === next[1] ? before : next;
+      });
+    };
+    const watcher = new ResizeObserver(fit);
+    watcher.observe(frame.current);
+    fit();
+    return () => watcher.disconnect();
+  }, [height, width]);
+  return size;
+}
+
+const cssSize = ([height, width]) => ({ height: `${height / devicePixelRatio}px`, width: `${width / devicePixelRatio}px` });
