@@ -146,7 +146,8 @@ def _words_about(summary: dict[str, Any], folder: Path) -> str:
         f"{folder / 'overview.png'}: look at this first\n"
         f"picture of {summary['prompt']!r}: {summary['segments_of_picture']} segments\n"
         f"scene {scene['seed']} ({scene['caption']}): {scene['segments']} segments found, "
-        f"{len(scene['parts'])} true ones, mean IoU {scene['mean_iou']:.2f}"
+        f"{len(scene['parts'])} true ones, mean IoU {scene['mean_iou']:.2f}\n"
+        f"any place, word, block, head and step in the browser:  attnscope view {folder / 'run.trace'}"
     )
 
 

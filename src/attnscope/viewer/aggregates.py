@@ -145,7 +145,7 @@ class Aggregates:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[int, Source], Aggregate] = OrderedDict()
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="attnscope-aggregate")
+        self._worker: ThreadPoolExecutor | None = None
 
     def get(self, number: int, source: Source) -> Aggregate | None:
         """The aggregate of trace `number`, or None where nobody has asked for it."""
@@ -167,7 +167,8 @@ class Aggregates:
             made = Aggregate(trace, source)
             self._known[number, source] = made
             self._drop_oldest()
-        self._worker.submit(made.compute)
+            self._worker = self._worker or ThreadPoolExecutor(1, thread_name_prefix="attnscope-aggregate")
+            self._worker.submit(made.compute)
         return made
 
     def cancel(self, number: int, source: Source) -> None:
@@ -179,11 +180,15 @@ class Aggregates:
                 del self._known[number, source]
 
     def close(self) -> None:
-        """Stop everything; for the end of the server."""
+        """Stop the work under way and forget what waits; for the end of the server, which may start again."""
         with self._lock:
-            for aggregate in self._known.values():
-                aggregate.wanted = False
-        self._worker.shutdown(wait=False, cancel_futures=True)
+            for key, aggregate in list(self._known.items()):
+                if aggregate.state == "running":
+                    aggregate.wanted = False
+                    del self._known[key]
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.shutdown(wait=False, cancel_futures=True)
 
     def _drop_oldest(self) -> None:
         finished = [key for key, aggregate in self._known.items() if aggregate.state != "running"]

@@ -80,6 +80,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         responses=PROBLEMS,
     )
+    app.state.viewer = viewer
     _say_problems(app)
     viewer.add_routes(app)
     page.add_routes(app)
@@ -349,4 +350,5 @@ def _say_problems(app: FastAPI) -> None:
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        return JSONResponse({"error": f"{place}: {first['msg']}, got {str(first.get('input'))[:80]!r}"}, 422)
+        given = "" if first["type"] == "missing" else f", got {str(first.get('input'))[:80]!r}"
+        return JSONResponse({"error": f"{place}: {first['msg']}{given}"}, 422)
