@@ -130,6 +130,14 @@ def test_weights_change_the_aggregate(client, trace):
     assert "expected one for each" in aggregated(client, "weights=8:1")["error"]
 
 
+def test_a_trace_without_cross_attention_has_segments_without_names():
+    client = TestClient(create_app([made_trace(kinds=("self",))]), base_url="http://127.0.0.1")
+    assert aggregated(client)["state"] == "ready"
+    found = client.get(f"/api/traces/0/segments?{RECIPE}&word=0").json()
+    assert {segment["label"] for segment in found["segments"]} == {None}
+    assert client.get("/api/traces/0/shares?top=0&left=0").status_code == 404
+
+
 def test_segments_wait_for_the_aggregate(client):
     answer = client.get(f"/api/traces/0/segments?{RECIPE}")
     assert (answer.status_code, "not aggregated yet" in answer.json()["error"]) == (409, True)
@@ -195,7 +203,11 @@ def test_what_can_not_be_answered_is_refused_in_one_sentence(client, address, st
 
 def test_bad_recipes_are_refused(client):
     aggregated(client)
-    for query, status in (("threshold=-1", 400), ("threshold=1&word=9", 404), ("threshold=1&anchors=99", 422)):
+    for query, status in (
+        ("threshold=-1", 400),
+        ("threshold=1&word=9", 404),
+        ("threshold=1&anchors=99", 422),
+    ):
         assert client.get(f"/api/traces/0/segments?{query}").status_code == status
 
 

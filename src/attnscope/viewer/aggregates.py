@@ -88,7 +88,8 @@ class Aggregate:
         weights = self._weights() if source.weights else None
         self._progress(0, 1)
         self.attention = aggregated_attention(trace, weights=weights, progress=self._progress, **choice)
-        if spans := [span.tokens for span in trace.words(source.image)]:
+        spans = [span.tokens for span in trace.words(source.image)]
+        if spans and any(layer.kind == "cross" for layer in trace.layers):
             self.words = word_maps(cross_attention(trace, **choice), spans, self.size_hw)
 
     def _progress(self, done: int, total: int) -> None:

@@ -26,6 +26,7 @@ from attnscope.errors import OutputError, SelectionError
 from attnscope.files import whole_file
 from attnscope.records import Layer
 from attnscope.segmentation_result import Recipe, per_pass
+from attnscope.selection import describe_numbers
 from attnscope.trace import Trace
 from attnscope.viewer import maps, page
 from attnscope.viewer.aggregates import Aggregate, Source
@@ -78,8 +79,7 @@ def _inside(file: str) -> str:
 
 def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, Any]:
     trace = opened.trace
-    if not 0 <= view.image < trace.images:
-        raise SelectionError(f"image {view.image}: this trace has images 0 to {trace.images - 1}")
+    _check(trace, view)
     info = opened.info
     info.images, info.branches, info.folder, info.step = [info.images[view.image]], [view.branch], None, None
     info.steps = [one for one in info.steps if view.step in (None, one.index)]
@@ -97,6 +97,16 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
         if own
         else [],
     }
+
+
+def _check(trace: Trace, view: View) -> None:
+    steps = [step.index for step in trace.steps]
+    if not 0 <= view.image < trace.images:
+        raise SelectionError(f"image {view.image}: this trace has images 0 to {trace.images - 1}")
+    if view.branch not in trace.branches:
+        raise SelectionError(f"branch {view.branch!r}: this trace has {', '.join(trace.branches)}")
+    if view.step is not None and view.step not in steps:
+        raise SelectionError(f"step {view.step}: this trace has steps {describe_numbers(steps)}")
 
 
 def _places(
@@ -148,8 +158,8 @@ def _coarser(
     keys = probabilities.view(-1, 1, *grid)
     if factor == 1:
         return keys[:, 0]
-    summed = (avg_pool2d(keys, factor) * factor**2).view(*grid, to[0] * to[1]).permute(2, 0, 1)[:, None]
-    return avg_pool2d(summed, factor).view(to[0], to[1], -1).permute(1, 2, 0).reshape(-1, *to)
+    summed = (avg_pool2d(keys, factor) * factor**2).view(*grid, to[0] * to[1]).permute(2, 0, 1)
+    return avg_pool2d(summed, factor).permute(1, 2, 0).reshape(-1, *to)
 
 
 def _spread(

@@ -190,7 +190,7 @@ async function start() {
     set({ hint: !seen() });
     addEventListener("keydown", (event) => onKey(event, traces));
     addEventListener("hashchange", () => {
-      open(location.hash, {});
+      open(location.hash);
       set({});
     });
     root.replaceChildren();

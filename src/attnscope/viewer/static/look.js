@@ -92,5 +92,7 @@ export function placeText(box, [rows, columns]) {
   const row = (share) => Math.min(Math.floor(share * rows), rows - 1);
   const column = (share) => Math.min(Math.floor(share * columns), columns - 1);
   if (box.length === 2) return `row ${row(box[0])}, column ${column(box[1])}`;
-  return `rows ${row(box[0])}–${row(box[2])}, columns ${column(box[1])}–${column(box[3])}`;
+  const last = (share, low, count) => Math.max(Math.ceil(share * count - 1e-9) - 1, low);
+  const [top, left] = [row(box[0]), column(box[1])];
+  return `rows ${top}–${last(box[2], top, rows)}, columns ${left}–${last(box[3], left, columns)}`;
 }

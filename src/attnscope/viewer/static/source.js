@@ -71,14 +71,9 @@ const POLL_MS = 150;
 // Segments of a trace: aggregates its attention first, which may take long. told(done, total) is called meanwhile;
 // aborting the signal cancels the work on the server.
 export async function segments(trace, source, recipe, told, signal) {
-  const asked = { ...source, ...recipe };
-  try {
-    return await ready(trace, asked);
-  } catch (error) {
-    if (error.status !== 409) throw error;
-  }
   const address = at(trace, "aggregate", source);
-  let state = await (await fetched(address, { method: "POST" })).json();
+  let state = await (await fetched(address)).json();
+  if (["absent", "failed"].includes(state.state)) state = await (await fetched(address, { method: "POST" })).json();
   while (state.state === "running") {
     told(state.done, state.total);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -89,7 +84,7 @@ export async function segments(trace, source, recipe, told, signal) {
     state = await (await fetched(address)).json();
   }
   if (state.state === "failed") throw new Refused(state.error);
-  return ready(trace, asked);
+  return ready(trace, { ...source, ...recipe });
 }
 
 async function ready(trace, asked) {

@@ -1,6 +1,6 @@
 // What the page shows: one flat object. All of it but the cursor stands in the address bar, so a link reopens the view.
 
-export const FIRST = {
+const FIRST = {
   trace: 0, // number of the trace
   other: null, // a second trace beside it
   mode: "places", // places, words or segments
@@ -27,6 +27,8 @@ export const FIRST = {
   theme: "auto",
 };
 
+let base = FIRST; // what an address leaves out
+
 const SHORT = { // names in the address bar
   trace: "t", other: "with", mode: "m", block: "b", head: "h", step: "s", branch: "br", image: "i", pins: "pins",
   pin: "pin", words: "w", names: "n", colours: "c", scale: "sc", top: "top", opacity: "o", contour: "ct", cells: "ce", tau: "tau",
@@ -37,18 +39,18 @@ export function toHash(state) {
   const pairs = [];
   for (const [name, short] of Object.entries(SHORT)) {
     const value = state[name];
-    if (JSON.stringify(value) !== JSON.stringify(FIRST[name])) pairs.push(`${short}=${encodeURIComponent(write(value))}`);
+    if (JSON.stringify(value) !== JSON.stringify(base[name])) pairs.push(`${short}=${encodeURIComponent(write(value))}`);
   }
   return pairs.join("&");
 }
 
-export function fromHash(hash) {
+function fromHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const state = {};
   for (const [name, short] of Object.entries(SHORT)) {
     if (given.has(short)) state[name] = read(name, given.get(short));
   }
-  return { ...FIRST, ...state };
+  return state;
 }
 
 function write(value) {
@@ -96,9 +98,8 @@ export function listen(listener) {
   return () => listeners.delete(listener);
 }
 
-export function open(hash, defaults) {
-  const given = fromHash(hash);
-  const named = new URLSearchParams(hash.replace(/^#/, ""));
-  current = { ...given, cursor: null };
-  for (const [name, value] of Object.entries(defaults)) if (!named.has(SHORT[name])) current[name] = value;
+// The state of an address. defaults: what these traces open with, where the address says nothing.
+export function open(hash, defaults = {}) {
+  base = { ...base, ...defaults };
+  current = { ...base, cursor: null, ...fromHash(hash) };
 }

@@ -1,0 +1,113 @@
+"""The data inside an exported page, decoded in Python, against the trace."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+from attnscope.errors import OutputError, SelectionError
+from attnscope.viewer.export import export_page
+from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map
+from made_trace import made_trace
+
+
+def data_of(page):
+    text = page.read_text("utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+
+
+def unpacked(packed):
+    def inflated(text):
+        return zlib.decompress(base64.b64decode(text))
+
+    maxima = np.frombuffer(inflated(packed["maxima"]), "<f4")
+    levels = np.frombuffer(inflated(packed["levels"]), np.uint8)
+    return levels.reshape(len(maxima), packed["height"], packed["width"]) * maxima[:, None, None] / 255
+
+
+@pytest.fixture(scope="module")
+def exported(trace, tmp_path_factory):
+    page = export_page(trace, tmp_path_factory.mktemp("page") / "page.html", image=1)
+    return data_of(page)
+
+
+@pytest.mark.parametrize("block", [1, 2, None])
+def test_every_place_looks_where_the_trace_says(exported, trace, block):
+    packed = exported["places"]["all" if block is None else str(block)]
+    rows, columns = packed["grid"]
+    for (row, column), found in zip(np.ndindex(rows, columns), unpacked(packed), strict=True):
+        expected = box_map(
+            trace, View(block, image=1), Box.of_place((row + 0.5) / rows, (column + 0.5) / columns)
+        )
+        np.testing.assert_allclose(found, expected, atol=expected.max() / 500)
+
+
+def test_words_and_shares_are_those_of_the_trace(exported, trace):
+    for block in (None, 1, 2):
+        found = unpacked(exported["words"]["all" if block is None else str(block)])
+        expected = [word_map(trace, View(block, image=1), tokens) for tokens in ([1], [2, 3], [0], [4])]
+        np.testing.assert_allclose(found, expected, atol=np.max(expected) / 500)
+    shares = unpacked(exported["shares"])[-1, 0]
+    np.testing.assert_allclose(shares, token_shares(trace, View(image=1), Box.of_place(1, 1)), atol=2e-3)
+
+
+def test_grids_finer_than_32_are_summed(tmp_path):
+    fine = made_trace(grids=((64, 32),), steps=1, heads=1)
+    page = data_of(export_page(fine, tmp_path / "page.html"))
+    found = unpacked(page["places"]["1"])
+    assert found.shape == (32 * 16, 32, 16)
+    rows = fine.probabilities(block=1, kind="self", branch="cond", image=0, head=0).view(
+        32, 2, 16, 2, 32, 2, 16, 2
+    )
+    expected = rows.mean((1, 3)).sum((3, 5)).reshape(-1, 32, 16).numpy()
+    np.testing.assert_allclose(found, expected, atol=expected.max() / 500)
+
+
+def test_one_step_of_a_branch(trace, tmp_path):
+    page = data_of(export_page(trace, tmp_path / "page.html", step=2, branch="uncond"))
+    assert [step["index"] for step in page["trace"]["steps"]] == [2]
+    expected = box_map(trace, View(1, step=2, branch="uncond"), Box.of_place(0, 0))
+    np.testing.assert_allclose(unpacked(page["places"]["1"])[0], expected, atol=expected.max() / 500)
+
+
+def test_progress_reaches_its_end(trace, tmp_path):
+    told = []
+    export_page(trace, tmp_path / "page.html", progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_page_is_not_overwritten_unasked(trace, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        export_page(trace, page)
+    assert page.read_text() == "mine"
+    export_page(trace, page, overwrite=True)
+    assert "attnscope" in page.read_text()
+
+
+def test_what_the_trace_lacks_leaves_no_file(trace, tmp_path):
+    for choice in ({"image": 7}, {"branch": "other"}, {"step": 99}):
+        with pytest.raises(SelectionError):
+            export_page(trace, tmp_path / "page.html", **choice)
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_can_not_break_out_of_the_page(tmp_path):
+    hostile = made_trace()
+    hostile.run.prompts = ["red cat</script><script>alert(1)</script>"]
+    text = export_page(hostile, tmp_path / "page.html").read_text()
+    assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize("kind", ["self", "cross"])
+def test_a_trace_of_one_kind_is_exported(kind, tmp_path):
+    page = data_of(export_page(made_trace(kinds=(kind,)), tmp_path / "page.html"))
+    assert bool(page["places"]) == (kind == "self")
+    assert bool(page["words"]) == (kind == "cross")
