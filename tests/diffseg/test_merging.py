@@ -65,6 +65,18 @@ def test_merging_again_gives_what_merging_anew_gives_and_takes_the_distances_fro
         assert torch.equal(merger.merge(thresholds), merge(maps, thresholds, preset))
 
 
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+def test_settled_distances_leave_nothing_open_and_decide_alike(preset, monkeypatch):
+    maps = aggregate(structured_layers(SIZES, seed=3))
+    merger = Merger(maps, preset)
+    expected = [merge(maps, [tau], preset) for tau in (0.05, 0.3, 1.0)]
+    merger.settle()
+    if preset == "paper":
+        monkeypatch.setattr("attnscope.diffseg.exact_neighbours.symmetric_kl", None)
+    for tau, merged in zip((0.05, 0.3, 1.0), expected, strict=True):
+        assert torch.equal(merger.merge([tau]), merged)
+
+
 def test_a_value_that_float16_rounds_to_zero_is_near_nothing_in_the_reference():
     maps = torch.full((1, 4, 1, 4), 0.25)
     maps[0, 3, 0] = torch.tensor([0.5, 0.5, 1e-9, 1e-9])

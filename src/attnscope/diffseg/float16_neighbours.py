@@ -34,6 +34,10 @@ class Float16Neighbours:
         """Distances of the rounded maps, and how far the float16 result can be from each."""
         return _distance_and_error(self.anchors, self.logs, *_rounded(maps))
 
+    def settled(self, maps: Float[Tensor, "map position"]) -> tuple[Tensor, Tensor]:
+        """The same: what is open depends on tau, since the authors round it."""
+        return self.distances(maps)
+
     def near(
         self, maps: Float[Tensor, "map position"], distances: tuple[Tensor, Tensor], tau: float
     ) -> Bool[Tensor, "anchor map"]:

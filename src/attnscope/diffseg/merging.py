@@ -30,6 +30,8 @@ class Neighbours(Protocol):
 
     def distances(self, maps: Tensor) -> Any: ...
 
+    def settled(self, maps: Tensor) -> Any: ...
+
     def near(self, maps: Tensor, distances: Any, tau: float) -> Bool[Tensor, "anchor map"]: ...
 
 
@@ -95,20 +97,32 @@ class Merger:
         self._neighbours = of_preset(maps[points[:, 0] * width + points[:, 1]])
         self._distances: list[Any] = []
 
+    def settle(self) -> None:
+        """Compute all distances in float64 now, for a caller that is going to merge many times.
+
+        Cost: 0.4 s for 256 anchors at 64x64 on two cores. It spares each merge the pairs too close to tau for
+        float32: 0.3 s where most pairs are about tau apart, 0.02 s where segments are clear.
+        """
+        self._distances = self._computed(self._neighbours.settled)
+
     def merge(
         self, thresholds: float | Sequence[float] = (PAPER_THRESHOLD,) * PASSES
     ) -> Float[Tensor, "segment height width"]:
         """The maps of the segments for these thresholds; see `attnscope.diffseg.merge`.
 
-        Cost: for 256 anchors at 64x64 on two cores 0.3 s the first time, 0.15 s again.
+        Cost: for 256 anchors at 64x64 on two cores 0.3 s the first time; again, with 8 to 24 clear segments, 0.06
+        to 0.09 s.
         """
         taus = _checked_thresholds(thresholds)
         if not self._distances:
-            self._distances = list(_for_each(self._neighbours.distances, self._tiles, self._tiles[0].device))
+            self._distances = self._computed(self._neighbours.distances)
         merged = self._proposals(taus[0])
         for tau in taus[1:]:
             merged = _unite(merged, tau)
         return merged.view(-1, *self.size_hw)
+
+    def _computed(self, distances: Callable[[Tensor], Any]) -> list[Any]:
+        return list(_for_each(distances, self._tiles, self._tiles[0].device))
 
     def _proposals(self, tau: float) -> Float[Tensor, "proposal position"]:
         """First pass: every anchor becomes the mean of all maps near it; an anchor near nothing is dropped."""

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.diffseg.labels import word_maps
-from attnscope.diffseg.merging import Merger
+from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.images import size_hw
 from attnscope.segmentation import aggregated_attention, cross_attention
@@ -59,7 +59,7 @@ class Aggregate:
     wanted: bool = True
     told: Callable[[int, int], None] | None = None
     attention: Tensor | None = None
-    mergers: dict[int, Merger] = field(default_factory=dict)
+    mergers: dict[tuple[str, int], Merger] = field(default_factory=dict)
     words: Float[Tensor, "word height width"] | None = None
 
     @property
@@ -88,6 +88,9 @@ class Aggregate:
         weights = self._weights() if source.weights else None
         self._progress(0, 1)
         self.attention = aggregated_attention(trace, weights=weights, progress=self._progress, **choice)
+        merger = Merger(self.attention)
+        merger.settle()
+        self.mergers = {(PRESETS[0], ANCHORS): merger}
         spans = [span.tokens for span in trace.words(source.image)]
         if spans and any(layer.kind == "cross" for layer in trace.layers):
             self.words = word_maps(cross_attention(trace, **choice), spans, self.size_hw)
@@ -114,8 +117,9 @@ class Aggregate:
         assert self.attention is not None
         anchors = recipe.anchors
         assert isinstance(anchors, int)
-        merger = self.mergers.get(anchors) or Merger(self.attention, recipe.preset, anchors=anchors)
-        self.mergers = {anchors: merger}
+        key = (recipe.preset, anchors)
+        merger = self.mergers.get(key) or Merger(self.attention, recipe.preset, anchors=anchors)
+        self.mergers = {**dict(list(self.mergers.items())[:1]), key: merger}  # the settled one, and the last
         spans = self.trace.words(self.source.image)
         pictures = self.trace.run.pictures
         maps = self.words[list(words)] if words and self.words is not None else None
