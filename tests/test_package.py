@@ -40,7 +40,7 @@ LEVELS = [
         "segments",
         "diffseg",
     ],
-    ["branches", "diagram", "shards", "trace"],
+    ["branches", "diagram", "shards", "trace", "trace_html"],
     ["keeping", "manifest", "pipeline_watch", "pipelines", "reduced", "tap"],
     ["attention_modules", "byte_plan", "reduced_files"],
     ["store"],
@@ -50,6 +50,7 @@ LEVELS = [
     ["segmentation_result"],
     ["segmentation"],
     ["demo"],
+    ["viewer"],
     ["cli"],
 ]
 

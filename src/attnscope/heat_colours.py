@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SIDE_PX = 512
 # Stops of even steps in lightness, from deep indigo through magenta and orange to pale yellow
 _STOPS = ("#0d0829", "#3b0f70", "#7b1f83", "#b8347a", "#e75863", "#fb8b5c", "#fec077", "#fcfdbf")
 
@@ -19,6 +20,15 @@ def heat_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sha
     """sRGB of values in 0..1; what lies outside gets the end of the ramp."""
     index = np.clip(np.nan_to_num(values) * 255 + 0.5, 0, 255).astype(np.uint8)
     return _ramp()[index]
+
+
+def heat_picture(values: Float[np.ndarray, "height width"]) -> Image:
+    """A map by itself: 0 dark, its maximum bright, each value a square; some 512 pixels along the longer side."""
+    from PIL import Image as Pillow
+
+    scale = max(SIDE_PX // max(values.shape), 1)
+    colours = heat_colours(values / max(float(values.max()), 1e-30))
+    return Pillow.fromarray(colours.repeat(scale, 0).repeat(scale, 1))
 
 
 def blend_heat(image: Image, values: Float[np.ndarray, "height width"], *, opacity: float) -> Image:

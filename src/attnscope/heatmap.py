@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate
 
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError
 from attnscope.files import whole_file
-from attnscope.heat_colours import blend_heat
-from attnscope.images import Picture, load_picture, size_hw
+from attnscope.heat_colours import blend_heat, heat_picture
+from attnscope.images import Picture, load_picture, png_bytes, size_hw
 from attnscope.records import Grid, Layer, TokenSpan
 from attnscope.selection import pick_number
 from attnscope.trace import Trace
@@ -86,6 +86,10 @@ class HeatMap:
         top = float(self.array.max()) if maximum is None else maximum
         values = self.resized(size_hw(under)) / top if top > 0 else np.zeros(size_hw(under), np.float32)
         return blend_heat(under, values, opacity=opacity)
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the overlay, or where there is no picture the map by itself."""
+        return png_bytes(heat_picture(self.array) if self.picture is None else self.overlay())
 
     def plot(self, ax: Any = None, *, image: Picture | None = None) -> Any:
         """Draw the overlay with a colour bar of the true values on a matplotlib axes; returns the axes."""

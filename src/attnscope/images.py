@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
@@ -47,6 +48,13 @@ def load_picture(source: Picture) -> Image.Image:
     raise ImageError(
         f"got a {type(source).__name__}; expected a path, a PIL image, or a uint8 array (height, width, 3)"
     )
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The picture as a PNG file's content."""
+    body = io.BytesIO()
+    image.save(body, format="PNG")
+    return body.getvalue()
 
 
 def size_hw(image: Image.Image) -> SizeHW:

@@ -115,6 +115,10 @@ class Segmentation:
             self.aggregated, (size[0], size[1]), recipe, self.image, *words, self.origin, merger=merger
         )
 
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the overlay, or where there is no picture the coloured labels."""
+        return images.png_bytes(images.indexed_png(self.labels) if self.image is None else self.overlay())
+
     def overlay(self, *, opacity: float = 0.8) -> Image.Image:
         """The picture under its segments' colours, with lines between segments and their names."""
         if self.image is None:

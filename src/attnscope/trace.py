@@ -328,6 +328,12 @@ class Trace:
 
         return save_trace(self, folder, overwrite=overwrite)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from attnscope.trace_html import trace_html  # which builds on this module
+
+        return trace_html(self)
+
     def __repr__(self) -> str:
         planned = f" of {self.run.planned_steps}" if self.run.planned_steps else ""
         return (

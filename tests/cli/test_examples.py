@@ -1,4 +1,7 @@
-"""The example of every --help runs as it stands there; a tiny pipeline takes the demo model's place."""
+"""The example of every --help runs as it stands there; a tiny pipeline takes the demo model's place.
+
+`attnscope view` runs until it is interrupted: tests/viewer/test_serving.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import shlex
 
 from attnscope import pipelines
 from attnscope.atlas import source
-from attnscope.cli import demo, generate, heatmap, info, layers, segment
+from attnscope.cli import demo, export, generate, heatmap, info, layers, segment
 
 
 def examples(module):
@@ -20,7 +23,7 @@ def test_all_examples_run_in_this_order(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "DEMO_FOLDER", model)
     monkeypatch.setattr(source, "DEMO_FOLDER", model)
     monkeypatch.chdir(tmp_path)
-    for module in (layers, demo, generate, heatmap, info, segment):
+    for module in (layers, demo, generate, heatmap, info, segment, export):
         for number, example in enumerate(examples(module)):
             extra = (
                 ["--force"]

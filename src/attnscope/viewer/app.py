@@ -23,6 +23,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from attnscope._version import __version__
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
 from attnscope.errors import AttnscopeError, SelectionError
+from attnscope.heat_colours import heat_picture
+from attnscope.images import indexed_png, png_bytes
 from attnscope.segmentation_result import Recipe, Segmentation, per_pass
 from attnscope.trace import Trace
 from attnscope.viewer import encoding, maps, page
@@ -178,7 +180,7 @@ class Viewer:
         pictures = self._open(number).trace.run.pictures
         if image >= len(pictures):
             raise HTTPException(404, f"image {image}: this trace holds {len(pictures)} picture(s)")
-        return self._answer(request, number, "image/png", lambda: encoding.png(pictures[image]))
+        return self._answer(request, number, "image/png", lambda: png_bytes(pictures[image]))
 
     def place(
         self, request: Request, number: int, view: Views, box: Boxes, format: MapFormat = "f16"
@@ -262,7 +264,7 @@ class Viewer:
         _, found = self._segmented(number, source, recipe, word)
         made: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
             "u16": (BINARY, lambda: found.labels.astype("<u2").tobytes()),
-            "png": ("image/png", lambda: encoding.labels_png(found.labels)),
+            "png": ("image/png", lambda: png_bytes(indexed_png(found.labels))),
             "npz": (BINARY, lambda: encoding.npz(labels=found.labels, names=list(found.names))),
         }
         return self._answer(request, number, *made[format])
@@ -282,7 +284,7 @@ class Viewer:
     ) -> Response:
         made: dict[MapFormat, tuple[str, Callable[[], bytes]]] = {
             "f16": (BINARY, lambda: encoding.pack_maps([(block, compute())])),
-            "png": ("image/png", lambda: encoding.map_png(compute())),
+            "png": ("image/png", lambda: png_bytes(heat_picture(compute()))),
             "npz": (BINARY, lambda: encoding.npz(map=compute())),
         }
         return self._answer(request, number, *made[format])

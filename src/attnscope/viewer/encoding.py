@@ -1,4 +1,4 @@
-"""Maps on their way to a browser: 16-bit floats beside their numbers, PNG, or NPZ."""
+"""Maps on their way to a browser: 16-bit floats beside their numbers, or NPZ."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
-from PIL import Image
+from jaxtyping import Float
 
-from attnscope.heat_colours import heat_colours
-from attnscope.images import indexed_png
 from attnscope.viewer.maps import Numbers
-
-PNG_SIDE_PX = 512
-"""Small maps are enlarged to about this side, each value a square."""
 
 
 def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]]]) -> bytes:
@@ -38,24 +32,6 @@ def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]
 
 def _halves(array: Float[np.ndarray, "height width"], maximum: float) -> bytes:
     return (array / maximum if maximum > 0 else array).astype("<f2").tobytes()
-
-
-def map_png(array: Float[np.ndarray, "height width"]) -> bytes:
-    """The map in the colours of attnscope's heat maps, 0 dark, the maximum bright."""
-    scale = max(PNG_SIDE_PX // max(array.shape), 1)
-    colours = heat_colours(array / max(float(array.max()), 1e-30))
-    return png(Image.fromarray(colours.repeat(scale, 0).repeat(scale, 1)))
-
-
-def labels_png(labels: Integer[np.ndarray, "height width"]) -> bytes:
-    """Labels as palette numbers, coloured."""
-    return png(indexed_png(labels))
-
-
-def png(image: Image.Image) -> bytes:
-    body = io.BytesIO()
-    image.save(body, format="PNG")
-    return body.getvalue()
 
 
 def npz(**arrays: Any) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -49,7 +50,7 @@ def serve(
             webbrowser.open(address)
 
     threading.Timer(0.3, tell).start()  # the socket listens already: an early request waits, none is lost
-    with listening:
+    with listening, suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
         server.run(sockets=[listening])
 
 

@@ -1,0 +1,54 @@
+"""A trace as a notebook shows it: its picture, its prompt, and what was captured."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING
+
+from attnscope.selection import describe_numbers
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from attnscope.trace import Trace
+
+PICTURE_PX = 256
+LEFT = "text-align:left;padding-right:1em"
+
+
+def trace_html(trace: Trace) -> str:
+    """A small table of what the trace holds, beside its first picture."""
+    rows = "".join(
+        f"<tr><th style='{LEFT}'>{name}</th><td style='{LEFT}'>{escape(text)}</td></tr>"
+        for name, text in _facts(trace)
+        if text
+    )
+    picture = _picture_html(trace.picture) if trace.picture is not None else ""
+    return f"<div style='display:flex;gap:1em;align-items:flex-start'>{picture}<table>{rows}</table></div>"
+
+
+def _facts(trace: Trace) -> list[tuple[str, str]]:
+    run, steps = trace.run, [step.index for step in trace.steps]
+    kinds = [
+        f"{kind}: blocks {describe_numbers(sorted(layer.block for layer in trace.layers if layer.kind == kind))}"
+        for kind in dict.fromkeys(layer.kind for layer in trace.layers)
+    ]
+    return [
+        ("Trace", run.model or "a U-Net"),
+        ("Prompt", " | ".join(run.prompts)),
+        ("Steps", f"{len(steps)} ({describe_numbers(steps)})" if steps else "none"),
+        ("Branches", ", ".join(trace.branches)),
+        ("Images", str(trace.images)),
+        ("Attention", "; ".join(kinds)),
+        ("Reduced maps", ", ".join(trace.reduced)),
+    ]
+
+
+def _picture_html(picture: Image) -> str:
+    small = picture.convert("RGB")
+    small.thumbnail((PICTURE_PX, PICTURE_PX))
+    body = io.BytesIO()
+    small.save(body, format="PNG")
+    return f"<img alt='the picture' src='data:image/png;base64,{base64.b64encode(body.getvalue()).decode()}'>"
