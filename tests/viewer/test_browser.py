@@ -15,7 +15,7 @@ from attnscope.segmentation import segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.export import export_page
 from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map
-from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened, point, serving
+from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened, pixels, point, serving
 
 pytestmark = [needs_chromium, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -89,10 +89,47 @@ def test_block_head_step_and_branch_are_those_chosen(browser, address, traces):
 
 def test_a_block_of_the_strip_is_chosen_by_a_click(browser, address, traces):
     with opened(browser, f"{address}#{PLAIN}&with=all&m=words&w=2") as page:
-        page.get_by_label(re.compile("^block 11, up")).click()
+        page.get_by_label(re.compile("^block 11, cross")).click()
         tokens = traces[0].words()[2].tokens
         assert_shows(drawn(page), word_map(traces[0], View(block=11), tokens))
         assert "b=11" in page.evaluate("new Promise((done) => setTimeout(() => done(location.hash), 300))")
+
+
+def test_the_u_net_shows_both_kinds_in_every_block(browser, address, traces):
+    with opened(browser, f"{address}#o=1&ce=1&with=all&pins=0.3,0.7&w=2") as page:
+        page.wait_for_timeout(300)
+        assert page.locator(".unet .thumb").count() == 32
+        for block in (1, 3, 7, 13):
+            self_map = box_map(traces[0], View(block), Box.of_place(0.3, 0.7))
+            assert_shows(thumb(page, f"block {block}, self"), self_map)
+            house = word_map(traces[0], View(block), traces[0].span("house").tokens)
+            assert_shows(thumb(page, f"block {block}, cross"), house)
+        described = page.get_by_label(re.compile("^block 1, cross")).get_attribute("title")
+        assert "Q (8, 1024, 4), K and V (8, 77, 4)\nP (8, 1024, 77)" in described
+        page.get_by_label(re.compile("^block 13, self")).click()
+        assert_shows(drawn(page), box_map(traces[0], View(13), Box.of_place(0.3, 0.7)), but=[(4, 11)])
+
+
+def thumb(page, name):
+    return pixels(page, f".thumb[aria-label^='{name}'] canvas")
+
+
+def test_heads_of_the_block_stand_in_a_row(browser, address, traces):
+    with opened(browser, f"{address}#o=1&ce=1&with=all&pins=0.3,0.7&b=15&s=2") as page:
+        page.wait_for_timeout(300)
+        row = traces[0].probabilities(block=15, kind="self", step=2, branch="cond", image=0, query=(9, 22))
+        for head in range(8):
+            assert_shows(thumb(page, f"head {head}"), row[head].view(32, 32).numpy())
+        page.get_by_label("head 5", exact=True).click()
+        assert_shows(drawn(page), row[5].view(32, 32).numpy(), but=[(9, 22)])
+
+
+def test_the_steps_play(browser, address):
+    with opened(browser, f"{address}#with=all") as page:
+        page.get_by_role("button", name="play the steps").click()
+        for step in ("step 0", "step 1", "step 2", "step 0"):
+            page.get_by_text(step).first.wait_for()
+        page.get_by_role("button", name="pause").click()
 
 
 def test_a_word_that_is_clicked_shows_where_it_landed(browser, address, traces):
@@ -214,6 +251,7 @@ def test_everything_works_by_keys_alone(browser, address, traces):
             page.keyboard.press("Tab")
             if page.evaluate("document.activeElement.className") == "stage":
                 break
+        assert page.evaluate("document.activeElement.className") == "stage"
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("]")  # the first block
         for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
@@ -314,7 +352,7 @@ def test_the_exported_page_needs_no_server(browser, folders, traces, tmp_path):
         expected = box_map(traces[0], View(), Box.of_place(0.3, 0.7))
         assert_shows(drawn(page), expected, but=[(9, 22)], tolerance=8)
         assert number(page, "maximum") == percent(expected.max())
-        page.get_by_label(re.compile("^block 5, ")).click()
+        page.get_by_label(re.compile("^block 5, self")).click()
         page.mouse.move(*point(page, 0.8, 0.1))
         assert_shows(
             drawn(page), box_map(traces[0], View(5), Box.of_place(0.8, 0.1)), but=[(6, 0)], tolerance=8

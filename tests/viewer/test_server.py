@@ -61,7 +61,7 @@ def test_blocks_words_and_shares_have_the_numbers_of_python(client, trace):
     for (head, found), (block, expected) in zip(
         blocks, block_maps(trace, View(step=0), Box(0.1, 0.1, 0.5, 0.7)), strict=True
     ):
-        assert head["block"] == block
+        assert head["number"] == block
         np.testing.assert_allclose(found, expected, atol=expected.max() * 2**-11)
     ((_, word),) = unpack(client.get("/api/traces/0/words?token=2&token=3").content)
     np.testing.assert_allclose(word, word_map(trace, View(), [2, 3]), atol=word.max() * 2**-11)
@@ -69,9 +69,20 @@ def test_blocks_words_and_shares_have_the_numbers_of_python(client, trace):
     np.testing.assert_allclose(shares, token_shares(trace, View(), Box.of_place(0.4, 0.2)), atol=1e-7)
 
 
+def test_heads_of_a_block_have_the_numbers_of_python(client, trace):
+    places = unpack(client.get("/api/traces/0/heads?top=0.9&left=0.1&block=2&step=1").content)
+    words = unpack(client.get("/api/traces/0/heads?token=1&block=1").content)
+    for head in (0, 1):
+        expected = box_map(trace, View(2, head, 1), Box.of_place(0.9, 0.1))
+        np.testing.assert_allclose(places[head][1], expected, atol=expected.max() * 2**-11)
+        expected = word_map(trace, View(1, head), [1])
+        np.testing.assert_allclose(words[head][1], expected, atol=expected.max() * 2**-11)
+    assert len(places) == len(words) == 2
+
+
 def test_words_in_every_block(client):
     found = unpack(client.get("/api/traces/0/blocks?token=1").content)
-    assert [head["block"] for head, _ in found] == [1, 2]
+    assert [head["number"] for head, _ in found] == [1, 2]
 
 
 def test_maps_come_as_png_and_npz_too(client, trace):
@@ -186,7 +197,8 @@ def test_only_the_last_aggregates_are_kept(client):
         ("/api/traces/0/place?top=0&left=0&block=9", 404, "this trace has self blocks"),
         ("/api/traces/0/place?top=0&left=0&head=99", 404, "head 99"),
         ("/api/traces/0/place?top=0&left=0&branch=other", 404, "branch 'other'"),
-        ("/api/traces/0/blocks", 422, "give a place"),
+        ("/api/traces/0/blocks", 400, "give a place"),
+        ("/api/traces/0/heads?top=0&left=0", 400, "choose block="),
         ("/api/traces/0/words?token=99", 404, "token 99"),
         ("/api/traces/0/aggregate?weights=x", 422, "weights"),
         ("/api/traces/0/segments?threshold=-1", 409, "not aggregated yet"),

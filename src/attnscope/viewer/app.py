@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from attnscope._version import __version__
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
-from attnscope.errors import AttnscopeError, SelectionError
+from attnscope.errors import AttnscopeError, ParameterError, SelectionError
 from attnscope.heat_colours import heat_picture
 from attnscope.images import indexed_png, png_bytes
 from attnscope.segmentation_result import Recipe, Segmentation, per_pass
@@ -107,6 +107,21 @@ def _box(top: Share, left: Share, bottom: MaybeShare = None, right: MaybeShare =
     return Box(top, left, top if bottom is None else bottom, left if right is None else right)
 
 
+def _asked(
+    top: MaybeShare = None,
+    left: MaybeShare = None,
+    bottom: MaybeShare = None,
+    right: MaybeShare = None,
+    token: MaybeTokens = None,
+) -> Box | list[int]:
+    """A place, a part of the picture, or tokens."""
+    if token is not None:
+        return token
+    if top is None or left is None:
+        raise ParameterError("give a place (top and left), a part of the picture, or tokens")
+    return _box(top, left, bottom, right)
+
+
 def _source(
     step: Annotated[int | None, Query(ge=0, le=MOST_STEP)] = None,
     branch: Annotated[str, Query(max_length=64)] = "cond",
@@ -136,6 +151,7 @@ def _recipe(
 
 Views = Annotated[View, Depends(_view)]
 Boxes = Annotated[Box, Depends(_box)]
+Askeds = Annotated[Box | list[int], Depends(_asked)]
 Sources = Annotated[Source, Depends(_source)]
 Recipes = Annotated[Recipe, Depends(_recipe)]
 Tokens = Annotated[list[int], Query(min_length=1, max_length=MOST_TOKENS, description="Token numbers.")]
@@ -161,6 +177,7 @@ class Viewer:
         get("/api/traces/{number}/picture", response_class=Response)(self.picture)
         get("/api/traces/{number}/place", response_class=Response)(self.place)
         get("/api/traces/{number}/blocks", response_class=Response)(self.blocks)
+        get("/api/traces/{number}/heads", response_class=Response)(self.heads)
         get("/api/traces/{number}/words", response_class=Response)(self.words)
         get("/api/traces/{number}/shares", response_model=Shares)(self.shares)
         get("/api/traces/{number}/aggregate", response_model=AggregateInfo)(self.aggregate)
@@ -189,27 +206,13 @@ class Viewer:
         trace = self._open(number).trace
         return self._map(request, number, format, lambda: maps.box_map(trace, view, box), view.block)
 
-    def blocks(
-        self,
-        request: Request,
-        number: int,
-        view: Views,
-        top: MaybeShare = None,
-        left: MaybeShare = None,
-        bottom: MaybeShare = None,
-        right: MaybeShare = None,
-        token: MaybeTokens = None,
-    ) -> Response:
-        """A place's (a part's, or tokens') maps in every block, all in one body."""
-        trace = self._open(number).trace
-        if token is not None:
-            return self._answer(
-                request, number, BINARY, lambda: _packed(maps.word_block_maps(trace, view, token))
-            )
-        if top is None or left is None:
-            raise HTTPException(422, "blocks: give a place (top and left), a part of the picture, or tokens")
-        box = _box(top, left, bottom, right)
-        return self._answer(request, number, BINARY, lambda: _packed(maps.block_maps(trace, view, box)))
+    def blocks(self, request: Request, number: int, view: Views, asked: Askeds) -> Response:
+        """A place's (a part's, or tokens') map in every block, all in one body."""
+        return self._many(request, number, view, asked, maps.block_maps, maps.word_block_maps)
+
+    def heads(self, request: Request, number: int, view: Views, asked: Askeds) -> Response:
+        """The same in every head of the block, each with its number in place of the block's."""
+        return self._many(request, number, view, asked, maps.head_maps, maps.word_head_maps)
 
     def words(
         self,
@@ -269,6 +272,15 @@ class Viewer:
         }
         return self._answer(request, number, *made[format])
 
+    def _many(
+        self, request: Request, number: int, view: View, asked: Box | list[int], of_box: Maps, of_tokens: Maps
+    ) -> Response:
+        trace = self._open(number).trace
+        found = of_box if isinstance(asked, Box) else of_tokens
+        return self._answer(
+            request, number, BINARY, lambda: encoding.pack_maps(list(found(trace, view, asked)))
+        )
+
     def _open(self, number: int) -> OpenTrace:
         if not 0 <= number < len(self.traces):
             raise HTTPException(404, f"trace {number}: this viewer has traces 0 to {len(self.traces) - 1}")
@@ -321,11 +333,8 @@ class Viewer:
         return aggregate, found
 
 
+Maps = Callable[[Trace, View, Any], Iterator[tuple[int, Any]]]
 BINARY = "application/octet-stream"
-
-
-def _packed(found: Iterator[tuple[int, Any]]) -> bytes:
-    return encoding.pack_maps(list(found))
 
 
 def _state(aggregate: Aggregate | None) -> AggregateInfo:

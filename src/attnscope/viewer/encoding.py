@@ -17,12 +17,13 @@ from attnscope.viewer.maps import Numbers
 def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]]]) -> bytes:
     """Several maps in one body: the length of a JSON head (4 bytes, little endian), the head, then the values.
 
-    The head lists for each map its block (or null), height, width and Numbers. Values are little-endian float16
-    of value / maximum, row by row, one map after the other: the largest is 1, and 3 decimal digits are exact.
+    The head lists for each map its number (of the block or head; null for a mean), height, width and Numbers.
+    Values are little-endian float16 of value / maximum, row by row, one map after the other: the largest is 1, and
+    3 decimal digits are exact.
     """
     head = [
-        {"block": block, "height": array.shape[0], "width": array.shape[1], **asdict(Numbers.of(array))}
-        for block, array in maps
+        {"number": number, "height": array.shape[0], "width": array.shape[1], **asdict(Numbers.of(array))}
+        for number, array in maps
     ]
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 4)

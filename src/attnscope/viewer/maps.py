@@ -92,6 +92,20 @@ def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[
         yield layer.block, _layer_box_map(trace, layer, view, box).numpy()
 
 
+def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+    """Where a place, or a box, looks in every head of view.block by itself: (head, map)."""
+    for head in range(_chosen_layer(trace, "self", view).heads):
+        yield head, box_map(trace, replace(view, head=head), box)
+
+
+def word_head_maps(
+    trace: Trace, view: View, tokens: Sequence[int]
+) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+    """Where tokens landed in every head of view.block by itself, at latent size: (head, map)."""
+    for head in range(_chosen_layer(trace, "cross", view).heads):
+        yield head, word_map(trace, replace(view, head=head), tokens)
+
+
 def word_block_maps(
     trace: Trace, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
@@ -194,6 +208,12 @@ def _layers(trace: Trace, kind: Kind, view: View) -> list[Layer]:
     if not layers:
         raise SelectionError(f"this trace holds no {kind}-attention: capture without kind=")
     return layers
+
+
+def _chosen_layer(trace: Trace, kind: Kind, view: View) -> Layer:
+    if view.block is None:
+        raise ParameterError("heads are those of one block: choose block=")
+    return trace.layer(view.block, kind)
 
 
 def _averaged(view: View) -> tuple[str, ...]:

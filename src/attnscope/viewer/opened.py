@@ -69,6 +69,8 @@ class OpenTrace:
                     stage=layer.stage,
                     heads=layer.heads,
                     grid=(layer.grid.height, layer.grid.width),
+                    head_dim=layer.head_dim,
+                    keys=layer.keys,
                 )
                 for layer in trace.layers
             ],

@@ -39,7 +39,7 @@ class StepInfo(BaseModel):
 
 
 class LayerInfo(BaseModel):
-    """One attention layer; grid: (height, width) of its queries."""
+    """One attention layer; grid: (height, width) of its queries; keys: how many it has."""
 
     block: int
     kind: Literal["self", "cross"]
@@ -47,6 +47,8 @@ class LayerInfo(BaseModel):
     stage: str
     heads: int
     grid: tuple[int, int]
+    head_dim: int
+    keys: int
 
 
 class TraceInfo(BaseModel):

@@ -6,6 +6,7 @@ import { useView } from "attnscope/asking";
 import { get, open, set, toHash } from "attnscope/state";
 import { boxOf, contentWords, firstWords, fitted, kindOf, layersOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
 import { pythonOf } from "attnscope/code";
+import { UNet } from "attnscope/blocks";
 import { Pane, useLook } from "attnscope/stage";
 import { Choices, Colours, Legend, PlacesPanel, PromptBar, save, SegmentsPanel, Select, WordsPanel } from "attnscope/panels";
 
@@ -29,9 +30,10 @@ function App({ traces }) {
   return html`
     <${Header} traces=${traces} info=${info} state=${own} look=${look} />
     <${PromptBar} info=${info} state=${own} shares=${own.mode === "places" ? look.shares.value : null} />
-    <main class=${other ? "two" : "one"}>
-      <${Pane} info=${info} state=${{ ...own, top }} look=${look} label="first trace" />
-      ${other && html`<${Pane} key=${other.number} info=${other} state=${{ ...beside, top }} look=${otherLook} label="second trace" />`}
+    <main class=${other ? "two" : own.mode === "segments" ? "one" : "one with-unet"}>
+      <${Pane} info=${info} state=${{ ...own, top }} look=${look} label="first trace" compact=${other !== null} />
+      ${other && html`<${Pane} key=${other.number} info=${other} state=${{ ...beside, top }} look=${otherLook} label="second trace" compact />`}
+      ${!other && own.mode !== "segments" && html`<${UNet} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value} />
     </main>
     <aside aria-label="Choices and numbers"><${Choices} info=${info} state=${own} /><${Panel} info=${info} state=${own} look=${look} />

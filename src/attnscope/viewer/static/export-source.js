@@ -23,14 +23,14 @@ function unpacked(packed) {
 }
 
 // The mean of these maps, with its numbers
-function meanOf(all, numbers, block) {
+function meanOf(all, numbers, number) {
   const size = all.height * all.width;
   const values = new Float32Array(size);
-  for (const number of numbers) {
-    const scale = all.maxima[number] / 255 / numbers.length;
-    for (let at = 0; at < size; at++) values[at] += all.levels[number * size + at] * scale;
+  for (const one of numbers) {
+    const scale = all.maxima[one] / 255 / numbers.length;
+    for (let at = 0; at < size; at++) values[at] += all.levels[one * size + at] * scale;
   }
-  return { block, height: all.height, width: all.width, values, ...numbersOf(values, all.width) };
+  return { number, height: all.height, width: all.width, values, ...numbersOf(values, all.width) };
 }
 
 function numbersOf(values, width) {

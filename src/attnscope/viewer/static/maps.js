@@ -13,7 +13,7 @@ function halves() {
   return table;
 }
 
-// The body of encoding.pack_maps: [{block, height, width, values, mean, minimum, maximum, peak, entropy_bits}]
+// The body of encoding.pack_maps: [{number, height, width, values, mean, minimum, maximum, peak, entropy_bits}]
 export function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const heads = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));

@@ -1,6 +1,6 @@
 // The controls and the numbers beside the stage.
 
-import { html, useLayoutEffect, useRef } from "preact";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
 import { boxOf, choosable, gridOf, kindOf, layersOf, namesOf, placeText, recipeOf, sourceOf, tauOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
@@ -38,14 +38,23 @@ export function Choices({ info, state }) {
   </section>`;
 }
 
+const PLAY_MS = 450;
+
 function Steps({ info, state }) {
   const last = info.steps.length - 1;
   const position = info.steps.findIndex((step) => step.index === state.step);
   const shown = state.step === null ? `all ${info.steps.length}, mean` : `step ${state.step} · t = ${Math.round(info.steps[position].timestep)}`;
+  const [playing, play] = useState(false);
+  useEffect(() => {
+    if (!playing) return undefined;
+    const timer = setTimeout(() => set({ step: info.steps[(position + 1) % info.steps.length].index }), PLAY_MS);
+    return () => clearTimeout(timer);
+  }, [playing, state.step]);
   return html`<div class="field" title=", and ."><span id="step-name">Step</span><div class="steps">
-    <button aria-pressed=${state.step === null} onClick=${() => set({ step: null })}>mean</button>
+    <button aria-pressed=${state.step === null} onClick=${() => (play(false), set({ step: null }))}>mean</button>
+    <button aria-label=${playing ? "pause" : "play the steps"} aria-pressed=${playing} disabled=${last === 0} onClick=${() => play(!playing)}>${playing ? "❚❚" : "▶"}</button>
     <input type="range" min="0" max=${last} value=${position < 0 ? last : position} aria-labelledby="step-name" aria-valuetext=${shown}
-      disabled=${last === 0} onInput=${(event) => set({ step: info.steps[event.target.value].index })} />
+      disabled=${last === 0} onInput=${(event) => (play(false), set({ step: info.steps[event.target.value].index }))} />
     <output>${shown}</output></div></div>`;
 }
 

@@ -59,6 +59,8 @@ export const place = async (trace, view, box) => (await maps(at(trace, "place", 
 export const words = async (trace, view, token) => (await maps(at(trace, "words", { ...view, token })))[0];
 export const placeBlocks = (trace, view, box) => maps(at(trace, "blocks", { ...view, block: null, ...boxed(box) }));
 export const wordBlocks = (trace, view, token) => maps(at(trace, "blocks", { ...view, block: null, token }));
+export const placeHeads = (trace, view, box) => maps(at(trace, "heads", { ...view, head: null, ...boxed(box) }));
+export const wordHeads = (trace, view, token) => maps(at(trace, "heads", { ...view, head: null, token }));
 export const shares = async (trace, view, box) => (await json(at(trace, "shares", { ...view, ...boxed(box) }))).shares;
 
 // Addresses of files to keep

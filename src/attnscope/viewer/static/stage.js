@@ -5,19 +5,23 @@ import * as source from "attnscope/source";
 import { useAnswer } from "attnscope/asking";
 import { set } from "attnscope/state";
 import { boxOf, gridOf, layersOf, kindOf, placeText, recipeOf, sourceOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
-import { percent } from "attnscope/maps";
+import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { drawCell, drawName, drawPin, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
 
 const FINEST_DRAWN = 768; // pixels along the longer side at which maps are computed; beyond it they are enlarged
 const DRAG = 0.02; // of the picture: less is a click
 
-// What a trace (or none: null) answers to what is looked at: {shown, blocks, shares, found}, each as useAnswer gives it
+// What a trace (or none: null) answers to what is looked at: {shown, blocks, heads, shares, found}, each as useAnswer gives
+// it. Blocks show both kinds whatever the mode: the place under the cursor or pinned, and the chosen words.
 export function useLook(info, state) {
   const trace = info?.number;
   const view = viewOf(state);
   const box = info && state.mode === "places" ? boxOf(state) : null;
   const tokens = info && state.mode === "words" ? tokensOf(info.images[state.image], wordsOf(state)) : [];
   const kinds = (kind) => info !== null && layersOf(info, kind).length > 0;
+  const drawn = info && state.mode !== "segments";
+  const pinned = info && boxOf(state);
+  const chosen = info ? tokensOf(info.images[state.image], wordsOf(state)) : [];
   const key = (asked, ...parts) => (asked ? JSON.stringify([trace, view, ...parts]) : null);
   const places = box && kinds("self");
   const words = tokens.length > 0 && kinds("cross");
@@ -25,10 +29,13 @@ export function useLook(info, state) {
     places ? key(true, "place", box) : key(words, "words", tokens),
     () => (places ? source.place(trace, view, box) : source.words(trace, view, tokens)),
   );
-  const everywhere = { ...view, block: null };
-  const blocks = useAnswer(
-    places || words ? JSON.stringify([trace, everywhere, box, tokens]) : null,
-    () => (places ? source.placeBlocks(trace, everywhere, box) : source.wordBlocks(trace, everywhere, tokens)),
+  const blocks = {
+    self: useAnswer(key(drawn && pinned && kinds("self"), "blocks", pinned), () => source.placeBlocks(trace, view, pinned)),
+    cross: useAnswer(key(drawn && chosen.length && kinds("cross"), "blocks", chosen), () => source.wordBlocks(trace, view, chosen)),
+  };
+  const heads = useAnswer(
+    source.LIVE && view.block !== null && (places || words) ? key(true, "heads", view.block, box, tokens) : null,
+    () => (places ? source.placeHeads(trace, view, box) : source.wordHeads(trace, view, tokens)),
   );
   const shares = useAnswer(key(box && kinds("cross"), "shares", box), () => source.shares(trace, sharesView(info, view), box));
   const asked = info && state.mode === "segments" && kinds("self") ? [sourceOf(state), recipeOf(info, state)] : null;
@@ -37,7 +44,7 @@ export function useLook(info, state) {
     (signal, told) => source.segments(trace, ...asked, told, signal),
     JSON.stringify([trace, asked?.[0]]),
   );
-  return { shown, blocks, shares, found };
+  return { shown, blocks, heads, shares, found };
 }
 
 // Words are read in the chosen block too, where it has cross-attention
@@ -45,7 +52,8 @@ function sharesView(info, view) {
   return layersOf(info, "cross").some((layer) => layer.block === view.block) ? view : { ...view, block: null };
 }
 
-export function Pane({ info, state, look, label }) {
+// compact: blocks as a strip below; else the U-Net stands beside
+export function Pane({ info, state, look, label, compact }) {
   const frame = useRef(null);
   const canvas = useRef(null);
   const picture = usePicture(info, state);
@@ -104,7 +112,8 @@ export function Pane({ info, state, look, label }) {
         ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}
       </div>
     </div>
-    ${state.mode !== "segments" && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks.value} />`}
+    ${compact && state.mode !== "segments" && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
+    ${state.mode !== "segments" && source.LIVE && html`<${HeadStrip} info=${info} state=${state} heads=${look.heads.value} />`}
   </figure>`;
 }
 
@@ -148,33 +157,6 @@ function draw(context, { info, state, picture, map, found, lit, dragged }) {
   state.pins.forEach((pin, number) => drawPin(context, pin, PIN_COLOURS[number % PIN_COLOURS.length], number === (state.pin ?? 0)));
   if (dragged) drawPin(context, dragged, "#fff", true);
   else if (state.cursor) (state.cursor.length === 2 ? drawCell(context, state.cursor, gridOf(info, state)) : drawPin(context, state.cursor, "#fff", true));
-}
-
-// Where the blocks of the U-Net look: small maps, finest first as they run; a click chooses the block
-function BlockStrip({ info, state, blocks }) {
-  const kind = kindOf(state);
-  const layers = layersOf(info, kind);
-  return html`<div class="strip" role="group" aria-label="The same in every block">
-    <button class="thumb all" aria-pressed=${state.block === null} onClick=${() => set({ block: null })}>
-      <span class="word">all</span><span class="tag">mean</span>
-    </button>
-    ${layers.map((layer) => html`<${Thumb} key=${layer.block} layer=${layer} state=${state}
-      map=${blocks?.find((map) => map.block === layer.block)} />`)}
-  </div>`;
-}
-
-function Thumb({ layer, state, map }) {
-  const canvas = useRef(null);
-  useLayoutEffect(() => {
-    if (map) put(canvas.current.getContext("2d"), mapImage(map, 64, Math.round((64 * layer.grid[1]) / layer.grid[0]), { ...state, top: null, opacity: 1, contour: false }));
-  }, [map, state.colours, state.scale, state.cells]);
-  const name = `block ${layer.block}, ${layer.stage}, ${layer.grid[0]} by ${layer.grid[1]}`;
-  return html`<button class="thumb" aria-pressed=${state.block === layer.block} aria-label=${name}
-      title=${map ? `${name}\nbrightest ${percent(map.maximum)}, entropy ${map.entropy_bits.toFixed(2)} bits` : name}
-      onClick=${() => set({ block: layer.block })}>
-    <canvas ref=${canvas} width=${Math.round((64 * layer.grid[1]) / layer.grid[0])} height="64"></canvas>
-    <span class="tag">${layer.block}<small> ${layer.grid[0]}</small></span>
-  </button>`;
 }
 
 function labelAt(found, [y, x]) {
