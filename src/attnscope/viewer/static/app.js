@@ -118,7 +118,7 @@ function Hint() {
   };
   return html`<div class="hint" role="dialog" aria-label="Help">
     <p><b>Move</b> over the picture: where does this place look? <b>Click</b> pins it, <b>drag</b> pins a region.</p>
-    <p><b>Click a word</b> to see where it landed. <b>Segments</b> groups places that look alike.</p>
+    <p><b>Click a word</b>: where did it land? <b>Click a small map</b>: that block of the U-Net alone, with its heads.</p>
     <p><b>Keys</b>: arrows on the picture, Enter; <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> modes, <kbd>[</kbd> <kbd>]</kbd> block, <kbd>,</kbd> <kbd>.</kbd> step, <kbd>h</kbd> head, <kbd>w</kbd> word, <kbd>c</kbd> code, <kbd>t</kbd> light.</p>
     <button autofocus onClick=${close}>Got it</button></div>`;
 }
