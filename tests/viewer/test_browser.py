@@ -274,7 +274,7 @@ def test_everything_works_by_keys_alone(browser, address, traces):
         assert_shows(drawn(page), word_map(traces[0], View(head=0, step=0), word.tokens))
         page.keyboard.press("3")
         drawn(page)
-        assert page.get_by_role("tab", name="Segments").get_attribute("aria-selected") == "true"
+        assert page.get_by_role("button", name="Segments").get_attribute("aria-pressed") == "true"
 
 
 def test_every_control_has_a_name(browser, address):
@@ -334,6 +334,10 @@ def test_long_work_shows_how_far_it_is_and_stops(browser, folders, monkeypatch):
     monkeypatch.setattr(aggregates, "aggregated_attention", slow)
     with serving(folders[0]) as address, opened(browser, address) as page:
         page.keyboard.press("3")
+        page.get_by_text(re.compile(r"Aggregating self-attention: \d+ of 1000 layers")).wait_for()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("Stopped.").wait_for()
+        page.get_by_role("button", name="Aggregate the attention").click()
         page.get_by_text(re.compile(r"Aggregating self-attention: \d+ of 1000 layers")).wait_for()
         page.get_by_role("button", name="Cancel").click()
         page.get_by_text("Stopped.").wait_for()

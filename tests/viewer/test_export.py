@@ -14,6 +14,7 @@ from attnscope.errors import OutputError, SelectionError
 from attnscope.viewer.export import export_page
 from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map
 from made_trace import made_trace
+from viewer.conftest import picture
 
 
 def data_of(page):
@@ -66,6 +67,27 @@ def test_grids_finer_than_32_are_summed(tmp_path):
     )
     expected = rows.mean((1, 3)).sum((3, 5)).reshape(-1, 32, 16).numpy()
     np.testing.assert_allclose(found, expected, atol=expected.max() / 500)
+
+
+@pytest.mark.parametrize("grid", [(65, 64), (23, 40), (33, 1)])
+def test_grids_that_do_not_divide_are_summed_too(grid, tmp_path):
+    odd = made_trace(grids=(grid,), steps=1, heads=1)
+    found = unpacked(data_of(export_page(odd, tmp_path / "page.html"))["places"]["1"])
+    assert max(found.shape[1:]) <= 32
+    np.testing.assert_allclose(found.sum((1, 2)), 1, atol=0.05)
+    whole = odd.probabilities(block=1, kind="self", branch="cond", image=0, head=0).view(*grid, *grid)
+    factor = -(-max(grid) // 32)
+    expected = whole[:factor, :factor, :factor, :factor].sum((2, 3)).mean()
+    assert found[0, 0, 0] == pytest.approx(float(expected), abs=float(found[0].max()) / 200)
+
+
+def test_names_stand_where_segments_are_in_large_pictures(tmp_path):
+    large = made_trace()
+    large.run.pictures = [picture(1024, 1536)]
+    (first, *_) = data_of(export_page(large, tmp_path / "page.html"))["segments"]
+    assert (first["found"]["height"], first["found"]["width"]) == (1024, 1536)
+    assert max(first["labels_height"], first["labels_width"]) == 512
+    assert all(segment["centroid"][0] < 1536 for segment in first["found"]["segments"])
 
 
 def test_one_step_of_a_branch(trace, tmp_path):

@@ -64,7 +64,7 @@ def test_own_requests_are_answered_and_a_link_may_open_the_page(visitor):
 def test_with_a_token_nobody_is_answered_without_it(guarded):
     for path in ("/", "/api/traces", "/static/app.js", "/?token=wrong", "/api/traces?token=s3cret"):
         assert guarded.get(path).status_code == 401
-    cookie = {"cookie": "attnscope-token=wrong"}
+    cookie = {"cookie": "attnscope-token-8756=wrong"}
     assert guarded.get("/api/traces", headers=cookie).status_code == 401
 
 
@@ -73,6 +73,21 @@ def test_the_page_takes_the_token_from_its_address_and_hides_it(guarded):
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert guarded.get("/api/traces").status_code == 200  # the cookie
+
+
+def test_other_cookies_of_the_host_do_not_matter(guarded):
+    guarded.get("/?token=s3cret")
+    own = f"attnscope-token-8756={guarded.cookies['attnscope-token-8756']}"
+    guarded.cookies.clear()
+    for other in ("a@b=1", 'foo={"a":1}', "attnscope-token-9=wrong"):
+        assert guarded.get("/api/traces", headers={"cookie": f"{other}; {own}"}).status_code == 200
+        assert guarded.get("/api/traces", headers={"cookie": other}).status_code == 401
+
+
+def test_a_token_may_hold_any_characters(trace):
+    visitor = TestClient(create_app([trace], token="a+b;ü c"), base_url="http://192.168.1.7:8756")
+    assert visitor.get("/", params={"token": "a+b;ü c"}).status_code == 200
+    assert visitor.get("/api/traces").status_code == 200
 
 
 def test_the_page_may_load_and_run_only_its_own(visitor):

@@ -200,7 +200,7 @@ def test_only_the_last_aggregates_are_kept(client):
         ("/api/traces/0/blocks", 400, "give a place"),
         ("/api/traces/0/heads?top=0&left=0", 400, "choose block="),
         ("/api/traces/0/words?token=99", 404, "token 99"),
-        ("/api/traces/0/aggregate?weights=x", 422, "weights"),
+        ("/api/traces/0/aggregate?weights=x", 400, "weights 'x': expected HEIGHT:WEIGHT"),
         ("/api/traces/0/segments?threshold=-1", 409, "not aggregated yet"),
         ("/api/nothing", 404, "Not Found"),
         ("/static/..%2Fapp.py", 404, "no such file"),

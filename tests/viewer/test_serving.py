@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -64,13 +65,24 @@ def test_a_port_that_is_taken_is_said(folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(ParameterError, match="choose another --port"):
+        with pytest.raises(ParameterError, match="choose another --host or --port"):
             serve(folder, port=taken.getsockname()[1], open_browser=False)
 
 
 def test_an_address_that_is_not_this_machines_is_said(folder):
     with pytest.raises(ParameterError, match="can't listen on 203.0.113.7"):
         serve(folder, host="203.0.113.7", open_browser=False)
+
+
+def test_in_a_notebook_it_goes_on_beside(folder):
+    async def cell():
+        addresses = []
+        serve(folder, open_browser=False, ready=addresses.append)
+        while not addresses:
+            await asyncio.sleep(0.01)
+        return await asyncio.to_thread(lambda: urllib.request.urlopen(addresses[0]).status)
+
+    assert asyncio.run(cell()) == 200
 
 
 def test_nothing_to_view_is_said():

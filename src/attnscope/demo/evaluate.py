@@ -75,7 +75,7 @@ def evaluate(
             ious[score.kind].append(score.iou)
         segmented = attnscope.segment(picture.pil_image, pipe, thresholds=thresholds[0])
         for threshold in thresholds:
-            labels = segmented.again(threshold).labels
+            labels = (segmented if threshold == thresholds[0] else segmented.again(threshold)).labels
             segment_ious[threshold].append(matched_iou(labels, picture.segments))
             counts[threshold].append(len(np.unique(labels)))
     return Scores(_means(hits), _means(areas), _means(ious), _means(segment_ious), _means(counts))
@@ -102,7 +102,7 @@ def seconds_to_generate(pipe: StableDiffusionPipeline, *, repeats: int = 3) -> f
 
 @dataclass(frozen=True)
 class Order:
-    """What to measure. scenes, pictures, supervision_steps: 0 leaves that part out; grid: a PNG to write."""
+    """What to measure. pictures, supervision_steps: 0 leaves that part out; grid: a PNG to write."""
 
     scenes: int = SCENES
     pictures: int = PICTURES

@@ -77,7 +77,7 @@ def _judged(network: Recogniser, painted: Painted) -> Recognition:
 
 
 def asked_scenes(things: int, wanted: int) -> list[Scene]:
-    """Held-out scenes of so many things whose captions name every thing and its colour."""
+    """Held-out scenes of so many things, 1 to 3, whose captions name every thing and its colour."""
     return list(islice((picture for picture in _held_out() if _says_all(picture, things)), wanted))
 
 

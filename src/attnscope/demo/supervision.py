@@ -29,11 +29,12 @@ def trained_both_ways(
         pipe = untrained_pipeline()
         pipe.vae = vae
         phase = replace(SMALL, supervised=supervised, scenes=SMALL.batch * -(-count // SMALL.uses))
-        torch.manual_seed(0)
-        trainee = Trainee.of(pipe, phase)
-        training = steps(trainee, phase, PhaseRecord(), StepClock(count), workers=2)
-        for _ in track(training, name, count, console=console):
-            pass
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            trainee = Trainee.of(pipe, phase)
+            training = steps(trainee, phase, PhaseRecord(), StepClock(count), workers=2)
+            for _ in track(training, name, count, console=console):
+                pass
         trainee.swap_mean()
         pipe.unet.requires_grad_(False).eval()
         pipe.text_encoder.requires_grad_(False).eval()

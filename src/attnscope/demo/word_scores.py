@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -75,7 +76,8 @@ def with_colours_swapped(picture: Scene) -> Scene | None:
     caption, things, end = "", [], 0
     for old, new in zip(coloured, moved, strict=True):
         thing = next(word for word in picture.words if word.start > old.start)
-        caption += picture.caption[end : old.start] + new.text
+        between = picture.caption[end : old.start]
+        caption += re.sub(r"\ban? $", "an " if new.text[0] in "aeiou" else "a ", between) + new.text
         end = old.start + len(old.text)
         if new.text != old.text:
             things.append(replace(thing, start=thing.start + len(caption) - end))

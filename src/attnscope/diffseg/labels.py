@@ -67,13 +67,21 @@ def name_segments(
             f"labels are {tuple(labels.shape)} and word maps {tuple(maps.shape)}; expected (height, width) "
             "and (word, height, width) of the same size"
         )
-    flat = labels.flatten().to(maps.device)
-    segments = int(flat.max()) + 1 if count is None else count
-    sums = torch.zeros(segments, len(maps), dtype=torch.float64, device=maps.device)
-    sums.index_add_(0, flat, maps.flatten(1).T.double())
-    named = sums.argmax(1)
-    named[torch.bincount(flat, minlength=segments) == 0] = -1
+    means = mean_inside(labels, maps, count=count)
+    named = means.argmax(1)
+    named[means.isnan().all(1)] = -1
     return named
+
+
+def mean_inside(
+    labels: Int[Tensor, "height width"], maps: Float[Tensor, "word height width"], *, count: int | None = None
+) -> Float[Tensor, "segment word"]:
+    """The mean of every word's map inside every segment, float64; NaN for a segment without a pixel."""
+    flat = labels.flatten()
+    segments = int(flat.max()) + 1 if count is None else count
+    sums = torch.zeros(segments, len(maps), dtype=torch.float64)
+    sums.index_add_(0, flat, maps.flatten(1).T.double())
+    return sums / torch.bincount(flat, minlength=segments)[:, None]
 
 
 def unite_namesakes(named: Int[Tensor, " segment"]) -> Int[Tensor, " segment"]:

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.diffseg.labels import word_maps
+from attnscope.diffseg.labels import mean_inside, word_maps
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
-from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.errors import BusyError, ParameterError
 from attnscope.images import size_hw
 from attnscope.segmentation import aggregated_attention, cross_attention
 from attnscope.segmentation_result import Recipe, Segmentation, segmentation
@@ -24,12 +24,8 @@ from attnscope.trace import Trace
 
 State = Literal["absent", "running", "ready", "failed"]
 MOST_READY = 2
-"""Aggregates that are kept: 64 MiB each at 64x64, and 16 MiB of distances."""
+"""Aggregates that are kept: each 64 MiB at 64x64, 16 MiB of distances, and the words' maps at the picture's size."""
 MOST_WAITING = 4
-
-
-class Busy(AttnscopeError):
-    """Too much long work is waiting already."""
 
 
 class Cancelled(Exception):
@@ -55,7 +51,7 @@ class Aggregate:
     state: State = "running"
     done: int = 0
     total: int = 1
-    error: str = ""
+    failure: Exception | None = None
     wanted: bool = True
     told: Callable[[int, int], None] | None = None
     attention: Tensor | None = None
@@ -79,7 +75,7 @@ class Aggregate:
         except Cancelled:
             self.state = "absent"
         except Exception as error:
-            self.state, self.error = "failed", str(error)
+            self.state, self.failure = "failed", error
 
     def _compute(self) -> None:
         trace, source = self.trace, self.source
@@ -138,10 +134,7 @@ class Aggregate:
         """The mean in each segment of every word's map; maps have unit L2 norm over the picture."""
         if self.words is None:
             return np.zeros((int(labels.max()) + 1, 0), np.float32)
-        flat = torch.from_numpy(labels).flatten().long()
-        sums = torch.zeros(int(labels.max()) + 1, len(self.words))
-        sums.index_add_(0, flat, self.words.flatten(1).T)
-        return (sums / torch.bincount(flat)[:, None]).numpy()
+        return mean_inside(torch.from_numpy(labels).long(), self.words).float().numpy()
 
 
 class Aggregates:
@@ -161,20 +154,24 @@ class Aggregates:
             return found
 
     def start(self, number: int, trace: Trace, source: Source) -> Aggregate:
-        """Begin, unless it is under way or ready. Raises Busy when too much is waiting."""
+        """Begin, unless it is under way or ready. Raises BusyError when too much is waiting."""
         with self._lock:
             found = self._known.get((number, source))
             if found is not None and found.state in ("running", "ready") and found.wanted:
                 return found
             running = sum(other.state == "running" for other in self._known.values())
             if running > MOST_WAITING:
-                raise Busy(f"{running} aggregates are waiting already; cancel one or try again later")
+                raise BusyError(f"{running} aggregates are waiting already; cancel one or try again later")
             made = Aggregate(trace, source)
             self._known[number, source] = made
-            self._drop_oldest()
             self._worker = self._worker or ThreadPoolExecutor(1, thread_name_prefix="attnscope-aggregate")
-            self._worker.submit(made.compute)
+            self._worker.submit(self._compute, made)
         return made
+
+    def _compute(self, aggregate: Aggregate) -> None:
+        aggregate.compute()
+        with self._lock:
+            self._drop_oldest()
 
     def cancel(self, number: int, source: Source) -> None:
         """Stop work that nobody waits for; what is ready stays."""
@@ -196,6 +193,7 @@ class Aggregates:
             worker.shutdown(wait=False, cancel_futures=True)
 
     def _drop_oldest(self) -> None:
-        finished = [key for key, aggregate in self._known.items() if aggregate.state != "running"]
-        for key in finished[: max(len(finished) + 1 - MOST_READY, 0)]:
-            del self._known[key]
+        for state in ("ready", "failed"):
+            finished = [key for key, aggregate in self._known.items() if aggregate.state == state]
+            for key in finished[: max(len(finished) - MOST_READY, 0)]:
+                del self._known[key]

@@ -1,20 +1,23 @@
 """The viewer's server: typed questions about the traces that were named, nothing else.
 
-No path from a client is ever opened: traces are numbers, the page's own files are a fixed list. Every answer to GET
-depends on the trace and the question alone and carries an ETag.
+No path from a client is ever opened: traces are numbers, the page's own files are a fixed list. Maps, pictures and
+labels depend on the trace and the question alone and carry an ETag.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,13 +25,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from attnscope._version import __version__
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
-from attnscope.errors import AttnscopeError, ParameterError, SelectionError
+from attnscope.errors import AttnscopeError, BusyError, ParameterError, SelectionError
 from attnscope.heat_colours import heat_picture
 from attnscope.images import indexed_png, png_bytes
 from attnscope.segmentation_result import Recipe, Segmentation, per_pass
+from attnscope.threads import tile_threads
 from attnscope.trace import Trace
 from attnscope.viewer import encoding, maps, page
-from attnscope.viewer.aggregates import Aggregate, Aggregates, Busy, Source
+from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
 from attnscope.viewer.answers import segments_info
 from attnscope.viewer.caches import ByteCache
 from attnscope.viewer.gate import LOOPBACK, Gate
@@ -36,10 +40,13 @@ from attnscope.viewer.maps import Box, View
 from attnscope.viewer.opened import OpenTrace, open_traces
 from attnscope.viewer.schemas import AggregateInfo, Problem, SegmentsInfo, Shares, TracesInfo
 
+STARTED = secrets.token_hex(4)
+"""Answers that a browser keeps from an earlier server, perhaps of other code, are not taken again."""
 CACHE_BYTES = 64 * 2**20
 MOST_AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
 """Questions that are computed at the same time; torch shares the cores among threads itself."""
-MOST_TOKENS = 77
+MOST_SEGMENTATIONS = 4
+MOST_TOKENS = 1024
 MOST_PASSES = 10
 MOST_ANCHORS = 32
 MOST_STEP = 10**6
@@ -49,7 +56,7 @@ MaybeShare = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 MapFormat = Literal["f16", "png", "npz"]
 LabelsFormat = Literal["u16", "png", "npz"]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 403, 404, 409, 421, 422, 429)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 421, 422, 429)
 }
 
 
@@ -69,6 +76,9 @@ def create_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        tile_threads(
+            torch.get_num_threads()
+        )  # before requests: starting them changes torch's settings for a moment
         yield
         viewer.aggregates.close()
 
@@ -127,13 +137,25 @@ def _source(
     branch: Annotated[str, Query(max_length=64)] = "cond",
     image: Annotated[int, Query(ge=0, le=10**4)] = 0,
     weights: Annotated[
-        str, Query(pattern=r"^(\d{1,4}:\d{1,4}(\.\d{1,4})?(,|$)){0,8}$", description="height:weight,...")
+        str, Query(max_length=400, description="height:weight of every grid, as in 64:1,32:0.5,16:0,8:0")
     ] = "",
 ) -> Source:
-    pairs = [part.split(":") for part in weights.split(",") if part]
-    return Source(
-        step, branch, image, tuple(sorted((int(height), float(weight)) for height, weight in pairs))
-    )
+    return Source(step, branch, image, _weights(weights))
+
+
+def _weights(text: str) -> tuple[tuple[int, float], ...]:
+    """((height, weight), ...) of "64:1,32:0.5"."""
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part]
+        weights = tuple(sorted((int(height), float(weight)) for height, weight in pairs))
+    except ValueError:
+        weights = ((0, -1.0),)
+    possible = all(0 < height < 10**4 and 0 <= weight < 10**6 for height, weight in weights)
+    if not possible or (weights and not any(weight for _, weight in weights)):
+        raise ParameterError(
+            f"weights {text!r}: expected HEIGHT:WEIGHT of every grid, not all 0, as in 64:1,32:0.5,16:0,8:0"
+        )
+    return weights
 
 
 def _recipe(
@@ -151,7 +173,7 @@ def _recipe(
 
 Views = Annotated[View, Depends(_view)]
 Boxes = Annotated[Box, Depends(_box)]
-Askeds = Annotated[Box | list[int], Depends(_asked)]
+PlacesOrTokens = Annotated[Box | list[int], Depends(_asked)]
 Sources = Annotated[Source, Depends(_source)]
 Recipes = Annotated[Recipe, Depends(_recipe)]
 Tokens = Annotated[list[int], Query(min_length=1, max_length=MOST_TOKENS, description="Token numbers.")]
@@ -169,7 +191,7 @@ class Viewer:
         self.aggregates = Aggregates()
         self._cache = ByteCache(CACHE_BYTES)
         self._turn = threading.BoundedSemaphore(MOST_AT_ONCE)
-        self._segmentations: dict[Any, Segmentation] = {}
+        self._segmentations: OrderedDict[Any, Segmentation] = OrderedDict()
 
     def add_routes(self, app: FastAPI) -> None:
         get = app.get
@@ -206,11 +228,11 @@ class Viewer:
         trace = self._open(number).trace
         return self._map(request, number, format, lambda: maps.box_map(trace, view, box), view.block)
 
-    def blocks(self, request: Request, number: int, view: Views, asked: Askeds) -> Response:
+    def blocks(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
         """A place's (a part's, or tokens') map in every block, all in one body."""
         return self._many(request, number, view, asked, maps.block_maps, maps.word_block_maps)
 
-    def heads(self, request: Request, number: int, view: Views, asked: Askeds) -> Response:
+    def heads(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
         """The same in every head of the block, each with its number in place of the block's."""
         return self._many(request, number, view, asked, maps.head_maps, maps.word_head_maps)
 
@@ -273,7 +295,13 @@ class Viewer:
         return self._answer(request, number, *made[format])
 
     def _many(
-        self, request: Request, number: int, view: View, asked: Box | list[int], of_box: Maps, of_tokens: Maps
+        self,
+        request: Request,
+        number: int,
+        view: View,
+        asked: Box | list[int],
+        of_box: NumberedMaps,
+        of_tokens: NumberedMaps,
     ) -> Response:
         trace = self._open(number).trace
         found = of_box if isinstance(asked, Box) else of_tokens
@@ -303,7 +331,9 @@ class Viewer:
 
     def _answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
         """The answer, from the cache, or none at all where the browser has it already."""
-        question = f"{self.traces[number].mark} {request.url.path}?{request.url.query}"
+        opened = self.traces[number]
+        state = f"{__version__} {STARTED} {opened.mark} {len(opened.trace.steps)}"
+        question = f"{state} {request.url.path}?{request.url.query}"
         tag = f'"{hashlib.sha256(question.encode()).hexdigest()[:24]}"'
         headers = {"etag": tag, "cache-control": "private, no-cache"}
         if request.headers.get("if-none-match") == tag:
@@ -329,20 +359,22 @@ class Viewer:
         if found is None or found.aggregated is not aggregate.attention:
             with self._turn:
                 found = aggregate.segmented(recipe, named)
-            self._segmentations = {key: found}  # the page asks for its segments, then for its labels
+            self._segmentations[key] = found  # the page asks for its segments, then for its labels
+            while len(self._segmentations) > MOST_SEGMENTATIONS:
+                self._segmentations.popitem(last=False)
         return aggregate, found
 
 
-Maps = Callable[[Trace, View, Any], Iterator[tuple[int, Any]]]
+NumberedMaps = Callable[[Trace, View, Any], Iterator[tuple[int, Any]]]
 BINARY = "application/octet-stream"
 
 
 def _state(aggregate: Aggregate | None) -> AggregateInfo:
     if aggregate is None:
         return AggregateInfo(state="absent")
-    return AggregateInfo(
-        state=aggregate.state, done=aggregate.done, total=aggregate.total, error=aggregate.error
-    )
+    failure = aggregate.failure
+    error = "" if failure is None else str(failure) or type(failure).__name__
+    return AggregateInfo(state=aggregate.state, done=aggregate.done, total=aggregate.total, error=error)
 
 
 def _say_problems(app: FastAPI) -> None:
@@ -350,7 +382,7 @@ def _say_problems(app: FastAPI) -> None:
 
     @app.exception_handler(AttnscopeError)
     def _known(_: Request, error: AttnscopeError) -> JSONResponse:
-        status = 404 if isinstance(error, SelectionError) else 429 if isinstance(error, Busy) else 400
+        status = 404 if isinstance(error, SelectionError) else 429 if isinstance(error, BusyError) else 400
         return JSONResponse({"error": str(error)}, status)
 
     @app.exception_handler(StarletteHTTPException)

@@ -58,7 +58,8 @@ def export_page(
 
     step: the mean over all by default. progress: called as progress(done, total).
     Raises OutputError where something is there already, SelectionError for what the trace lacks.
-    Cost: the head mean of every layer and step; a page of 2 to 8 MB.
+    Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every word in
+    every block; a page of 2 to 8 MB.
     """
     path = Path(target)
     if path.exists() and not overwrite:
@@ -81,7 +82,8 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     trace = opened.trace
     _check(trace, view)
     info = opened.info
-    info.images, info.branches, info.folder, info.step = [info.images[view.image]], [view.branch], None, None
+    info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
+    info.folder = info.model = None  # they may be paths of this machine
     info.steps = [one for one in info.steps if view.step in (None, one.index)]
     own = [layer for layer in trace.layers if layer.kind == "self"]
     steps = [one.index for one in info.steps]
@@ -142,24 +144,22 @@ def _places(
 
 
 def _coarse(grid: tuple[int, ...]) -> tuple[int, int]:
-    """The grid that is written: sides divided by the least number that makes both at most FINEST."""
-    height, width = grid
-    factor = next(
-        n for n in range(1, max(grid) + 1) if max(grid) <= n * FINEST and height % n == 0 and width % n == 0
-    )
-    return height // factor, width // factor
+    """The grid that is written: sides divided by the least whole number that makes both at most FINEST, rounded up."""
+    factor = -(-max(grid) // FINEST)
+    return -(-grid[0] // factor), -(-grid[1] // factor)
 
 
 def _coarser(
     probabilities: Float[Tensor, "query key"], grid: tuple[int, ...], to: tuple[int, int]
 ) -> Float[Tensor, "place height width"]:
-    """Mean over the queries and sum over the keys of each coarser cell."""
-    factor = grid[0] // to[0]
+    """Mean over the queries and sum over the keys of each coarser cell; cells at the far edges may be smaller."""
     keys = probabilities.view(-1, 1, *grid)
-    if factor == 1:
+    if tuple(grid) == to:
         return keys[:, 0]
-    summed = (avg_pool2d(keys, factor) * factor**2).view(*grid, to[0] * to[1]).permute(2, 0, 1)
-    return avg_pool2d(summed, factor).permute(1, 2, 0).reshape(-1, *to)
+    factor = -(-max(grid) // FINEST)
+    settings: dict[str, Any] = {"kernel_size": factor, "ceil_mode": True}
+    summed = avg_pool2d(keys, divisor_override=1, **settings).view(*grid, to[0] * to[1]).permute(2, 0, 1)
+    return avg_pool2d(summed, **settings).permute(1, 2, 0).reshape(-1, *to)
 
 
 def _spread(
@@ -228,8 +228,8 @@ def _at_places(
 def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[str, Any]]:
     aggregate = Aggregate(opened.trace, Source(view.step, view.branch, view.image), told=progress)
     aggregate.compute()
-    if aggregate.error:
-        raise SelectionError(aggregate.error)
+    if aggregate.failure is not None:
+        raise aggregate.failure
     names = tuple(range(len(opened.trace.words(view.image))))
     threshold = opened.info.threshold
     found = []
@@ -244,8 +244,8 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
             {
                 "threshold": tau,
                 "found": described.model_dump(),
-                "height": labels.height,
-                "width": labels.width,
+                "labels_height": labels.height,
+                "labels_width": labels.width,
                 "labels": _deflated(np.asarray(labels).astype("<u2").tobytes()),
             }
         )

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from http.cookies import SimpleCookie
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-COOKIE = "attnscope-token"
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -31,7 +30,7 @@ POLICY = "; ".join(
 
 
 class Gate:
-    """Refuses foreign Host headers, cross-site requests, and, where a token is set, everybody without it."""
+    """Refuses cross-site requests, and foreign Host headers or, where a token is set, everybody without it."""
 
     def __init__(
         self,
@@ -77,18 +76,18 @@ class Gate:
             scope, headers
         ):
             return _refuse(403, "requests from other sites are refused")
-        return self._token_refusal(scope, headers)
+        return self._token_refusal(scope, host, headers)
 
-    def _token_refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    def _token_refusal(self, scope: Scope, host: str, headers: Headers) -> Response | None:
         if self.token is None:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and hmac.compare_digest(given.encode(), self.token.encode()):
             answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            answer.set_cookie(_cookie(host), quote(self.token), httponly=True, samesite="lax")
             return answer
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        if cookie is not None and hmac.compare_digest(cookie.value.encode(), self.token.encode()):
+        kept = unquote(cookie_parser(headers.get("cookie", "")).get(_cookie(host), ""))
+        if hmac.compare_digest(kept.encode(), self.token.encode()):
             return None
         return _refuse(401, "this viewer asks for its token: open the address that `attnscope view` printed")
 
@@ -96,6 +95,11 @@ class Gate:
 def _opens_page(scope: Scope, headers: Headers) -> bool:
     """A link from elsewhere may open the page itself."""
     return scope["path"] == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+
+
+def _cookie(host: str) -> str:
+    """Browsers give a cookie to every port of a host: each server has its own."""
+    return f"attnscope-token-{host.rpartition(':')[2] if ':' in host else '80'}"
 
 
 def _name(host: str) -> str:

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.heatmap import heat_map
 from attnscope.records import Grid, Kind, Layer, TokenSpan
+from attnscope.selection import pick_name, pick_number
 from attnscope.trace import Trace
 
 
@@ -63,13 +64,17 @@ class Box:
         return [row * grid.width + column for row in rows for column in columns]
 
 
+NEARLY = 1e-5
+"""Of a cell: shares that come from a link or from a product such as 7/25 * 25 are a little off."""
+
+
 def _cell(share: float, count: int) -> int:
-    return min(int(share * count), count - 1)
+    return min(int(share * count + NEARLY), count - 1)
 
 
 def _cell_up_to(high: float, low: float, count: int) -> int:
     """The last cell of a box; a box that ends on a line between cells does not touch the next one."""
-    return max(min(math.ceil(high * count) - 1, count - 1), _cell(low, count))
+    return max(min(math.ceil(high * count - NEARLY) - 1, count - 1), _cell(low, count))
 
 
 def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height width"]:
@@ -94,16 +99,25 @@ def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[
 
 def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
     """Where a place, or a box, looks in every head of view.block by itself: (head, map)."""
-    for head in range(_chosen_layer(trace, "self", view).heads):
-        yield head, box_map(trace, replace(view, head=head), box)
+    layer = _chosen_layer(trace, "self", view)
+    steps = ("step",) if view.step is None else ()
+    choice = _choice(replace(view, head=None))
+    cells = box.cells(layer.grid)
+    found = trace.probabilities(block=layer.block, kind="self", query=cells, mean=("query", *steps), **choice)
+    for head, one in enumerate(found.cpu()):
+        yield head, one.view(*layer.grid).numpy()
 
 
 def word_head_maps(
     trace: Trace, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
-    """Where tokens landed in every head of view.block by itself, at latent size: (head, map)."""
-    for head in range(_chosen_layer(trace, "cross", view).heads):
-        yield head, word_map(trace, replace(view, head=head), tokens)
+    """Where tokens landed in every head of view.block by itself, on the block's grid: (head, map)."""
+    layer = _chosen_layer(trace, "cross", view)
+    steps = ("step",) if view.step is None else ()
+    choice = _choice(replace(view, head=None))
+    found = trace.probabilities(block=layer.block, kind="cross", token=list(tokens), mean=steps, **choice)
+    for head, one in enumerate(found.mean(-1).cpu()):
+        yield head, one.view(*layer.grid).numpy()
 
 
 def word_block_maps(
@@ -134,10 +148,10 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
 
 def check_source(trace: Trace, step: int | None, branch: str, image: int) -> None:
     """Raises SelectionError where the trace has no self-attention of this step, branch and image."""
-    layer = _layers(trace, "self", View())[0]
-    trace.probabilities(
-        block=layer.block, kind="self", step=step, branch=branch, image=image, head=0, query=0
-    )
+    _layers(trace, "self", View())
+    pick_number("step", step, [one.index for one in trace.steps])
+    pick_name("branch", branch, trace.branches)
+    pick_number("image", image, range(trace.images))
 
 
 def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:

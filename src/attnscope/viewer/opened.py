@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ class OpenTrace:
         Raises TraceFormatError for what is no trace, SelectionError for one without Q and K.
         """
         if isinstance(given, Trace):
-            opened = cls(number, given.prompt() or f"trace {number + 1}", None, given, f"memory-{id(given)}")
+            opened = cls(number, given.prompt() or f"trace {number + 1}", None, given, secrets.token_hex(8))
         else:
             folder = Path(given).resolve()
             opened = cls(number, folder.name, folder, load_trace(folder), _mark(folder))
@@ -108,19 +109,23 @@ class OpenTrace:
 
 
 def open_traces(given: Sequence[Trace | str | Path]) -> list[OpenTrace]:
-    """Traces with names that differ: folders of one name are told apart by the folders above them."""
+    """Traces with names that differ: folders of one name get the folder above them, what is still alike a number."""
     opened = [OpenTrace.of(number, one) for number, one in enumerate(given)]
     names = Counter(one.name for one in opened)
-    return [
+    opened = [
         replace(one, name=f"{one.folder.parent.name}/{one.name}")
-        if one.folder is not None and names[one.name] > 1
+        if one.folder and names[one.name] > 1
         else one
         for one in opened
+    ]
+    names = Counter(one.name for one in opened)
+    return [
+        replace(one, name=f"{one.name} ({one.number + 1})") if names[one.name] > 1 else one for one in opened
     ]
 
 
 def _mark(folder: Path) -> str:
-    """A digest of the manifest, which every change of a trace rewrites, and of the shards' sizes and times."""
+    """A digest of the files' names, sizes and times: every change of a trace rewrites its manifest."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         state = path.stat()

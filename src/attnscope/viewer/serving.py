@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import secrets
 import socket
 import threading
@@ -9,16 +12,29 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 import uvicorn
 
 from attnscope.errors import ParameterError
 from attnscope.trace import Trace
 from attnscope.viewer.app import create_app
-from attnscope.viewer.gate import LOOPBACK
 
 FIRST_PORT = 8756
 TRIED_PORTS = 20
+
+
+class Server(uvicorn.Server):
+    """Tells when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
 
 def serve(
@@ -29,7 +45,7 @@ def serve(
     open_browser: bool = True,
     ready: Callable[[str], None] = print,
 ) -> None:
-    """Show traces in the browser until interrupted.
+    """Show traces in the browser until interrupted; in a notebook it returns at once and goes on beside it.
 
     traces: one, or several to compare; folders or traces in memory. host: an address of this machine; one that others
     can reach asks for a token, a new one if none is given. port: the first free one from 8756 by default.
@@ -37,21 +53,38 @@ def serve(
     """
     if not traces:
         raise ParameterError("no trace to view; expected at least one")
-    local = host in (*LOOPBACK, "::1")
-    token = token or (None if local else secrets.token_urlsafe(16))
+    host = host.strip("[]")
+    token = token or (None if host in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(16))
     app = create_app(traces, token=token)
     listening = _listen(host, port)
-    address = f"http://{_shown(host)}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    address = f"http://{_shown(host)}:{listening.getsockname()[1]}/"
+    if token:
+        address += "?" + urlencode({"token": token})
 
     def tell() -> None:
         ready(address)
         if open_browser:
-            webbrowser.open(address)
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    threading.Timer(0.3, tell).start()  # the socket listens already: an early request waits, none is lost
+    server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2), tell)
+    if _in_notebook():
+        threading.Thread(target=_run, args=(server, listening), daemon=True).start()
+    else:
+        _run(server, listening)
+
+
+def _run(server: Server, listening: socket.socket) -> None:
     with listening, suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
         server.run(sockets=[listening])
+
+
+def _in_notebook() -> bool:
+    """Whether an event loop runs in this thread, which would not let another one run."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _shown(host: str) -> str:
@@ -60,22 +93,23 @@ def _shown(host: str) -> str:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     tried = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + TRIED_PORTS), 0]
     for number in tried:
+        # named TCP, so that asyncio sends small answers at once
         listening = socket.socket(
-            family, socket.SOCK_STREAM, socket.IPPROTO_TCP
-        )  # asyncio then sends at once
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+        )
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, number))
         except (OSError, OverflowError) as error:
             listening.close()
-            if port is not None or not isinstance(error, OSError) or error.errno not in (98, 48, 10048):
-                raise ParameterError(
-                    f"can't listen on {host} port {number}: {error}; choose another --port"
-                ) from error
-            continue
+            if port is None and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                continue
+            raise ParameterError(
+                f"can't listen on {host} port {number}: {error}; choose another --host or --port"
+            ) from error
         listening.listen(128)
         return listening
     raise ParameterError(f"no free port on {host}; choose one with --port")

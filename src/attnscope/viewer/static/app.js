@@ -4,7 +4,7 @@ import { html, render, useEffect, useState } from "preact";
 import * as source from "attnscope/source";
 import { useView } from "attnscope/asking";
 import { get, open, set, toHash } from "attnscope/state";
-import { boxOf, contentWords, firstWords, fitted, kindOf, layersOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import { boxOf, contentWords, firstWords, fitted, headsOf, kindOf, layersOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
 import { pythonOf } from "attnscope/code";
 import { UNet } from "attnscope/blocks";
 import { Pane, useLook } from "attnscope/stage";
@@ -17,7 +17,7 @@ function App({ traces }) {
   const state = useView();
   const info = traces[state.trace];
   const other = state.other === null ? null : traces[state.other];
-  const own = { ...state, ...fitted(info, state) };
+  const own = fitted(info, state);
   const beside = other ? besideOf(info, other, own) : own;
   const look = useLook(info, own);
   const otherLook = useLook(other, beside);
@@ -34,9 +34,9 @@ function App({ traces }) {
       <${Pane} info=${info} state=${{ ...own, top }} look=${look} label="first trace" compact=${other !== null} />
       ${other && html`<${Pane} key=${other.number} info=${other} state=${{ ...beside, top }} look=${otherLook} label="second trace" compact />`}
       ${!other && own.mode !== "segments" && html`<${UNet} info=${info} state=${own} blocks=${look.blocks} />`}
-      <${Legend} state=${own} top=${top} map=${look.shown.value} />
+      <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
-    <aside aria-label="Choices and numbers"><${Choices} info=${info} state=${own} /><${Panel} info=${info} state=${own} look=${look} />
+    <aside aria-label="Choices and numbers"><${Choices} info=${info} state=${own} busy=${look.shown.busy} /><${Panel} info=${info} state=${own} look=${look} />
       ${own.mode === "segments"
         ? html`<details open><summary>Colours</summary><label class="field"><span>Opacity</span><div class="steps"><input type="range" min="0" max="1" step="0.05" aria-label="opacity" value=${own.opacity} onInput=${(event) => set({ opacity: Number(event.target.value) })} /></div></label></details>`
         : html`<${Colours} state=${own} />`}</aside>
@@ -46,13 +46,13 @@ function App({ traces }) {
 
 // The same question to a second trace: its words are those of the same text
 function besideOf(info, other, own) {
-  const fit = fitted(other, own);
+  const fit = fitted(other, { ...own, words: [], names: null, step: own.step ?? other.step });
   const [from, to] = [info.images[own.image], other.images[fit.image]];
   const same = (id) => (typeof id === "number" ? sameWord(from, to, id) : id);
   const here = (ids) => ids?.map(same).filter((id) => id !== null) ?? null;
   const absent = own.mode === "words" ? wordsOf(own).filter((id) => same(id) === null).map((id) => `“${from.words[id].text}”`) : [];
   return {
-    ...own, ...fit, words: here(own.words), names: here(own.names), touched: own.touched === null || own.touched === undefined ? null : same(own.touched),
+    ...fit, words: here(own.words), names: here(own.names), touched: own.touched === null || own.touched === undefined ? null : same(own.touched),
     missing: absent.length ? `This prompt does not hold ${absent.join(", ")}.` : null,
   };
 }
@@ -75,37 +75,56 @@ function Header({ traces, info, state, look }) {
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && html`
-      <${Select} label="Trace" value=${state.trace} options=${names} change=${(trace) => set({ trace, names: null, words: firstWords(traces[trace].images[0]) })} />
+      <${Select} label="Trace" value=${state.trace} options=${names} change=${(trace) => set(turnTo(traces, state, trace))} />
       <${Select} label="beside" value=${state.other} options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]} change=${(number) => set({ other: number })} />`}
-    <div class="modes" role="tablist" aria-label="What to look at">
-      ${Object.entries(MODES).map(([mode, name], at) => html`<button role="tab" aria-selected=${state.mode === mode} title=${`key ${at + 1}`} onClick=${() => set({ mode, cursor: null })}>${name}</button>`)}
+    <div class="modes" role="group" aria-label="What to look at">
+      ${Object.entries(MODES).map(([mode, name], at) => html`<button aria-pressed=${state.mode === mode} title=${`key ${at + 1}`} onClick=${() => set({ mode, cursor: null })}>${name}</button>`)}
     </div>
     <span class="gap"></span>
     <${Actions} info=${info} state=${state} map=${look.shown.value} />
   </header>`;
 }
 
+// Another trace first: what belongs to the one before is left behind; a trace is not compared with itself
+function turnTo(traces, state, trace) {
+  const words = firstWords(traces[trace].images[0]);
+  return { trace, words, names: null, image: 0, weights: "", step: traces[trace].step, cursor: null, other: state.other === trace ? state.trace : state.other };
+}
+
 function Actions({ info, state, map }) {
   const [told, tell] = useState("");
   const copy = async (text, what) => {
+    if (!navigator.clipboard) return prompt(`${what}, to copy:`, text); // browsers give it to https and this machine only
     await navigator.clipboard.writeText(text);
     tell(`${what} copied`);
-    setTimeout(() => tell(""), 1800);
+    return    setTimeout(() => tell(""), 1800);
   };
   const file = mapFile(info, state);
   return html`<span class="told" role="status">${told}</span>
     ${source.LIVE && html`<button id="copy-code" title="the lines of Python that make this (c)" onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}>Copy code</button>
       <button title="a link that opens this view" onClick=${() => copy(`${location.href.split("#")[0]}#${toHash(get())}`, "Link")}>Copy link</button>`}
-    <button id="save-png" title="the picture with its map" onClick=${() => document.querySelector(".stage canvas").toBlob((blob) => save(blob, "attention.png"))}>PNG</button>
+    <button id="save-png" title="the picture with its map" onClick=${() => sideBySide([...document.querySelectorAll(".stage canvas")]).toBlob((blob) => save(blob, "attention.png"))}>PNG</button>
     ${source.LIVE && file && map && html`<a class="button" id="save-npz" href=${file} download="attention.npz" title="the map's numbers for numpy.load">NPZ</a>`}
     <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
     <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>?</button>`;
 }
 
+function sideBySide(canvases) {
+  const all = document.createElement("canvas");
+  all.width = canvases.reduce((width, one) => width + one.width, 0);
+  all.height = Math.max(...canvases.map((one) => one.height));
+  let left = 0;
+  for (const one of canvases) {
+    all.getContext("2d").drawImage(one, left, 0);
+    left += one.width;
+  }
+  return all;
+}
+
 function mapFile(info, state) {
   const box = boxOf(state);
   if (state.mode === "places" && box) return source.placeFile?.(info.number, viewOf(state), box, "npz");
-  const tokens = tokensOf(info.images[state.image], state.words);
+  const tokens = tokensOf(info.images[state.image], state, state.words);
   return state.mode === "words" && tokens.length ? source.wordsFile?.(info.number, viewOf(state), tokens, "npz") : null;
 }
 
@@ -157,7 +176,7 @@ function onKey(event, traces) {
   const info = traces[state.trace];
   const blocks = [null, ...layersOf(info, kindOf(state)).map((layer) => layer.block)];
   const steps = [null, ...info.steps.map((step) => step.index)];
-  const heads = [null, ...Array(Math.min(...info.layers.map((layer) => layer.heads))).keys()];
+  const heads = [null, ...Array(headsOf(info, fitted(info, state))).keys()];
   const turn = (list, value, by) => list[(list.indexOf(value) + by + list.length) % list.length];
   const keys = {
     1: () => ({ mode: "places", cursor: null }), 2: () => ({ mode: "words", cursor: null }), 3: () => ({ mode: "segments", cursor: null }),
@@ -187,19 +206,25 @@ async function start() {
     const words = firstWords(first.images[0] ?? { words: [] });
     const mode = layersOf(first, "self").length ? "places" : "words";
     open(location.hash, { words, step: first.step, pins: [[0.5, 0.5]], mode, other: traces.length > 1 ? 1 : null });
-    if (!traces[get().trace]) set({ trace: 0 });
-    if (get().other !== null && !traces[get().other]) set({ other: null });
+    keepToTraces(traces);
     set({ hint: !seen() });
     addEventListener("keydown", (event) => onKey(event, traces));
     addEventListener("hashchange", () => {
       open(location.hash);
-      set({});
+      keepToTraces(traces);
     });
     root.replaceChildren();
     render(html`<${App} traces=${traces} />`, root);
   } catch (error) {
     root.textContent = error.message;
   }
+}
+
+// A link may name traces that are not open here
+function keepToTraces(traces) {
+  const { trace, other } = get();
+  const first = traces[trace] ? trace : 0;
+  set({ trace: first, other: other !== null && traces[other] && other !== first ? other : null });
 }
 
 start();

@@ -11,9 +11,10 @@ export function useView() {
 
 // The answer to the question `key`: ask(signal, told) is called for it. One question is under way at a time, the newest
 // waits, those between are never asked. The last answer stays until the next is there. A question of another group
-// stops the one under way; so does stop(). Returns {value, error, busy, progress, stop, key}; key: whose answer it is.
+// stops the one under way, and its answer is not shown any more; stop() stops it too, again() asks it once more.
+// Returns {value, error, busy, progress, stop, again}.
 export function useAnswer(key, ask, group = "") {
-  const [answer, setAnswer] = useState({ key: null, value: null, error: null });
+  const [answer, setAnswer] = useState({ key: null, group: null, value: null, error: null });
   const [progress, setProgress] = useState(null);
   const slot = useRef({ running: null, next: null, gone: false }).current;
 
@@ -24,10 +25,9 @@ export function useAnswer(key, ask, group = "") {
       slot.running = { ...asked, stopper: new AbortController() };
       try {
         const value = await asked.ask(slot.running.stopper.signal, (done, total) => setProgress({ done, total }));
-        if (!slot.gone) setAnswer({ key: asked.key, value, error: null });
+        if (!slot.gone) setAnswer({ key: asked.key, group: asked.group, value, error: null });
       } catch (error) {
-        const stopped = error.name === "AbortError";
-        if (!slot.gone) setAnswer((before) => ({ key: asked.key, value: stopped ? before.value : null, error }));
+        if (!slot.gone) setAnswer({ key: asked.key, group: asked.group, value: null, error });
       }
       slot.running = null;
       setProgress(null);
@@ -49,15 +49,14 @@ export function useAnswer(key, ask, group = "") {
   }, []);
 
   return {
-    ...answer,
-    value: key === null ? null : answer.value,
+    value: key !== null && answer.group === group ? answer.value : null,
     error: key === answer.key ? answer.error : null,
     busy: key !== null && answer.key !== key,
     progress,
     stop: () => slot.running?.stopper.abort(),
     again: () => {
       slot.next = { key, ask, group };
-      setAnswer((before) => ({ ...before, error: null }));
+      setAnswer((before) => ({ ...before, key: null, error: null }));
       pump();
     },
   };

@@ -26,7 +26,7 @@ const WHAT = { self: "self-attention", cross: "cross-attention" };
 // Choosing a block's self-attention looks at places, its cross-attention at words
 function blockThumb(info, state, blocks, layer) {
   const mode = layer.kind === "self" ? "places" : "words";
-  return html`<${Thumb} key=${layer.kind} grid=${layer.grid} state=${state} map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
+  return html`<${Thumb} key=${`${layer.block} ${layer.kind}`} grid=${layer.grid} state=${state} map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
     pressed=${state.block === layer.block && kindOf(state) === layer.kind} tag=${layer.block}
     name=${`block ${layer.block}, ${WHAT[layer.kind]}, ${layer.stage}, ${layer.grid.join(" by ")}`}
     details=${shapes(info, layer)} choose=${() => set({ block: layer.block, mode, cursor: null })} />`;

@@ -1,6 +1,6 @@
 // The few lines of Python that make what is on the screen.
 
-import { boxOf, contentWords, gridOf, layersOf, recipeOf, tokensOf } from "attnscope/look";
+import { boxOf, cellsOf, contentWords, layersOf, recipeOf, tokensOf } from "attnscope/look";
 
 export function pythonOf(info, state) {
   const lines = ["import attnscope", "", `trace = attnscope.load_trace(${text(info.folder ?? "run.trace")})`];
@@ -20,7 +20,7 @@ function placeLines(info, state) {
     return ["from attnscope.viewer.maps import Box, View, box_map", "", `where = box_map(trace, View(${view}), ${place})`, "print(where.shape, where.max())"];
   }
   const [rows, columns] = layer.grid;
-  const cell = [Math.min(Math.floor(box[0] * rows), rows - 1), Math.min(Math.floor(box[1] * columns), columns - 1)];
+  const cell = cellsOf(box, layer.grid).slice(0, 2);
   const mean = [state.step === null && "step", state.head === null && "head"].filter(Boolean);
   const chosen = [
     `block=${state.block}`, 'kind="self"', `query=(${cell.join(", ")})`, `branch=${text(state.branch)}`, `image=${state.image}`,
@@ -33,25 +33,23 @@ function placeLines(info, state) {
 function wordLines(info, state) {
   const image = info.images[state.image];
   const chosen = state.words.length ? state.words : contentWords(image).slice(0, 1);
-  const tokens = tokensOf(image, chosen);
-  const single = chosen.length === 1 && state.branch === "cond";
+  const tokens = tokensOf(image, state, chosen);
+  if (!tokens.length) return ["# choose a word first"];
+  const single = chosen.length === 1 && isPlain(image, chosen[0]);
   const settings = [
     state.step !== null && `steps=${state.step}`, state.block !== null && `blocks=${state.block}`,
     state.head !== null && `heads=${state.head}`, state.branch !== "cond" && `branch=${text(state.branch)}`,
     state.image && `image=${state.image}`,
   ].filter(Boolean);
-  const word = single ? wordArgument(image, chosen[0], settings) : `TokenSpan(${text(chosen.join("+"))}, 0, 0, (${tokens.join(", ")},))`;
+  const word = single ? text(typeof chosen[0] === "string" ? `<${chosen[0]}>` : image.words[chosen[0]].text) : `TokenSpan(${text(chosen.join("+"))}, 0, 0, (${tokens.join(", ")},))`;
   const call = `heat = attnscope.heat_map(${["trace", word, ...settings].join(", ")})`;
   const imports = single ? [] : ["from attnscope.records import TokenSpan", ""];
   return [...imports, call, "print(heat.array.shape, heat.array.max())"];
 }
 
-function wordArgument(image, id, settings) {
-  if (typeof id === "string") return text(`<${id}>`);
-  const word = image.words[id].text;
-  const earlier = image.words.slice(0, id).filter((other) => other.text.toLowerCase() === word.toLowerCase()).length;
-  if (earlier) settings.push(`occurrence=${earlier}`);
-  return text(word);
+// Whether the word alone says which tokens are meant: it stands once in the prompt, also as a part of others
+function isPlain(image, id) {
+  return typeof id === "string" || image.prompt.toLowerCase().split(image.words[id].text.toLowerCase()).length === 2;
 }
 
 function segmentLines(info, state) {

@@ -1,5 +1,7 @@
 // The answers of an exported page, from the data inside it. The functions are those of source.js.
 
+import { cellsOf } from "attnscope/look";
+
 export const LIVE = false;
 
 const data = JSON.parse(document.querySelector("#data").textContent);
@@ -44,14 +46,11 @@ function numbersOf(values, width) {
   return { mean: sum / values.length, minimum: low, maximum: values[top], peak: [Math.floor(top / width), top % width], entropy_bits: entropy };
 }
 
-function cells(box, [rows, columns]) {
-  const [top, left, bottom, right] = box.length === 4 ? box : [...box, ...box];
-  const range = (low, high, count) => {
-    const first = Math.min(Math.floor(low * count), count - 1);
-    const last = Math.max(Math.min(Math.ceil(high * count) - 1, count - 1), first);
-    return Array.from({ length: last - first + 1 }, (_, at) => first + at);
-  };
-  return range(top, bottom, rows).flatMap((row) => range(left, right, columns).map((column) => row * columns + column));
+function cells(box, grid) {
+  const [top, left, bottom, right] = cellsOf(box, grid);
+  const found = [];
+  for (let row = top; row <= bottom; row++) for (let column = left; column <= right; column++) found.push(row * grid[1] + column);
+  return found;
 }
 
 const name = (block) => (block === null || block === undefined ? "all" : String(block));
@@ -95,7 +94,7 @@ export async function segments(trace, source, recipe) {
     Math.abs(Math.log(one.threshold / recipe.threshold)) < Math.abs(Math.log(best.threshold / recipe.threshold)) ? one : best);
   const labels = new Uint16Array(await inflated(nearest.labels));
   const named = nearest.found.segments.map((segment) => ({ ...segment, label: nameOf(segment.scores, recipe.word) }));
-  return { ...nearest.found, segments: named, labels, height: nearest.height, width: nearest.width };
+  return { ...nearest.found, segments: named, labels, labels_height: nearest.labels_height, labels_width: nearest.labels_width };
 }
 
 function nameOf(scores, words) {

@@ -17,7 +17,9 @@ export function boxOf(state) {
 }
 
 // Words as they can be chosen: those of the prompt by number, then start, end and padding where there are any
-export function choosable(image) {
+// The negative branch reads another prompt, whose tokens a trace does not hold: it has none
+export function choosable(image, branch) {
+  if (branch === "uncond") return [];
   const words = image.words.map((word, number) => ({ id: number, text: word.text, tokens: word.tokens, role: "text" }));
   for (const role of ["start", "end", "padding"]) {
     const tokens = image.tokens.filter((token) => token.role === role).map((token) => token.index);
@@ -26,8 +28,8 @@ export function choosable(image) {
   return words;
 }
 
-export function tokensOf(image, ids) {
-  return choosable(image).filter((word) => ids.includes(word.id)).flatMap((word) => word.tokens);
+export function tokensOf(image, state, ids) {
+  return choosable(image, state.branch).filter((word) => ids.includes(word.id)).flatMap((word) => word.tokens);
 }
 
 export function contentWords(image) {
@@ -62,7 +64,7 @@ export function sourceOf(state) {
 }
 
 // Words that name segments
-export const namesOf = (info, state) => state.names ?? contentWords(info.images[state.image]);
+export const namesOf = (info, state) => (state.branch === "uncond" ? [] : (state.names ?? contentWords(info.images[state.image])));
 
 export function recipeOf(info, state) {
   const names = namesOf(info, state);
@@ -72,27 +74,53 @@ export function recipeOf(info, state) {
   };
 }
 
-// Changes that keep the state true for a trace: what it lacks falls back to all, or to what there is
+// The state as this trace can answer it. What it lacks falls back to the mean over all, or to what there is; `lacks` says so.
 export function fitted(info, state) {
-  const has = (list, value) => value === null || list.includes(value);
-  const blocks = layersOf(info, kindOf(state)).map((layer) => layer.block);
-  const heads = Math.max(...info.layers.map((layer) => layer.heads));
-  const image = state.image < info.images.length ? state.image : 0;
-  return {
-    block: has(blocks, state.block) ? state.block : null,
-    head: state.head === null || state.head < heads ? state.head : null,
-    step: has(info.steps.map((step) => step.index), state.step) ? state.step : null,
-    branch: info.branches.includes(state.branch) ? state.branch : info.branches[info.branches.length - 1],
-    image,
-  };
+  const layers = layersOf(info, kindOf(state));
+  const image = info.images[state.image] ? state.image : 0;
+  const own = { ...state, image, branch: info.branches.includes(state.branch) ? state.branch : info.branches.at(-1) };
+  if (!layers.some((layer) => layer.block === state.block)) own.block = null;
+  if (!info.steps.some((step) => step.index === state.step)) own.step = null;
+  if (!(state.head < headsOf(info, own))) own.head = null;
+  const isWord = (id) => typeof id !== "number" || id in info.images[image].words;
+  own.words = state.words.filter(isWord);
+  own.names = state.names?.filter(isWord) ?? null;
+  const heights = new Set(layersOf(info, "self").map((layer) => String(layer.grid[0])));
+  const weighed = state.weights.split(",").filter(Boolean).map((pair) => pair.split(":")[0]);
+  if (weighed.length !== heights.size || !weighed.every((height) => heights.has(height))) own.weights = "";
+  const lacks = ["block", "step", "head", "branch"].filter((name) => state[name] !== null && own[name] !== state[name]);
+  own.lacks = lacks.length ? `This trace has no ${lacks.map((name) => `${name} ${state[name]}`).join(", no ")}: shown is ${shownInstead(own, lacks)}.` : null;
+  return own;
 }
 
-// "cell 12, 5" of a place on a grid; for a part, its corners
-export function placeText(box, [rows, columns]) {
-  const row = (share) => Math.min(Math.floor(share * rows), rows - 1);
-  const column = (share) => Math.min(Math.floor(share * columns), columns - 1);
-  if (box.length === 2) return `row ${row(box[0])}, column ${column(box[1])}`;
-  const last = (share, low, count) => Math.max(Math.ceil(share * count - 1e-9) - 1, low);
-  const [top, left] = [row(box[0]), column(box[1])];
-  return `rows ${top}–${last(box[2], top, rows)}, columns ${left}–${last(box[3], left, columns)}`;
+function shownInstead(own, lacks) {
+  return lacks.map((name) => (own[name] === null ? `the mean over all ${name}s` : `${name} ${own[name]}`)).join(", ");
+}
+
+// How many heads can be chosen: those of the chosen block, else those that every block has
+export function headsOf(info, state) {
+  const layers = layersOf(info, kindOf(state));
+  const chosen = layers.filter((layer) => layer.block === state.block);
+  return Math.min(...(chosen.length ? chosen : layers).map((layer) => layer.heads));
+}
+
+// A head that some block lacks is not asked for in all of them
+export function everywhere(info, state) {
+  const least = Math.min(...info.layers.map((layer) => layer.heads));
+  return { ...viewOf(state), block: null, head: state.head < least ? state.head : null };
+}
+
+const NEARLY = 1e-5; // of a cell: shares in links are rounded
+
+// [first row, first column, last row, last column] of the cells that a place or a part of the picture touches
+export function cellsOf(box, [rows, columns]) {
+  const [top, left, bottom, right] = box.length === 4 ? box : [...box, ...box];
+  const first = (share, count) => Math.min(Math.floor(share * count + NEARLY), count - 1);
+  const last = (share, low, count) => Math.max(Math.min(Math.ceil(share * count - NEARLY) - 1, count - 1), first(low, count));
+  return [first(top, rows), first(left, columns), last(bottom, top, rows), last(right, left, columns)];
+}
+
+export function placeText(box, grid) {
+  const [top, left, bottom, right] = cellsOf(box, grid);
+  return box.length === 2 ? `row ${top}, column ${left}` : `rows ${top}–${bottom}, columns ${left}–${right}`;
 }

@@ -94,15 +94,15 @@ export function cssColour([red, green, blue]) {
   return `rgb(${red} ${green} ${blue})`;
 }
 
-// found: {labels, height, width}; lit: the segment under the cursor, or null
+// found: {labels, labels_height, labels_width}; lit: the segment under the cursor, or null
 export function segmentsImage(found, height, width, opacity, lit) {
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  const columns = Uint16Array.from({ length: width }, (_, x) => Math.floor(((x + 0.5) * found.width) / width));
+  const columns = Uint16Array.from({ length: width }, (_, x) => Math.floor(((x + 0.5) * found.labels_width) / width));
   const paints = new Map();
   const labels = new Uint16Array(height * width);
   for (let y = 0, at = 0; y < height; y++) {
-    const row = Math.floor(((y + 0.5) * found.height) / height) * found.width;
+    const row = Math.floor(((y + 0.5) * found.labels_height) / height) * found.labels_width;
     for (let x = 0; x < width; x++, at++) labels[at] = found.labels[row + columns[x]];
   }
   const last = labels.length - width;
@@ -137,11 +137,9 @@ export function drawPin(context, pin, colour, strong) {
   }
 }
 
-// The cell that a place lies in, on a layer's grid
-export function drawCell(context, [y, x], [rows, columns]) {
+// A cell of a layer's grid
+export function drawCell(context, [row, column], [rows, columns]) {
   const { width, height } = context.canvas;
-  const row = Math.min(Math.floor(y * rows), rows - 1);
-  const column = Math.min(Math.floor(x * columns), columns - 1);
   const box = [(column * width) / columns, (row * height) / rows, width / columns, height / rows];
   context.lineWidth = 3;
   context.strokeStyle = "rgb(0 0 0 / 70%)";

@@ -3,7 +3,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
-import { boxOf, choosable, gridOf, kindOf, layersOf, namesOf, placeText, recipeOf, sourceOf, tauOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import { boxOf, choosable, gridOf, headsOf, kindOf, layersOf, namesOf, placeText, recipeOf, sourceOf, tauOf, wordsOf } from "attnscope/look";
 import { percent, RAMPS, table, valueOf } from "attnscope/maps";
 import { cssColour, PIN_COLOURS, segmentColour } from "attnscope/paint";
 import { labelAt, removePin } from "attnscope/stage";
@@ -20,39 +20,39 @@ export function Check({ label, name, state, title }) {
 }
 
 // Which attention: block, head, step, branch, image
-export function Choices({ info, state }) {
+export function Choices({ info, state, busy }) {
   const layers = layersOf(info, kindOf(state));
-  const heads = layers.find((layer) => layer.block === state.block)?.heads ?? Math.min(...layers.map((layer) => layer.heads));
   const range = (count) => Array.from({ length: count }, (_, number) => number);
   return html`<section aria-label="Which attention">
     ${state.mode !== "segments" && source.LIVE && html`
       <${Select} label="Block" value=${state.block} change=${(block) => set({ block })} title="[ and ]"
         options=${[[null, "all, mean"], ...layers.map((layer) => [layer.block, `${layer.block} · ${layer.stage} · ${layer.grid.join("×")}`])]} />
       <${Select} label="Head" value=${state.head} change=${(head) => set({ head })} title="h"
-        options=${[[null, "all, mean"], ...range(heads).map((head) => [head, `head ${head}`])]} />`}
-    ${source.LIVE && html`<${Steps} info=${info} state=${state} />`}
+        options=${[[null, "all, mean"], ...range(headsOf(info, state)).map((head) => [head, `head ${head}`])]} />`}
+    ${source.LIVE && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
     ${info.branches.length > 1 && html`<${Select} label="Branch" value=${state.branch} change=${(branch) => set({ branch })}
       options=${info.branches.map((branch) => [branch, branch])} title="of guidance: cond reads the prompt, uncond the negative prompt" />`}
-    ${info.images.length > 1 && html`<${Select} label="Image" value=${state.image} change=${(image) => set({ image, words: [] })}
+    ${info.images.length > 1 && html`<${Select} label="Image" value=${state.image} change=${(image) => set({ image, words: [], names: null, cursor: null })}
       options=${range(info.images.length).map((image) => [image, `image ${image}`])} />`}
   </section>`;
 }
 
 const PLAY_MS = 450;
 
-function Steps({ info, state }) {
+// Playing waits for each step's map
+function Steps({ info, state, busy }) {
   const last = info.steps.length - 1;
   const position = info.steps.findIndex((step) => step.index === state.step);
   const shown = state.step === null ? `all ${info.steps.length}, mean` : `step ${state.step} · t = ${Math.round(info.steps[position].timestep)}`;
   const [playing, play] = useState(false);
   useEffect(() => {
-    if (!playing) return undefined;
+    if (!playing || busy) return undefined;
     const timer = setTimeout(() => set({ step: info.steps[(position + 1) % info.steps.length].index }), PLAY_MS);
     return () => clearTimeout(timer);
-  }, [playing, state.step]);
+  }, [playing, busy, state.step]);
   return html`<div class="field" title=", and ."><span id="step-name">Step</span><div class="steps">
     <button aria-pressed=${state.step === null} onClick=${() => (play(false), set({ step: null }))}>mean</button>
-    <button aria-label=${playing ? "pause" : "play the steps"} aria-pressed=${playing} disabled=${last === 0} onClick=${() => play(!playing)}>${playing ? "❚❚" : "▶"}</button>
+    ${state.mode !== "segments" && html`<button aria-label=${playing ? "pause" : "play the steps"} aria-pressed=${playing} disabled=${last === 0} onClick=${() => play(!playing)}>${playing ? "❚❚" : "▶"}</button>`}
     <input type="range" min="0" max=${last} value=${position < 0 ? last : position} aria-labelledby="step-name" aria-valuetext=${shown}
       disabled=${last === 0} onInput=${(event) => (play(false), set({ step: info.steps[event.target.value].index }))} />
     <output>${shown}</output></div></div>`;
@@ -61,7 +61,7 @@ function Steps({ info, state }) {
 // Words of the prompt: bars say what the place under the cursor takes from each
 export function PromptBar({ info, state, shares }) {
   const image = info.images[state.image];
-  const words = choosable(image).filter((word) => state.mode !== "segments" || word.role === "text");
+  const words = choosable(image, state.branch).filter((word) => state.mode !== "segments" || word.role === "text");
   const sums = shares && words.map((word) => word.tokens.reduce((sum, token) => sum + shares[token], 0));
   const most = sums && Math.max(...sums.filter((_, at) => words[at].role === "text"), 1e-9);
   const names = state.mode === "segments" ? namesOf(info, state) : null;
@@ -71,7 +71,7 @@ export function PromptBar({ info, state, shares }) {
     return { words: now.words.includes(id) ? now.words.filter((other) => other !== id) : [...now.words, id], touched: null };
   });
   return html`<nav class="prompt" aria-label="Words of the prompt">
-    ${words.length === 0 && html`<span class="quiet">This trace knows no words: the run got embeddings.</span>`}
+    ${words.length === 0 && html`<span class="quiet">${state.branch === "uncond" ? "The negative prompt's tokens are not in the trace." : "This trace knows no words: the run got embeddings."}</span>`}
     ${words.map((word, at) => html`<button key=${word.id} class=${`word ${word.role}`} data-word=${word.id} aria-pressed=${names ? names.includes(word.id) : state.mode === "words" && state.words.includes(word.id)}
         title=${`token ${word.tokens.length > 3 ? `${word.tokens[0]} to ${word.tokens.at(-1)}` : word.tokens.join(", ")}${sums ? `: ${percent(sums[at])} of this place's attention` : ""}`}
         onClick=${() => choose(word.id)}
@@ -88,7 +88,7 @@ export function Numbers({ map }) {
   return html`<dl class="numbers">
     <dt>brightest</dt><dd data-number="maximum">${percent(map.maximum)} <small>at row ${map.peak[0]}, column ${map.peak[1]}</small></dd>
     <dt>mean</dt><dd data-number="mean">${percent(map.mean)}</dd>
-    <dt>entropy</dt><dd data-number="entropy">${map.entropy_bits.toFixed(2)} bits <small>of ${(-Math.log2(even)).toFixed(0)} when even</small></dd>
+    <dt>entropy</dt><dd data-number="entropy">${map.entropy_bits.toFixed(2)} bits <small>of ${(-Math.log2(even)).toFixed(2)} when even</small></dd>
     <dt>size</dt><dd>${map.height} × ${map.width} cells</dd>
   </dl>`;
 }
@@ -96,7 +96,7 @@ export function Numbers({ map }) {
 export function PlacesPanel({ info, state, look }) {
   const box = boxOf(state);
   if (!box) return html`<section><h2>Where a place looks</h2><p class="quiet">Move over the picture. Click to pin a place, drag to pin a region.</p></section>`;
-  const words = choosable(info.images[state.image]);
+  const words = choosable(info.images[state.image], state.branch);
   const shares = look.shares.value;
   const ranked = shares && words.map((word) => ({ ...word, share: word.tokens.reduce((sum, token) => sum + shares[token], 0) }))
     .sort((one, other) => other.share - one.share);
@@ -106,7 +106,7 @@ export function PlacesPanel({ info, state, look }) {
     <${Pins} info=${info} state=${state} />
     ${ranked && html`<h3>Words it reads</h3><table class="shares"><tbody>
       ${ranked.slice(0, 9).map((word) => html`<tr key=${word.id} class=${word.role}><th>${word.text}</th>
-        <td><i style=${{ width: `${100 * word.share / ranked[0].share}%` }}></i></td><td>${percent(word.share)}</td></tr>`)}
+        <td><i style=${{ width: `${(100 * word.share) / ranked[0].share}%` }}></i></td><td>${percent(word.share)}</td></tr>`)}
     </tbody></table>`}
   </section>`;
 }
@@ -120,13 +120,14 @@ function Pins({ info, state }) {
 }
 
 export function WordsPanel({ info, state, look }) {
-  const words = choosable(info.images[state.image]).filter((word) => wordsOf(state).includes(word.id));
+  const words = choosable(info.images[state.image], state.branch).filter((word) => wordsOf(state).includes(word.id));
   if (!words.length) return html`<section><h2>Where a word landed</h2><p class="quiet">Choose a word above the picture; several are shown together.</p></section>`;
   return html`<section><h2>Where “${words.map((word) => word.text).join(" + ")}” landed</h2>
     <p class="quiet">Share of attention that one token of it gets, ${state.block === null ? "mean over all blocks" : `block ${state.block}`}.</p>
     <${Numbers} map=${look.shown.value} /></section>`;
 }
 
+const MOST_ROWS = 24;
 const SLIDER = { low: 0.02, high: 2, stops: 400 };
 const toSlider = (tau) => Math.round((SLIDER.stops * Math.log(tau / SLIDER.low)) / Math.log(SLIDER.high / SLIDER.low));
 const fromSlider = (stop) => Number((SLIDER.low * (SLIDER.high / SLIDER.low) ** (stop / SLIDER.stops)).toPrecision(3));
@@ -144,7 +145,8 @@ export function SegmentsPanel({ info, state, look }) {
       <output>${tau}</output></div></label>
     ${source.LIVE && html`<${Recipe} info=${info} state=${state} />`}
     ${found && html`<p class="quiet" role="status"><b data-number="segments">${found.segments.length}</b> segments, named by ${namers(info, state)}</p>
-      <table class="segments"><tbody>${[...found.segments].sort((one, other) => other.area - one.area).slice(0, 24).map((segment) => html`
+      ${found.segments.length > MOST_ROWS && html`<p class="quiet">the ${MOST_ROWS} largest:</p>`}
+      <table class="segments"><tbody>${[...found.segments].sort((one, other) => other.area - one.area).slice(0, MOST_ROWS).map((segment) => html`
         <tr key=${segment.id} class=${segment.id === lit ? "lit" : ""}><td><b style=${{ background: cssColour(segmentColour(segment.id)) }}></b></td>
           <th>${segment.label ?? `segment ${segment.id}`}</th><td>${(100 * segment.share).toFixed(1)} %</td></tr>`)}</tbody></table>
       ${lit !== null && html`<${Scores} info=${info} state=${state} segment=${found.segments.find((segment) => segment.id === lit)} />`}
@@ -242,5 +244,3 @@ export function Legend({ state, top: given, map }) {
     <p>share of attention, ${state.scale === "log" ? "logarithmic" : "linear"}, ${range}${map.maximum > top ? " (brighter values are cut)" : ""}</p>
   </div>`;
 }
-
-export { tokensOf, viewOf };

@@ -25,13 +25,12 @@ async function fetched(path, options) {
 }
 
 function once(path, make) {
-  if (!kept.has(path)) {
-    const answer = make(path);
-    kept.set(path, answer);
-    answer.catch(() => kept.delete(path));
-    if (kept.size > KEPT) kept.delete(kept.keys().next().value);
-  }
-  return kept.get(path);
+  const answer = kept.get(path) ?? make(path);
+  kept.delete(path);
+  kept.set(path, answer); // used last
+  answer.catch(() => kept.delete(path));
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  return answer;
 }
 
 const maps = (path) => once(path, async () => unpack(await (await fetched(path)).arrayBuffer()));
@@ -75,9 +74,11 @@ const POLL_MS = 150;
 export async function segments(trace, source, recipe, told, signal) {
   const address = at(trace, "aggregate", source);
   let state = await (await fetched(address)).json();
-  if (["absent", "failed"].includes(state.state)) state = await (await fetched(address, { method: "POST" })).json();
-  while (state.state === "running") {
-    told(state.done, state.total);
+  if (state.state === "failed") state = await (await fetched(address, { method: "POST" })).json();
+  while (state.state === "running" || state.state === "absent") {
+    // absent: not asked for yet, or somebody else has cancelled it
+    if (state.state === "absent") await fetched(address, { method: "POST" });
+    else told(state.done, state.total);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (signal?.aborted) {
       await fetched(address, { method: "DELETE" });
@@ -89,9 +90,9 @@ export async function segments(trace, source, recipe, told, signal) {
   return ready(trace, { ...source, ...recipe });
 }
 
+// Not kept here: labels of a large picture are megabytes, and the server has them
 async function ready(trace, asked) {
-  const found = await json(at(trace, "segments", asked));
-  const address = at(trace, "labels", asked);
-  const labels = await once(address, async () => new Uint16Array(await (await fetched(address)).arrayBuffer()));
-  return { ...found, labels };
+  const found = await (await fetched(at(trace, "segments", asked))).json();
+  const labels = new Uint16Array(await (await fetched(at(trace, "labels", asked))).arrayBuffer());
+  return { ...found, labels, labels_height: found.height, labels_width: found.width };
 }

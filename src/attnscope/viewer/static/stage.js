@@ -4,7 +4,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
 import * as source from "attnscope/source";
 import { useAnswer } from "attnscope/asking";
 import { set } from "attnscope/state";
-import { boxOf, gridOf, layersOf, kindOf, placeText, recipeOf, sourceOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import { boxOf, cellsOf, everywhere, gridOf, layersOf, kindOf, recipeOf, sourceOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { drawCell, drawName, drawPin, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
 
@@ -17,27 +17,31 @@ export function useLook(info, state) {
   const trace = info?.number;
   const view = viewOf(state);
   const box = info && state.mode === "places" ? boxOf(state) : null;
-  const tokens = info && state.mode === "words" ? tokensOf(info.images[state.image], wordsOf(state)) : [];
+  const tokens = info && state.mode === "words" ? tokensOf(info.images[state.image], state, wordsOf(state)) : [];
   const kinds = (kind) => info !== null && layersOf(info, kind).length > 0;
   const drawn = info && state.mode !== "segments";
   const pinned = info && boxOf(state);
-  const chosen = info ? tokensOf(info.images[state.image], wordsOf(state)) : [];
+  const chosen = info ? tokensOf(info.images[state.image], state, wordsOf(state)) : [];
+  const all = info && everywhere(info, state);
+  const group = String(trace);
   const key = (asked, ...parts) => (asked ? JSON.stringify([trace, view, ...parts]) : null);
   const places = box && kinds("self");
   const words = tokens.length > 0 && kinds("cross");
   const shown = useAnswer(
     places ? key(true, "place", box) : key(words, "words", tokens),
     () => (places ? source.place(trace, view, box) : source.words(trace, view, tokens)),
+    group,
   );
   const blocks = {
-    self: useAnswer(key(drawn && pinned && kinds("self"), "blocks", pinned), () => source.placeBlocks(trace, view, pinned)),
-    cross: useAnswer(key(drawn && chosen.length && kinds("cross"), "blocks", chosen), () => source.wordBlocks(trace, view, chosen)),
+    self: useAnswer(key(drawn && pinned && kinds("self"), "blocks", pinned), () => source.placeBlocks(trace, all, pinned), group),
+    cross: useAnswer(key(drawn && chosen.length && kinds("cross"), "blocks", chosen), () => source.wordBlocks(trace, all, chosen), group),
   };
   const heads = useAnswer(
     source.LIVE && view.block !== null && (places || words) ? key(true, "heads", view.block, box, tokens) : null,
     () => (places ? source.placeHeads(trace, view, box) : source.wordHeads(trace, view, tokens)),
+    group,
   );
-  const shares = useAnswer(key(box && kinds("cross"), "shares", box), () => source.shares(trace, sharesView(info, view), box));
+  const shares = useAnswer(key(box && kinds("cross"), "shares", box), () => source.shares(trace, sharesView(info, view), box), group);
   const asked = info && state.mode === "segments" && kinds("self") ? [sourceOf(state), recipeOf(info, state)] : null;
   const found = useAnswer(
     asked ? JSON.stringify([trace, ...asked]) : null,
@@ -96,7 +100,9 @@ export function Pane({ info, state, look, label, compact }) {
     setDragged(null);
     set({ cursor: null });
   };
-  const error = lacking(info, state) ?? (look.shown.error ?? look.found.error)?.message;
+  const stopped = look.found.error?.name === "AbortError";
+  const failed = look.shown.error ?? look.blocks.self.error ?? look.blocks.cross.error ?? look.heads.error ?? (stopped ? null : look.found.error);
+  const error = failed?.message ?? lacking(info, state);
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}><b>${info.name}</b> <span>${info.images[state.image]?.prompt || "no prompt"}</span></figcaption>
     <div class="frame" ref=${frame}>
@@ -106,9 +112,9 @@ export function Pane({ info, state, look, label, compact }) {
         <canvas ref=${canvas} width=${size?.[1] ?? 1} height=${size?.[0] ?? 1} style=${size && cssSize(size)}
           data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy}
           onPointerMove=${move} onPointerDown=${down} onPointerUp=${up} onPointerLeave=${leave} onPointerCancel=${leave}></canvas>
-        ${error && error !== "cancelled" && html`<p class="problem" role="alert">${error}</p>`}
+        ${error && html`<p class="problem" role="alert">${error}</p>`}
         ${look.found.busy && html`<${Progress} found=${look.found} />`}
-        ${look.found.error?.name === "AbortError" && html`<div class="progress"><p>Stopped.</p><button onClick=${look.found.again}>Aggregate the attention</button></div>`}
+        ${stopped && html`<div class="progress"><p>Stopped.</p><button onClick=${look.found.again}>Aggregate the attention</button></div>`}
         ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}
       </div>
     </div>
@@ -119,9 +125,10 @@ export function Pane({ info, state, look, label, compact }) {
 
 // What this trace can't show of what is looked at, or null
 function lacking(info, state) {
-  if (state.missing) return state.missing;
   const kind = kindOf(state);
-  return layersOf(info, kind).length ? null : `This trace holds no ${kind}-attention: it was captured without.`;
+  if (!layersOf(info, kind).length) return `This trace holds no ${kind}-attention: it was captured without.`;
+  if (state.mode === "words" && state.branch === "uncond") return "This branch reads the negative prompt, whose tokens the trace does not hold.";
+  return state.missing ?? state.lacks;
 }
 
 function Progress({ found }) {
@@ -156,11 +163,11 @@ function draw(context, { info, state, picture, map, found, lit, dragged }) {
   if (state.mode !== "places") return;
   state.pins.forEach((pin, number) => drawPin(context, pin, PIN_COLOURS[number % PIN_COLOURS.length], number === (state.pin ?? 0)));
   if (dragged) drawPin(context, dragged, "#fff", true);
-  else if (state.cursor) (state.cursor.length === 2 ? drawCell(context, state.cursor, gridOf(info, state)) : drawPin(context, state.cursor, "#fff", true));
+  else if (state.cursor) (state.cursor.length === 2 ? drawCell(context, cellsOf(state.cursor, gridOf(info, state)), gridOf(info, state)) : drawPin(context, state.cursor, "#fff", true));
 }
 
 function labelAt(found, [y, x]) {
-  return found.labels[Math.floor(y * found.height) * found.width + Math.floor(x * found.width)];
+  return found.labels[Math.floor(y * found.labels_height) * found.labels_width + Math.floor(x * found.labels_width)];
 }
 
 function boxBetween([y, x], [toY, toX]) {
@@ -171,7 +178,8 @@ function boxBetween([y, x], [toY, toX]) {
 export function addPin(pin) {
   set((state) => {
     if (state.mode !== "places") return {};
-    const pins = [...state.pins, pin].slice(-PIN_COLOURS.length);
+    const others = state.pins.filter((one) => one.join() !== pin.join());
+    const pins = [...others, pin].slice(-PIN_COLOURS.length);
     return { pins, pin: pins.length - 1 };
   });
 }
@@ -191,7 +199,7 @@ function stageKey(event, [rows, columns], state) {
   if (step && event.shiftKey) set({ cursor: stretched(from, step, rows, columns) });
   else if (step) set({ cursor: moved(from.slice(-2), step, rows, columns) });
   else if ((event.key === "Enter" || event.key === " ") && state.cursor) addPin(state.cursor);
-  else if (event.key === "Delete" || event.key === "Backspace") removePin(state.pin ?? 0);
+  else if (state.mode === "places" && (event.key === "Delete" || event.key === "Backspace")) removePin(state.pin ?? 0);
   else if (event.key === "Escape") set({ cursor: null });
   else return;
   event.preventDefault();
@@ -213,18 +221,21 @@ function stretched(box, [down, right], rows, columns) {
   return [top, left, edge(bottom, rows, down, top), edge(wide, columns, right, left)];
 }
 
-export { labelAt, placeText };
+export { labelAt };
 
 // The run's picture as a bitmap; null where there is none, undefined while it loads
 function usePicture(info, state) {
   const [picture, setPicture] = useState(undefined);
   const address = info.images[state.image]?.height ? source.picture(info.number, state.image) : null;
   useEffect(() => {
-    if (!address) return setPicture(null);
     const image = new Image();
     image.onload = () => setPicture(image);
     image.onerror = () => setPicture(null);
-    image.src = address;
+    setPicture(address ? undefined : null);
+    if (address) image.src = address;
+    return () => {
+      image.onload = image.onerror = null;
+    };
   }, [address]);
   return picture;
 }

@@ -53,6 +53,12 @@ function fromHash(hash) {
   return state;
 }
 
+const CHOICES = { mode: ["places", "words", "segments"], scale: ["linear", "log"], theme: ["auto", "dark", "light"] };
+const RANGES = { // low, high, whole: what a link may say; all else is as if it were not there
+  trace: [0, 1e4, true], other: [0, 1e4, true], block: [0, 1e4, true], head: [0, 1e4, true], step: [0, 1e6, true], image: [0, 1e4, true],
+  pin: [0, 100, true], top: [1e-12, 1, false], opacity: [0, 1, false], tau: [1e-6, 1e3, false], passes: [1, 10, true], anchors: [1, 32, true],
+};
+
 function write(value) {
   if (value === null) return "all";
   if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? part.map(rounded).join(",") : part)).join(";");
@@ -60,7 +66,7 @@ function write(value) {
 }
 
 function rounded(share) {
-  return Math.round(share * 1e4) / 1e4;
+  return Math.round(share * 1e8) / 1e8;
 }
 
 function read(name, text) {
@@ -71,9 +77,12 @@ function read(name, text) {
   if (name === "names" && text === "all") return null;
   if (name === "words" || name === "names") return text ? text.split(";").map((word) => (/^\d+$/.test(word) ? Number(word) : word)) : [];
   if (typeof FIRST[name] === "boolean") return text === "1";
+  if (name in CHOICES) return CHOICES[name].includes(text) ? text : FIRST[name];
   if (typeof FIRST[name] === "string") return text;
+  if (text === "all" && FIRST[name] === null) return null;
   const number = Number(text);
-  return text === "all" || !Number.isFinite(number) ? FIRST[name] === null ? null : FIRST[name] : number;
+  const [low, high, whole] = RANGES[name];
+  return number >= low && number <= high && (!whole || Number.isInteger(number)) ? number : FIRST[name];
 }
 
 // A store: set() merges a change, tells who listens, and writes the address bar. The cursor is not part of the link.
