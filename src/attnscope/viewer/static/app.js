@@ -4,11 +4,25 @@ import { html, render, useEffect, useState } from "preact";
 import * as source from "attnscope/source";
 import { useView } from "attnscope/asking";
 import { get, open, set, toHash } from "attnscope/state";
-import { boxOf, contentWords, firstWords, fitted, headsOf, kindOf, layersOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import {
+  boxOf,
+  contentWords,
+  firstWords,
+  fitted,
+  headsOf,
+  kindOf,
+  layersOf,
+  tokensOf,
+  viewOf,
+  wordsOf,
+} from "attnscope/look";
 import { pythonOf } from "attnscope/code";
 import { UNet } from "attnscope/blocks";
 import { Pane, useLook } from "attnscope/stage";
-import { Choices, Colours, Legend, PlacesPanel, PromptBar, save, SegmentsPanel, Select, WordsPanel } from "attnscope/panels";
+import { Choices, Colours, Legend, Select } from "attnscope/controls";
+import { PlacesPanel, WordsPanel } from "attnscope/panels";
+import { PromptBar } from "attnscope/prompt";
+import { save, SegmentsPanel } from "attnscope/segments";
 
 const MODES = { places: "Places", words: "Words", segments: "Segments" };
 const HINT = "attnscope-hint-seen";
@@ -27,8 +41,7 @@ function App({ traces }) {
     document.title = `${info.name} · attnscope`;
   });
   const Panel = { places: PlacesPanel, words: WordsPanel, segments: SegmentsPanel }[own.mode];
-  return html`
-    <${Header} traces=${traces} info=${info} state=${own} look=${look} />
+  return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} />
     <${PromptBar} info=${info} state=${own} shares=${own.mode === "places" ? look.shares.value : null} />
     <main class=${other ? "two" : own.mode === "segments" ? "one" : "one with-unet"}>
       <${Pane} info=${info} state=${{ ...own, top }} look=${look} label="first trace" compact=${other !== null} />
@@ -36,10 +49,33 @@ function App({ traces }) {
       ${!other && own.mode !== "segments" && html`<${UNet} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
-    <aside aria-label="Choices and numbers"><${Choices} info=${info} state=${own} busy=${look.shown.busy} /><${Panel} info=${info} state=${own} look=${look} />
-      ${own.mode === "segments"
-        ? html`<details open><summary>Colours</summary><label class="field"><span>Opacity</span><div class="steps"><input type="range" min="0" max="1" step="0.05" aria-label="opacity" value=${own.opacity} onInput=${(event) => set({ opacity: Number(event.target.value) })} /></div></label></details>`
-        : html`<${Colours} state=${own} />`}</aside>
+    <aside aria-label="Choices and numbers">
+      <${Choices} info=${info} state=${own} busy=${look.shown.busy} /><${Panel}
+        info=${info}
+        state=${own}
+        look=${look}
+      />
+      ${
+        own.mode === "segments"
+          ? html`<details open>
+              <summary>Colours</summary>
+              <label class="field"
+                ><span>Opacity</span>
+                <div class="steps">
+                  <input
+                    type="range"
+                    min="0"
+                    max="1"
+                    step="0.05"
+                    aria-label="opacity"
+                    value=${own.opacity}
+                    onInput=${(event) => set({ opacity: Number(event.target.value) })}
+                  /></div
+              ></label>
+            </details>`
+          : html`<${Colours} state=${own} />`
+      }
+    </aside>
     <${Hint} />
     <p class="spoken" role="status" aria-live="polite">${spoken(own, look)}</p>`;
 }
@@ -50,9 +86,17 @@ function besideOf(info, other, own) {
   const [from, to] = [info.images[own.image], other.images[fit.image]];
   const same = (id) => (typeof id === "number" ? sameWord(from, to, id) : id);
   const here = (ids) => ids?.map(same).filter((id) => id !== null) ?? null;
-  const absent = own.mode === "words" ? wordsOf(own).filter((id) => same(id) === null).map((id) => `“${from.words[id].text}”`) : [];
+  const absent =
+    own.mode === "words"
+      ? wordsOf(own)
+          .filter((id) => same(id) === null)
+          .map((id) => `“${from.words[id].text}”`)
+      : [];
   return {
-    ...fit, words: here(own.words), names: here(own.names), touched: own.touched === null || own.touched === undefined ? null : same(own.touched),
+    ...fit,
+    words: here(own.words),
+    names: here(own.names),
+    touched: own.touched === null || own.touched === undefined ? null : same(own.touched),
     missing: absent.length ? `This prompt does not hold ${absent.join(", ")}.` : null,
   };
 }
@@ -74,9 +118,21 @@ function Header({ traces, info, state, look }) {
   const names = traces.map((trace) => [trace.number, trace.name]);
   return html`<header>
     <h1>attnscope</h1>
-    ${traces.length > 1 && html`
-      <${Select} label="Trace" value=${state.trace} options=${names} change=${(trace) => set(turnTo(traces, state, trace))} />
-      <${Select} label="beside" value=${state.other} options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]} change=${(number) => set({ other: number })} />`}
+    ${
+      traces.length > 1 &&
+      html` <${Select}
+          label="Trace"
+          value=${state.trace}
+          options=${names}
+          change=${(trace) => set(turnTo(traces, state, trace))}
+        />
+        <${Select}
+          label="beside"
+          value=${state.other}
+          options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]}
+          change=${(number) => set({ other: number })}
+        />`
+    }
     <div class="modes" role="group" aria-label="What to look at">
       ${Object.entries(MODES).map(([mode, name], at) => html`<button aria-pressed=${state.mode === mode} title=${`key ${at + 1}`} onClick=${() => set({ mode, cursor: null })}>${name}</button>`)}
     </div>
@@ -88,7 +144,16 @@ function Header({ traces, info, state, look }) {
 // Another trace first: what belongs to the one before is left behind; a trace is not compared with itself
 function turnTo(traces, state, trace) {
   const words = firstWords(traces[trace].images[0]);
-  return { trace, words, names: null, image: 0, weights: "", step: traces[trace].step, cursor: null, other: state.other === trace ? state.trace : state.other };
+  return {
+    trace,
+    words,
+    names: null,
+    image: 0,
+    weights: "",
+    step: traces[trace].step,
+    cursor: null,
+    other: state.other === trace ? state.trace : state.other,
+  };
 }
 
 function Actions({ info, state, map }) {
@@ -97,13 +162,33 @@ function Actions({ info, state, map }) {
     if (!navigator.clipboard) return prompt(`${what}, to copy:`, text); // browsers give it to https and this machine only
     await navigator.clipboard.writeText(text);
     tell(`${what} copied`);
-    return    setTimeout(() => tell(""), 1800);
+    return setTimeout(() => tell(""), 1800);
   };
   const file = mapFile(info, state);
   return html`<span class="told" role="status">${told}</span>
-    ${source.LIVE && html`<button id="copy-code" title="the lines of Python that make this (c)" onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}>Copy code</button>
-      <button title="a link that opens this view" onClick=${() => copy(`${location.href.split("#")[0]}#${toHash(get())}`, "Link")}>Copy link</button>`}
-    <button id="save-png" title="the picture with its map" onClick=${() => sideBySide([...document.querySelectorAll(".stage canvas")]).toBlob((blob) => save(blob, "attention.png"))}>PNG</button>
+    ${
+      source.LIVE &&
+      html`<button
+          id="copy-code"
+          title="the lines of Python that make this (c)"
+          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}
+        >
+          Copy code
+        </button>
+        <button
+          title="a link that opens this view"
+          onClick=${() => copy(`${location.href.split("#")[0]}#${toHash(get())}`, "Link")}
+        >
+          Copy link
+        </button>`
+    }
+    <button
+      id="save-png"
+      title="the picture with its map"
+      onClick=${() => sideBySide([...document.querySelectorAll(".stage canvas")]).toBlob((blob) => save(blob, "attention.png"))}
+    >
+      PNG
+    </button>
     ${source.LIVE && file && map && html`<a class="button" id="save-npz" href=${file} download="attention.npz" title="the map's numbers for numpy.load">NPZ</a>`}
     <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
     <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>?</button>`;
@@ -137,9 +222,16 @@ function Hint() {
   };
   return html`<div class="hint" role="dialog" aria-label="Help">
     <p><b>Move</b> over the picture: where does this place look? <b>Click</b> pins it, <b>drag</b> pins a region.</p>
-    <p><b>Click a word</b>: where did it land? <b>Click a small map</b>: that block of the U-Net alone, with its heads.</p>
-    <p><b>Keys</b>: arrows on the picture, Enter; <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> modes, <kbd>[</kbd> <kbd>]</kbd> block, <kbd>,</kbd> <kbd>.</kbd> step, <kbd>h</kbd> head, <kbd>w</kbd> word, <kbd>c</kbd> code, <kbd>t</kbd> light.</p>
-    <button autofocus onClick=${close}>Got it</button></div>`;
+    <p>
+      <b>Click a word</b>: where did it land? <b>Click a small map</b>: that block of the U-Net alone, with its heads.
+    </p>
+    <p>
+      <b>Keys</b>: arrows on the picture, Enter; <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> modes, <kbd>[</kbd>
+      <kbd>]</kbd> block, <kbd>,</kbd> <kbd>.</kbd> step, <kbd>h</kbd> head, <kbd>w</kbd> word, <kbd>c</kbd> code,
+      <kbd>t</kbd> light.
+    </p>
+    <button autofocus onClick=${close}>Got it</button>
+  </div>`;
 }
 
 function remember() {
@@ -179,11 +271,17 @@ function onKey(event, traces) {
   const heads = [null, ...Array(headsOf(info, fitted(info, state))).keys()];
   const turn = (list, value, by) => list[(list.indexOf(value) + by + list.length) % list.length];
   const keys = {
-    1: () => ({ mode: "places", cursor: null }), 2: () => ({ mode: "words", cursor: null }), 3: () => ({ mode: "segments", cursor: null }),
-    "[": () => ({ block: turn(blocks, state.block, -1) }), "]": () => ({ block: turn(blocks, state.block, 1) }),
-    ",": () => ({ step: turn(steps, state.step, -1) }), ".": () => ({ step: turn(steps, state.step, 1) }),
-    h: () => ({ head: turn(heads, state.head, 1) }), w: () => nextWord(info, state),
-    "?": () => ({ hint: !state.hint }), Escape: () => ({ hint: false, cursor: null }),
+    1: () => ({ mode: "places", cursor: null }),
+    2: () => ({ mode: "words", cursor: null }),
+    3: () => ({ mode: "segments", cursor: null }),
+    "[": () => ({ block: turn(blocks, state.block, -1) }),
+    "]": () => ({ block: turn(blocks, state.block, 1) }),
+    ",": () => ({ step: turn(steps, state.step, -1) }),
+    ".": () => ({ step: turn(steps, state.step, 1) }),
+    h: () => ({ head: turn(heads, state.head, 1) }),
+    w: () => nextWord(info, state),
+    "?": () => ({ hint: !state.hint }),
+    Escape: () => ({ hint: false, cursor: null }),
   };
   if (!source.LIVE) for (const key of [",", ".", "h"]) delete keys[key];
   if (event.key === "t") turnTheme();

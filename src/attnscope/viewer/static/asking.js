@@ -43,10 +43,13 @@ export function useAnswer(key, ask, group = "") {
     if (slot.running && slot.running.group !== group) slot.running.stopper.abort();
     pump();
   }, [key]);
-  useEffect(() => () => {
-    slot.gone = true;
-    slot.running?.stopper.abort();
-  }, []);
+  useEffect(
+    () => () => {
+      slot.gone = true;
+      slot.running?.stopper.abort();
+    },
+    [],
+  );
 
   return {
     value: key !== null && answer.group === group ? answer.value : null,

@@ -17,9 +17,14 @@ const opened = new Map();
 // {grid, height, width, levels, maxima} of one block's maps, unpacked once
 function unpacked(packed) {
   if (!opened.has(packed)) {
-    opened.set(packed, Promise.all([inflated(packed.levels), inflated(packed.maxima)]).then(([levels, maxima]) => ({
-      ...packed, levels: new Uint8Array(levels), maxima: new Float32Array(maxima),
-    })));
+    opened.set(
+      packed,
+      Promise.all([inflated(packed.levels), inflated(packed.maxima)]).then(([levels, maxima]) => ({
+        ...packed,
+        levels: new Uint8Array(levels),
+        maxima: new Float32Array(maxima),
+      })),
+    );
   }
   return opened.get(packed);
 }
@@ -43,18 +48,28 @@ function numbersOf(values, width) {
     low = Math.min(low, value);
   });
   const entropy = values.reduce((bits, value) => (value > 0 ? bits - (value / sum) * Math.log2(value / sum) : bits), 0);
-  return { mean: sum / values.length, minimum: low, maximum: values[top], peak: [Math.floor(top / width), top % width], entropy_bits: entropy };
+  return {
+    mean: sum / values.length,
+    minimum: low,
+    maximum: values[top],
+    peak: [Math.floor(top / width), top % width],
+    entropy_bits: entropy,
+  };
 }
 
 function cells(box, grid) {
   const [top, left, bottom, right] = cellsOf(box, grid);
   const found = [];
-  for (let row = top; row <= bottom; row++) for (let column = left; column <= right; column++) found.push(row * grid[1] + column);
+  for (let row = top; row <= bottom; row++)
+    for (let column = left; column <= right; column++) found.push(row * grid[1] + column);
   return found;
 }
 
 const name = (block) => (block === null || block === undefined ? "all" : String(block));
-const blocksOf = (packed) => Object.keys(packed).filter((block) => block !== "all").map(Number);
+const blocksOf = (packed) =>
+  Object.keys(packed)
+    .filter((block) => block !== "all")
+    .map(Number);
 
 async function placeIn(block, box) {
   const all = await unpacked(data.places[name(block)]);
@@ -66,12 +81,16 @@ const roles = ["start", "end", "padding"];
 const image = data.trace.images[0];
 const spans = [
   ...image.words.map((word) => word.tokens),
-  ...roles.map((role) => image.tokens.filter((token) => token.role === role).map((token) => token.index)).filter((tokens) => tokens.length),
+  ...roles
+    .map((role) => image.tokens.filter((token) => token.role === role).map((token) => token.index))
+    .filter((tokens) => tokens.length),
 ];
 
 async function wordsIn(block, tokens) {
   const all = await unpacked(data.words[name(block)]);
-  const asked = spans.flatMap((span, number) => (span.length && span.every((token) => tokens.includes(token)) ? Array(span.length).fill(number) : []));
+  const asked = spans.flatMap((span, number) =>
+    span.length && span.every((token) => tokens.includes(token)) ? Array(span.length).fill(number) : [],
+  );
   return meanOf(all, asked, block);
 }
 
@@ -80,7 +99,8 @@ export const picture = () => data.picture;
 export const place = (trace, view, box) => placeIn(view.block, box);
 export const words = (trace, view, tokens) => wordsIn(view.block, tokens);
 export const placeBlocks = (trace, view, box) => Promise.all(blocksOf(data.places).map((block) => placeIn(block, box)));
-export const wordBlocks = (trace, view, tokens) => Promise.all(blocksOf(data.words).map((block) => wordsIn(block, tokens)));
+export const wordBlocks = (trace, view, tokens) =>
+  Promise.all(blocksOf(data.words).map((block) => wordsIn(block, tokens)));
 
 export async function shares(trace, view, box) {
   const all = await unpacked(data.shares);
@@ -91,10 +111,19 @@ export const thresholds = () => data.segments.map((one) => one.threshold);
 
 export async function segments(trace, source, recipe) {
   const nearest = data.segments.reduce((best, one) =>
-    Math.abs(Math.log(one.threshold / recipe.threshold)) < Math.abs(Math.log(best.threshold / recipe.threshold)) ? one : best);
+    Math.abs(Math.log(one.threshold / recipe.threshold)) < Math.abs(Math.log(best.threshold / recipe.threshold))
+      ? one
+      : best,
+  );
   const labels = new Uint16Array(await inflated(nearest.labels));
   const named = nearest.found.segments.map((segment) => ({ ...segment, label: nameOf(segment.scores, recipe.word) }));
-  return { ...nearest.found, segments: named, labels, labels_height: nearest.labels_height, labels_width: nearest.labels_width };
+  return {
+    ...nearest.found,
+    segments: named,
+    labels,
+    labels_height: nearest.labels_height,
+    labels_width: nearest.labels_width,
+  };
 }
 
 function nameOf(scores, words) {

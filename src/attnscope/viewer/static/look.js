@@ -1,13 +1,19 @@
 // What the state asks for: the place, the words or the segments that are looked at in a trace.
 
 const FILLERS = new Set(
-  "a an the and or of in on at to with under over by for from is are was front picture photo drawing there this that".split(" "),
+  "a an the and or of in on at to with under over by for from is are was front picture photo drawing there this that".split(
+    " ",
+  ),
 );
 
 const COLOURS = new Set("red orange yellow green blue purple pink white black grey gray brown".split(" "));
 
 export const viewOf = (state) => ({
-  block: state.block, head: state.head, step: state.step, branch: state.branch, image: state.image,
+  block: state.block,
+  head: state.head,
+  step: state.step,
+  branch: state.branch,
+  image: state.image,
 });
 
 // The place or part under the cursor, else the chosen pin
@@ -29,7 +35,9 @@ export function choosable(image, branch) {
 }
 
 export function tokensOf(image, state, ids) {
-  return choosable(image, state.branch).filter((word) => ids.includes(word.id)).flatMap((word) => word.tokens);
+  return choosable(image, state.branch)
+    .filter((word) => ids.includes(word.id))
+    .flatMap((word) => word.tokens);
 }
 
 export function contentWords(image) {
@@ -40,11 +48,14 @@ export function contentWords(image) {
 // What to show first: a word that is more than a colour
 export function firstWords(image) {
   const words = contentWords(image);
-  return [words.find((number) => !COLOURS.has(image.words[number].text.toLowerCase())) ?? words[0]].filter((one) => one !== undefined);
+  return [words.find((number) => !COLOURS.has(image.words[number].text.toLowerCase())) ?? words[0]].filter(
+    (one) => one !== undefined,
+  );
 }
 
 // Which words are looked at: the one under the cursor, else those chosen
-export const wordsOf = (state) => (state.touched === null || state.touched === undefined ? state.words : [state.touched]);
+export const wordsOf = (state) =>
+  state.touched === null || state.touched === undefined ? state.words : [state.touched];
 
 export const layersOf = (info, kind) => info.layers.filter((layer) => layer.kind === kind);
 export const kindOf = (state) => (state.mode === "words" ? "cross" : "self");
@@ -53,7 +64,10 @@ export const kindOf = (state) => (state.mode === "words" ? "cross" : "self");
 export function gridOf(info, state) {
   const layers = layersOf(info, kindOf(state));
   const chosen = layers.find((layer) => layer.block === state.block);
-  const finest = layers.reduce((best, layer) => (layer.grid[0] * layer.grid[1] > best[0] * best[1] ? layer.grid : best), [1, 1]);
+  const finest = layers.reduce(
+    (best, layer) => (layer.grid[0] * layer.grid[1] > best[0] * best[1] ? layer.grid : best),
+    [1, 1],
+  );
   return chosen?.grid ?? finest;
 }
 
@@ -64,13 +78,17 @@ export function sourceOf(state) {
 }
 
 // Words that name segments
-export const namesOf = (info, state) => (state.branch === "uncond" ? [] : (state.names ?? contentWords(info.images[state.image])));
+export const namesOf = (info, state) =>
+  state.branch === "uncond" ? [] : (state.names ?? contentWords(info.images[state.image]));
 
 export function recipeOf(info, state) {
   const names = namesOf(info, state);
   return {
-    threshold: tauOf(info, state), passes: state.passes, anchors: state.anchors,
-    unite: state.unite, word: [...names].sort((one, other) => one - other),
+    threshold: tauOf(info, state),
+    passes: state.passes,
+    anchors: state.anchors,
+    unite: state.unite,
+    word: [...names].sort((one, other) => one - other),
   };
 }
 
@@ -86,10 +104,15 @@ export function fitted(info, state) {
   own.words = state.words.filter(isWord);
   own.names = state.names?.filter(isWord) ?? null;
   const heights = new Set(layersOf(info, "self").map((layer) => String(layer.grid[0])));
-  const weighed = state.weights.split(",").filter(Boolean).map((pair) => pair.split(":")[0]);
+  const weighed = state.weights
+    .split(",")
+    .filter(Boolean)
+    .map((pair) => pair.split(":")[0]);
   if (weighed.length !== heights.size || !weighed.every((height) => heights.has(height))) own.weights = "";
   const lacks = ["block", "step", "head", "branch"].filter((name) => state[name] !== null && own[name] !== state[name]);
-  own.lacks = lacks.length ? `This trace has no ${lacks.map((name) => `${name} ${state[name]}`).join(", no ")}: shown is ${shownInstead(own, lacks)}.` : null;
+  own.lacks = lacks.length
+    ? `This trace has no ${lacks.map((name) => `${name} ${state[name]}`).join(", no ")}: shown is ${shownInstead(own, lacks)}.`
+    : null;
   return own;
 }
 
@@ -116,7 +139,8 @@ const NEARLY = 1e-5; // of a cell: shares in links are rounded
 export function cellsOf(box, [rows, columns]) {
   const [top, left, bottom, right] = box.length === 4 ? box : [...box, ...box];
   const first = (share, count) => Math.min(Math.floor(share * count + NEARLY), count - 1);
-  const last = (share, low, count) => Math.max(Math.min(Math.ceil(share * count - NEARLY) - 1, count - 1), first(low, count));
+  const last = (share, low, count) =>
+    Math.max(Math.min(Math.ceil(share * count - NEARLY) - 1, count - 1), first(low, count));
   return [first(top, rows), first(left, columns), last(bottom, top, rows), last(right, left, columns)];
 }
 

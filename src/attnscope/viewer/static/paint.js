@@ -109,7 +109,8 @@ export function segmentsImage(found, height, width, opacity, lit) {
   for (let at = 0; at < labels.length; at++) {
     const label = labels[at];
     const border = ((at + 1) % width && labels[at + 1] !== label) || (at < last && labels[at + width] !== label);
-    if (!paints.has(label)) paints.set(label, paint(segmentColour(label), lit === null || lit === label ? opacity : 0.3 * opacity));
+    if (!paints.has(label))
+      paints.set(label, paint(segmentColour(label), lit === null || lit === label ? opacity : 0.3 * opacity));
     pixels[at] = border ? WHITE : paints.get(label);
   }
   return image;
@@ -127,7 +128,10 @@ export const PIN_COLOURS = ["#ff5d5d", "#3fa7ff", "#ffc53d", "#4cd07d", "#c58bff
 export function drawPin(context, pin, colour, strong) {
   const { width, height } = context.canvas;
   const unit = Math.max(width / 640, 1);
-  for (const [line, paint] of [[(strong ? 5 : 4) * unit, "rgb(0 0 0 / 70%)"], [(strong ? 2.5 : 1.75) * unit, colour]]) {
+  for (const [line, paint] of [
+    [(strong ? 5 : 4) * unit, "rgb(0 0 0 / 70%)"],
+    [(strong ? 2.5 : 1.75) * unit, colour],
+  ]) {
     context.lineWidth = line;
     context.strokeStyle = paint;
     context.beginPath();

@@ -47,7 +47,9 @@ function query(parts) {
 }
 
 function boxed(box) {
-  return box.length === 2 ? { top: box[0], left: box[1] } : { top: box[0], left: box[1], bottom: box[2], right: box[3] };
+  return box.length === 2
+    ? { top: box[0], left: box[1] }
+    : { top: box[0], left: box[1], bottom: box[2], right: box[3] };
 }
 
 const at = (trace, what, parts) => `/api/traces/${trace}/${what}?${query(parts)}`;

@@ -4,7 +4,19 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
 import * as source from "attnscope/source";
 import { useAnswer } from "attnscope/asking";
 import { set } from "attnscope/state";
-import { boxOf, cellsOf, everywhere, gridOf, layersOf, kindOf, recipeOf, sourceOf, tokensOf, viewOf, wordsOf } from "attnscope/look";
+import {
+  boxOf,
+  cellsOf,
+  everywhere,
+  gridOf,
+  layersOf,
+  kindOf,
+  recipeOf,
+  sourceOf,
+  tokensOf,
+  viewOf,
+  wordsOf,
+} from "attnscope/look";
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { drawCell, drawName, drawPin, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
 
@@ -33,15 +45,27 @@ export function useLook(info, state) {
     group,
   );
   const blocks = {
-    self: useAnswer(key(drawn && pinned && kinds("self"), "blocks", pinned), () => source.placeBlocks(trace, all, pinned), group),
-    cross: useAnswer(key(drawn && chosen.length && kinds("cross"), "blocks", chosen), () => source.wordBlocks(trace, all, chosen), group),
+    self: useAnswer(
+      key(drawn && pinned && kinds("self"), "blocks", pinned),
+      () => source.placeBlocks(trace, all, pinned),
+      group,
+    ),
+    cross: useAnswer(
+      key(drawn && chosen.length && kinds("cross"), "blocks", chosen),
+      () => source.wordBlocks(trace, all, chosen),
+      group,
+    ),
   };
   const heads = useAnswer(
     source.LIVE && view.block !== null && (places || words) ? key(true, "heads", view.block, box, tokens) : null,
     () => (places ? source.placeHeads(trace, view, box) : source.wordHeads(trace, view, tokens)),
     group,
   );
-  const shares = useAnswer(key(box && kinds("cross"), "shares", box), () => source.shares(trace, sharesView(info, view), box), group);
+  const shares = useAnswer(
+    key(box && kinds("cross"), "shares", box),
+    () => source.shares(trace, sharesView(info, view), box),
+    group,
+  );
   const asked = info && state.mode === "segments" && kinds("self") ? [sourceOf(state), recipeOf(info, state)] : null;
   const found = useAnswer(
     asked ? JSON.stringify([trace, ...asked]) : null,
@@ -101,20 +125,47 @@ export function Pane({ info, state, look, label, compact }) {
     set({ cursor: null });
   };
   const stopped = look.found.error?.name === "AbortError";
-  const failed = look.shown.error ?? look.blocks.self.error ?? look.blocks.cross.error ?? look.heads.error ?? (stopped ? null : look.found.error);
+  const failed =
+    look.shown.error ??
+    look.blocks.self.error ??
+    look.blocks.cross.error ??
+    look.heads.error ??
+    (stopped ? null : look.found.error);
   const error = failed?.message ?? lacking(info, state);
   return html`<figure class="pane" aria-label=${label}>
-    <figcaption title=${info.folder}><b>${info.name}</b> <span>${info.images[state.image]?.prompt || "no prompt"}</span></figcaption>
+    <figcaption title=${info.folder}>
+      <b>${info.name}</b> <span>${info.images[state.image]?.prompt || "no prompt"}</span>
+    </figcaption>
     <div class="frame" ref=${frame}>
-      <div class="stage" tabindex="0" role="application" aria-roledescription="picture"
+      <div
+        class="stage"
+        tabindex="0"
+        role="application"
+        aria-roledescription="picture"
         aria-label="Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, Delete removes the pin, Escape leaves."
-        onKeyDown=${(event) => stageKey(event, gridOf(info, state), state)}>
-        <canvas ref=${canvas} width=${size?.[1] ?? 1} height=${size?.[0] ?? 1} style=${size && cssSize(size)}
+        onKeyDown=${(event) => stageKey(event, gridOf(info, state), state)}
+      >
+        <canvas
+          ref=${canvas}
+          width=${size?.[1] ?? 1}
+          height=${size?.[0] ?? 1}
+          style=${size && cssSize(size)}
           data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy}
-          onPointerMove=${move} onPointerDown=${down} onPointerUp=${up} onPointerLeave=${leave} onPointerCancel=${leave}></canvas>
+          onPointerMove=${move}
+          onPointerDown=${down}
+          onPointerUp=${up}
+          onPointerLeave=${leave}
+          onPointerCancel=${leave}
+        ></canvas>
         ${error && html`<p class="problem" role="alert">${error}</p>`}
         ${look.found.busy && html`<${Progress} found=${look.found} />`}
-        ${stopped && html`<div class="progress"><p>Stopped.</p><button onClick=${look.found.again}>Aggregate the attention</button></div>`}
+        ${
+          stopped &&
+          html`<div class="progress">
+            <p>Stopped.</p>
+            <button onClick=${look.found.again}>Aggregate the attention</button>
+          </div>`
+        }
         ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}
       </div>
     </div>
@@ -127,7 +178,8 @@ export function Pane({ info, state, look, label, compact }) {
 function lacking(info, state) {
   const kind = kindOf(state);
   if (!layersOf(info, kind).length) return `This trace holds no ${kind}-attention: it was captured without.`;
-  if (state.mode === "words" && state.branch === "uncond") return "This branch reads the negative prompt, whose tokens the trace does not hold.";
+  if (state.mode === "words" && state.branch === "uncond")
+    return "This branch reads the negative prompt, whose tokens the trace does not hold.";
   return state.missing ?? state.lacks;
 }
 
@@ -155,15 +207,21 @@ function draw(context, { info, state, picture, map, found, lit, dragged }) {
     const share = 1 / (found.height * found.width);
     for (const segment of found.segments) {
       const [x, y] = segment.centroid;
-      if (segment.label && segment.area * share > 0.01) drawName(context, segment.label, [y / found.height, x / found.width]);
+      if (segment.label && segment.area * share > 0.01)
+        drawName(context, segment.label, [y / found.height, x / found.width]);
     }
     return;
   }
   if (map) put(context, mapImage(map, rows, columns, state));
   if (state.mode !== "places") return;
-  state.pins.forEach((pin, number) => drawPin(context, pin, PIN_COLOURS[number % PIN_COLOURS.length], number === (state.pin ?? 0)));
+  state.pins.forEach((pin, number) =>
+    drawPin(context, pin, PIN_COLOURS[number % PIN_COLOURS.length], number === (state.pin ?? 0)),
+  );
   if (dragged) drawPin(context, dragged, "#fff", true);
-  else if (state.cursor) (state.cursor.length === 2 ? drawCell(context, cellsOf(state.cursor, gridOf(info, state)), gridOf(info, state)) : drawPin(context, state.cursor, "#fff", true));
+  else if (state.cursor)
+    state.cursor.length === 2
+      ? drawCell(context, cellsOf(state.cursor, gridOf(info, state)), gridOf(info, state))
+      : drawPin(context, state.cursor, "#fff", true);
 }
 
 function labelAt(found, [y, x]) {
@@ -213,11 +271,17 @@ function moved([y, x], [down, right], rows, columns) {
 
 // A region that grows by cells from the cursor's
 function stretched(box, [down, right], rows, columns) {
-  const [top, left, bottom, wide] = box.length === 4 ? box : [
-    Math.floor(box[0] * rows) / rows, Math.floor(box[1] * columns) / columns,
-    (Math.floor(box[0] * rows) + 1) / rows, (Math.floor(box[1] * columns) + 1) / columns,
-  ];
-  const edge = (share, count, by, least) => Math.min(Math.max(Math.round(share * count) + by, Math.round(least * count) + 1), count) / count;
+  const [top, left, bottom, wide] =
+    box.length === 4
+      ? box
+      : [
+          Math.floor(box[0] * rows) / rows,
+          Math.floor(box[1] * columns) / columns,
+          (Math.floor(box[0] * rows) + 1) / rows,
+          (Math.floor(box[1] * columns) + 1) / columns,
+        ];
+  const edge = (share, count, by, least) =>
+    Math.min(Math.max(Math.round(share * count) + by, Math.round(least * count) + 1), count) / count;
   return [top, left, edge(bottom, rows, down, top), edge(wide, columns, right, left)];
 }
 
@@ -259,4 +323,7 @@ function useFittedSize(frame, [height, width]) {
   return size;
 }
 
-const cssSize = ([height, width]) => ({ height: `${height / devicePixelRatio}px`, width: `${width / devicePixelRatio}px` });
+const cssSize = ([height, width]) => ({
+  height: `${height / devicePixelRatio}px`,
+  width: `${width / devicePixelRatio}px`,
+});

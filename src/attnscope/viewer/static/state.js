@@ -29,17 +29,40 @@ const FIRST = {
 
 let base = FIRST; // what an address leaves out
 
-const SHORT = { // names in the address bar
-  trace: "t", other: "with", mode: "m", block: "b", head: "h", step: "s", branch: "br", image: "i", pins: "pins",
-  pin: "pin", words: "w", names: "n", colours: "c", scale: "sc", top: "top", opacity: "o", contour: "ct", cells: "ce", tau: "tau",
-  passes: "pa", anchors: "an", weights: "we", unite: "un", theme: "th",
+const SHORT = {
+  // names in the address bar
+  trace: "t",
+  other: "with",
+  mode: "m",
+  block: "b",
+  head: "h",
+  step: "s",
+  branch: "br",
+  image: "i",
+  pins: "pins",
+  pin: "pin",
+  words: "w",
+  names: "n",
+  colours: "c",
+  scale: "sc",
+  top: "top",
+  opacity: "o",
+  contour: "ct",
+  cells: "ce",
+  tau: "tau",
+  passes: "pa",
+  anchors: "an",
+  weights: "we",
+  unite: "un",
+  theme: "th",
 };
 
 export function toHash(state) {
   const pairs = [];
   for (const [name, short] of Object.entries(SHORT)) {
     const value = state[name];
-    if (JSON.stringify(value) !== JSON.stringify(base[name])) pairs.push(`${short}=${encodeURIComponent(write(value))}`);
+    if (JSON.stringify(value) !== JSON.stringify(base[name]))
+      pairs.push(`${short}=${encodeURIComponent(write(value))}`);
   }
   return pairs.join("&");
 }
@@ -54,14 +77,26 @@ function fromHash(hash) {
 }
 
 const CHOICES = { mode: ["places", "words", "segments"], scale: ["linear", "log"], theme: ["auto", "dark", "light"] };
-const RANGES = { // low, high, whole: what a link may say; all else is as if it were not there
-  trace: [0, 1e4, true], other: [0, 1e4, true], block: [0, 1e4, true], head: [0, 1e4, true], step: [0, 1e6, true], image: [0, 1e4, true],
-  pin: [0, 100, true], top: [1e-12, 1, false], opacity: [0, 1, false], tau: [1e-6, 1e3, false], passes: [1, 10, true], anchors: [1, 32, true],
+const RANGES = {
+  // low, high, whole: what a link may say; all else is as if it were not there
+  trace: [0, 1e4, true],
+  other: [0, 1e4, true],
+  block: [0, 1e4, true],
+  head: [0, 1e4, true],
+  step: [0, 1e6, true],
+  image: [0, 1e4, true],
+  pin: [0, 100, true],
+  top: [1e-12, 1, false],
+  opacity: [0, 1, false],
+  tau: [1e-6, 1e3, false],
+  passes: [1, 10, true],
+  anchors: [1, 32, true],
 };
 
 function write(value) {
   if (value === null) return "all";
-  if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? part.map(rounded).join(",") : part)).join(";");
+  if (Array.isArray(value))
+    return value.map((part) => (Array.isArray(part) ? part.map(rounded).join(",") : part)).join(";");
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
 }
 
@@ -75,7 +110,8 @@ function read(name, text) {
     return pins.filter((pin) => [2, 4].includes(pin.length) && pin.every((share) => share >= 0 && share <= 1));
   }
   if (name === "names" && text === "all") return null;
-  if (name === "words" || name === "names") return text ? text.split(";").map((word) => (/^\d+$/.test(word) ? Number(word) : word)) : [];
+  if (name === "words" || name === "names")
+    return text ? text.split(";").map((word) => (/^\d+$/.test(word) ? Number(word) : word)) : [];
   if (typeof FIRST[name] === "boolean") return text === "1";
   if (name in CHOICES) return CHOICES[name].includes(text) ? text : FIRST[name];
   if (typeof FIRST[name] === "string") return text;
