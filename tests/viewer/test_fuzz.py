@@ -21,7 +21,7 @@ def described():
     trace = made_trace(grids=((4, 6), (2, 3)), steps=2, heads=2)
     trace.run.pictures = [picture(32, 48)]
     app = create_app([trace], hosts=["testserver"])
-    app.state.viewer.aggregates.start(0, trace, Source())
+    app.state.answers.aggregates.start(0, trace, Source())
     return schemathesis.openapi.from_asgi("/api/openapi.json", app, headers={"host": "testserver"})
 
 

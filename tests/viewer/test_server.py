@@ -135,7 +135,7 @@ def test_labels_come_as_png_and_npz(client):
 def test_weights_change_the_aggregate(client, trace):
     query = "weights=8:1,4:0"
     assert aggregated(client, query)["state"] == "ready"
-    aggregate = client.app.state.viewer.aggregates.get(0, aggregates.Source(weights=((4, 0.0), (8, 1.0))))
+    aggregate = client.app.state.answers.aggregates.get(0, aggregates.Source(weights=((4, 0.0), (8, 1.0))))
     expected = aggregated_attention(trace, weights={(8, 12): 1, (4, 6): 0})
     assert (aggregate.attention - expected).abs().max() < 1e-6
     assert "expected one for each" in aggregated(client, "weights=8:1")["error"]

@@ -1,10 +1,230 @@
-"""From results to the JSON of the viewer."""
+"""The server's answers: from what was asked to the numbers, pictures and JSON that the page gets."""
 
 from __future__ import annotations
 
-from attnscope.segmentation_result import Segmentation
-from attnscope.viewer.aggregates import Aggregate
-from attnscope.viewer.schemas import SegmentInfo, SegmentsInfo
+import hashlib
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+
+from attnscope._version import __version__
+from attnscope.heat_colours import heat_picture
+from attnscope.images import indexed_png, png_bytes
+from attnscope.segmentation_result import Recipe, Segmentation
+from attnscope.trace import Trace
+from attnscope.viewer import encoding, maps
+from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
+from attnscope.viewer.caches import ByteCache
+from attnscope.viewer.maps import Box, View
+from attnscope.viewer.opened import OpenTrace
+from attnscope.viewer.questions import (
+    Boxes,
+    Image,
+    LabelsFormat,
+    MapFormat,
+    PlacesOrTokens,
+    Recipes,
+    Sources,
+    Tokens,
+    Views,
+    Words,
+)
+from attnscope.viewer.schemas import AggregateInfo, SegmentInfo, SegmentsInfo, Shares, TracesInfo
+
+STARTED = secrets.token_hex(4)
+"""Answers that a browser keeps from an earlier server, perhaps of other code, are not taken again."""
+CACHE_BYTES = 64 * 2**20
+MOST_AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
+"""Questions that are computed at the same time; torch shares the cores among threads itself."""
+MOST_SEGMENTATIONS = 4
+NumberedMaps = Callable[[Trace, View, Any], Iterator[tuple[int, Any]]]
+BINARY = "application/octet-stream"
+
+
+class Answers:
+    """The server's answers. Everything here runs in threads, as torch's work would hold up the event loop."""
+
+    def __init__(self, traces: Sequence[OpenTrace]) -> None:
+        self.traces = traces
+        self.aggregates = Aggregates()
+        self._cache = ByteCache(CACHE_BYTES)
+        self._turn = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._segmentations: OrderedDict[Any, Segmentation] = OrderedDict()
+
+    def add_routes(self, app: FastAPI) -> None:
+        get = app.get
+        get("/api/traces", response_model=TracesInfo)(self.list_traces)
+        get("/api/traces/{number}/picture", response_class=Response)(self.picture)
+        get("/api/traces/{number}/place", response_class=Response)(self.place)
+        get("/api/traces/{number}/blocks", response_class=Response)(self.blocks)
+        get("/api/traces/{number}/heads", response_class=Response)(self.heads)
+        get("/api/traces/{number}/words", response_class=Response)(self.words)
+        get("/api/traces/{number}/shares", response_model=Shares)(self.shares)
+        get("/api/traces/{number}/aggregate", response_model=AggregateInfo)(self.aggregate)
+        app.post("/api/traces/{number}/aggregate", response_model=AggregateInfo)(self.start_aggregate)
+        app.delete("/api/traces/{number}/aggregate", response_model=AggregateInfo)(self.cancel_aggregate)
+        get("/api/traces/{number}/segments", response_model=SegmentsInfo)(self.segments)
+        get("/api/traces/{number}/labels", response_class=Response)(self.labels)
+
+    def list_traces(self) -> TracesInfo:
+        """What is open."""
+        return TracesInfo(version=__version__, traces=[opened.info for opened in self.traces])
+
+    def picture(self, request: Request, number: int, image: Image = 0) -> Response:
+        """The picture that the run made, as PNG."""
+        pictures = self._open(number).trace.run.pictures
+        if image >= len(pictures):
+            raise HTTPException(404, f"image {image}: this trace holds {len(pictures)} picture(s)")
+        return self._answer(request, number, "image/png", lambda: png_bytes(pictures[image]))
+
+    def place(
+        self, request: Request, number: int, view: Views, box: Boxes, format: MapFormat = "f16"
+    ) -> Response:
+        """Where a place, or a part of the picture on average, looks: self-attention."""
+        trace = self._open(number).trace
+        return self._map(request, number, format, lambda: maps.box_map(trace, view, box), view.block)
+
+    def blocks(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
+        """A place's (a part's, or tokens') map in every block, all in one body."""
+        return self._many(request, number, view, asked, maps.block_maps, maps.word_block_maps)
+
+    def heads(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
+        """The same in every head of the block, each with its number in place of the block's."""
+        return self._many(request, number, view, asked, maps.head_maps, maps.word_head_maps)
+
+    def words(
+        self,
+        request: Request,
+        number: int,
+        view: Views,
+        token: Tokens,
+        format: MapFormat = "f16",
+    ) -> Response:
+        """Where tokens landed: cross-attention."""
+        trace = self._open(number).trace
+        return self._map(request, number, format, lambda: maps.word_map(trace, view, token), view.block)
+
+    def shares(self, number: int, view: Views, box: Boxes) -> Shares:
+        """What a place, or a part of the picture on average, takes from each token."""
+        trace = self._open(number).trace
+        with self._turn:
+            return Shares(shares=maps.token_shares(trace, view, box).tolist())
+
+    def aggregate(self, number: int, source: Sources) -> AggregateInfo:
+        """How far the aggregate is."""
+        self._open(number)
+        return state_info(self.aggregates.get(number, source))
+
+    def start_aggregate(self, number: int, source: Sources) -> AggregateInfo:
+        """Begin to aggregate self-attention, which segments need; `GET` tells how far it is."""
+        opened = self._open(number)
+        maps.check_source(opened.trace, source.step, source.branch, source.image)
+        return state_info(self.aggregates.start(number, opened.trace, source))
+
+    def cancel_aggregate(self, number: int, source: Sources) -> AggregateInfo:
+        """Stop it."""
+        self._open(number)
+        self.aggregates.cancel(number, source)
+        return state_info(self.aggregates.get(number, source))
+
+    def segments(self, number: int, source: Sources, recipe: Recipes, word: Words = None) -> SegmentsInfo:
+        """DiffSeg's segments of an aggregate that is ready."""
+        aggregate, found = self._segmented(number, source, recipe, word)
+        return segments_info(aggregate, found)
+
+    def labels(
+        self,
+        request: Request,
+        number: int,
+        source: Sources,
+        recipe: Recipes,
+        word: Words = None,
+        format: LabelsFormat = "u16",
+    ) -> Response:
+        """The segment of every pixel, row by row: 16-bit little-endian numbers, PNG, or NPZ."""
+        _, found = self._segmented(number, source, recipe, word)
+        made: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
+            "u16": (BINARY, lambda: found.labels.astype("<u2").tobytes()),
+            "png": ("image/png", lambda: png_bytes(indexed_png(found.labels))),
+            "npz": (BINARY, lambda: encoding.npz(labels=found.labels, names=list(found.names))),
+        }
+        return self._answer(request, number, *made[format])
+
+    def _many(
+        self,
+        request: Request,
+        number: int,
+        view: View,
+        asked: Box | list[int],
+        of_box: NumberedMaps,
+        of_tokens: NumberedMaps,
+    ) -> Response:
+        trace = self._open(number).trace
+        found = of_box if isinstance(asked, Box) else of_tokens
+        return self._answer(
+            request, number, BINARY, lambda: encoding.pack_maps(list(found(trace, view, asked)))
+        )
+
+    def _open(self, number: int) -> OpenTrace:
+        if not 0 <= number < len(self.traces):
+            raise HTTPException(404, f"trace {number}: this viewer has traces 0 to {len(self.traces) - 1}")
+        return self.traces[number]
+
+    def _map(
+        self,
+        request: Request,
+        number: int,
+        format: MapFormat,
+        compute: Callable[[], Any],
+        block: int | None,
+    ) -> Response:
+        made: dict[MapFormat, tuple[str, Callable[[], bytes]]] = {
+            "f16": (BINARY, lambda: encoding.pack_maps([(block, compute())])),
+            "png": ("image/png", lambda: png_bytes(heat_picture(compute()))),
+            "npz": (BINARY, lambda: encoding.npz(map=compute())),
+        }
+        return self._answer(request, number, *made[format])
+
+    def _answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
+        """The answer, from the cache, or none at all where the browser has it already."""
+        opened = self.traces[number]
+        state = f"{__version__} {STARTED} {opened.mark} {len(opened.trace.steps)}"
+        question = f"{state} {request.url.path}?{request.url.query}"
+        tag = f'"{hashlib.sha256(question.encode()).hexdigest()[:24]}"'
+        headers = {"etag": tag, "cache-control": "private, no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+
+        def in_turn() -> bytes:
+            with self._turn:
+                return make()
+
+        return Response(self._cache.get(tag, in_turn), media_type=media_type, headers=headers)
+
+    def _segmented(
+        self, number: int, source: Source, recipe: Recipe, words: list[int] | None
+    ) -> tuple[Aggregate, Segmentation]:
+        trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
+        if aggregate is None or aggregate.state != "ready":
+            raise HTTPException(409, "this attention is not aggregated yet: POST /aggregate, then wait")
+        known, named = len(trace.words(source.image)), tuple(words or ())
+        if bad := [word for word in named if not 0 <= word < known]:
+            raise HTTPException(404, f"words {bad}: this prompt has words 0 to {known - 1}")
+        key = (number, source, astuple(recipe), named)
+        found = self._segmentations.get(key)
+        if found is None or found.aggregated is not aggregate.attention:
+            with self._turn:
+                found = aggregate.segmented(recipe, named)
+            self._segmentations[key] = found  # the page asks for its segments, then for its labels
+            while len(self._segmentations) > MOST_SEGMENTATIONS:
+                self._segmentations.popitem(last=False)
+        return aggregate, found
 
 
 def segments_info(aggregate: Aggregate, found: Segmentation) -> SegmentsInfo:
@@ -29,3 +249,11 @@ def segments_info(aggregate: Aggregate, found: Segmentation) -> SegmentsInfo:
             for one in found.segments
         ],
     )
+
+
+def state_info(aggregate: Aggregate | None) -> AggregateInfo:
+    if aggregate is None:
+        return AggregateInfo(state="absent")
+    failure = aggregate.failure
+    error = "" if failure is None else str(failure) or type(failure).__name__
+    return AggregateInfo(state=aggregate.state, done=aggregate.done, total=aggregate.total, error=error)

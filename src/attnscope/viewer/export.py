@@ -58,8 +58,8 @@ def export_page(
 
     step: the mean over all by default. progress: called as progress(done, total).
     Raises OutputError where something is there already, SelectionError for what the trace lacks.
-    Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every word in
-    every block; a page of 2 to 8 MB.
+    Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every
+    word in every block; a page of 2 to 8 MB.
     """
     path = Path(target)
     if path.exists() and not overwrite:
