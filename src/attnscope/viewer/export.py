@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
 from attnscope.errors import OutputError, SelectionError
 from attnscope.files import whole_file
@@ -118,20 +118,14 @@ def _places(
     together: Float[Tensor, "query height width"] | None = None
     grids = [_coarse(tuple(layer.grid)) for layer in layers]
     finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
+    choice: dict[str, Any] = {"branch": view.branch, "image": view.image}
     done = 0
     for layer, grid in zip(layers, grids, strict=True):
         total: Tensor | None = None
         for step in steps:
-            one = trace.probabilities(
-                block=layer.block,
-                kind="self",
-                step=step,
-                branch=view.branch,
-                image=view.image,
-                mean="head",
-                into=total,
+            total = trace.probabilities(
+                block=layer.block, kind="self", step=step, mean="head", into=total, **choice
             )
-            total = one
             done += 1
             progress(done)
         assert total is not None
@@ -166,9 +160,7 @@ def _spread(
     of_places: Float[Tensor, "place h w"], grid: tuple[int, int], finest: tuple[int, int]
 ) -> Float[Tensor, "place height width"]:
     """As `maps.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
-    large = torch.nn.functional.interpolate(
-        of_places[:, None], size=finest, mode="bilinear", align_corners=False
-    )[:, 0]
+    large = interpolate(of_places[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
     large = large / large.sum((1, 2), keepdim=True)
     rows, columns = (torch.arange(to) * of // to for of, to in zip(grid, finest, strict=True))
     return large.view(*grid, *finest)[rows[:, None], columns].flatten(0, 1)

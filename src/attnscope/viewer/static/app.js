@@ -19,7 +19,7 @@ import {
 import { pythonOf } from "attnscope/code";
 import { UNet } from "attnscope/blocks";
 import { Pane, useLook } from "attnscope/stage";
-import { Choices, Colours, Legend, Select } from "attnscope/controls";
+import { Choices, Colours, Legend, Opacity, Select } from "attnscope/controls";
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { PromptBar } from "attnscope/prompt";
 import { save, SegmentsPanel } from "attnscope/segments";
@@ -57,22 +57,7 @@ function App({ traces }) {
       />
       ${
         own.mode === "segments"
-          ? html`<details open>
-              <summary>Colours</summary>
-              <label class="field"
-                ><span>Opacity</span>
-                <div class="steps">
-                  <input
-                    type="range"
-                    min="0"
-                    max="1"
-                    step="0.05"
-                    aria-label="opacity"
-                    value=${own.opacity}
-                    onInput=${(event) => set({ opacity: Number(event.target.value) })}
-                  /></div
-              ></label>
-            </details>`
+          ? html`<section><${Opacity} state=${own} /></section>`
           : html`<${Colours} state=${own} />`
       }
     </aside>

@@ -26,6 +26,7 @@ export function Check({ label, name, state, title }) {
   >`;
 }
 
+// Which attention: block, head, step, branch, image
 export function Choices({ info, state, busy }) {
   const layers = layersOf(info, kindOf(state));
   const range = (count) => Array.from({ length: count }, (_, number) => number);
@@ -73,6 +74,7 @@ export function Choices({ info, state, busy }) {
 
 const PLAY_MS = 450;
 
+// Playing waits for each step's map
 function Steps({ info, state, busy }) {
   const last = info.steps.length - 1;
   const position = info.steps.findIndex((step) => step.index === state.step);
@@ -106,6 +108,25 @@ function Steps({ info, state, busy }) {
   </div>`;
 }
 
+export function Opacity({ state }) {
+  return html`<label class="field"
+    ><span>Opacity</span>
+    <div class="steps">
+      <input
+        type="range"
+        min="0"
+        max="1"
+        step="0.05"
+        aria-label="opacity"
+        value=${state.opacity}
+        onInput=${(event) => set({ opacity: Number(event.target.value) })}
+      />
+      <output>${Math.round(100 * state.opacity)} %</output>
+    </div></label
+  >`;
+}
+
+// How numbers become colours
 export function Colours({ state }) {
   return html`<details open>
     <summary>Colours</summary>
@@ -138,26 +159,13 @@ export function Colours({ state }) {
           onChange=${(event) => set({ top: Number(event.target.value) > 0 ? Number(event.target.value) / 100 : null })}
         /></div
     ></label>
-    <label class="field"
-      ><span>Opacity</span>
-      <div class="steps">
-        <input
-          type="range"
-          min="0"
-          max="1"
-          step="0.05"
-          aria-label="opacity"
-          value=${state.opacity}
-          onInput=${(event) => set({ opacity: Number(event.target.value) })}
-        />
-        <output>${Math.round(100 * state.opacity)} %</output>
-      </div></label
-    >
+    <${Opacity} state=${state} />
     <${Check} label="contours at ¼, ½ and ¾" name="contour" state=${state} />
     <${Check} label="cells as squares" name="cells" state=${state} />
   </details>`;
 }
 
+// top: the brightest value, null for the map's own
 export function Legend({ state, top: given, map }) {
   const canvas = useRef(null);
   useLayoutEffect(() => {

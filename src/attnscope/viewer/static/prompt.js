@@ -5,6 +5,7 @@ import { choosable, namesOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { set } from "attnscope/state";
 
+// Bars say what the place under the cursor takes from each word; a click looks at the word, or lets it name segments
 export function PromptBar({ info, state, shares }) {
   const image = info.images[state.image];
   const words = choosable(image, state.branch).filter((word) => state.mode !== "segments" || word.role === "text");
