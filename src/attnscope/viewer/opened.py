@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attnscope.errors import SelectionError
 from attnscope.images import size_hw
+from attnscope.manifest import MANIFEST
 from attnscope.segmentation import recommended_threshold
 from attnscope.store import load_trace
 from attnscope.trace import Trace
@@ -39,7 +40,7 @@ class OpenTrace:
         if isinstance(given, Trace):
             opened = cls(number, given.prompt() or f"trace {number + 1}", None, given, secrets.token_hex(8))
         else:
-            folder = Path(given).resolve()
+            folder = _trace_in(Path(given).resolve())
             opened = cls(number, folder.name, folder, load_trace(folder), _mark(folder))
         if not opened.trace.steps or not opened.trace.layers:
             raise SelectionError(
@@ -106,6 +107,12 @@ class OpenTrace:
         if len(steps) * finest <= QUICK_PLACES:
             return None
         return steps[2 * len(steps) // 3].index
+
+
+def _trace_in(folder: Path) -> Path:
+    """The folder itself, or run.trace in what `attnscope generate` wrote."""
+    inside = folder / "run.trace"
+    return inside if not (folder / MANIFEST).exists() and inside.is_dir() else folder
 
 
 def open_traces(given: Sequence[Trace | str | Path]) -> list[OpenTrace]:

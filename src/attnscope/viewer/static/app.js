@@ -198,6 +198,16 @@ function mapFile(info, state) {
   return state.mode === "words" && tokens.length ? source.wordsFile?.(info.number, viewOf(state), tokens, "npz") : null;
 }
 
+const KEYS = [
+  ["1 2 3", "modes"],
+  ["[ ]", "block"],
+  [", .", "step"],
+  ["h", "head"],
+  ["w", "word"],
+  ["c", "code"],
+  ["t", "light"],
+];
+
 function Hint() {
   const { hint } = get();
   if (!hint) return null;
@@ -211,9 +221,9 @@ function Hint() {
       <b>Click a word</b>: where did it land? <b>Click a small map</b>: that block of the U-Net alone, with its heads.
     </p>
     <p>
-      <b>Keys</b>: arrows on the picture, Enter; <kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd> modes, <kbd>[</kbd>
-      <kbd>]</kbd> block, <kbd>,</kbd> <kbd>.</kbd> step, <kbd>h</kbd> head, <kbd>w</kbd> word, <kbd>c</kbd> code,
-      <kbd>t</kbd> light.
+      <b>Keys</b>: arrows on the picture, Enter;
+      ${KEYS.map(([keys, what]) => html`${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}${` ${what}, `}`)}
+      <kbd>?</kbd>${" this."}
     </p>
     <button autofocus onClick=${close}>Got it</button>
   </div>`;

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "preact";
 import * as source from "attnscope/source";
-import { headsOf, kindOf, layersOf } from "attnscope/look";
+import { firstWords, headsOf, kindOf, layersOf } from "attnscope/look";
 import { RAMPS, percent, table, valueOf } from "attnscope/maps";
 import { cssColour } from "attnscope/paint";
 import { set } from "attnscope/state";
@@ -24,6 +24,31 @@ export function Check({ label, name, state, title }) {
     ><input type="checkbox" checked=${state[name]} onChange=${(event) => set({ [name]: event.target.checked })} />
     ${label}</label
   >`;
+}
+
+// A number that is taken when the field is left or Enter is pressed; what is typed stays until then, and what is out of
+// range goes back to the number in force. empty: what an empty field means, undefined where it means nothing.
+export function NumberField({ label, value, low, high, whole, empty, placeholder, change }) {
+  const [draft, type] = useState(null);
+  const take = () => {
+    const number = draft === "" ? empty : Number(draft);
+    const fits = number === null || (number >= low && number <= high && (!whole || Number.isInteger(number)));
+    if (draft !== null && number !== undefined && fits) change(number);
+    type(null);
+  };
+  return html`<input
+    type="number"
+    aria-label=${label}
+    title=${`${low} to ${high}`}
+    min=${low}
+    max=${high}
+    step=${whole ? 1 : "any"}
+    placeholder=${placeholder}
+    value=${draft ?? value ?? ""}
+    onInput=${(event) => type(event.target.value)}
+    onBlur=${take}
+    onKeyDown=${(event) => event.key === "Enter" && take()}
+  />`;
 }
 
 // Which attention: block, head, step, branch, image
@@ -65,7 +90,7 @@ export function Choices({ info, state, busy }) {
       html`<${Select}
         label="Image"
         value=${state.image}
-        change=${(image) => set({ image, words: [], names: null, cursor: null })}
+        change=${(image) => set(imageTurn(info, state, image))}
         options=${range(info.images.length).map((image) => [image, `image ${image}`])}
       />`
     }
@@ -73,6 +98,12 @@ export function Choices({ info, state, busy }) {
 }
 
 const PLAY_MS = 450;
+
+// Words stay where both images have one prompt
+function imageTurn(info, state, image) {
+  const same = info.images[image].prompt === info.images[state.image].prompt;
+  return { image, cursor: null, ...(same ? {} : { words: firstWords(info.images[image]), names: null }) };
+}
 
 // Playing waits for each step's map
 function Steps({ info, state, busy }) {
@@ -95,13 +126,13 @@ function Steps({ info, state, busy }) {
       ${state.mode !== "segments" && html`<button aria-label=${playing ? "pause" : "play the steps"} aria-pressed=${playing} disabled=${last === 0} onClick=${() => play(!playing)}>${playing ? "❚❚" : "▶"}</button>`}
       <input
         type="range"
-        min="0"
+        min="-1"
         max=${last}
-        value=${position < 0 ? last : position}
+        value=${position}
         aria-labelledby="step-name"
         aria-valuetext=${shown}
         disabled=${last === 0}
-        onInput=${(event) => (play(false), set({ step: info.steps[event.target.value].index }))}
+        onInput=${(event) => (play(false), set({ step: info.steps[event.target.value]?.index ?? null }))}
       />
       <output>${shown}</output>
     </div>
@@ -149,14 +180,14 @@ export function Colours({ state }) {
       ><span title="fixed: the same colours for every map, so that maps compare">Brightest</span>
       <div class="steps">
         <button aria-pressed=${state.top === null} onClick=${() => set({ top: null })}>each map</button>
-        <input
-          type="number"
-          min="0"
-          step="any"
-          aria-label="fixed brightest value in percent"
+        <${NumberField}
+          label="fixed brightest value in percent"
           placeholder="fixed, %"
-          value=${state.top === null ? "" : 100 * state.top}
-          onChange=${(event) => set({ top: Number(event.target.value) > 0 ? Number(event.target.value) / 100 : null })}
+          low=${1e-6}
+          high=${100}
+          empty=${null}
+          value=${state.top === null ? null : Number((100 * state.top).toPrecision(8))}
+          change=${(value) => set({ top: value === null ? null : value / 100 })}
         /></div
     ></label>
     <${Opacity} state=${state} />
@@ -191,8 +222,7 @@ export function Legend({ state, top: given, map }) {
       ${marks.map((mark) => html`<span data-mark=${mark}>${percent(valueOf(mark, top, state.scale))}</span>`)}
     </div>
     <p>
-      share of attention, ${state.scale === "log" ? "logarithmic" : "linear"},
-      ${range}${map.maximum > top ? " (brighter values are cut)" : ""}
+      ${`share of attention, ${state.scale === "log" ? "logarithmic" : "linear"}, ${range}${map.maximum > top ? " (brighter values are cut)" : ""}`}
     </p>
   </div>`;
 }

@@ -19,7 +19,7 @@ export const viewOf = (state) => ({
 // The place or part under the cursor, else the chosen pin
 export function boxOf(state) {
   if (state.cursor) return state.cursor;
-  return state.pins[state.pin ?? 0] ?? null;
+  return state.pins[state.pin ?? 0] ?? state.pins.at(-1) ?? null;
 }
 
 // Words as they can be chosen: those of the prompt by number, then start, end and padding where there are any
@@ -77,9 +77,13 @@ export function sourceOf(state) {
   return { step: state.step, branch: state.branch, image: state.image, weights: state.weights };
 }
 
-// Words that name segments
-export const namesOf = (info, state) =>
-  state.branch === "uncond" ? [] : (state.names ?? contentWords(info.images[state.image]));
+// Words that name segments: those chosen, else all that may stand for a thing
+export function namesOf(info, state) {
+  if (state.branch === "uncond") return [];
+  const { words } = info.images[state.image];
+  const things = (number) => !COLOURS.has(words[number].text.toLowerCase());
+  return state.names ?? contentWords(info.images[state.image]).filter(things);
+}
 
 export function recipeOf(info, state) {
   const names = namesOf(info, state);
@@ -124,7 +128,7 @@ function shownInstead(own, lacks) {
 export function headsOf(info, state) {
   const layers = layersOf(info, kindOf(state));
   const chosen = layers.filter((layer) => layer.block === state.block);
-  return Math.min(...(chosen.length ? chosen : layers).map((layer) => layer.heads));
+  return layers.length ? Math.min(...(chosen.length ? chosen : layers).map((layer) => layer.heads)) : 0;
 }
 
 // A head that some block lacks is not asked for in all of them

@@ -107,7 +107,7 @@ function spread(stops) {
   return colours;
 }
 
-const DECADES = 4; // of the logarithmic scale, below the brightest value
+const DECADES = 3; // of the logarithmic scale, below the brightest value
 
 // 0..1 of a value on the scale whose brightest value is top
 export function shade(value, top, scale) {

@@ -153,7 +153,44 @@ export function drawCell(context, [row, column], [rows, columns]) {
   context.strokeRect(...box);
 }
 
-export function drawName(context, text, [y, x]) {
+const ROUGH = 96; // cells a side in which the middle of a segment is looked for
+
+// For each of these segments the place, [y, x] in shares, that lies deepest inside it
+export function innermost(found, ids) {
+  const size = ROUGH + 2; // a rim around that belongs to no segment
+  const labels = new Int32Array(size * size).fill(-1);
+  for (let y = 0; y < ROUGH; y++) {
+    const row = Math.floor(((y + 0.5) * found.labels_height) / ROUGH) * found.labels_width;
+    for (let x = 0; x < ROUGH; x++) {
+      labels[(y + 1) * size + x + 1] = found.labels[row + Math.floor(((x + 0.5) * found.labels_width) / ROUGH)];
+    }
+  }
+  const depth = depths(labels, size);
+  const deepest = new Map();
+  for (let at = 0; at < depth.length; at++) {
+    const best = deepest.get(labels[at]);
+    if (best === undefined || depth[at] > depth[best]) deepest.set(labels[at], at);
+  }
+  const place = (at) => [(Math.floor(at / size) - 0.5) / ROUGH, ((at % size) - 0.5) / ROUGH];
+  return new Map(ids.filter((id) => deepest.has(id)).map((id) => [id, place(deepest.get(id))]));
+}
+
+// Steps from each cell to the next cell with another label: two sweeps, from above and from below
+function depths(labels, size) {
+  const depth = new Uint16Array(labels.length);
+  const inside = (at, ...others) => {
+    if (labels[at] < 0) return;
+    const near = others.map((other) => (labels[other] === labels[at] ? depth[other] + 1 : 1));
+    depth[at] = depth[at] ? Math.min(depth[at], ...near) : Math.min(...near);
+  };
+  for (let at = size; at < labels.length; at++) inside(at, at - size, at - 1);
+  for (let at = labels.length - size - 1; at >= 0; at--) inside(at, at + size, at + 1);
+  return depth;
+}
+
+export function drawName(context, text, place) {
+  if (!place) return; // too thin to be found
+  const [y, x] = place;
   const { width, height } = context.canvas;
   context.font = `600 ${Math.max(Math.round(width / 42), 11)}px system-ui, sans-serif`;
   context.textAlign = "center";

@@ -88,8 +88,7 @@ export function WordsPanel({ info, state, look }) {
   return html`<section>
     <h2>Where “${words.map((word) => word.text).join(" + ")}” landed</h2>
     <p class="quiet">
-      Share of attention that one token of it gets,
-      ${state.block === null ? "mean over all blocks" : `block ${state.block}`}.
+      ${`Share of attention that one token of it gets, ${state.block === null ? "mean over all blocks" : `block ${state.block}`}.`}
     </p>
     <${Numbers} map=${look.shown.value} />
   </section>`;

@@ -2,7 +2,7 @@
 
 import { html } from "preact";
 import * as source from "attnscope/source";
-import { Check } from "attnscope/controls";
+import { Check, NumberField } from "attnscope/controls";
 import { layersOf, recipeOf, sourceOf, tauOf } from "attnscope/look";
 import { cssColour, segmentColour } from "attnscope/paint";
 import { labelAt } from "attnscope/stage";
@@ -98,15 +98,13 @@ function Recipe({ info, state }) {
   const number = (name, low, high) =>
     html`<label class="field"
       ><span>${name[0].toUpperCase() + name.slice(1)}</span>
-      <input
-        type="number"
-        min=${low}
-        max=${high}
+      <${NumberField}
+        label=${name}
+        low=${low}
+        high=${high}
+        whole
         value=${state[name]}
-        onChange=${(event) => {
-          const value = Number(event.target.value);
-          if (Number.isInteger(value) && value >= low && value <= high) set({ [name]: value });
-        }}
+        change=${(value) => set({ [name]: value })}
     /></label>`;
   return html`<details>
     <summary>More</summary>
@@ -118,13 +116,12 @@ function Recipe({ info, state }) {
         (height) =>
           html`<label class="field"
             ><span>${height} high</span>
-            <input
-              type="number"
-              min="0"
-              max="9999"
-              step="any"
-              value=${given[height] ?? height}
-              onChange=${(event) => change(height, Math.max(Number(event.target.value) || 0, 0))}
+            <${NumberField}
+              label=${`weight of ${height} high`}
+              low=${0}
+              high=${9999}
+              value=${Number(given[height] ?? height)}
+              change=${(value) => change(height, value)}
           /></label>`,
       )}
       ${state.weights && html`<button onClick=${() => set({ weights: "" })}>the paper's weights</button>`}

@@ -18,9 +18,10 @@ import {
   wordsOf,
 } from "attnscope/look";
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
-import { drawCell, drawName, drawPin, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
+import { drawCell, drawName, drawPin, innermost, mapImage, PIN_COLOURS, put, segmentsImage } from "attnscope/paint";
 
 const FINEST_DRAWN = 768; // pixels along the longer side at which maps are computed; beyond it they are enlarged
+const LEAST_NAMED = 0.02; // of the picture: smaller segments have their names in the table only
 const DRAG = 0.02; // of the picture: less is a click
 
 // What a trace (or none: null) answers to what is looked at: {shown, blocks, heads, shares, found}, each as useAnswer gives
@@ -204,12 +205,12 @@ function draw(context, { info, state, picture, map, found, lit, dragged }) {
   if (state.mode === "segments") {
     if (!found) return;
     put(context, segmentsImage(found, rows, columns, 0.75 * state.opacity, lit));
-    const share = 1 / (found.height * found.width);
-    for (const segment of found.segments) {
-      const [x, y] = segment.centroid;
-      if (segment.label && segment.area * share > 0.01)
-        drawName(context, segment.label, [y / found.height, x / found.width]);
-    }
+    const named = found.segments.filter((segment) => segment.label && segment.share > LEAST_NAMED);
+    const places = innermost(
+      found,
+      named.map((segment) => segment.id),
+    );
+    for (const segment of named) drawName(context, segment.label, places.get(segment.id));
     return;
   }
   if (map) put(context, mapImage(map, rows, columns, state));

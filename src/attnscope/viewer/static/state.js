@@ -76,7 +76,8 @@ function fromHash(hash) {
   return state;
 }
 
-const CHOICES = { mode: ["places", "words", "segments"], scale: ["linear", "log"], theme: ["auto", "dark", "light"] };
+const CHOICES = { mode: ["places", "words", "segments"], scale: ["linear", "log"],
+  colours: ["ember", "viridis", "magma", "cividis"], theme: ["auto", "dark", "light"] };
 const RANGES = {
   // low, high, whole: what a link may say; all else is as if it were not there
   trace: [0, 1e4, true],
