@@ -198,7 +198,9 @@ export function drawName(context, text, place) {
   context.lineJoin = "round";
   context.lineWidth = Math.max(width / 220, 3);
   context.strokeStyle = "rgb(0 0 0 / 75%)";
-  context.strokeText(text, x * width, y * height);
+  const half = context.measureText(text).width / 2 + width / 100;
+  const left = Math.min(Math.max(x * width, half), width - half);
+  context.strokeText(text, left, y * height);
   context.fillStyle = "white";
-  context.fillText(text, x * width, y * height);
+  context.fillText(text, left, y * height);
 }
