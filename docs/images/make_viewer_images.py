@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 import attnscope
 from attnscope.demo import GUIDANCE_SCALE
 
@@ -22,6 +24,7 @@ PROMPTS = (
     "a green tree and a sun over grass under the sky",
     "a red house and a moon on snow under a night sky",
 )
+SEEDS = (0, 1)
 SIZES = {"small": (1280, 800), "large": (2560, 1440)}
 STATES = {  # name -> (address, place of the cursor)
     "places": ("with=all&b=15&pins=0.24,0.24;0.8,0.3", (0.55, 0.75)),
@@ -44,7 +47,8 @@ def runs(folder: Path) -> list[Path]:
     folders = []
     for number, prompt in enumerate(PROMPTS):
         with attnscope.capture(pipe, branch="cond") as trace:
-            pipe(prompt, num_inference_steps=20, guidance_scale=GUIDANCE_SCALE)
+            generator = torch.Generator().manual_seed(SEEDS[number])
+            pipe(prompt, num_inference_steps=20, guidance_scale=GUIDANCE_SCALE, generator=generator)
         folders.append(trace.save(folder / f"run-{number + 1}.trace"))
     return folders
 
