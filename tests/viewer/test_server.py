@@ -149,6 +149,13 @@ def test_a_trace_without_cross_attention_has_segments_without_names():
     assert client.get("/api/traces/0/shares?top=0&left=0").status_code == 404
 
 
+def test_the_negative_branch_does_not_name_segments_by_the_prompt(client):
+    assert aggregated(client, "branch=uncond")["state"] == "ready"
+    found = client.get(f"/api/traces/0/segments?branch=uncond&{RECIPE}&word=0").json()
+    assert {segment["label"] for segment in found["segments"]} == {None}
+    assert {len(segment["scores"]) for segment in found["segments"]} == {0}
+
+
 def test_segments_wait_for_the_aggregate(client):
     answer = client.get(f"/api/traces/0/segments?{RECIPE}")
     assert (answer.status_code, "not aggregated yet" in answer.json()["error"]) == (409, True)

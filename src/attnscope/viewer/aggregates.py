@@ -88,7 +88,8 @@ class Aggregate:
         merger.settle()
         self.mergers = {(PRESETS[0], ANCHORS): merger}
         spans = [span.tokens for span in trace.words(source.image)]
-        if spans and any(layer.kind == "cross" for layer in trace.layers):
+        reads_prompt = source.branch != "uncond" and any(layer.kind == "cross" for layer in trace.layers)
+        if spans and reads_prompt:
             self.words = word_maps(cross_attention(trace, **choice), spans, self.size_hw)
 
     def _progress(self, done: int, total: int) -> None:
