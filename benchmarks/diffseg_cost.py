@@ -49,11 +49,14 @@ def main() -> None:
     made_up = segmentation(
         regions_attention(64), (512, 512), Recipe((REGIONS_THRESHOLDS[0],) * 3), None, (), None, {}
     )
+    merger = made_up.merger
+    assert merger is not None
     timings = in_turns(
         {
             "plain pass": plain,
             "pass and segments": lambda: segment_trace(traced(), thresholds=THRESHOLD),
             "segments from a trace": lambda: segment_trace(trace, thresholds=THRESHOLD),
+            **{f"merging alone at {tau}": partial(merger.merge, (tau,) * 3) for tau in REGIONS_THRESHOLDS},
             **{f"merging again at {tau}": partial(made_up.again, tau) for tau in REGIONS_THRESHOLDS},
         },
         repeats=given.repeats,
@@ -70,7 +73,11 @@ def main() -> None:
     )
     report.add("segments from a trace / pass", timings.ratio("segments from a trace", "plain pass"), "")
     for tau in REGIONS_THRESHOLDS:
-        what = f"merging again at {tau}, {len(made_up.again(tau))} segments, labels included"
+        count = len(made_up.again(tau))
+        report.add(
+            f"merging again at {tau}, {count} segments", 1e3 * timings.median(f"merging alone at {tau}"), "ms"
+        )
+        what = f"merging again at {tau}, {count} segments, labels included"
         report.add(what, 1e3 * timings.median(f"merging again at {tau}"), "ms", "under 150")
     report.finish()
 

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from harness import Report, in_turns, peak_resident_bytes, resident_bytes
 
 from attnscope import probability
+from attnscope.layer_record import Record
 from attnscope.records import Grid, Layer, LayerId, Row, Step
-from attnscope.trace import MemoryRecords, Record, Trace
+from attnscope.trace import MemoryRecords, Trace
 
 HEADS, PLACES, DIM = 8, 4096, 40
 SCALE = DIM**-0.5

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from attnscope.layer_record import Record
 from attnscope.records import Grid, Layer, Row, Step, Token
-from attnscope.trace import MemoryRecords, Record, Run, Trace
+from attnscope.trace import MemoryRecords, Run, Trace
 
 PROMPT = "red cat"
 TOKENS = (

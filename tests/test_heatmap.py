@@ -7,8 +7,9 @@ from scipy.ndimage import map_coordinates
 import attnscope
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError, WordError
 from attnscope.heatmap import HeatMap
+from attnscope.layer_record import Record
 from attnscope.records import Grid, Layer, Row, Step
-from attnscope.trace import MemoryRecords, Record, Run, Trace
+from attnscope.trace import MemoryRecords, Run, Trace
 from made_trace import made_trace
 
 

@@ -21,6 +21,7 @@ from attnscope.branches import matched_rows, named_rows
 from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.errors import CaptureError, ParameterError
 from attnscope.keeping import Keeping, warn_if_large
+from attnscope.layer_record import Record
 from attnscope.pipeline_watch import PipelineWatch, versions
 from attnscope.records import Grid, Kind, Layer, LayerId, Row, Step
 from attnscope.reduced import LiveReduction, Reduced, checked_orders
@@ -28,7 +29,7 @@ from attnscope.selection import describe_numbers, pick_name, pick_number
 from attnscope.store import TraceFolder
 from attnscope.tap import Tap, is_tapped
 from attnscope.tokens import unnamed_tokens
-from attnscope.trace import MemoryRecords, Record, Run, Trace
+from attnscope.trace import MemoryRecords, Run, Trace
 
 
 class IncompleteCaptureWarning(UserWarning):

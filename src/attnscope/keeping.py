@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.trace import Record
+from attnscope.layer_record import Record
 
 LARGE_BYTES = 8e9  # half of a usual laptop's memory
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnscope.errors import TraceFormatError
+from attnscope.layer_record import Record
 from attnscope.records import KINDS, Grid, Layer, LayerId, Row, Step, Token
-from attnscope.trace import Record, Run
+from attnscope.trace import Run
 
 MANIFEST = "manifest.json"
 FORMAT = "attnscope-trace"

@@ -19,9 +19,9 @@ from torch.nn.functional import interpolate
 
 from attnscope.diffseg.aggregation import ScaleSums
 from attnscope.errors import CaptureError, ParameterError, SelectionError
+from attnscope.layer_record import Record, row_head_mean
 from attnscope.records import KINDS, Grid, Kind, Layer, LayerId, Step
 from attnscope.selection import describe_numbers
-from attnscope.trace import Record, row_head_mean
 
 How = Literal["mean", "sum", "max", "last", "top"]
 Per = Literal["layer", "grid", "all"]

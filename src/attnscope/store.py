@@ -9,12 +9,13 @@ from typing import Any
 
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import is_empty_folder, whole_file, whole_folder
+from attnscope.layer_record import Record
 from attnscope.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
 from attnscope.records import Layer, LayerId, Step
 from attnscope.reduced import ReducedMaps
 from attnscope.reduced_files import read_reduced, write_reduced
 from attnscope.shards import check_finite, open_shard, write_shard
-from attnscope.trace import Record, Run, Trace
+from attnscope.trace import Run, Trace
 
 
 class TraceFolder:

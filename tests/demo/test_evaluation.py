@@ -15,7 +15,16 @@ from attnscope.demo.architecture import untrained_pipeline
 from attnscope.demo.clock import StepClock
 from attnscope.demo.evaluate import Order, report, table
 from attnscope.demo.picture_scores import Painted, asked_scenes, grid, paint
-from attnscope.demo.recognition import NAMES, Recognition, Seen, judge, labelled, train_recogniser
+from attnscope.demo.recognition import (
+    NAMES,
+    Recognition,
+    Seen,
+    answer,
+    drawing,
+    judge,
+    recognise,
+    train_recogniser,
+)
 from attnscope.demo.scenes import scenes
 from attnscope.demo.scenes.palette import COLOURS
 from attnscope.demo.supervision import trained_both_ways
@@ -67,17 +76,20 @@ def test_a_scene_knows_the_colour_of_every_thing():
             if word.kind == "colour"
         }
         assert named.items() <= picture.colours.items()
-        answer = labelled(picture).colours
-        assert {NAMES[i]: COLOURS[c] for i, c in enumerate(answer) if c >= 0} == picture.colours
+        assert {NAMES[i]: COLOURS[c] for i, c in enumerate(answer(picture)) if c >= 0} == picture.colours
 
 
 def test_the_recogniser_learns_from_drawings_and_leaves_the_random_numbers_alone():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    network = train_recogniser(QUIET, drawings=128, rounds=1, workers=1)
+    network = train_recogniser(QUIET, drawings=768, rounds=8, workers=1)
     assert torch.equal(torch.rand(1), expected)
-    assert not network.training
+    drawings = [drawing(seed) for seed in range(100)]
+    found = judge(recognise(network, [one.pixels for one in drawings]), [one.colours for one in drawings])
+    assert found.shown > 0.5  # of two thirds absent
+    assert found.absent > 0.9
+    assert found.colour > 0.5  # of eight
 
 
 @pytest.mark.parametrize("things", [1, 2])

@@ -15,7 +15,7 @@ from attnscope.viewer.maps import (
     View,
     block_maps,
     box_map,
-    check_source,
+    check_choice,
     token_shares,
     word_block_maps,
     word_map,
@@ -114,5 +114,16 @@ def test_a_trace_without_one_kind_says_so():
         token_shares(own, View(), Box.of_place(0, 0))
     with pytest.raises(SelectionError, match="no self-attention"):
         box_map(cross, View(), Box.of_place(0, 0))
-    with pytest.raises(SelectionError, match="no self-attention"):
-        check_source(cross, None, "cond", 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        ((9, "cond", 0), "step 9: this trace has steps 0 to 2"),
+        ((None, "other", 0), "uncond, cond"),
+        ((0, "cond", 2), "0 to 1"),
+    ],
+)
+def test_a_choice_that_the_trace_lacks_is_refused(trace, choice, told):
+    with pytest.raises(SelectionError, match=told):
+        check_choice(trace, *choice)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 
-from attnscope.demo.recognition import Recogniser, Recognition, judge, labelled, recognise, small
+from attnscope.demo.recognition import Recogniser, Recognition, answer, judge, recognise, small
 from attnscope.demo.scenes import Scene, scene
 from attnscope.demo.vae_training import encode
 
@@ -58,22 +58,26 @@ def score_pictures(
 ) -> PictureScores:
     """Judge painted pictures of one thing and of two, and the judge itself."""
     drawn = [scene(seed) for seed in range(HELD_OUT_DRAWINGS)]
-    answers = [labelled(picture).colours for picture in drawn]
-    pairs = recognise(network, [small(picture) for picture in two.pictures])
-    asked = np.array([labelled(picture).colours for picture in two.asked]) >= 0
+    seen = [
+        recognise(network, [small(picture) for picture in pictures])
+        for pictures in (
+            [picture.pil_image for picture in drawn],
+            _reconstructed(pipe, drawn),
+            one.pictures,
+            two.pictures,
+        )
+    ]
+    answers = [[answer(picture) for picture in scenes] for scenes in (drawn, drawn, one.asked, two.asked)]
+    drawings, reconstructed, one_thing, two_things = map(judge, seen, answers)
+    asked = np.array(answers[-1]) >= 0
     return PictureScores(
-        judge(recognise(network, [small(picture.pil_image) for picture in drawn]), answers),
-        judge(recognise(network, [small(picture) for picture in _reconstructed(pipe, drawn)]), answers),
-        _judged(network, one),
-        _judged(network, two),
-        float(((pairs.there > 0.5) | ~asked).all(1).mean()),
-        len(one.pictures) + len(two.pictures),
+        drawings,
+        reconstructed,
+        one_thing,
+        two_things,
+        both_there=float((seen[-1].named | ~asked).all(1).mean()),
+        pictures=len(one.pictures) + len(two.pictures),
     )
-
-
-def _judged(network: Recogniser, painted: Painted) -> Recognition:
-    seen = recognise(network, [small(picture) for picture in painted.pictures])
-    return judge(seen, [labelled(picture).colours for picture in painted.asked])
 
 
 def asked_scenes(things: int, wanted: int) -> list[Scene]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -43,13 +43,13 @@ class Drawing(NamedTuple):
 
 def drawing(seed: int) -> Drawing:
     """A scene as the network sees it."""
-    return labelled(scene(seed, size_px=SIDE_PX))
+    picture = scene(seed, size_px=SIDE_PX)
+    return Drawing(small(picture.pil_image), answer(picture))
 
 
-def labelled(picture: Scene) -> Drawing:
-    """A scene of any size, with its answer."""
-    colours = tuple(COLOURS.index(picture.colours[name]) if name in picture.colours else -1 for name in NAMES)
-    return Drawing(small(picture.pil_image), colours)
+def answer(picture: Scene) -> tuple[int, ...]:
+    """Drawing.colours of a scene."""
+    return tuple(COLOURS.index(picture.colours[name]) if name in picture.colours else -1 for name in NAMES)
 
 
 def small(picture: Image.Image) -> UInt8[np.ndarray, "side side 3"]:
@@ -96,6 +96,11 @@ class Seen:
     there: Float[np.ndarray, "picture thing"]
     colours: Int[np.ndarray, "picture thing"]
 
+    @property
+    def named(self) -> Bool[np.ndarray, "picture thing"]:
+        """Which things it names: those that are more likely there than not."""
+        return self.there > 0.5
+
 
 @torch.no_grad()
 def recognise(network: Recogniser, pictures: Sequence[UInt8[np.ndarray, "side side 3"]]) -> Seen:
@@ -121,7 +126,7 @@ class Recognition:
 def judge(seen: Seen, answers: Iterable[Sequence[int]]) -> Recognition:
     """Compare with the answers (Drawing.colours)."""
     truth = np.array(list(answers))
-    named, there = seen.there > 0.5, truth >= 0
+    named, there = seen.named, truth >= 0
     return Recognition(
         float(named[there].mean()),
         float((~named[~there]).mean()),

@@ -124,7 +124,7 @@ class Answers:
     def start_aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """Begin to aggregate self-attention, which segments need; `GET` tells how far it is."""
         opened = self._open(number)
-        maps.check_source(opened.trace, source.step, source.branch, source.image)
+        maps.check_choice(opened.trace, source.step, source.branch, source.image)
         return state_info(self.aggregates.start(number, opened.trace, source))
 
     def cancel_aggregate(self, number: int, source: Sources) -> AggregateInfo:

@@ -22,11 +22,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
-from attnscope.errors import OutputError, SelectionError
+from attnscope.errors import OutputError
 from attnscope.files import whole_file
 from attnscope.records import Layer
 from attnscope.segmentation_result import Recipe, per_pass
-from attnscope.selection import describe_numbers
 from attnscope.trace import Trace
 from attnscope.viewer import maps, page
 from attnscope.viewer.aggregates import Aggregate, Source
@@ -80,7 +79,7 @@ def _inside(file: str) -> str:
 
 def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, Any]:
     trace = opened.trace
-    _check(trace, view)
+    maps.check_choice(trace, view.step, view.branch, view.image)
     info = opened.info
     info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
@@ -99,16 +98,6 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
         if own
         else [],
     }
-
-
-def _check(trace: Trace, view: View) -> None:
-    steps = [step.index for step in trace.steps]
-    if not 0 <= view.image < trace.images:
-        raise SelectionError(f"image {view.image}: this trace has images 0 to {trace.images - 1}")
-    if view.branch not in trace.branches:
-        raise SelectionError(f"branch {view.branch!r}: this trace has {', '.join(trace.branches)}")
-    if view.step is not None and view.step not in steps:
-        raise SelectionError(f"step {view.step}: this trace has steps {describe_numbers(steps)}")
 
 
 def _places(

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.heatmap import heat_map
 from attnscope.records import Grid, Kind, Layer, TokenSpan
-from attnscope.selection import pick_name, pick_number
+from attnscope.selection import describe_numbers
 from attnscope.trace import Trace
 
 
@@ -146,12 +146,15 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
     return torch.stack([one.cpu().double() for one in shares]).mean(0).float().numpy()
 
 
-def check_source(trace: Trace, step: int | None, branch: str, image: int) -> None:
-    """Raises SelectionError where the trace has no self-attention of this step, branch and image."""
-    _layers(trace, "self", View())
-    pick_number("step", step, [one.index for one in trace.steps])
-    pick_name("branch", branch, trace.branches)
-    pick_number("image", image, range(trace.images))
+def check_choice(trace: Trace, step: int | None, branch: str, image: int) -> None:
+    """Raises SelectionError where the trace lacks the step (None: all), the branch or the image."""
+    steps = [one.index for one in trace.steps]
+    if not 0 <= image < trace.images:
+        raise SelectionError(f"image {image}: this trace has images 0 to {trace.images - 1}")
+    if branch not in trace.branches:
+        raise SelectionError(f"branch {branch!r}: this trace has {', '.join(trace.branches)}")
+    if step is not None and step not in steps:
+        raise SelectionError(f"step {step}: this trace has steps {describe_numbers(steps)}")
 
 
 def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {".js": "text/javascript", ".css": "text/css"}
 SCRIPTS = "attnscope/"
 VENDORED = {"preact": "vendor/htm-preact-standalone.js"}
 
