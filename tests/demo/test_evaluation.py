@@ -83,13 +83,13 @@ def test_the_recogniser_learns_from_drawings_and_leaves_the_random_numbers_alone
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    network = train_recogniser(QUIET, drawings=768, rounds=8, workers=1)
+    network = train_recogniser(QUIET, drawings=1536, rounds=12, workers=2)
     assert torch.equal(torch.rand(1), expected)
     drawings = [drawing(seed) for seed in range(100)]
     found = judge(recognise(network, [one.pixels for one in drawings]), [one.colours for one in drawings])
-    assert found.shown > 0.5  # of two thirds absent
+    assert found.shown > 0.7  # 0.89 to 0.94 on two machines; an untrained one names nothing
     assert found.absent > 0.9
-    assert found.colour > 0.5  # of eight
+    assert found.colour > 0.7  # of eight
 
 
 @pytest.mark.parametrize("things", [1, 2])
