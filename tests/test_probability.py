@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attention_cases import OVER, TOLERANCE, in_float64, mean_over, qk
-from attnscope import probability
+from attnscope import probability, threads
 from attnscope.errors import ParameterError
 from attnscope.probability import tiled
 from attnscope.probability.contraction import contraction
@@ -42,13 +42,21 @@ def test_tile_size_does_not_matter(tile, queries, keys, over):
     torch.testing.assert_close(one, other, atol=1e-14, rtol=0)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("over", OVER)
+@pytest.mark.usefixtures("two_threads")
 def test_the_threaded_path_runs_on_large_layers_and_agrees(over, monkeypatch):
     query, key = qk(heads=2, queries=1100, keys=600)
     used = []
     workers = tiled.tile_threads
     monkeypatch.setattr(tiled, "tile_threads", lambda threads: used.append(threads) or workers(threads))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     found = tiled_reduction(query, key, over, scale=0.3)
     assert used, "the rows were not shared among threads"
     expected = mean_over(in_float64(query, key, 0.3), over)
@@ -62,6 +70,37 @@ def test_torch_keeps_its_number_of_threads():
     assert torch.get_num_threads() == before
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == before
+
+
+def test_a_tile_has_one_thread_whatever_was_computed_before():
+    pool = threads.tile_threads(2)
+
+    def threads_after_work(_):
+        torch.ones(1 << 20).exp()
+        return torch.get_num_threads()
+
+    assert set(pool.map(threads_after_work, range(16))) == {1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [0.1, 3.0, 40.0, 1e4])
+def test_scores_of_any_size(dtype, size):
+    """Small ones need no maximum subtracted, large ones leave exp's range without it."""
+    query, key = qk(heads=2, queries=300, keys=500, dtype=dtype)
+    query = query * size
+    found = tiled_reduction(query, key, ("head",), scale=1.0)
+    expected = mean_over(in_float64(query, key, 1.0), ("head",))
+    assert found.isfinite().all()
+    scores_error = (1e-6 if dtype == torch.float32 else 1e-15) * size * 40
+    assert np.abs(found.double().numpy() - expected).max() < max(scores_error, 1e-6)
+
+
+def test_what_is_no_number_stays_so_in_its_row():
+    query, key = qk(heads=1, queries=20, keys=30)
+    query[0, 3] = float("nan")
+    found = tiled_reduction(query, key, ("head",), scale=1.0)
+    assert found[3].isnan().all()
+    assert found[[0, 1, 2, 4]].isfinite().all()
 
 
 def test_it_works_inside_inference_mode_autocast_and_with_gradients():

@@ -28,7 +28,7 @@ def tile_threads(count: int) -> ThreadPoolExecutor:
 
 def _started(count: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "attnscope", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, "attnscope", initializer=_alone)
     all_there = threading.Barrier(count + 1)
     for _ in range(count):
         pool.submit(all_there.wait)
@@ -37,11 +37,29 @@ def _started(count: int) -> ThreadPoolExecutor:
     return pool
 
 
+def _alone() -> None:
+    """Use one thread here. A thread's first look at the setting replaces it by the default, so look first."""
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+def _settle_vector_mathematics() -> None:
+    """Call once what threads will call at once.
+
+    MKL chooses a function's code at its first call; first calls in two threads at a time can get a code of low
+    accuracy (pytorch/pytorch#188792; seen here in every second process as errors of 1e-7 instead of 6e-9).
+    """
+    for dtype in (torch.float32, torch.float64):
+        for function in (torch.exp, torch.log):
+            function(torch.ones(1, dtype=dtype))
+
+
 def _forget() -> None:
     """A forked process has none of its parent's threads."""
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
 
 
+_settle_vector_mathematics()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

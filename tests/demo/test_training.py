@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from rich.console import Console
 
 from attnscope.demo import latent_pool, train, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, untrained_pipeline
-from attnscope.demo.attention_losses import Tape, cross_loss, self_loss, taping
+from attnscope.demo.attention_losses import SelfRows, Tape, cross_loss, self_loss, taping
 from attnscope.demo.checkpoint import PhaseRecord
 from attnscope.demo.clock import WorkClock, learning_rate
 from attnscope.demo.phases import PHASES
 from attnscope.demo.scenes import FIRST_TRAINING_SEED
+from attnscope.demo.scenes.palette import COLOURS
 from attnscope.demo.train import Settings, Training
 from attnscope.demo.truth import draw_truths
 
@@ -89,11 +91,11 @@ def test_attention_losses_fall_within_a_few_steps():
     pipe = untrained_pipeline()
     truths = draw_truths(range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 4), 128, LATENT_PX, workers=0)
     batch = latent_pool.fill(truths, pipe.vae, pipe.tokenizer)
-    empty = latent_pool.token_ids(pipe.tokenizer, [""])[0]
+    ids = latent_pool.CaptionIds.of(pipe.tokenizer, torch.device("cpu"))
     optimizer = torch.optim.AdamW([*pipe.unet.parameters(), *pipe.text_encoder.parameters()], lr=1e-3)
     history = []
     for _ in range(12):
-        got = unet_training.losses(pipe, batch, empty, supervised=True)
+        got = unet_training.losses(pipe, batch, ids, supervised=True)
         optimizer.zero_grad()
         got.total.backward()
         optimizer.step()
@@ -106,7 +108,7 @@ def test_taping_changes_neither_the_output_nor_the_processors():
     pipe = untrained_pipeline()
     sample, text = torch.randn(2, 4, 16, 16), torch.randn(2, 77, 64)
     before = list(pipe.unet.attn_processors.values())
-    with torch.no_grad(), taping(pipe.unet) as tape:
+    with torch.no_grad(), taping(pipe.unet, torch.ones(2, 1, 16, 16)) as tape:
         taped = pipe.unet(sample, 10, encoder_hidden_states=text).sample
     with torch.no_grad():
         plain = pipe.unet(sample, 10, encoder_hidden_states=text).sample
@@ -119,14 +121,45 @@ def test_perfect_attention_costs_nothing():
     parts = torch.zeros(1, 2, 4, 4)
     parts[0, 0, :2], parts[0, 1, 2:] = 1, 1
     member = parts.flatten(2).transpose(1, 2)
-    rows = torch.arange(16)
+    places = torch.arange(16)[None]
     own_segment = member @ (member / member.sum(1, keepdim=True)).transpose(1, 2)
     word_on_first_part = torch.rand(1, 1, 3) * member[..., :1] + 1e-9
-    tape = Tape([(rows, own_segment)], [word_on_first_part])
+    tape = Tape(parts, [SelfRows(places, own_segment)], [word_on_first_part])
     weight = torch.ones(1)
-    assert self_loss(tape, parts, weight) == pytest.approx(0, abs=1e-5)
-    assert cross_loss(tape, parts, torch.tensor([[0, 1, 0]]), weight) == pytest.approx(0, abs=1e-4)
-    assert cross_loss(tape, parts, torch.tensor([[0, 1, 1]]), weight) > 1
+    assert self_loss(tape, weight) == pytest.approx(0, abs=1e-5)
+    assert cross_loss(tape, torch.tensor([[0, 1, 0]]), weight) == pytest.approx(0, abs=1e-4)
+    assert cross_loss(tape, torch.tensor([[0, 1, 1]]), weight) > 1
+
+
+def test_small_segments_are_looked_at_as_often_as_large_ones():
+    parts = torch.zeros(1, 2, 16, 16)
+    parts[:, 1, 3:5, 3:6] = 1  # 6 of 256 places
+    parts[:, 0] = 1 - parts[:, 1]
+    tape = Tape(parts)
+    drawn = torch.cat([tape.drawn(256)[0] for _ in range(40)])
+    small = parts[0, 1].flatten()[drawn].mean().item()
+    assert small == pytest.approx(0.5, abs=0.06)  # four standard deviations of 1920 draws
+
+
+def test_a_contour_belongs_to_its_larger_side():
+    parts = torch.zeros(1, 2, 2, 2)
+    parts[0, 0], parts[0, 1] = 0.75, 0.25
+    parts[0, :, 1, 1] = torch.tensor([0.0, 1.0])
+    one_segment_each = torch.tensor([[1, 1, 1, 0], [0, 0, 0, 1.0]]) / torch.tensor([[3], [1.0]])
+    tape = Tape(parts, [SelfRows(torch.tensor([[0, 3]]), one_segment_each[None])])
+    assert self_loss(tape, torch.ones(1)) < 0.3  # above 1 if its target were 0.75 and 0.25
+
+
+def test_recoloured_captions_keep_their_things():
+    tokenizer = untrained_pipeline().tokenizer
+    ids = latent_pool.CaptionIds.of(tokenizer, torch.device("cpu"))
+    captions = ["a red house and a blue star", "a red house", "a red house and a blue star", "a tree"]
+    tokens = latent_pool.token_ids(tokenizer, captions)
+    changed = unet_training.recolour(tokens, ids.colours, torch.tensor([True, True, False, True]))
+    read = [tokenizer.decode(row, skip_special_tokens=True) for row in changed]
+    assert read[0] == "a blue house and a red star"
+    assert re.fullmatch(rf"a ({'|'.join(COLOURS)}) house", read[1])
+    assert read[2:] == captions[2:]
 
 
 def test_words_point_at_their_tokens():

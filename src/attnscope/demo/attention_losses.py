@@ -2,8 +2,9 @@
 
 Both losses have one form, KL(target || attention). Self-attention: a query's target spreads evenly over the
 segment it lies in, so that the rows of one segment become alike and those of different segments part (what
-DiffSeg measures). Cross-attention: a word's map, normalised over places, should spread evenly over the word's
-mask. Without them, attention stays nearly uniform in a training as short as ours.
+DiffSeg measures). Segments are looked at equally often, small ones as well as the sky. Cross-attention: a
+word's map, normalised over places, should spread evenly over the word's mask. Without them, attention stays
+nearly uniform in a training as short as ours.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +24,37 @@ from torch import Tensor
 
 QUERIES = 48
 """Self-attention rows looked at in each layer and step."""
+SHARPNESS = 4
+"""Power that raises a place's largest part over its others, for the targets of self-attention.
+
+With 1, a place on a contour belongs to both sides: on coarse grids most places do, and even attention that
+meets its targets exactly is merged too much at DiffSeg's published thresholds.
+"""
 FLOOR = 1e-6
 """Least probability in a logarithm."""
 
 
+class SelfRows(NamedTuple):
+    """Some queries of one self-attention layer: where they lie, and their probability, mean over heads."""
+
+    places: Int[Tensor, "batch row"]
+    probability: Float[Tensor, "batch row key"]
+
+
 @dataclass
 class Tape:
-    """Head-mean attention of one forward pass, with gradients."""
+    """Head-mean attention of one forward pass, with gradients. parts: share of each part in a latent cell."""
 
-    self_rows: list[tuple[Int[Tensor, row], Float[Tensor, "batch row key"]]] = field(default_factory=list)
+    parts: Float[Tensor, "batch part h w"]
+    self_rows: list[SelfRows] = field(default_factory=list)
     cross: list[Float[Tensor, "batch query token"]] = field(default_factory=list)
+
+    @torch.no_grad()
+    def drawn(self, places: int) -> Int[Tensor, "batch row"]:
+        """Queries of a layer with so many places, drawn so that every segment comes equally often."""
+        member = _sharp(_at_scale(self.parts, places))
+        area = member.sum(1, keepdim=True)
+        return torch.multinomial((member / area.clamp(min=1.0)).sum(2), QUERIES, replacement=True)
 
 
 class TapingProcessor:
@@ -53,8 +76,9 @@ class TapingProcessor:
             for layer, source in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
         )
         if encoder_hidden_states is None:
-            rows = torch.randperm(query.shape[2], device=query.device)[:QUERIES]
-            self.tape.self_rows.append((rows, _probability(query[:, :, rows], key, attn.scale).mean(1)))
+            places = self.tape.drawn(query.shape[2])
+            rows = torch.take_along_dim(query, places[:, None, :, None], dim=2)
+            self.tape.self_rows.append(SelfRows(places, _probability(rows, key, attn.scale).mean(1)))
             mixed = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         else:
             probability = _probability(query, key, attn.scale)
@@ -68,9 +92,9 @@ def _probability(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 
 @contextmanager
-def taping(unet: UNet2DConditionModel) -> Iterator[Tape]:
+def taping(unet: UNet2DConditionModel, parts: Float[Tensor, "batch part h w"]) -> Iterator[Tape]:
     """Every pass of the U-Net inside the block goes on the tape; the processors are put back after."""
-    tape, before = Tape(), unet.attn_processors
+    tape, before = Tape(parts), unet.attn_processors
     unet.set_attn_processor(TapingProcessor(tape))
     try:
         yield tape
@@ -78,25 +102,21 @@ def taping(unet: UNet2DConditionModel) -> Iterator[Tape]:
         unet.set_attn_processor(before)
 
 
-def self_loss(tape: Tape, parts: Float[Tensor, "batch part h w"], weight: Float[Tensor, batch]) -> Tensor:
-    """Mean KL of the taped rows from their segments. parts: share of each part in a cell."""
+def self_loss(tape: Tape, weight: Float[Tensor, batch]) -> Tensor:
+    """Mean KL of the taped rows from their segments."""
     losses = []
-    for rows, probability in tape.self_rows:
-        member = _at_scale(parts, probability.shape[-1])
+    for places, probability in tape.self_rows:
+        member = _sharp(_at_scale(tape.parts, probability.shape[-1]))
         spread = member / member.sum(1, keepdim=True).clamp(min=FLOOR)
-        losses.append(_divergence(member[:, rows] @ spread.transpose(1, 2), probability).mean(1))
+        target = torch.take_along_dim(member, places[..., None], dim=1) @ spread.transpose(1, 2)
+        losses.append(_divergence(target, probability).mean(1))
     return (torch.stack(losses).mean(0) * weight).mean()
 
 
-def cross_loss(
-    tape: Tape,
-    parts: Float[Tensor, "batch part h w"],
-    words: Int[Tensor, "word 3"],
-    weight: Float[Tensor, batch],
-) -> Tensor:
+def cross_loss(tape: Tape, words: Int[Tensor, "word 3"], weight: Float[Tensor, batch]) -> Tensor:
     """Mean KL of the words' maps from their masks. words: (batch row, token position, part) of each."""
     if len(words) == 0:
-        return torch.zeros((), device=parts.device)
+        return torch.zeros((), device=tape.parts.device)
     batch, token, part = words.unbind(1)
     scales = defaultdict(list)
     for probability in tape.cross:
@@ -104,7 +124,7 @@ def cross_loss(
     losses = []
     for places, layers in scales.items():
         maps = torch.stack(layers).mean(0)[batch, :, token]
-        target = _at_scale(parts, places)[batch, :, part]
+        target = _at_scale(tape.parts, places)[batch, :, part]
         seen = target.sum(1, keepdim=True).clamp(min=FLOOR)
         losses.append(_divergence(target / seen, maps / maps.sum(1, keepdim=True).clamp(min=FLOOR)))
     return (torch.stack(losses).mean(0) * weight[batch]).sum() / len(words)
@@ -114,6 +134,12 @@ def _at_scale(parts: Float[Tensor, "batch part h w"], places: int) -> Float[Tens
     """Membership of each place of a coarser grid; the demo's grids are square halvings of the latent's."""
     factor = round((parts.shape[-2] * parts.shape[-1] / places) ** 0.5)
     return F.avg_pool2d(parts, factor).flatten(2).transpose(1, 2)
+
+
+def _sharp(member: Float[Tensor, "batch place part"]) -> Float[Tensor, "batch place part"]:
+    """The same, with the largest part of a place taking most of it."""
+    raised = member**SHARPNESS
+    return raised / raised.sum(2, keepdim=True).clamp(min=FLOOR)
 
 
 def _divergence(target: Tensor, given: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from attnscope.demo.scenes.palette import COLOURS
 from attnscope.demo.truth import Truth
 from attnscope.demo.vae_training import encode
 
@@ -59,6 +60,20 @@ def fill(truths: Iterator[Truth], vae: AutoencoderKL, tokenizer: CLIPTokenizer) 
     return LatentPool(
         torch.cat(latents), torch.cat(tokens), torch.stack(parts), torch.stack(things), torch.stack(words)
     )
+
+
+@dataclass(frozen=True)
+class CaptionIds:
+    """Token ids that training puts in the place of others: the empty caption, and every colour."""
+
+    empty: Int[Tensor, token]
+    colours: Int[Tensor, colour]
+
+    @classmethod
+    def of(cls, tokenizer: CLIPTokenizer, device: torch.device) -> CaptionIds:
+        return cls(
+            token_ids(tokenizer, [""])[0].to(device), token_ids(tokenizer, list(COLOURS))[:, 1].to(device)
+        )
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Int[Tensor, "n token"]:

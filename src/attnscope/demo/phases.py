@@ -151,10 +151,10 @@ def _unet_losses(
     pipe: StableDiffusionPipeline, phase: Phase, record: PhaseRecord, workers: int
 ) -> Iterator[Step]:
     device = pipe.unet.device
-    empty = latent_pool.token_ids(pipe.tokenizer, [""])[0].to(device)
+    ids = latent_pool.CaptionIds.of(pipe.tokenizer, device)
     while True:
         pool = latent_pool.fill(_draw(phase, record, workers), pipe.vae, pipe.tokenizer)
         for batch in pool.batches(phase.batch, phase.uses):
-            got = unet_training.losses(pipe, batch.to(device), empty, supervised=phase.supervised)
+            got = unet_training.losses(pipe, batch.to(device), ids, supervised=phase.supervised)
             parts = {"denoising": got.denoising, "self": got.self_attention, "cross": got.cross_attention}
             yield got.total, {name: value.item() for name, value in parts.items()}

@@ -1,4 +1,8 @@
-"""One training step of U-Net and text encoder: v-prediction, with attention held to the scene's masks."""
+"""One training step of U-Net and text encoder: v-prediction, with attention held to the scene's masks.
+
+Some scenes come without noise, and some of those with a caption whose colours have changed places: a thing's
+word has to find the thing then, not its colour. Neither asks anything of what is painted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnscope.demo.attention_losses import cross_loss, self_loss, taping
-from attnscope.demo.latent_pool import LatentPool
+from attnscope.demo.latent_pool import CaptionIds, LatentPool
 
 CROSS_WEIGHT = 0.15
 SELF_WEIGHT = 1.5
@@ -20,6 +24,8 @@ NO_CAPTION_SHARE = 0.1
 CLEAN_SHARE = 0.2
 """Scenes seen without noise, as DiffSeg shows pictures to the network; half of them without caption."""
 CLEAN_TIMESTEPS = (200, 401)
+RECOLOURED_SHARE = 0.7
+"""Of the scenes without noise and with caption."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,17 @@ class Losses:
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch as the network gets it. told: captions that are shown; clean: scenes without noise."""
+    """A batch as the network gets it.
+
+    told: captions that are shown; clean: scenes without noise; recoloured: captions with wrong colours.
+    """
 
     sample: Float[Tensor, "batch channel h w"]
     timestep: Int[Tensor, batch]
     target: Float[Tensor, "batch channel h w"]
     told: Bool[Tensor, batch]
     clean: Bool[Tensor, batch]
+    recoloured: Bool[Tensor, batch]
 
 
 def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler) -> Noised:
@@ -55,23 +65,38 @@ def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler
     mixed = scheduler.add_noise(latents, noise, timestep)
     told = torch.rand(count, device=device) >= torch.where(clean, 0.5, NO_CAPTION_SHARE)
     target = scheduler.get_velocity(latents, noise, timestep)
-    return Noised(torch.where(clean[:, None, None, None], latents, mixed), timestep, target, told, clean)
+    recoloured = clean & told & (torch.rand(count, device=device) < RECOLOURED_SHARE)
+    sample = torch.where(clean[:, None, None, None], latents, mixed)
+    return Noised(sample, timestep, target, told, clean, recoloured)
 
 
-def losses(
-    pipe: StableDiffusionPipeline, batch: LatentPool, empty: Int[Tensor, token], *, supervised: bool
-) -> Losses:
-    """Losses of a batch. empty: token ids of the empty caption; supervised: with attention losses."""
+def recolour(
+    tokens: Int[Tensor, "batch token"], colours: Int[Tensor, colour], chosen: Bool[Tensor, batch]
+) -> Int[Tensor, "batch token"]:
+    """The chosen captions with colours that have changed places; where that changes nothing, one is drawn."""
+    tokens = tokens.clone()
+    for row in torch.nonzero(chosen).flatten().tolist():
+        places = torch.nonzero(torch.isin(tokens[row], colours)).flatten()
+        named = tokens[row, places]
+        drawn = colours[torch.randint(len(colours), named.shape, device=tokens.device)]
+        tokens[row, places] = torch.where(named.roll(1) == named, drawn, named.roll(1))
+    return tokens
+
+
+def losses(pipe: StableDiffusionPipeline, batch: LatentPool, ids: CaptionIds, *, supervised: bool) -> Losses:
+    """Losses of a batch. supervised: with attention losses."""
     given = noised(batch.latents, pipe.scheduler)
-    text = pipe.text_encoder(torch.where(given.told[:, None], batch.tokens, empty)).last_hidden_state
-    with taping(pipe.unet) as tape:
+    recoloured = recolour(batch.tokens, ids.colours, given.recoloured)
+    tokens = torch.where(given.told[:, None], recoloured, ids.empty)
+    text = pipe.text_encoder(tokens).last_hidden_state
+    parts = batch.parts.float() / batch.parts.sum(1, keepdim=True).clamp(min=1)
+    with taping(pipe.unet, parts) as tape:
         made = pipe.unet(given.sample, given.timestep, encoder_hidden_states=text).sample
     weight = (1 + THING_WEIGHT * batch.things[:, None].float() / 255) * (~given.clean[:, None, None, None])
     denoising = (weight * (made - given.target).square()).mean() / weight.mean().clamp(min=1e-3)
-    parts = batch.parts.float() / batch.parts.sum(1, keepdim=True).clamp(min=1)
     trust = signal(given, pipe.scheduler)
-    on_self = self_loss(tape, parts, trust)
-    on_cross = cross_loss(tape, parts, _told_words(batch.words, given.told), trust)
+    on_self = self_loss(tape, trust)
+    on_cross = cross_loss(tape, _meant(batch.words, tokens, batch.tokens), trust)
     total = denoising + (SELF_WEIGHT * on_self + CROSS_WEIGHT * on_cross if supervised else 0)
     return Losses(total, denoising.detach(), on_self.detach(), on_cross.detach())
 
@@ -82,7 +107,10 @@ def signal(given: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
     return torch.where(given.clean, 1.0, alphas.sqrt())
 
 
-def _told_words(words: Int[Tensor, "batch word 2"], told: Bool[Tensor, batch]) -> Int[Tensor, "n 3"]:
-    """(row, token position, part) of the words in captions that were shown."""
-    row, place = torch.nonzero((words[..., 0] >= 0) & told[:, None], as_tuple=True)
+def _meant(
+    words: Int[Tensor, "batch word 2"], shown: Int[Tensor, "batch token"], true: Int[Tensor, "batch token"]
+) -> Int[Tensor, "n 3"]:
+    """(row, token position, part) of the words that the caption shows as the scene has them."""
+    at = words[..., 0].clamp(min=0)
+    row, place = torch.nonzero((words[..., 0] >= 0) & (shown == true).gather(1, at), as_tuple=True)
     return torch.cat([row[:, None], words[row, place]], dim=1)

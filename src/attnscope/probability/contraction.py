@@ -28,6 +28,8 @@ class Contraction:
     columns: Int[Tensor, column] | None
     shape: tuple[int, ...]
     """Of the result: what is left of (head, query, key)."""
+    kept_shape: tuple[int, int, int]
+    """The same with 1 for an axis that is summed."""
 
 
 def contraction(
@@ -56,7 +58,10 @@ def contraction(
     }
     factors = {axis: _weight(axis, given.get(axis), lengths[axis], query.device, dtype) for axis in over}
     shape = tuple(length for axis, length in lengths.items() if axis not in factors)
-    return Contraction(factors.get("head"), factors.get("query"), factors.get("key"), columns, shape)
+    head, queries, keys = (1 if axis in factors else length for axis, length in lengths.items())
+    return Contraction(
+        factors.get("head"), factors.get("query"), factors.get("key"), columns, shape, (head, queries, keys)
+    )
 
 
 def _weight(axis: str, given: Tensor | None, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -1,13 +1,16 @@
 """Sums over the attention probability in row tiles, without materialising it.
 
-One tile is some queries of one head against all keys: a matrix product, a softmax and a sum, in one
-buffer that is used again. On a CPU the rows are shared among a few threads, each with torch's own
-threading off: inside a tile it costs more than it gives.
+One tile is some queries of one head against all keys: a matrix product, exponentials and their sums, in one
+buffer that stays in a core's own cache and is used again; rows are divided by their sums only in what is left of
+them after the contraction. On a CPU the rows are shared among a few threads, each with torch's own threading off:
+inside a tile it costs more than it gives, and so it does in the preparations, whose threads would go on
+spinning for a while on the cores that the tiles want.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -19,7 +22,8 @@ from attnscope.probability.contraction import Contraction
 from attnscope.probability.reference import add_mask, working_dtype
 from attnscope.threads import tile_threads
 
-TILE_NUMBERS = 256 * 4096  # x 4 bytes = 4 MB; shorter tiles make the product slower than they save in cache
+TILE_NUMBERS = 64 * 4096  # x 4 bytes = 1 MB: with as much of the result it fits a core's own cache
+TILE_NUMBERS_ELSEWHERE = 1024 * 4096  # of a GPU without Triton: few and large launches
 SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
 RANGES_A_THREAD = 2  # a thread that is done early takes another range
 
@@ -40,25 +44,35 @@ def reduce_tiled(
     Cost: heads x query x key exponentials; memory of the result and one tile a thread.
     """
     dtype, heads = working_dtype(query), query.shape[0]
-    result = torch.zeros(asked.shape, dtype=dtype, device=query.device) if into is None else into
-    head_factors = [1.0] * heads if asked.head is None else asked.head.tolist()
+    factors = [1.0] * heads if asked.head is None else asked.head.tolist()
     ranges = _ranges(query, key)
     # a range that sums its rows has a sum of its own, so that the order of threads can't change a bit
-    sums = result.expand(len(ranges), *result.shape)
-    if asked.query is not None:
-        sums = torch.zeros_like(sums, memory_format=torch.contiguous_format)
+    per_range = asked.query is not None
+    sums = into if into is not None and not per_range else None
+    if sums is None:
+        shape = [len(ranges), *asked.shape] if per_range else asked.shape
+        sums = (torch.zeros if per_range else torch.empty)(shape, dtype=dtype, device=query.device)
+    of_ranges = sums.view(len(ranges) if per_range else 1, *asked.kept_shape)
+    key_weights = None if asked.key is None else asked.key[:, None]
 
-    def add_tile(part: int, rows: slice, head: int, tile: Tensor) -> None:
-        left = tile if asked.columns is None else tile.index_select(1, asked.columns)
-        left = left if asked.key is None else left @ asked.key
-        of_head = sums[part] if asked.head is not None else sums[part, head]
-        if asked.query is None:
-            of_head[rows].add_(left, alpha=head_factors[head])
-        else:
-            of_head.add_(asked.query[rows] @ left, alpha=head_factors[head])
+    def add(part: int, tiles: Iterable[RowTile]) -> None:
+        for rows, of_heads in tiles:
+            targets = of_ranges[part if per_range else 0][:, slice(None) if per_range else rows].unbind(0)
+            for head, (left, per_sum) in enumerate(of_heads):
+                left = left if asked.columns is None else left.index_select(1, asked.columns)
+                left = left if key_weights is None else left @ key_weights
+                target = targets[0 if asked.head is not None else head]
+                if asked.query is not None:
+                    target.addmm_(asked.query[None, rows] * per_sum.t(), left, alpha=factors[head])
+                elif into is None and (head == 0 or asked.head is None):
+                    torch.mul(left, per_sum.mul_(factors[head]), out=target)
+                else:
+                    target.addcmul_(left, per_sum, value=factors[head])
 
-    _for_each_tile(add_tile, ranges, query, key, scale, mask, tile_rows)
-    return result if asked.query is None else result.add_(sums.sum(0))
+    _for_each_range(add, ranges, query, key, scale, mask, tile_rows)
+    if not per_range:
+        return sums
+    return sums.sum(0) if into is None else into.add_(sums.sum(0))
 
 
 def entropy_tiled(
@@ -72,11 +86,19 @@ def entropy_tiled(
     """-sum P log P over the keys, in nats."""
     result = torch.empty(query.shape[:2], dtype=working_dtype(query), device=query.device)
 
-    def write(part: int, rows: slice, head: int, tile: Tensor) -> None:
-        result[head, rows] = torch.special.entr(tile).sum(1)
+    def write(part: int, tiles: Iterable[RowTile]) -> None:
+        for rows, of_heads in tiles:
+            for head, (exponentials, per_sum) in enumerate(of_heads):
+                result[head, rows] = torch.special.entr(exponentials.mul_(per_sum)).sum(1)
 
-    _for_each_tile(write, _ranges(query, key), query, key, scale, mask, tile_rows)
+    _for_each_range(write, _ranges(query, key), query, key, scale, mask, tile_rows)
     return result
+
+
+OfHead = tuple[Float[Tensor, "row key"], Float[Tensor, "row 1"]]
+"""Exponentials, and one over their sums: their product is P. The next head's overwrite them."""
+RowTile = tuple[slice, Iterator[OfHead]]
+"""Some rows of P, head after head."""
 
 
 def _ranges(query: Tensor, key: Tensor) -> list[tuple[int, int]]:
@@ -89,8 +111,8 @@ def _ranges(query: Tensor, key: Tensor) -> list[tuple[int, int]]:
     return list(pairwise(queries * part // count for part in range(count + 1)))
 
 
-def _for_each_tile(
-    use: Callable[[int, slice, int, Tensor], None],
+def _for_each_range(
+    use: Callable[[int, Iterable[RowTile]], None],
     ranges: list[tuple[int, int]],
     query: Tensor,
     key: Tensor,
@@ -98,47 +120,78 @@ def _for_each_tile(
     mask: Tensor | None,
     tile_rows: int | None,
 ) -> None:
-    """use(number of the range, rows, head, P of these rows) for every tile; threads share the ranges."""
+    """use(number, tiles) for every range, shared among threads."""
     dtype = working_dtype(query)
-    height = tile_rows or max(1, TILE_NUMBERS // key.shape[1])
-    query, key = _whole_vectors(query.to(dtype)), _whole_vectors(key.to(dtype))
+    numbers = TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE
+    height = tile_rows or max(1, numbers // key.shape[1])
+
+    query, key = (_whole_vectors(given.to(dtype)) for given in (query.to(dtype) * scale, key))
+    reach = (_longest(query) * _longest(key)).tolist()
     transposed_key = key.transpose(1, 2).contiguous()
 
     @torch.no_grad()  # a thread starts without the caller's setting
     def use_range(part: int) -> None:
-        for rows, head, tile in _tiles(query, transposed_key, scale, mask, *ranges[part], height):
-            use(part, rows, head, tile)
+        start, stop = ranges[part]
+        use(part, _tiles(query[:, start:stop], transposed_key, reach, mask, start, height))
 
-    if len(ranges) == 1:
-        use_range(0)
-    else:
-        list(tile_threads(torch.get_num_threads()).map(use_range, range(len(ranges))))
-
-
-def _whole_vectors(tensor: Float[Tensor, "head place dim"]) -> Float[Tensor, "head place padded"]:
-    """With zeros up to a multiple of 8, as wide as a vector register: products of 4 take longer than those of 8."""
-    return pad(tensor, (0, -tensor.shape[2] % 8)) if tensor.shape[2] % 8 else tensor
+    each = map if len(ranges) == 1 else tile_threads(torch.get_num_threads()).map
+    for _ in each(use_range, range(len(ranges))):
+        pass  # raises what a range raised
 
 
 def _tiles(
-    query: Tensor,
-    transposed_key: Tensor,
-    scale: float,
+    query: Float[Tensor, "head query dim"],
+    transposed_key: Float[Tensor, "head dim key"],
+    reach: list[float],
     mask: Tensor | None,
     start: int,
-    stop: int,
-    tile_rows: int,
-) -> Iterator[tuple[slice, int, Tensor]]:
-    """(rows, head, P of these rows): one tile after the other, in one buffer that is used again."""
-    heads, _, keys = transposed_key.shape
-    buffer = torch.empty([min(tile_rows, stop - start), keys], dtype=query.dtype, device=query.device)
-    for first in range(start, stop, tile_rows):
-        rows = slice(first, min(first + tile_rows, stop))
-        for head in range(heads):
-            tile = buffer[: rows.stop - rows.start]
-            torch.addmm(tile, query[head, rows], transposed_key[head], beta=0, alpha=scale, out=tile)
-            masked = tile if mask is None else add_mask(tile, _at(mask, head, rows))
-            yield rows, head, torch.softmax(masked, dim=1, out=tile)  # row by row, so it may overwrite
+    height: int,
+) -> Iterator[RowTile]:
+    """P of these queries, which begin at row `start`; the scale is in them."""
+    buffer = query.new_empty(min(height, query.shape[1]), transposed_key.shape[2])
+    keys = transposed_key.unbind(0)
+    for tile in query.split(height, dim=1):
+        rows = slice(start, start + tile.shape[1])
+        start = rows.stop
+        yield rows, _of_heads(tile, keys, reach, mask, rows, buffer[: tile.shape[1]])
+
+
+def _of_heads(
+    query: Float[Tensor, "head row dim"],
+    keys: Sequence[Float[Tensor, "dim key"]],
+    reach: list[float],
+    mask: Tensor | None,
+    rows: slice,
+    buffer: Float[Tensor, "row key"],
+) -> Iterator[OfHead]:
+    """Few calls: each gives other threads a chance to make this one wait for the interpreter."""
+    for head, of_head in enumerate(query.unbind(0)):
+        scores = torch.mm(of_head, keys[head], out=buffer)
+        if mask is not None:
+            scores = add_mask(scores, _at(mask, head, rows))
+        if mask is not None or not _exp_holds(reach[head], scores.dtype):
+            scores = scores.sub_(scores.amax(1, keepdim=True))
+        exponentials = scores.exp_()
+        yield exponentials, exponentials.sum(1, keepdim=True).reciprocal_()
+
+
+def _exp_holds(reach: float, dtype: torch.dtype) -> bool:
+    """Whether exp of scores no further from 0 than this, and their sum, stay in the range of their type.
+
+    A softmax subtracts each row's largest score because they might not; where they do, that changes nothing but
+    the time. False for a reach that is no number.
+    """
+    return reach < 0.8 * math.log(torch.finfo(dtype).max)
+
+
+def _longest(vectors: Float[Tensor, "head place dim"]) -> Float[Tensor, head]:
+    """The largest norm; that of the queries times that of the keys is the furthest a score can be from 0."""
+    return torch.linalg.vector_norm(vectors, dim=2).amax(1)
+
+
+def _whole_vectors(tensor: Float[Tensor, "... dim"]) -> Float[Tensor, "... padded"]:
+    """With zeros up to a multiple of 8, as wide as a vector register: products of 4 take longer than those of 8."""
+    return pad(tensor, (0, -tensor.shape[-1] % 8)) if tensor.shape[-1] % 8 else tensor
 
 
 def _at(mask: Tensor, head: int, rows: slice) -> Tensor:
