@@ -1,12 +1,15 @@
 """A capture within a budget of memory: everything is kept, never more than the budget is held, errors are said."""
 
+import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 import attnscope
+from attnscope import keeping
 from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.errors import CaptureError, OutputError, ParameterError
 from attnscope.store import TraceFolder
@@ -56,6 +59,30 @@ def test_every_step_can_be_read_and_no_more_than_the_budget_is_held(tmp_path, sp
     written = len(records.folder.steps)
     assert written == (7 if not spill else max(0, 7 - steps_in_memory))
     assert not records._writer.is_alive()
+
+
+def test_two_threads_can_read_while_the_oldest_steps_go_to_disk(tmp_path):
+    made = made_trace(steps=40)
+    records = budgeted(tmp_path, made, 2, spill=True)
+    all_there = threading.Event()
+
+    def read_at_random(seed):
+        chance, count = random.Random(seed), 0
+        while count < 200 or not all_there.is_set():
+            if known := len(records.steps):
+                step, layer = chance.randrange(known), chance.choice(list(records.layers))
+                assert records.has(step, layer)
+                assert torch.equal(records.get(step, layer).key, made.records.get(step, layer).key)
+                count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(read_at_random, seed) for seed in range(2)]
+        add_all(records, made)
+        all_there.set()
+        assert all(done.result(timeout=60) >= 200 for done in reading)
+    records.finish(made.run, {})
+    assert len(records.folder.steps) == 38
 
 
 def test_a_capture_into_a_folder_with_a_budget_gives_the_trace_that_it_gives_without(pipe, seeded, tmp_path):
@@ -120,6 +147,81 @@ def test_a_budget_smaller_than_two_steps_is_refused_at_the_first(pipe, tmp_path)
         attnscope.capture(pipe, where=tmp_path / "run.trace", budget="1MB"),
     ):
         pipe(PROMPT, num_inference_steps=2, output_type="latent")
+
+
+@pytest.fixture
+def as_if_on_a_gpu(monkeypatch):
+    """Copies go the way they go from a GPU, into memory that stands for page-locked memory; lists what happened."""
+    staged, happened = set(), []
+
+    def page_locked(like, dtype):
+        tensor = torch.full(like.shape, 7, dtype=dtype)
+        staged.add(tensor.data_ptr())
+        happened.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(keeping, "_is_on_gpu", lambda tensor: True)
+    monkeypatch.setattr(keeping, "_page_locked", page_locked)
+    monkeypatch.setattr(keeping, "_is_staged", lambda tensor: tensor.data_ptr() in staged)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: happened.append("waited"))
+    return happened
+
+
+@pytest.mark.parametrize("budget", [None, "6MB"])
+def test_copies_from_a_gpu_are_waited_for_once_a_step_and_leave_page_locked_memory(
+    pipe, seeded, tmp_path, as_if_on_a_gpu, monkeypatch, budget
+):
+    def run():
+        pipe(PROMPT, num_inference_steps=3, output_type="latent", generator=seeded())
+
+    records, write = [], TraceFolder.add_step
+
+    def noted(self, step, given):
+        records.extend(given.values())
+        write(self, step, given)
+
+    monkeypatch.setattr(TraceFolder, "add_step", noted)
+    with attnscope.capture(pipe, where=tmp_path / "run.trace", budget=budget, branch="cond"):
+        run()
+    waits = [at for at, what in enumerate(as_if_on_a_gpu) if isinstance(what, str)]
+    assert waits == [64, 129, 194]  # each after 32 of Q and 32 of K
+    assert not any(keeping._is_staged(tensor) for record in records for tensor in record.tensors.values())
+    monkeypatch.undo()
+    with attnscope.capture(pipe, branch="cond") as plain:
+        run()
+    expected = [plain.records.get(step.index, layer) for step in plain.steps for layer in plain.records.layers]
+    assert len(records) == len(expected) == 96
+    for got, wanted in zip(records, expected, strict=True):
+        assert torch.equal(got.query, wanted.query)
+        assert torch.equal(got.key, wanted.key)
+
+
+def test_page_locked_memory_counts(pipe, tmp_path, as_if_on_a_gpu):
+    with (
+        pytest.raises(CaptureError, match=r"more than the budget of 3 MB"),
+        attnscope.capture(pipe, where=tmp_path / "run.trace", budget="3MB"),
+    ):
+        pipe(PROMPT, num_inference_steps=2, output_type="latent")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+@pytest.mark.parametrize("budget", [None, "20MB"])
+def test_a_capture_on_a_gpu_keeps_what_the_gpu_computed(pipe, seeded, budget):
+    traces = []
+    pipe.to("cuda")
+    try:
+        for where in ("device", "cpu"):
+            with attnscope.capture(pipe, where=where, budget=budget if where == "cpu" else None) as trace:
+                pipe(PROMPT, num_inference_steps=4, output_type="latent", generator=seeded())
+            traces.append(trace)
+    finally:
+        pipe.to("cpu")
+    there, here = traces
+    for step in there.steps:
+        for layer in there.records.layers:
+            expected, got = (trace.records.get(step.index, layer).query for trace in (there, here))
+            assert got.device.type == "cpu"
+            assert torch.equal(got, expected.cpu())
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ class BudgetedRecords:
         self.folder, self._budget, self._spill = folder, budget, spill
         self.layers: dict[LayerId, Layer] = folder.layers
         self.steps: list[Step] = []
+        self.staged_bytes = 0
+        """Memory that copies from a GPU pass through; it counts."""
         self._held: dict[int, tuple[Step, Records, int]] = {}
         self._changed = threading.Condition()
         self._error: BaseException | None = None
@@ -65,10 +67,11 @@ class BudgetedRecords:
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
         """Take a step; waits for the disk when it would not fit into the budget."""
         size = bytes_of(records)
-        if 2 * size > self._budget:  # a step and the copy of it that is written
+        least = 2 * size + self.staged_bytes  # a step and the copy of it that is written
+        if least > self._budget:
             raise CaptureError(
-                f"a step of this capture takes {size / 1e6:.0f} MB and twice that while it is written, more than the "
-                f"budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, dtype=)"
+                f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, more "
+                f"than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, dtype=)"
             )
         with self._changed:
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
@@ -107,7 +110,8 @@ class BudgetedRecords:
 
     @property
     def _used(self) -> int:
-        return sum(size for _, _, size in self._held.values()) + self._writing_bytes
+        held = sum(size for _, _, size in self._held.values())
+        return held + self._writing_bytes + self.staged_bytes
 
     def _copy_of(self, size: int) -> int:
         """What writing any step that will be held may take besides; guidance that ends early makes smaller ones."""

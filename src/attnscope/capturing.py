@@ -20,7 +20,7 @@ from attnscope.attention_modules import TappedLayer, choose_layers, parent_path,
 from attnscope.branches import matched_rows, named_rows
 from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.keeping import Keeping, warn_if_large
+from attnscope.keeping import Keeping, staged_bytes, warn_if_large
 from attnscope.layer_record import Record
 from attnscope.pipeline_watch import PipelineWatch, versions
 from attnscope.records import Grid, Kind, Layer, LayerId, Row, Step
@@ -220,7 +220,9 @@ class capture:
             kept = replace(self._step, rows=tuple(self._step.rows[row] for row in self._kept_rows))
             if not self._records.steps and self._keeping.in_memory and self._budget is None:
                 warn_if_large(bytes_of(pending), self._count_of_wanted())
-            self._records.add_step(kept, pending)
+            if isinstance(self._records, BudgetedRecords):
+                self._records.staged_bytes = staged_bytes(pending)
+            self._records.add_step(kept, self._keeping.arrived(pending))
 
     def _reduce(self, records: dict[LayerId, Record]) -> None:
         height, width = self._latent_hw

@@ -1,10 +1,14 @@
-"""How a capture keeps what an attention layer computed: which rows and parts, as which type, on which device."""
+"""How a capture keeps what an attention layer computed: which rows and parts, as which type, on which device.
+
+What leaves an NVIDIA or AMD GPU goes through page-locked memory: copies are only queued, the GPU works on, and once
+a step they are waited for (`arrived`) and moved to ordinary memory, so that the page-locked is used again.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,6 +16,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError
 from attnscope.layer_record import Record
+from attnscope.records import LayerId
 
 LARGE_BYTES = 8e9  # half of a usual laptop's memory
 
@@ -27,6 +32,8 @@ class Keeping:
     where: str | Path
     dtype: torch.dtype | None
     value: bool
+    _gpus: set[torch.device] = field(default_factory=set)
+    """Those that copies were queued on."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.where, (str, Path)) or self.where in ("cuda", "mps", "gpu"):
@@ -55,13 +62,42 @@ class Keeping:
         kept = tensor.detach()
         if len(rows) < kept.shape[0]:
             kept = kept[list(rows)]
-        kept = kept.to(
-            device=kept.device if self.where == "device" or kept.is_meta else "cpu",
-            dtype=kept.dtype if keep_type or self.dtype is None else self.dtype,
-        )
+        dtype = kept.dtype if keep_type or self.dtype is None else self.dtype
+        if self.where != "device" and _is_on_gpu(kept):
+            self._gpus.add(kept.device)
+            return _page_locked(kept, dtype).copy_(kept, non_blocking=True)
+        kept = kept.to(kept.device if self.where == "device" or kept.is_meta else "cpu", dtype)
         if kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size():
             return kept
         return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
+
+
+    def arrived(self, records: Mapping[LayerId, Record]) -> dict[LayerId, Record]:
+        """Records of a step, once what was queued has come, in ordinary memory."""
+        for gpu in self._gpus:
+            torch.cuda.synchronize(gpu)
+        return {
+            layer: record.mapped(lambda tensor: tensor.clone() if _is_staged(tensor) else tensor)
+            for layer, record in records.items()
+        }
+
+
+def staged_bytes(records: Mapping[LayerId, Record]) -> int:
+    """Page-locked memory that records hold before they have arrived; torch takes it in powers of two."""
+    tensors = [tensor for record in records.values() for tensor in record.tensors.values()]
+    return sum(1 << (tensor.nbytes - 1).bit_length() for tensor in tensors if _is_staged(tensor))
+
+
+def _is_on_gpu(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
+def _page_locked(like: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty(like.shape, dtype=dtype, pin_memory=True)
+
+
+def _is_staged(tensor: Tensor) -> bool:
+    return tensor.is_pinned()
 
 
 def warn_if_large(step_bytes: int, steps: int) -> None:

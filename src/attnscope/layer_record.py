@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -36,6 +36,11 @@ class Record:
     def tensors(self) -> dict[str, Tensor]:
         parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         return {name: tensor for name, tensor in parts.items() if tensor is not None}
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Record:
+        """The same with function(tensor) for each of its tensors."""
+        changed: dict[str, Any] = {name: function(tensor) for name, tensor in self.tensors.items()}
+        return replace(self, **changed)
 
 
 def row_head_mean(

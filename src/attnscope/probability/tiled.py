@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from itertools import pairwise
 
 import torch
@@ -134,9 +135,12 @@ def _for_each_range(
         start, stop = ranges[part]
         use(part, _tiles(query[:, start:stop], transposed_key, reach, mask, start, height))
 
-    each = map if len(ranges) == 1 else tile_threads(torch.get_num_threads()).map
-    for _ in each(use_range, range(len(ranges))):
-        pass  # raises what a range raised
+    if len(ranges) == 1:
+        use_range(0)
+        return
+    pool = tile_threads(torch.get_num_threads())
+    for done in wait([pool.submit(use_range, part) for part in range(len(ranges))]).done:
+        done.result()  # raises what the range raised
 
 
 def _tiles(
