@@ -189,7 +189,9 @@ def test_copies_from_a_gpu_are_waited_for_once_a_step_and_leave_page_locked_memo
     monkeypatch.undo()
     with attnscope.capture(pipe, branch="cond") as plain:
         run()
-    expected = [plain.records.get(step.index, layer) for step in plain.steps for layer in plain.records.layers]
+    expected = [
+        plain.records.get(step.index, layer) for step in plain.steps for layer in plain.records.layers
+    ]
     assert len(records) == len(expected) == 96
     for got, wanted in zip(records, expected, strict=True):
         assert torch.equal(got.query, wanted.query)

@@ -71,7 +71,8 @@ class BudgetedRecords:
         if least > self._budget:
             raise CaptureError(
                 f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, more "
-                f"than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, dtype=)"
+                f"than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, "
+                "dtype=)"
             )
         with self._changed:
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:

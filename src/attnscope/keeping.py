@@ -71,7 +71,6 @@ class Keeping:
             return kept
         return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
 
-
     def arrived(self, records: Mapping[LayerId, Record]) -> dict[LayerId, Record]:
         """Records of a step, once what was queued has come, in ordinary memory."""
         for gpu in self._gpus:
