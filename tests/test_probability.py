@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,17 @@ def test_a_tile_has_one_thread_whatever_was_computed_before():
         return torch.get_num_threads()
 
     assert set(pool.map(threads_after_work, range(16))) == {1}
+
+
+@pytest.mark.parametrize("base", [2.0, math.e])
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_bases_of_exponentials_give_the_same(base, masked, monkeypatch):
+    query, key = qk(heads=2, queries=300, keys=500)
+    mask = torch.linspace(-5, 0, 500)[None, None] if masked else None
+    monkeypatch.setattr(tiled, "_base", lambda: base)
+    found = tiled_reduction(query, key, ("head",), scale=0.3, mask=mask)
+    expected = probability.attention_probability(query.double(), key.double(), scale=0.3, mask=mask).mean(0)
+    torch.testing.assert_close(found.double(), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
