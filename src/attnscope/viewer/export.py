@@ -84,17 +84,17 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
     info.steps = [one for one in info.steps if view.step in (None, one.index)]
-    own = [layer for layer in trace.layers if layer.kind == "self"]
+    own, cross = ([layer for layer in trace.layers if layer.kind == kind] for kind in ("self", "cross"))
     steps = [one.index for one in info.steps]
-    total = 2 * len(own) * len(steps) if own else 1
-    places = dict(_places(trace, own, view, steps, lambda done: progress(done, total)))
+    of_places, of_words = len(own) * len(steps), len(cross) + 1
+    total = 2 * of_places + of_words
     return {
         "trace": info.model_dump(),
         "picture": _picture(trace, view.image),
-        "places": places,
-        "shares": _shares(trace, view),
-        "words": dict(_words(trace, view)),
-        "segments": _segments(opened, view, lambda done, of: progress(total // 2 + done, total))
+        "places": dict(_places(trace, own, view, steps, lambda done: progress(done, total))),
+        "shares": _shares(trace, cross, view),
+        "words": dict(_words(trace, cross, view, lambda done: progress(of_places + done, total))),
+        "segments": _segments(opened, view, lambda done, _: progress(of_places + of_words + done, total))
         if own
         else [],
     }
@@ -155,13 +155,14 @@ def _spread(
     return large.view(*grid, *finest)[rows[:, None], columns].flatten(0, 1)
 
 
-def _words(trace: Trace, view: View) -> Iterator[tuple[str, dict[str, Any]]]:
+def _words(
+    trace: Trace, cross: Sequence[Layer], view: View, progress: Callable[[int], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Block (or "all") -> the map of every word, then of start, end and padding."""
-    cross = [layer for layer in trace.layers if layer.kind == "cross"]
     spans = _spans(trace, view.image)
     if not cross or not spans:
         return
-    for block in (None, *(layer.block for layer in cross)):
+    for done, block in enumerate((None, *(layer.block for layer in cross)), start=1):
         found = [
             maps.word_map(trace, View(block, None, view.step, view.branch, view.image), span)
             for span in spans
@@ -169,6 +170,7 @@ def _words(trace: Trace, view: View) -> Iterator[tuple[str, dict[str, Any]]]:
         size = _coarse(found[0].shape)
         small = adaptive_avg_pool2d(torch.from_numpy(np.stack(found)), size)
         yield "all" if block is None else str(block), _packed(small, size)
+        progress(done)
 
 
 def _spans(trace: Trace, image: int) -> list[tuple[int, ...]]:
@@ -180,9 +182,8 @@ def _spans(trace: Trace, image: int) -> list[tuple[int, ...]]:
     return [span.tokens for span in trace.words(image)] + [tokens for tokens in roles.values() if tokens]
 
 
-def _shares(trace: Trace, view: View) -> dict[str, Any] | None:
+def _shares(trace: Trace, cross: Sequence[Layer], view: View) -> dict[str, Any] | None:
     """What every place takes from each token, mean over all blocks."""
-    cross = [layer for layer in trace.layers if layer.kind == "cross"]
     if not cross:
         return None
     finest = max((_coarse(tuple(layer.grid)) for layer in cross), key=lambda grid: grid[0] * grid[1])
