@@ -84,35 +84,87 @@ def test_a_tile_has_one_thread_whatever_was_computed_before():
 
 
 @pytest.mark.parametrize("base", [2.0, math.e])
-@pytest.mark.parametrize("masked", [False, True])
-def test_both_bases_of_exponentials_give_the_same(base, masked, monkeypatch):
-    query, key = qk(heads=2, queries=300, keys=500)
-    mask = torch.linspace(-5, 0, 500)[None, None] if masked else None
-    monkeypatch.setattr(tiled, "_base", lambda: base)
-    found = tiled_reduction(query, key, ("head",), scale=0.3, mask=mask)
-    expected = probability.attention_probability(query.double(), key.double(), scale=0.3, mask=mask).mean(0)
-    torch.testing.assert_close(found.double(), expected, atol=2e-6, rtol=0)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [0.1, 3.0, 40.0, 1e4])
-def test_scores_of_any_size(dtype, size):
-    """Small ones need no maximum subtracted, large ones leave exp's range without it."""
+@pytest.mark.parametrize(
+    ("size", "path"), [(0.1, "plain"), (0.9, "plain"), (1.1, "maximum"), (300.0, "maximum")]
+)
+def test_scores_of_any_size_to_both_bases(base, dtype, size, path, monkeypatch):
+    """size: the longest query and key reach this share of what needs no maximum subtracted."""
     query, key = qk(heads=2, queries=300, keys=500, dtype=dtype)
-    query = query * size
-    found = tiled_reduction(query, key, ("head",), scale=1.0)
-    expected = mean_over(in_float64(query, key, 1.0), ("head",))
-    assert found.isfinite().all()
-    scores_error = (1e-6 if dtype == torch.float32 else 1e-15) * size * 40
-    assert np.abs(found.double().numpy() - expected).max() < max(scores_error, 1e-6)
+    longest = (query.norm(dim=2).amax(1) * key.norm(dim=2).amax(1)).amax()
+    scale = float(size * 0.5 * math.log(torch.finfo(dtype).max) / longest)
+    answers, in_range = [], tiled._in_range
+    monkeypatch.setattr(tiled, "_base", lambda: base)
+    monkeypatch.setattr(tiled, "_in_range", lambda *given: answers.append(in_range(*given)) or answers[-1])
+    found = tiled_reduction(query, key, ("head",), scale=scale)
+    assert all(answers) == (path == "plain")
+    expected = mean_over(in_float64(query, key, scale), ("head",))
+    rounding = torch.finfo(dtype).eps * scale * float(longest)  # of a score, and so relative in P
+    assert np.abs(found.double().numpy() - expected).max() < 4 * rounding + torch.finfo(dtype).eps
+    assert np.abs(found.double().sum(1).numpy() - 1).max() < 100 * torch.finfo(dtype).eps
 
 
-def test_what_is_no_number_stays_so_in_its_row():
+def test_what_is_no_number_stays_so_in_its_row_and_large_scores_beside_it_do_not_overflow():
     query, key = qk(heads=1, queries=20, keys=30)
+    query *= 1e4
     query[0, 3] = float("nan")
     found = tiled_reduction(query, key, ("head",), scale=1.0)
     assert found[3].isnan().all()
     assert found[[0, 1, 2, 4]].isfinite().all()
+
+
+@pytest.mark.parametrize("base", [2.0, math.e])
+def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(base, monkeypatch):
+    monkeypatch.setattr(tiled, "_base", lambda: base)
+    query, key = qk(heads=2, queries=6, keys=5)
+    mask = torch.full((1, 1, 5), torch.finfo(torch.float32).min)
+    torch.testing.assert_close(
+        tiled_reduction(query, key, ("head",), scale=1.0, mask=mask), torch.full((6, 5), 0.2)
+    )
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e6])
+@pytest.mark.parametrize("axis", ["head", "query", "key"])
+def test_weights_of_any_size_lose_nothing(axis, size):
+    query = key = torch.ones(8, 600, 40)  # scores of 40, about as far as needs no maximum
+    asked = contraction(
+        query, key, (axis,), {axis: torch.full([600 if axis != "head" else 8], size)}, None, torch.float32
+    )
+    found = tiled.reduce_tiled(query, key, asked, scale=1.0)
+    exact = size * {"head": 8 / 600, "query": 1.0, "key": 1.0}[axis]
+    assert float((found / exact - 1).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("over", [("head",), ("head", "query"), ("key",)])
+@pytest.mark.usefixtures("two_threads")
+def test_masks_weights_columns_and_into_hold_across_ranges_of_rows(over):
+    query, key = qk(heads=3, queries=1100, keys=600)
+    mask = torch.linspace(-4, 0, 1100 * 600).view(1, 1100, 600)
+    columns = torch.tensor([5, 17, 599])
+    given = {
+        "head": torch.tensor([0.0, 2.0, -1.0]),
+        "query": torch.linspace(0, 1, 1100),
+        "key": torch.tensor([1.0, 0, 3]),
+    }
+    weights = {axis: given[axis] for axis in over}
+    exact = probability.attention_probability(query.double(), key.double(), scale=0.3, mask=mask)[
+        ..., columns
+    ]
+    for axis, name in ((2, "key"), (1, "query"), (0, "head")):
+        if name in over:
+            exact = torch.tensordot(exact, given[name].double(), dims=([axis], [0]))
+    into = torch.ones(exact.shape)
+    asked = contraction(query, key, over, weights, columns, torch.float32)
+    for before in (None, into):
+        found = tiled.reduce_tiled(query, key, asked, scale=0.3, mask=mask, into=before)
+        torch.testing.assert_close(found.double(), exact + (0 if before is None else 1), atol=2e-5, rtol=0)
+    assert found.data_ptr() == into.data_ptr()
+
+
+def test_nothing_asked_and_meta_tensors_have_shapes():
+    query, key = qk(queries=6, keys=5)
+    assert tiled_reduction(query[:, :0], key, ("head",), scale=1.0).shape == (0, 5)
+    assert probability.entropy(query.to("meta"), key.to("meta"), scale=1.0).shape == query.shape[:2]
 
 
 def test_it_works_inside_inference_mode_autocast_and_with_gradients():

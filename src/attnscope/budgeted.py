@@ -52,8 +52,7 @@ class BudgetedRecords:
         self.folder, self._budget, self._spill = folder, budget, spill
         self.layers: dict[LayerId, Layer] = folder.layers
         self.steps: list[Step] = []
-        self.staged_bytes = 0
-        """Memory that copies from a GPU pass through; it counts."""
+        self._staged: set[int] = set()
         self._held: dict[int, tuple[Step, Records, int]] = {}
         self._changed = threading.Condition()
         self._error: BaseException | None = None
@@ -64,22 +63,31 @@ class BudgetedRecords:
         self._writer = threading.Thread(target=self._write, name="attnscope-writer", daemon=True)
         self._writer.start()
 
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        """Take a step; waits for the disk when it would not fit into the budget."""
-        size = bytes_of(records)
-        least = 2 * size + self.staged_bytes  # a step and the copy of it that is written
-        if least > self._budget:
-            raise CaptureError(
-                f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, more "
-                f"than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, branch=, "
-                "dtype=)"
-            )
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """Wait for the disk until a step of this many bytes fits. staged: memory its copy from a GPU goes through.
+
+        torch keeps that memory, by size, and so it counts from then on.
+        """
         with self._changed:
+            self._staged.add(staged)
+            least = 2 * size + sum(self._staged)  # a step and the copy of it that is written
+            if least > self._budget:
+                raise CaptureError(
+                    f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, "
+                    f"more than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, "
+                    "branch=, dtype=)"
+                )
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
                 self._to_write = max(self._to_write, 1)
                 self._changed.notify_all()
                 self._changed.wait()
             self._raise_error()
+
+    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
+        """Take a step; waits for the disk when it would not fit into the budget."""
+        size = bytes_of(records)
+        self.make_room(size)
+        with self._changed:
             self._held[step.index] = (step, records, size)
             self.steps.append(step)
             if not self._spill:
@@ -112,7 +120,7 @@ class BudgetedRecords:
     @property
     def _used(self) -> int:
         held = sum(size for _, _, size in self._held.values())
-        return held + self._writing_bytes + self.staged_bytes
+        return held + self._writing_bytes + sum(self._staged)
 
     def _copy_of(self, size: int) -> int:
         """What writing any step that will be held may take besides; guidance that ends early makes smaller ones."""

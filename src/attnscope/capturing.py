@@ -52,7 +52,8 @@ class capture:
     come beside Q and K of what blocks, kind, steps and branch choose; steps=[] keeps no Q and K at all.
     budget: the most memory, such as '2GB' or a number of bytes, that Q and K may take: with a folder as `where`, steps
     are written while the model goes on, and it waits when more than that is unwritten; with 'cpu' or 'device' the
-    oldest steps go to a temporary folder, which is gone with the trace.
+    oldest steps go to a temporary folder, which is gone with the trace. On a GPU one step's page-locked memory, up to
+    twice the step, counts too; torch keeps it for later copies.
 
     Gives a Trace that fills as the model runs. The model computes exactly what it computes without.
     Raises CaptureError (a second run in one capture, nested captures, a compiled U-Net), UnobservedError
@@ -221,7 +222,7 @@ class capture:
             if not self._records.steps and self._keeping.in_memory and self._budget is None:
                 warn_if_large(bytes_of(pending), self._count_of_wanted())
             if isinstance(self._records, BudgetedRecords):
-                self._records.staged_bytes = staged_bytes(pending)
+                self._records.make_room(bytes_of(pending), staged=staged_bytes(pending))
             self._records.add_step(kept, self._keeping.arrived(pending))
 
     def _reduce(self, records: dict[LayerId, Record]) -> None:

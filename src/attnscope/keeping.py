@@ -32,8 +32,8 @@ class Keeping:
     where: str | Path
     dtype: torch.dtype | None
     value: bool
-    _gpus: set[torch.device] = field(default_factory=set)
-    """Those that copies were queued on."""
+    _gpus: set[torch.device] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Those that copies of this step were queued on."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.where, (str, Path)) or self.where in ("cuda", "mps", "gpu"):
@@ -61,7 +61,7 @@ class Keeping:
         """The model's own memory where nothing has to change, since it is fresh."""
         kept = tensor.detach()
         if len(rows) < kept.shape[0]:
-            kept = kept[list(rows)]
+            kept = _rows_of(kept, rows)
         dtype = kept.dtype if keep_type or self.dtype is None else self.dtype
         if self.where != "device" and _is_on_gpu(kept):
             self._gpus.add(kept.device)
@@ -73,12 +73,20 @@ class Keeping:
 
     def arrived(self, records: Mapping[LayerId, Record]) -> dict[LayerId, Record]:
         """Records of a step, once what was queued has come, in ordinary memory."""
-        for gpu in self._gpus:
-            torch.cuda.synchronize(gpu)
+        if not self._gpus:
+            return dict(records)
+        while self._gpus:
+            torch.cuda.synchronize(self._gpus.pop())
         return {
             layer: record.mapped(lambda tensor: tensor.clone() if _is_staged(tensor) else tensor)
             for layer, record in records.items()
         }
+
+
+def _rows_of(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    """Neighbours as a slice: numbers of rows would be sent to a GPU, which waits for them."""
+    first, last = rows[0], rows[-1]
+    return tensor[first : last + 1] if list(rows) == list(range(first, last + 1)) else tensor[list(rows)]
 
 
 def staged_bytes(records: Mapping[LayerId, Record]) -> int:

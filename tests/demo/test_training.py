@@ -160,6 +160,23 @@ def test_recoloured_captions_keep_their_things():
     assert read[0] == "a blue house and a red star"
     assert re.fullmatch(rf"a ({'|'.join(COLOURS)}) house", read[1])
     assert read[2:] == captions[2:]
+    many = unet_training.recolour(tokens[1].expand(200, -1), ids.colours, torch.ones(200, dtype=torch.bool))
+    assert set(many[:, 2].tolist()) == set(ids.colours.tolist()) - {tokens[1, 2].item()}
+
+
+def test_only_words_that_the_caption_shows_truly_are_supervised():
+    true = torch.tensor([[0, 5, 6, 9, 9], [0, 7, 8, 9, 9], [0, 3, 4, 9, 9]])
+    shown = torch.tensor([[0, 4, 6, 9, 9], [0, 7, 8, 9, 9], [0, 9, 9, 9, 9]])  # recoloured, told, not told
+    words = torch.tensor([[[1, 0], [2, 0]], [[2, 1], [-1, -1]], [[1, 0], [2, 0]]])
+    assert unet_training._meant(words, shown, true).tolist() == [[0, 2, 0], [1, 2, 1]]
+
+
+def test_only_scenes_without_noise_and_with_caption_are_recoloured():
+    pipe = untrained_pipeline()
+    given = unet_training.noised(torch.zeros(2000, 4, 2, 2), pipe.scheduler)
+    assert not (given.recoloured & ~(given.clean & given.told)).any()
+    share = given.recoloured.sum() / (given.clean & given.told).sum()
+    assert share.item() == pytest.approx(unet_training.RECOLOURED_SHARE, abs=0.15)
 
 
 def test_words_point_at_their_tokens():

@@ -49,10 +49,15 @@ class Tape:
     self_rows: list[SelfRows] = field(default_factory=list)
     cross: list[Float[Tensor, "batch query token"]] = field(default_factory=list)
 
+    def member(self, places: int) -> Float[Tensor, "batch place part"]:
+        """What each place of a layer with so many shows, its largest part taking most of it."""
+        raised = _at_scale(self.parts, places) ** SHARPNESS
+        return raised / raised.sum(2, keepdim=True).clamp(min=FLOOR)
+
     @torch.no_grad()
     def drawn(self, places: int) -> Int[Tensor, "batch row"]:
-        """Queries of a layer with so many places, drawn so that every segment comes equally often."""
-        member = _sharp(_at_scale(self.parts, places))
+        """Queries of a layer with so many places: every segment comes equally often, one below a place in its share."""
+        member = self.member(places)
         area = member.sum(1, keepdim=True)
         return torch.multinomial((member / area.clamp(min=1.0)).sum(2), QUERIES, replacement=True)
 
@@ -106,7 +111,7 @@ def self_loss(tape: Tape, weight: Float[Tensor, batch]) -> Tensor:
     """Mean KL of the taped rows from their segments."""
     losses = []
     for places, probability in tape.self_rows:
-        member = _sharp(_at_scale(tape.parts, probability.shape[-1]))
+        member = tape.member(probability.shape[-1])
         spread = member / member.sum(1, keepdim=True).clamp(min=FLOOR)
         target = torch.take_along_dim(member, places[..., None], dim=1) @ spread.transpose(1, 2)
         losses.append(_divergence(target, probability).mean(1))
@@ -134,12 +139,6 @@ def _at_scale(parts: Float[Tensor, "batch part h w"], places: int) -> Float[Tens
     """Membership of each place of a coarser grid; the demo's grids are square halvings of the latent's."""
     factor = round((parts.shape[-2] * parts.shape[-1] / places) ** 0.5)
     return F.avg_pool2d(parts, factor).flatten(2).transpose(1, 2)
-
-
-def _sharp(member: Float[Tensor, "batch place part"]) -> Float[Tensor, "batch place part"]:
-    """The same, with the largest part of a place taking most of it."""
-    raised = member**SHARPNESS
-    return raised / raised.sum(2, keepdim=True).clamp(min=FLOOR)
 
 
 def _divergence(target: Tensor, given: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """One training step of U-Net and text encoder: v-prediction, with attention held to the scene's masks.
 
 Some scenes come without noise, and some of those with a caption whose colours have changed places: a thing's
-word has to find the thing then, not its colour. Neither asks anything of what is painted.
+word has to find the thing then, not its colour. Neither counts in the denoising loss.
 """
 
 from __future__ import annotations
@@ -73,13 +73,16 @@ def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler
 def recolour(
     tokens: Int[Tensor, "batch token"], colours: Int[Tensor, colour], chosen: Bool[Tensor, batch]
 ) -> Int[Tensor, "batch token"]:
-    """The chosen captions with colours that have changed places; where that changes nothing, one is drawn."""
+    """The chosen captions with colours that have changed places; where that changes nothing, another is drawn."""
     tokens = tokens.clone()
     for row in torch.nonzero(chosen).flatten().tolist():
         places = torch.nonzero(torch.isin(tokens[row], colours)).flatten()
         named = tokens[row, places]
-        drawn = colours[torch.randint(len(colours), named.shape, device=tokens.device)]
-        tokens[row, places] = torch.where(named.roll(1) == named, drawn, named.roll(1))
+        number = (named[:, None] == colours).int().argmax(1)
+        others = number + torch.randint(1, len(colours), named.shape, device=tokens.device)
+        tokens[row, places] = torch.where(
+            named.roll(1) == named, colours[others % len(colours)], named.roll(1)
+        )
     return tokens
 
 

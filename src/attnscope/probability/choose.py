@@ -81,6 +81,8 @@ def entropy(
     0 where all attention is on one key, log(keys) where it is even. mask: as for `reduce`.
     Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
     """
+    if query.is_meta:
+        return query.new_empty(query.shape[:2], dtype=working_dtype(query))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
         path = _entropy_triton if path_for(query, key, over=("key",)).name == "triton" else entropy_tiled
         return path(query, key, scale=scale, mask=mask)

@@ -46,36 +46,77 @@ def reduce_tiled(
     mask: broadcasts to (head, query, key).
     Cost: heads x query x key exponentials; memory of the result and one tile a thread.
     """
-    dtype, heads = working_dtype(query), query.shape[0]
-    factors = [1.0] * heads if asked.head is None else asked.head.tolist()
-    ranges = _ranges(query, key)
-    # a range that sums its rows has a sum of its own, so that the order of threads can't change a bit
-    per_range = asked.query is not None
-    sums = into if into is not None and not per_range else None
-    if sums is None:
-        shape = [len(ranges), *asked.shape] if per_range else asked.shape
-        sums = (torch.zeros if per_range else torch.empty)(shape, dtype=dtype, device=query.device)
-    of_ranges = sums.view(len(ranges) if per_range else 1, *asked.kept_shape)
-    key_weights = None if asked.key is None else asked.key[:, None]
+    if asked.query is not None:
+        return _rows_summed(query, key, asked, scale, mask, into, tile_rows)
+    return _rows_kept(query, key, asked, scale, mask, into, tile_rows)
+
+
+def _rows_kept(
+    query: Tensor,
+    key: Tensor,
+    asked: Contraction,
+    scale: float,
+    mask: Tensor | None,
+    into: Tensor | None,
+    tile_rows: int | None,
+) -> Tensor:
+    """Each range of rows has its own part of the result."""
+    result = query.new_empty(asked.shape, dtype=working_dtype(query)) if into is None else into
+    of_heads = result.view(asked.kept_shape)
+    factors = _head_factors(asked, query.shape[0])
 
     def add(part: int, tiles: Iterable[RowTile]) -> None:
-        for rows, of_heads in tiles:
-            targets = of_ranges[part if per_range else 0][:, slice(None) if per_range else rows].unbind(0)
-            for head, (left, per_sum) in enumerate(of_heads):
-                left = left if asked.columns is None else left.index_select(1, asked.columns)
-                left = left if key_weights is None else left @ key_weights
+        for rows, heads in tiles:
+            targets = of_heads[:, rows].unbind(0)
+            for head, (exponentials, per_sum) in enumerate(heads):
+                left = _keys_contracted(exponentials, asked)
                 target = targets[0 if asked.head is not None else head]
-                if asked.query is not None:
-                    target.addmm_(asked.query[None, rows] * per_sum.t(), left, alpha=factors[head])
-                elif into is None and (head == 0 or asked.head is None):
+                if into is None and (head == 0 or asked.head is None):
                     torch.mul(left, per_sum.mul_(factors[head]), out=target)
                 else:
                     target.addcmul_(left, per_sum, value=factors[head])
 
+    _for_each_range(add, _ranges(query, key), query, key, scale, mask, tile_rows)
+    return result
+
+
+def _rows_summed(
+    query: Tensor,
+    key: Tensor,
+    asked: Contraction,
+    scale: float,
+    mask: Tensor | None,
+    into: Tensor | None,
+    tile_rows: int | None,
+) -> Tensor:
+    """Each range of rows has a sum of its own, so that the order of threads can't change a bit."""
+    assert asked.query is not None
+    weights = asked.query[None]
+    ranges = _ranges(query, key)
+    sums = query.new_zeros([len(ranges), *asked.kept_shape], dtype=working_dtype(query))
+    factors = _head_factors(asked, query.shape[0])
+
+    def add(part: int, tiles: Iterable[RowTile]) -> None:
+        targets = sums[part].unbind(0)
+        for rows, heads in tiles:
+            for head, (exponentials, per_sum) in enumerate(heads):
+                left = _keys_contracted(exponentials, asked)
+                target = targets[0 if asked.head is not None else head]
+                target.addmm_(weights[:, rows] * per_sum.t(), left, alpha=factors[head])
+
     _for_each_range(add, ranges, query, key, scale, mask, tile_rows)
-    if not per_range:
-        return sums
-    return sums.sum(0) if into is None else into.add_(sums.sum(0))
+    result = sums.sum(0).view(asked.shape)
+    return result if into is None else into.add_(result)
+
+
+def _head_factors(asked: Contraction, heads: int) -> list[float]:
+    return [1.0] * heads if asked.head is None else asked.head.tolist()
+
+
+def _keys_contracted(tile: Float[Tensor, "row key"], asked: Contraction) -> Float[Tensor, "row column"]:
+    """The columns that count, or their weighted sum as one column."""
+    left = tile if asked.columns is None else tile.index_select(1, asked.columns)
+    return left if asked.key is None else left @ asked.key[:, None]
 
 
 def entropy_tiled(
@@ -124,11 +165,13 @@ def _for_each_range(
     tile_rows: int | None,
 ) -> None:
     """use(number, tiles) for every range, shared among threads."""
+    if not query.shape[1]:
+        return
     dtype = working_dtype(query)
     numbers = TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE
     height = tile_rows or max(1, numbers // key.shape[1])
 
-    base = _base()
+    base = _base() if mask is None else math.e
     query, key = _whole_vectors(query.to(dtype) * (scale / math.log(base))), _whole_vectors(key.to(dtype))
     reach = (_longest(query) * _longest(key)).tolist()
     transposed_key = key.transpose(1, 2).contiguous()
@@ -142,8 +185,15 @@ def _for_each_range(
         use_range(0)
         return
     pool = tile_threads(torch.get_num_threads())
-    for done in wait([pool.submit(use_range, part) for part in range(len(ranges))]).done:
-        done.result()  # raises what the range raised
+    futures = [pool.submit(use_range, part) for part in range(len(ranges))]
+    try:
+        wait(futures)
+    finally:  # nothing goes on after an interrupt
+        for future in futures:
+            future.cancel()
+        wait(futures)
+    for future in futures:
+        future.result()  # raises what the range raised
 
 
 def _tiles(
@@ -155,7 +205,10 @@ def _tiles(
     start: int,
     height: int,
 ) -> Iterator[RowTile]:
-    """P of these queries, which begin at row `start`; the scale is in them, as the base of the exponentials asks."""
+    """P of these queries, which begin at row `start`.
+
+    The scale is in them, such that P is a softmax to this base; reach: of each head's scores, in its units.
+    """
     buffer = query.new_empty(min(height, query.shape[1]), transposed_key.shape[2])
     keys = transposed_key.unbind(0)
     for tile in query.split(height, dim=1):
@@ -173,11 +226,14 @@ def _of_heads(
     rows: slice,
     buffer: Float[Tensor, "row key"],
 ) -> Iterator[OfHead]:
-    """Few calls: each gives other threads a chance to make this one wait for the interpreter."""
+    """P of a tile's rows, head after head.
+
+    In few calls: each gives other threads a chance to make this one wait for the interpreter.
+    """
     for head, of_head in enumerate(query.unbind(0)):
         scores = torch.mm(of_head, keys[head], out=buffer)
         if mask is not None:
-            scores = add_mask(scores.mul_(math.log(base)), _at(mask, head, rows)).div_(math.log(base))
+            scores = add_mask(scores, _at(mask, head, rows))
         if mask is not None or not _in_range(reach[head] * math.log(base), scores.dtype):
             scores = scores.sub_(scores.amax(1, keepdim=True))
         exponentials = scores.exp_() if base == math.e else scores.exp2_()
@@ -196,12 +252,13 @@ def _base() -> float:
 
 
 def _in_range(reach: float, dtype: torch.dtype) -> bool:
-    """Whether exp of scores no further from 0 than this, and their sum, stay in the range of their type.
+    """Whether exp of scores no further from 0 than this is well inside the range of its type.
 
-    A softmax subtracts each row's largest score because they might not; where they do, that changes nothing but
-    the time. False for a reach that is no number.
+    A softmax subtracts each row's largest score because it might not be; where it is, that changes nothing but
+    the time. Half of the exponents are left for sums and for the caller's weights. False for a reach that
+    is no number.
     """
-    return reach < 0.8 * math.log(torch.finfo(dtype).max)
+    return reach < 0.5 * math.log(torch.finfo(dtype).max)
 
 
 def _longest(vectors: Float[Tensor, "head place dim"]) -> Float[Tensor, head]:
