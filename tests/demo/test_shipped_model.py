@@ -61,7 +61,9 @@ def test_its_record_says_which_scenes_it_saw(pipe):
     assert FIRST_TRAINING_SEED > 200
 
 
-def test_its_words_and_segments_are_far_above_chance(pipe):
-    scores = evaluate(pipe, [scene(seed) for seed in range(500, 512)], thresholds=[DIFFSEG_THRESHOLD])
-    assert scores.pointing["thing"] > 0.7
-    assert scores.segment_iou[DIFFSEG_THRESHOLD] > 0.5
+def test_its_words_and_segments_are_nearly_all_right(pipe):
+    scores = evaluate(pipe, [scene(seed) for seed in range(500, 512)], thresholds=[DIFFSEG_THRESHOLD, 0.9])
+    assert scores.pointing["thing"] > 0.9
+    assert scores.pointing["thing, colours swapped"] > 0.6
+    assert scores.segment_iou[DIFFSEG_THRESHOLD] > 0.75
+    assert scores.segment_iou[0.9] > 0.65  # the least of the published thresholds

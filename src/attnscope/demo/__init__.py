@@ -13,5 +13,5 @@ MODEL_FOLDER = Path(__file__).parent / "model"
 GUIDANCE_SCALE = 3.0
 """Guidance that suits the shipped model; diffusers' usual 7.5 oversaturates its pictures."""
 
-DIFFSEG_THRESHOLD = 0.15
+DIFFSEG_THRESHOLD = 0.5
 """DiffSeg's merging threshold for the shipped model, in nats; docs/demo-model.md says how it was chosen."""
