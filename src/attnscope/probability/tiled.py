@@ -1,8 +1,8 @@
 """Sums over the attention probability in row tiles, without materialising it.
 
 One tile is some queries of one head against all keys: a matrix product, exponentials and their sums, in one
-buffer that stays in a core's own cache and is used again; rows are divided by their sums only in what is left of
-them after the contraction. On a CPU the rows are shared among a few threads, each with torch's own threading off:
+buffer that stays in a core's own cache and is used again; where only heads are summed, rows are divided by their
+sums as they are added to the result. On a CPU the rows are shared among a few threads, each with torch's own threading off:
 inside a tile it costs more than it gives, and so it does in the preparations, whose threads would go on
 spinning for a while on the cores that the tiles want.
 """
@@ -69,12 +69,14 @@ def _rows_kept(
         for rows, heads in tiles:
             targets = of_heads[:, rows].unbind(0)
             for head, (exponentials, per_sum) in enumerate(heads):
-                left = _keys_contracted(exponentials, asked)
                 target = targets[0 if asked.head is not None else head]
                 if into is None and (head == 0 or asked.head is None):
-                    torch.mul(left, per_sum.mul_(factors[head]), out=target)
+                    target.zero_()
+                if asked.key is None:
+                    target.addcmul_(_counted(exponentials, asked), per_sum, value=factors[head])
                 else:
-                    target.addcmul_(left, per_sum, value=factors[head])
+                    summed = _counted(exponentials.mul_(per_sum), asked) @ asked.key[:, None]
+                    target.add_(summed, alpha=factors[head])
 
     _for_each_range(add, _ranges(query, key), query, key, scale, mask, tile_rows)
     return result
@@ -100,9 +102,10 @@ def _rows_summed(
         targets = sums[part].unbind(0)
         for rows, heads in tiles:
             for head, (exponentials, per_sum) in enumerate(heads):
-                left = _keys_contracted(exponentials, asked)
+                left = _counted(exponentials.mul_(per_sum), asked)
+                left = left if asked.key is None else left @ asked.key[:, None]
                 target = targets[0 if asked.head is not None else head]
-                target.addmm_(weights[:, rows] * per_sum.t(), left, alpha=factors[head])
+                target.addmm_(weights[:, rows], left, alpha=factors[head])
 
     _for_each_range(add, ranges, query, key, scale, mask, tile_rows)
     result = sums.sum(0).view(asked.shape)
@@ -113,10 +116,9 @@ def _head_factors(asked: Contraction, heads: int) -> list[float]:
     return [1.0] * heads if asked.head is None else asked.head.tolist()
 
 
-def _keys_contracted(tile: Float[Tensor, "row key"], asked: Contraction) -> Float[Tensor, "row column"]:
-    """The columns that count, or their weighted sum as one column."""
-    left = tile if asked.columns is None else tile.index_select(1, asked.columns)
-    return left if asked.key is None else left @ asked.key[:, None]
+def _counted(tile: Float[Tensor, "row key"], asked: Contraction) -> Float[Tensor, "row column"]:
+    """The keys that count."""
+    return tile if asked.columns is None else tile.index_select(1, asked.columns)
 
 
 def entropy_tiled(
@@ -255,10 +257,10 @@ def _in_range(reach: float, dtype: torch.dtype) -> bool:
     """Whether exp of scores no further from 0 than this is well inside the range of its type.
 
     A softmax subtracts each row's largest score because it might not be; where it is, that changes nothing but
-    the time. Half of the exponents are left for sums and for the caller's weights. False for a reach that
-    is no number.
+    the time. A fifth of the exponents is left for sums and for weights of heads; weights of queries and keys
+    meet P only. False for a reach that is no number.
     """
-    return reach < 0.5 * math.log(torch.finfo(dtype).max)
+    return reach < 0.8 * math.log(torch.finfo(dtype).max)
 
 
 def _longest(vectors: Float[Tensor, "head place dim"]) -> Float[Tensor, head]:
