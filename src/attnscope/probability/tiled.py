@@ -2,9 +2,8 @@
 
 One tile is some queries of one head against all keys: a matrix product, exponentials and their sums, in one
 buffer that stays in a core's own cache and is used again; where only heads are summed, rows are divided by their
-sums as they are added to the result. On a CPU the rows are shared among a few threads, each with torch's own threading off:
-inside a tile it costs more than it gives, and so it does in the preparations, whose threads would go on
-spinning for a while on the cores that the tiles want.
+sums as they are added to the result. On a CPU the rows are shared among a few threads, each with torch's own
+threading off: inside a tile it costs more than it gives.
 """
 
 from __future__ import annotations
