@@ -126,7 +126,9 @@ def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(base, monke
 @pytest.mark.parametrize("size", [1e-9, 1e6])
 @pytest.mark.parametrize("axis", ["head", "query", "key"])
 def test_weights_of_any_size_lose_nothing(axis, size):
-    query = key = torch.full((8, 600, 40), (70 / 40) ** 0.5)  # scores of 70: just inside what needs no maximum
+    query = key = torch.full(
+        (8, 600, 40), (70 / 40) ** 0.5
+    )  # scores of 70: just inside what needs no maximum
     asked = contraction(
         query, key, (axis,), {axis: torch.full([600 if axis != "head" else 8], size)}, None, torch.float32
     )
