@@ -47,7 +47,7 @@ def _settle_vector_mathematics() -> None:
     """Call once what threads will call at once.
 
     MKL chooses a function's code at its first call; first calls in two threads at a time can get a code of low
-    accuracy (pytorch/pytorch#188792; seen here in every second process as errors of 1e-7 instead of 6e-9).
+    accuracy (pytorch/pytorch#188792; seen here in some fresh processes as errors of 1.6e-7 instead of 6e-9).
     """
     for dtype in (torch.float32, torch.float64):
         for function in (torch.exp, torch.log):

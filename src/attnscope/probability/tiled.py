@@ -30,6 +30,14 @@ SMALL = 1 << 20  # numbers of P under which starting threads costs more than it 
 RANGES_A_THREAD = 2  # a thread that is done early takes another range
 
 
+OfHead = tuple[Float[Tensor, "row key"], Float[Tensor, "row 1"]]
+"""Exponentials, and one over their sums: their product is P. The next head's overwrite them."""
+RowTile = tuple[slice, Iterator[OfHead]]
+"""Some rows of P, head after head."""
+UseRange = Callable[[int, Iterable[RowTile]], None]
+"""Called with the number of a range of rows, and its tiles."""
+
+
 def reduce_tiled(
     query: Float[Tensor, "head query dim"],
     key: Float[Tensor, "head key dim"],
@@ -45,19 +53,18 @@ def reduce_tiled(
     mask: broadcasts to (head, query, key).
     Cost: heads x query x key exponentials; memory of the result and one tile a thread.
     """
-    if asked.query is not None:
-        return _rows_summed(query, key, asked, scale, mask, into, tile_rows)
-    return _rows_kept(query, key, asked, scale, mask, into, tile_rows)
+    ranges = _ranges(query, key)
+
+    def share(use: UseRange) -> None:
+        _for_each_range(use, ranges, query, key, scale, mask, tile_rows)
+
+    if asked.query is None:
+        return _rows_kept(query, asked, into, share)
+    return _rows_summed(query, asked, into, share, len(ranges))
 
 
 def _rows_kept(
-    query: Tensor,
-    key: Tensor,
-    asked: Contraction,
-    scale: float,
-    mask: Tensor | None,
-    into: Tensor | None,
-    tile_rows: int | None,
+    query: Tensor, asked: Contraction, into: Tensor | None, share: Callable[[UseRange], None]
 ) -> Tensor:
     """Each range of rows has its own part of the result."""
     result = query.new_empty(asked.shape, dtype=working_dtype(query)) if into is None else into
@@ -77,24 +84,17 @@ def _rows_kept(
                     summed = _counted(exponentials.mul_(per_sum), asked) @ asked.key[:, None]
                     target.add_(summed, alpha=factors[head])
 
-    _for_each_range(add, _ranges(query, key), query, key, scale, mask, tile_rows)
+    share(add)
     return result
 
 
 def _rows_summed(
-    query: Tensor,
-    key: Tensor,
-    asked: Contraction,
-    scale: float,
-    mask: Tensor | None,
-    into: Tensor | None,
-    tile_rows: int | None,
+    query: Tensor, asked: Contraction, into: Tensor | None, share: Callable[[UseRange], None], ranges: int
 ) -> Tensor:
     """Each range of rows has a sum of its own, so that the order of threads can't change a bit."""
     assert asked.query is not None
     weights = asked.query[None]
-    ranges = _ranges(query, key)
-    sums = query.new_zeros([len(ranges), *asked.kept_shape], dtype=working_dtype(query))
+    sums = query.new_zeros([ranges, *asked.kept_shape], dtype=working_dtype(query))
     factors = _head_factors(asked, query.shape[0])
 
     def add(part: int, tiles: Iterable[RowTile]) -> None:
@@ -106,7 +106,7 @@ def _rows_summed(
                 target = targets[0 if asked.head is not None else head]
                 target.addmm_(weights[:, rows], left, alpha=factors[head])
 
-    _for_each_range(add, ranges, query, key, scale, mask, tile_rows)
+    share(add)
     result = sums.sum(0).view(asked.shape)
     return result if into is None else into.add_(result)
 
@@ -140,12 +140,6 @@ def entropy_tiled(
     return result
 
 
-OfHead = tuple[Float[Tensor, "row key"], Float[Tensor, "row 1"]]
-"""Exponentials, and one over their sums: their product is P. The next head's overwrite them."""
-RowTile = tuple[slice, Iterator[OfHead]]
-"""Some rows of P, head after head."""
-
-
 def _ranges(query: Tensor, key: Tensor) -> list[tuple[int, int]]:
     """(start, stop) of rows that a thread works through; one range where threads would not pay."""
     heads, queries, _ = query.shape
@@ -157,7 +151,7 @@ def _ranges(query: Tensor, key: Tensor) -> list[tuple[int, int]]:
 
 
 def _for_each_range(
-    use: Callable[[int, Iterable[RowTile]], None],
+    use: UseRange,
     ranges: list[tuple[int, int]],
     query: Tensor,
     key: Tensor,
