@@ -1,6 +1,8 @@
 import math
+import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from attention_cases import OVER, TOLERANCE, in_float64, mean_over, qk
 from attnscope import probability, threads
 from attnscope.errors import ParameterError
-from attnscope.probability import tiled
+from attnscope.probability import tile_loops, tiled
 from attnscope.probability.contraction import contraction
 from attnscope.probability.reference import working_dtype
 
@@ -56,10 +58,12 @@ def two_threads():
 def test_the_threaded_path_runs_on_large_layers_and_agrees(over, monkeypatch):
     query, key = qk(heads=2, queries=1100, keys=600)
     used = []
-    workers = tiled.tile_threads
-    monkeypatch.setattr(tiled, "tile_threads", lambda threads: used.append(threads) or workers(threads))
+    share = tiled.in_tile_threads
+    monkeypatch.setattr(
+        tiled, "in_tile_threads", lambda work, items: used.append(len(items)) or share(work, items)
+    )
     found = tiled_reduction(query, key, over, scale=0.3)
-    assert used, "the rows were not shared among threads"
+    assert used == [4], "the rows were not shared among threads"
     expected = mean_over(in_float64(query, key, 0.3), over)
     assert np.abs(found.double().numpy() - expected).max() < 2e-6
 
@@ -83,21 +87,67 @@ def test_a_tile_has_one_thread_whatever_was_computed_before():
     assert set(pool.map(threads_after_work, range(16))) == {1}
 
 
-@pytest.mark.parametrize("base", [2.0, math.e])
+@pytest.mark.usefixtures("two_threads")
+def test_an_exception_in_a_tile_comes_when_the_others_are_over():
+    over = []
+
+    def work(item):
+        if item == 0:
+            raise ParameterError("the first")
+        time.sleep(0.05)
+        over.append(item)
+
+    with pytest.raises(ParameterError, match="the first"):
+        threads.in_tile_threads(work, range(3))
+    assert sorted(over) == [1, 2]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("over", OVER)
+def test_compiled_loops_run_and_give_the_same_bits_as_python(over, masked, monkeypatch):
+    assert isinstance(tile_loops.compiled(tile_loops.add_rows), torch.jit.ScriptFunction)
+    query, key = qk(heads=3, queries=1100, keys=600)
+    mask = torch.arange(600).view(1, 1, 600) < 500 if masked else None
+    ran = {}
+    for name, compiled in (("compiled", tile_loops.compiled), ("python", lambda loop: loop)):
+        monkeypatch.setattr(tiled, "compiled", compiled)
+        ran[name] = (
+            tiled_reduction(query, key, over, scale=0.3, mask=mask),
+            tiled.entropy_tiled(query, key, scale=0.3, mask=mask),
+        )
+    assert all(torch.equal(*pair) for pair in zip(ran["compiled"], ran["python"], strict=True))
+
+
+def test_what_runs_the_tiles_is_said_where_it_is_not_torchscript():
+    program = """
+import torch
+from attnscope import probability
+q = torch.randn(2, 50, 8)
+print(probability.path_for(q, q, over=("head",)).reason)
+print(float(probability.reduce(q, q, scale=1.0, over=("head",)).sum()))
+"""
+    given = {**os.environ, "PYTORCH_JIT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True, env=given
+    )
+    reason, total = done.stdout.splitlines()
+    assert reason.endswith("; run by Python, since TorchScript is off (PYTORCH_JIT=0)")
+    assert abs(float(total) - 50) < 1e-3
+
+
+@pytest.mark.parametrize("natural", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("size", "path"), [(0.1, "plain"), (0.9, "plain"), (1.1, "maximum"), (300.0, "maximum")]
 )
-def test_scores_of_any_size_to_both_bases(base, dtype, size, path, monkeypatch):
+def test_scores_of_any_size_to_both_bases(natural, dtype, size, path, monkeypatch):
     """size: the longest query and key reach this share of what needs no maximum subtracted."""
     query, key = qk(heads=2, queries=300, keys=500, dtype=dtype)
     longest = (query.norm(dim=2).amax(1) * key.norm(dim=2).amax(1)).amax()
     scale = float(size * 0.8 * math.log(torch.finfo(dtype).max) / longest)
-    answers, in_range = [], tiled._in_range
-    monkeypatch.setattr(tiled, "_base", lambda: base)
-    monkeypatch.setattr(tiled, "_in_range", lambda *given: answers.append(in_range(*given)) or answers[-1])
+    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
+    assert any(tiled._scores(query, key, scale, None, None).wide) == (path == "maximum")
     found = tiled_reduction(query, key, ("head",), scale=scale)
-    assert all(answers) == (path == "plain")
     expected = mean_over(in_float64(query, key, scale), ("head",))
     rounding = torch.finfo(dtype).eps * scale * float(longest)  # of a score, and so relative in P
     assert np.abs(found.double().numpy() - expected).max() < 4 * rounding + torch.finfo(dtype).eps
@@ -113,9 +163,9 @@ def test_what_is_no_number_stays_so_in_its_row_and_large_scores_beside_it_do_not
     assert found[[0, 1, 2, 4]].isfinite().all()
 
 
-@pytest.mark.parametrize("base", [2.0, math.e])
-def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(base, monkeypatch):
-    monkeypatch.setattr(tiled, "_base", lambda: base)
+@pytest.mark.parametrize("natural", [False, True])
+def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(natural, monkeypatch):
+    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
     query, key = qk(heads=2, queries=6, keys=5)
     mask = torch.full((1, 1, 5), torch.finfo(torch.float32).min)
     torch.testing.assert_close(

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import torch
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+
+
+def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """work(item) of every item, shared among as many threads as torch uses; results in order.
+
+    An exception, Ctrl-C too, comes when what has begun is over: nothing goes on behind it.
+    """
+    count = torch.get_num_threads()
+    if count == 1 or len(items) == 1:
+        return [work(item) for item in items]
+    pool = tile_threads(count)
+    futures = [pool.submit(work, item) for item in items]
+    try:
+        wait(futures)
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+    return [future.result() for future in futures]
 
 
 def tile_threads(count: int) -> ThreadPoolExecutor:

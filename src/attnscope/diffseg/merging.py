@@ -15,7 +15,7 @@ from attnscope.diffseg.distance import symmetric_kl
 from attnscope.diffseg.exact_neighbours import ExactNeighbours
 from attnscope.diffseg.float16_neighbours import Float16Neighbours
 from attnscope.errors import ParameterError, nearest
-from attnscope.threads import tile_threads
+from attnscope.threads import in_tile_threads
 
 PAPER_THRESHOLD = 1.1  # paper: COCO-Stuff; 0.9 for Cityscapes and the authors' demonstration
 PASSES = 3
@@ -182,11 +182,8 @@ def _for_each(work: Callable[[Any], Any], items: Sequence[Any], device: torch.de
     if device.type != "cpu" or threads == 1 or len(items) == 1:
         yield from map(work, items)
         return
-    pool = tile_threads(torch.get_num_threads())
     for first in range(0, len(items), 2 * threads):  # a result is anchors by positions
-        yield from list(
-            pool.map(work, items[first : first + 2 * threads])
-        )  # all: no work beside the caller's
+        yield from in_tile_threads(work, items[first : first + 2 * threads])
 
 
 def _unite(maps: Float[Tensor, "map position"], tau: float) -> Float[Tensor, "merged position"]:

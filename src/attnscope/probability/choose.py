@@ -12,6 +12,7 @@ from torch import Tensor
 from attnscope.errors import ParameterError
 from attnscope.probability.contraction import Contraction, contraction
 from attnscope.probability.reference import attention_probability, working_dtype
+from attnscope.probability.tile_loops import why_not_compiled
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
 from attnscope.probability.triton_support import is_interpreted, why_not_triton
 
@@ -31,7 +32,8 @@ def path_for(query: Tensor, key: Tensor, *, over: Sequence[str] = ()) -> Path:
         return Path("reference", "nothing is summed: the result is P itself")
     what = f"sum over {' and '.join(over)} on {query.device.type}, P is not materialised"
     if obstacle := why_not_triton(query, key):
-        return Path("tiled", f"{what}: row tiles, since {obstacle}")
+        uncompiled = f"; run by Python, since {cause}" if (cause := why_not_compiled()) else ""
+        return Path("tiled", f"{what}: row tiles, since {obstacle}{uncompiled}")
     return Path("triton", f"{what}: Triton kernels{', interpreted' if is_interpreted() else ''}")
 
 
