@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 import time
+import types
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -116,6 +118,27 @@ def test_compiled_loops_run_and_give_the_same_bits_as_python(over, masked, monke
             tiled.entropy_tiled(query, key, scale=0.3, mask=mask),
         )
     assert all(torch.equal(*pair) for pair in zip(ran["compiled"], ran["python"], strict=True))
+
+
+@pytest.fixture
+def switch_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switch_often")
+def test_threads_that_compile_at_a_time_leave_the_filters_of_warnings_as_they_were():
+    loop, copies = tile_loops.write_entropy, []
+    for _ in range(32):  # of one function torch would keep the first result
+        copies.append(types.FunctionType(loop.__code__, loop.__globals__, loop.__name__))
+        copies[-1].__annotations__ = loop.__annotations__
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        loops = list(pool.map(tile_loops._script, copies))
+    assert all(isinstance(loop, torch.jit.ScriptFunction) for loop in loops)
+    assert warnings.filters == before
 
 
 def test_what_runs_the_tiles_is_said_where_it_is_not_torchscript():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import shutil
+import weakref
 
 import numpy as np
 import pytest
 from picture_file import read
 
 import attnscope
+from attnscope import segmentation
 
 
 def test_segment_writes_labels_overlay_and_json(run, model, photo, tmp_path):
     code, out, err = run("segment", photo, "--model", model, "-o", tmp_path / "out", "-t", "0.3")
-    assert code == 0
+    assert code == 0, err
     assert "segments" in out
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "photo.labels.png", "photo.overlay.png", "photo.json",
@@ -48,6 +52,25 @@ def test_one_bad_picture_does_not_stop_the_others(run, model, photo, tmp_path):
     assert code == 1
     assert "empty.png is empty (0 bytes)" in err
     assert [one["image"] for one in json.loads(out)] == [str(photo)]
+
+
+def test_of_many_pictures_one_result_is_held_at_a_time(run, model, photo, tmp_path, monkeypatch):
+    made, alive = [], []
+    segment = segmentation.segment
+
+    def watched(*given, **how):
+        gc.collect()
+        alive.append(sum(result() is not None for result in made))
+        found = segment(*given, **how)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(segmentation, "segment", watched)
+    photos = [shutil.copy(photo, tmp_path / f"{number}.png") for number in range(4)]
+    code, _, _ = run("segment", *photos, "--model", model, "-o", tmp_path / "out")
+    assert code == 0
+    assert len(alive) == 4
+    assert max(alive) == 1
 
 
 WRONG = {

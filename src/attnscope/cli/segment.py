@@ -84,7 +84,8 @@ def segment_command(
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}
     pipe = load(model, config=config, device=device, dtype=dtype)
-    results, failed = [], 0
+    results: list[dict[str, Any]] = []  # without arrays: there may be many pictures
+    failed = 0
     with progress() as bars:
         for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
             try:
@@ -98,7 +99,7 @@ def segment_command(
                 continue
             for path in written:
                 say_wrote(path)
-            results.append((image, found))
+            results.append({"image": str(image), **found.to_dict()})
     _print(results, as_json)
     if failed:
         raise typer.Exit(1)
@@ -130,15 +131,16 @@ def _names(images: Iterable[Path]) -> list[str]:
     return names
 
 
-def _print(results: list[tuple[Path, Segmentation]], as_json: bool) -> None:
+def _print(results: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print_json([{"image": str(image), **found.to_dict()} for image, found in results])
+        print_json(results)
         return
-    for image, found in results:
-        total = found.labels.size
+    for result in results:
+        segments, total = result["segments"], result["size"]["height"] * result["size"]["width"]
         rows = [
-            (str(one.id), one.label or "", f"{100 * one.area / total:.1f} %", str(tuple(one.box)))
-            for one in found.segments
+            (str(one["id"]), one["label"] or "", f"{100 * one['area'] / total:.1f} %", str(tuple(one["box"])))
+            for one in segments
         ]
         columns = ("Segment", "Label", "Area", "Box (left, top, width, height)")
-        data_console().print(plain_table(f"{image}: {len(found)} segments", columns, rows, right="Area"))
+        title = f"{result['image']}: {len(segments)} segments"
+        data_console().print(plain_table(title, columns, rows, right="Area"))

@@ -8,6 +8,7 @@ at every one of the 2500 operations of a large layer; not compiled, the same fun
 
 # No `from __future__ import annotations`: TorchScript does not resolve a NamedTuple's that are texts.
 
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+_one_at_a_time = threading.Lock()
 
 
 class Scores(NamedTuple):
@@ -134,6 +138,7 @@ def why_not_compiled() -> str:
 
 
 def _script(loop: Callable[..., None]) -> Any:
-    with warnings.catch_warnings():  # torch advises torch.compile instead, which needs a C++ compiler
+    # torch advises torch.compile instead, which needs a C++ compiler. Filters of warnings are the process's.
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(loop)

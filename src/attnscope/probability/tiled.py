@@ -57,8 +57,10 @@ def _rows_kept(scores: Scores, weights: list[float], asked: Contraction, into: T
     result = new(asked.shape) if into is None else into
     of_heads = result.view(asked.kept_shape)
 
+    loop = compiled(add_rows)
+
     def add(part: Scores, rows: slice) -> None:
-        compiled(add_rows)(part, weights, asked.columns, asked.key, into is None, of_heads[:, rows])
+        loop(part, weights, asked.columns, asked.key, into is None, of_heads[:, rows])
 
     _for_each_range(add, scores)
     return result
@@ -68,10 +70,11 @@ def _rows_summed(
     scores: Scores, weights: list[float], query_weights: Tensor, asked: Contraction, into: Tensor | None
 ) -> Tensor:
     """Each range of rows has a sum of its own, so that the order of threads can't change a bit."""
+    loop = compiled(add_sum_of_rows)
 
     def summed(part: Scores, rows: slice) -> Tensor:
         sums = scores.query.new_zeros(asked.kept_shape)
-        compiled(add_sum_of_rows)(part, weights, query_weights[rows], asked.columns, asked.key, sums)
+        loop(part, weights, query_weights[rows], asked.columns, asked.key, sums)
         return sums
 
     result = torch.stack(_for_each_range(summed, scores)).sum(0).view(asked.shape)
@@ -89,7 +92,8 @@ def entropy_tiled(
     """-sum P log P over the keys, in nats."""
     scores = _scores(query, key, scale, mask, tile_rows)
     result = scores.query.new_empty(query.shape[:2])
-    _for_each_range(lambda part, rows: compiled(write_entropy)(part, result[:, rows]), scores)
+    loop = compiled(write_entropy)
+    _for_each_range(lambda part, rows: loop(part, result[:, rows]), scores)
     return result
 
 
