@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-
 _one_at_a_time = threading.Lock()
 
 
