@@ -27,3 +27,12 @@ def pipe(_shared_pipe):
 def seeded():
     """A fresh generator of one seed for every call."""
     return lambda seed=0: torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def two_threads():
+    """torch computes with two threads in the test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -57,8 +57,12 @@ def _segments_tile(generated: Segmentation) -> Tile:
 
 
 def _scene_tiles(result: SceneResult) -> list[Tile]:
+    from attnscope.demo.scoring import partners
+
     drawn, found = result.scene, result.found
-    truth = overlay_labels(drawn.pil_image, drawn.segments, names=dict(enumerate(drawn.parts)))
+    numbers = partners(found.labels, drawn.segments)  # what is matched has one colour
+    names = dict(zip(numbers.tolist(), drawn.parts, strict=True))
+    truth = overlay_labels(drawn.pil_image, numbers[drawn.segments], names=names)
     return [
         Tile(drawn.pil_image, "a drawn scene", "not among the training's"),
         Tile(truth, f"the truth: {len(drawn.parts)} parts", "known to the pixel"),

@@ -36,8 +36,22 @@ def matched_iou(found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w
     segments only cost what they take from others.
     """
     iou = overlaps(found, truth)
+    pairs = linear_sum_assignment(iou, maximize=True)
+    return float(iou[pairs].sum() / iou.shape[1])
+
+
+def partners(
+    found: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
+) -> Int[np.ndarray, " true_segment"]:
+    """The found segment that each true one is matched with in `matched_iou`, both numbered from 0 without gaps.
+
+    A true segment without a partner gets a number that no found one has.
+    """
+    iou = overlaps(found, truth)
+    numbers = len(iou) + np.arange(iou.shape[1])
     rows, columns = linear_sum_assignment(iou, maximize=True)
-    return float(iou[rows, columns].sum() / iou.shape[1])
+    numbers[columns] = rows
+    return numbers
 
 
 def overlaps(

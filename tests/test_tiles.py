@@ -1,0 +1,214 @@
+"""Tiles of the attention probability: any size, any scores, compiled or not, on any number of threads."""
+
+import math
+import os
+import subprocess
+import sys
+import types
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attention_cases import OVER, in_float64, mean_over, qk
+from attnscope import probability
+from attnscope.probability import tile_loops, tiled
+from attnscope.probability.contraction import contraction
+from attnscope.probability.reference import working_dtype
+
+
+def tiled_reduction(query, key, over, *, scale, **how):
+    asked = contraction(query, key, over, None, None, working_dtype(query))
+    return tiled.reduce_tiled(query, key, asked, scale=scale, **how)
+
+
+@given(
+    tile=st.integers(1, 70), queries=st.integers(1, 60), keys=st.integers(1, 40), over=st.sampled_from(OVER)
+)
+@settings(max_examples=25, deadline=None)
+def test_tile_size_does_not_matter(tile, queries, keys, over):
+    query, key = qk(queries=queries, keys=keys, dtype=torch.float64)
+    one = tiled_reduction(query, key, over, scale=0.5, tile_rows=tile)
+    other = tiled_reduction(query, key, over, scale=0.5, tile_rows=1024)
+    torch.testing.assert_close(one, other, atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("over", OVER)
+@pytest.mark.usefixtures("two_threads")
+def test_the_threaded_path_runs_on_large_layers_and_agrees(over, monkeypatch):
+    query, key = qk(heads=2, queries=1100, keys=600)
+    used = []
+    share = tiled.in_tile_threads
+    monkeypatch.setattr(
+        tiled, "in_tile_threads", lambda work, items: used.append(len(items)) or share(work, items)
+    )
+    found = tiled_reduction(query, key, over, scale=0.3)
+    assert used == [4], "the rows were not shared among threads"
+    expected = mean_over(in_float64(query, key, 0.3), over)
+    assert np.abs(found.double().numpy() - expected).max() < 2e-6
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("over", OVER)
+def test_compiled_loops_run_and_give_the_same_bits_as_python(over, masked, monkeypatch):
+    assert isinstance(tile_loops.compiled(tile_loops.add_rows), torch.jit.ScriptFunction)
+    query, key = qk(heads=3, queries=1100, keys=600)
+    mask = torch.arange(600).view(1, 1, 600) < 500 if masked else None
+    ran = {}
+    for name, compiled in (("compiled", tile_loops.compiled), ("python", lambda loop: loop)):
+        monkeypatch.setattr(tiled, "compiled", compiled)
+        ran[name] = (
+            tiled_reduction(query, key, over, scale=0.3, mask=mask),
+            tiled.entropy_tiled(query, key, scale=0.3, mask=mask),
+        )
+    assert all(torch.equal(*pair) for pair in zip(ran["compiled"], ran["python"], strict=True))
+
+
+@pytest.fixture
+def switch_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switch_often")
+def test_threads_that_compile_at_a_time_leave_the_filters_of_warnings_as_they_were():
+    loop, copies = tile_loops.write_entropy, []
+    for _ in range(32):  # of one function torch would keep the first result
+        copies.append(types.FunctionType(loop.__code__, loop.__globals__, loop.__name__))
+        copies[-1].__annotations__ = loop.__annotations__
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        loops = list(pool.map(tile_loops._script, copies))
+    assert all(isinstance(loop, torch.jit.ScriptFunction) for loop in loops)
+    assert warnings.filters == before
+
+
+def test_what_runs_the_tiles_is_said_where_it_is_not_torchscript():
+    program = """
+import torch
+from attnscope import probability
+q = torch.randn(2, 50, 8)
+print(probability.path_for(q, q, over=("head",)).reason)
+print(float(probability.reduce(q, q, scale=1.0, over=("head",)).sum()))
+"""
+    given = {**os.environ, "PYTORCH_JIT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True, env=given
+    )
+    reason, total = done.stdout.splitlines()
+    assert reason.endswith("; run by Python, since TorchScript is off (PYTORCH_JIT=0)")
+    assert abs(float(total) - 50) < 1e-3
+
+
+@pytest.mark.parametrize("natural", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("size", "path"), [(0.1, "plain"), (0.9, "plain"), (1.1, "maximum"), (300.0, "maximum")]
+)
+def test_scores_of_any_size_to_both_bases(natural, dtype, size, path, monkeypatch):
+    """size: the longest query and key reach this share of what needs no maximum subtracted."""
+    query, key = qk(heads=2, queries=300, keys=500, dtype=dtype)
+    longest = (query.norm(dim=2).amax(1) * key.norm(dim=2).amax(1)).amax()
+    scale = float(size * 0.8 * math.log(torch.finfo(dtype).max) / longest)
+    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
+    assert any(tiled._scores(query, key, scale, None, None).wide) == (path == "maximum")
+    found = tiled_reduction(query, key, ("head",), scale=scale)
+    expected = mean_over(in_float64(query, key, scale), ("head",))
+    rounding = torch.finfo(dtype).eps * scale * float(longest)  # of a score, and so relative in P
+    assert np.abs(found.double().numpy() - expected).max() < 4 * rounding + torch.finfo(dtype).eps
+    assert np.abs(found.double().sum(1).numpy() - 1).max() < 100 * torch.finfo(dtype).eps
+
+
+def test_what_is_no_number_stays_so_in_its_row_and_large_scores_beside_it_do_not_overflow():
+    query, key = qk(heads=1, queries=20, keys=30)
+    query *= 1e4
+    query[0, 3] = float("nan")
+    found = tiled_reduction(query, key, ("head",), scale=1.0)
+    assert found[3].isnan().all()
+    assert found[[0, 1, 2, 4]].isfinite().all()
+
+
+@pytest.mark.parametrize("natural", [False, True])
+def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(natural, monkeypatch):
+    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
+    query, key = qk(heads=2, queries=6, keys=5)
+    mask = torch.full((1, 1, 5), torch.finfo(torch.float32).min)
+    torch.testing.assert_close(
+        tiled_reduction(query, key, ("head",), scale=1.0, mask=mask), torch.full((6, 5), 0.2)
+    )
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e6])
+@pytest.mark.parametrize("axis", ["head", "query", "key"])
+def test_weights_of_any_size_lose_nothing(axis, size):
+    query = key = torch.full(
+        (8, 600, 40), (70 / 40) ** 0.5
+    )  # scores of 70: just inside what needs no maximum
+    asked = contraction(
+        query, key, (axis,), {axis: torch.full([600 if axis != "head" else 8], size)}, None, torch.float32
+    )
+    found = tiled.reduce_tiled(query, key, asked, scale=1.0)
+    exact = size * {"head": 8 / 600, "query": 1.0, "key": 1.0}[axis]
+    assert float((found / exact - 1).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("over", [("head",), ("head", "query"), ("key",)])
+@pytest.mark.usefixtures("two_threads")
+def test_masks_weights_columns_and_into_hold_across_ranges_of_rows(over):
+    query, key = qk(heads=3, queries=1100, keys=600)
+    mask = torch.linspace(-4, 0, 1100 * 600).view(1, 1100, 600)
+    columns = torch.tensor([5, 17, 599])
+    given = {
+        "head": torch.tensor([0.0, 2.0, -1.0]),
+        "query": torch.linspace(0, 1, 1100),
+        "key": torch.tensor([1.0, 0, 3]),
+    }
+    weights = {axis: given[axis] for axis in over}
+    exact = probability.attention_probability(query.double(), key.double(), scale=0.3, mask=mask)[
+        ..., columns
+    ]
+    for axis, name in ((2, "key"), (1, "query"), (0, "head")):
+        if name in over:
+            exact = torch.tensordot(exact, given[name].double(), dims=([axis], [0]))
+    into = torch.ones(exact.shape)
+    asked = contraction(query, key, over, weights, columns, torch.float32)
+    for before in (None, into):
+        found = tiled.reduce_tiled(query, key, asked, scale=0.3, mask=mask, into=before)
+        torch.testing.assert_close(found.double(), exact + (0 if before is None else 1), atol=2e-5, rtol=0)
+    assert found.data_ptr() == into.data_ptr()
+
+
+def test_nothing_asked_and_meta_tensors_have_shapes():
+    query, key = qk(queries=6, keys=5)
+    assert tiled_reduction(query[:, :0], key, ("head",), scale=1.0).shape == (0, 5)
+    assert probability.entropy(query.to("meta"), key.to("meta"), scale=1.0).shape == query.shape[:2]
+
+
+def test_threads_do_not_change_a_bit_from_run_to_run():
+    query, key = qk(heads=2, queries=1100, keys=600)
+    runs = [probability.reduce(query, key, scale=0.3, over=("head", "query")) for _ in range(8)]
+    assert all(torch.equal(run, runs[0]) for run in runs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory as Linux counts it")
+def test_a_head_mean_holds_no_more_than_the_result_and_tiles():
+    """8 heads of 4096x4096: P would be 537 MB in float32, the result is 67 MB."""
+    program = """
+import resource, torch
+from attnscope import probability
+query = key = torch.randn(8, 4096, 40)
+probability.reduce(query[:, :512], key, scale=0.1, over=("head",))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+probability.reduce(query, key, scale=0.1, over=("head",))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    peak_kb = int(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+    )
+    assert peak_kb * 1024 < 4096 * 4096 * 4 + 64e6
