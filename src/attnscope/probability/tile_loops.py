@@ -21,19 +21,20 @@ _one_at_a_time = threading.Lock()
 
 
 class Scores(NamedTuple):
-    """What P of some rows is computed from."""
+    """What P of some rows is computed from: their softmax(query keys x scale + mask)."""
 
     query: Tensor
-    """(head, row, dim), such that P is the softmax of its products with the keys: the scale is in it."""
+    """(head, row, dim)."""
     keys: Tensor
     """(head, dim, key)."""
     mask: Tensor | None
     """(head, row, key): added to the scores, or true where a key is seen."""
+    scale: float
     natural: bool
     """Whether the softmax is to the base e, else 2."""
-    wide: list[bool]
-    """Of each head: whether scores may leave the range in which an exponential is a number."""
     tile_rows: int
+    wide: list[list[bool]]
+    """Of each head and tile: whether scores may leave the range in which an exponential is a number."""
 
 
 def add_rows(
@@ -102,12 +103,13 @@ def _buffer(scores: Scores) -> Tensor:
 
 def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
     """Exponentials of a tile's scores (row, key), and one over their sums (row, 1): their product is P."""
-    tile = torch.mm(scores.query[head, start:stop], scores.keys[head], out=buffer[: stop - start])
+    tile = buffer[: stop - start]
+    tile.addmm_(scores.query[head, start:stop], scores.keys[head], beta=0, alpha=scores.scale)
     mask = scores.mask
     if mask is not None:
         seen = mask[head, start:stop]
         tile = tile.masked_fill_(~seen, -float("inf")) if seen.dtype == torch.bool else tile.add_(seen)
-    if scores.wide[head]:
+    if scores.wide[head][start // scores.tile_rows]:
         tile.sub_(tile.amax([1], keepdim=True))
     exponentials = tile.exp_() if scores.natural else tile.exp2_()
     return exponentials, exponentials.sum([1], keepdim=True).reciprocal_()

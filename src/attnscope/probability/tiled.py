@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -27,6 +27,8 @@ SMALL = 1 << 20  # numbers of P under which starting threads costs more than it 
 RANGES_A_THREAD = 2  # a thread that is done early takes another range
 
 T = TypeVar("T")
+Part = tuple[slice, Scores]
+"""Some rows, and what their P is computed from."""
 
 
 def reduce_tiled(
@@ -44,40 +46,42 @@ def reduce_tiled(
     mask: broadcasts to (head, query, key).
     Cost: heads x query x key exponentials; memory of the result and one tile a thread.
     """
-    scores = _scores(query, key, scale, mask, tile_rows)
+    parts = _parts(query, key, scale, mask, tile_rows)
     weights = [1.0] * query.shape[0] if asked.head is None else asked.head.tolist()
     if asked.query is None:
-        return _rows_kept(scores, weights, asked, into)
-    return _rows_summed(scores, weights, asked.query, asked, into)
+        return _rows_kept(parts, weights, asked, into)
+    return _rows_summed(parts, weights, asked.query, asked, into)
 
 
-def _rows_kept(scores: Scores, weights: list[float], asked: Contraction, into: Tensor | None) -> Tensor:
-    """Each range of rows has its own part of the result."""
-    new = scores.query.new_empty if asked.key is None else scores.query.new_zeros
+def _rows_kept(parts: list[Part], weights: list[float], asked: Contraction, into: Tensor | None) -> Tensor:
+    """Each part of the rows has its own part of the result."""
+    like = parts[0][1].query
+    new = like.new_empty if asked.key is None else like.new_zeros
     result = new(asked.shape) if into is None else into
     of_heads = result.view(asked.kept_shape)
-
     loop = compiled(add_rows)
 
-    def add(part: Scores, rows: slice) -> None:
-        loop(part, weights, asked.columns, asked.key, into is None, of_heads[:, rows])
+    def add(part: Part) -> None:
+        rows, scores = part
+        loop(scores, weights, asked.columns, asked.key, into is None, of_heads[:, rows])
 
-    _for_each_range(add, scores)
+    _in_threads(add, parts)
     return result
 
 
 def _rows_summed(
-    scores: Scores, weights: list[float], query_weights: Tensor, asked: Contraction, into: Tensor | None
+    parts: list[Part], weights: list[float], query_weights: Tensor, asked: Contraction, into: Tensor | None
 ) -> Tensor:
-    """Each range of rows has a sum of its own, so that the order of threads can't change a bit."""
+    """Each part of the rows has a sum of its own, so that the order of threads can't change a bit."""
     loop = compiled(add_sum_of_rows)
 
-    def summed(part: Scores, rows: slice) -> Tensor:
+    def summed(part: Part) -> Tensor:
+        rows, scores = part
         sums = scores.query.new_zeros(asked.kept_shape)
-        loop(part, weights, query_weights[rows], asked.columns, asked.key, sums)
+        loop(scores, weights, query_weights[rows], asked.columns, asked.key, sums)
         return sums
 
-    result = torch.stack(_for_each_range(summed, scores)).sum(0).view(asked.shape)
+    result = torch.stack(_in_threads(summed, parts)).sum(0).view(asked.shape)
     return result if into is None else into.add_(result)
 
 
@@ -90,48 +94,56 @@ def entropy_tiled(
     tile_rows: int | None = None,
 ) -> Float[Tensor, "head query"]:
     """-sum P log P over the keys, in nats."""
-    scores = _scores(query, key, scale, mask, tile_rows)
-    result = scores.query.new_empty(query.shape[:2])
+    parts = _parts(query, key, scale, mask, tile_rows)
+    result = parts[0][1].query.new_empty(query.shape[:2])
     loop = compiled(write_entropy)
-    _for_each_range(lambda part, rows: loop(part, result[:, rows]), scores)
+    _in_threads(lambda part: loop(part[1], result[:, part[0]]), parts)
     return result
 
 
-def _scores(query: Tensor, key: Tensor, scale: float, mask: Tensor | None, tile_rows: int | None) -> Scores:
+def _parts(
+    query: Tensor, key: Tensor, scale: float, mask: Tensor | None, tile_rows: int | None
+) -> list[Part]:
+    """The rows in parts, of which a thread takes one at a time."""
     dtype = working_dtype(query)
     natural = mask is not None or _natural_is_faster()
-    query, key = query.to(dtype) * (scale if natural else scale / math.log(2)), key.to(dtype)
-    numbers = TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE
-    return Scores(
-        _whole_vectors(query),
-        _whole_vectors(key).transpose(1, 2).contiguous(),
-        mask if mask is None else mask.expand(query.shape[0], query.shape[1], key.shape[1]),
-        natural,
-        _wide(query, key, 1.0 if natural else math.log(2)) if mask is None else [True] * query.shape[0],
-        tile_rows or max(1, numbers // key.shape[1]),
+    query, key = _whole_vectors(query.to(dtype)), _whole_vectors(key.to(dtype))
+    keys = key.transpose(1, 2).contiguous()
+    shape = (query.shape[0], query.shape[1], key.shape[1])
+    mask = mask if mask is None else mask.expand(shape)
+    wide = _wide(query, key, scale) if mask is None else query.new_ones(shape[:2], dtype=torch.bool)
+    rows_at_once = tile_rows or max(
+        1, (TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE) // shape[2]
     )
+    return [
+        (
+            rows,
+            Scores(
+                query[:, rows],
+                keys,
+                mask if mask is None else mask[:, rows],
+                scale if natural else scale / math.log(2),
+                natural,
+                rows_at_once,
+                torch.stack([tile.any(1) for tile in wide[:, rows].split(rows_at_once, dim=1)], 1).tolist(),
+            ),
+        )
+        for rows in _ranges(query.device, *shape)
+    ]
 
 
-def _for_each_range(use: Callable[[Scores, slice], T], scores: Scores) -> list[T]:
-    """use(scores of a range of rows, its rows) for every range, shared among threads; results in order."""
-
-    @torch.no_grad()  # a thread starts without the caller's setting
-    def use_range(rows: slice) -> T:
-        mask = scores.mask
-        part = scores._replace(query=scores.query[:, rows], mask=mask if mask is None else mask[:, rows])
-        return use(part, rows)
-
-    return in_tile_threads(use_range, _ranges(scores))
-
-
-def _ranges(scores: Scores) -> list[slice]:
-    """Rows that a thread works through; one range where threads would not pay."""
-    heads, queries, _ = scores.query.shape
+def _ranges(device: torch.device, heads: int, queries: int, keys: int) -> list[slice]:
+    """Rows that a thread takes at a time; all of them where threads would not pay."""
     threads = torch.get_num_threads()
-    if scores.query.device.type != "cpu" or threads == 1 or heads * queries * scores.keys.shape[2] < SMALL:
+    if device.type != "cpu" or threads == 1 or heads * queries * keys < SMALL:
         return [slice(0, queries)]
     count = min(RANGES_A_THREAD * threads, queries)
     return [slice(queries * part // count, queries * (part + 1) // count) for part in range(count)]
+
+
+def _in_threads(use: Callable[[Part], T], parts: list[Part]) -> list[T]:
+    """use(part) of every part, shared among threads, which start without the caller's settings."""
+    return in_tile_threads(torch.no_grad()(use), parts)
 
 
 @cache
@@ -146,22 +158,17 @@ def _natural_is_faster() -> bool:
 
 
 def _wide(
-    query: Float[Tensor, "head query dim"], key: Float[Tensor, "head key dim"], log_base: float
-) -> list[bool]:
-    """Of each head, whether exp of its scores may leave the range of its type, or come near to it.
+    query: Float[Tensor, "head query dim"], key: Float[Tensor, "head key dim"], scale: float
+) -> Bool[Tensor, "head query"]:
+    """Whether exp of a row's scores may leave the range of its type, or come near to it.
 
-    A softmax subtracts each row's largest score because of that; elsewhere it changes nothing but the time. The
-    longest query times the longest key is the furthest a score can be from 0. A fifth of the exponents is left for
+    A softmax subtracts each row's largest score because of that; elsewhere it changes nothing but the time. A query's
+    length times the longest key's is the furthest that its scores can be from 0. A fifth of the exponents is left for
     sums and for weights of heads; weights of queries and keys meet P only. True for what is no number.
     """
-    if not query.shape[1]:
-        return [False] * query.shape[0]
-    reach = _longest(query) * _longest(key) * log_base
-    return (~(reach < 0.8 * math.log(torch.finfo(query.dtype).max))).tolist()
-
-
-def _longest(vectors: Float[Tensor, "head place dim"]) -> Float[Tensor, head]:
-    return torch.linalg.vector_norm(vectors, dim=2).amax(1)
+    longest_key = torch.linalg.vector_norm(key, dim=2).amax(1, keepdim=True)
+    reach = torch.linalg.vector_norm(query, dim=2) * longest_key * abs(scale)
+    return ~(reach < 0.8 * math.log(torch.finfo(query.dtype).max))
 
 
 def _whole_vectors(tensor: Float[Tensor, "... dim"]) -> Float[Tensor, "... padded"]:
