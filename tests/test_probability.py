@@ -124,6 +124,8 @@ def test_the_path_is_said():
             {"over": ("head",), "weights": {"head": torch.ones(4)}},
             r"weights of head have shape \(4,\): .* \(3,\)",
         ),
+        ({"over": ("head",), "columns": torch.tensor([3, 37])}, r"columns are \[3, 37\]: .* from 0 to 36"),
+        ({"over": ("head",), "columns": torch.tensor([-1])}, r"columns are \[-1\]: .* from 0 to 36"),
         ({"over": ("head",), "into": torch.zeros(50, 36)}, r"into is .*\(50, 36\): expected .* \(50, 37\)"),
         ({"over": ("head",), "into": torch.zeros(50, 37).double()}, r"into is torch.float64 .*float32"),
     ],
@@ -131,3 +133,16 @@ def test_the_path_is_said():
 def test_what_does_not_fit_is_refused(wrong, message):
     with pytest.raises(ParameterError, match=message):
         probability.reduce(*qk(), scale=1.0, **wrong)
+
+
+@pytest.mark.parametrize("lacks", ["heads", "keys"])
+def test_nothing_to_be_a_share_of_is_refused(lacks):
+    query, key = qk(heads=0) if lacks == "heads" else qk(keys=0)
+    for ask in (
+        lambda: probability.reduce(query, key, scale=1.0, over=("query",)),
+        lambda: probability.entropy(query, key, scale=1.0),
+    ):
+        with pytest.raises(
+            ParameterError, match=r"query is \(.*\) and key \(.*at least one head and one key"
+        ):
+            ask()

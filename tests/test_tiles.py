@@ -1,5 +1,6 @@
 """Tiles of the attention probability: any size, any scores, compiled or not, on any number of threads."""
 
+import functools
 import math
 import os
 import subprocess
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,21 +108,58 @@ print(float(probability.reduce(q, q, scale=1.0, over=("head",)).sum()))
     assert abs(float(total) - 50) < 1e-3
 
 
-@pytest.mark.parametrize("natural", [False, True])
+@pytest.mark.parametrize("fails", ["add_rows", "write_entropy"])
+def test_a_torch_that_compiles_not_all_of_the_loops_compiles_none_and_it_is_said(fails, monkeypatch):
+    script = torch.jit.script
+
+    def later_torch(loop):
+        if loop.__name__ == fails:
+            raise RuntimeError("TorchScript is gone\nand more")
+        return script(loop)
+
+    monkeypatch.setattr(torch.jit, "script", later_torch)
+    for cached in (tile_loops.why_not_compiled, tile_loops.compiled):
+        monkeypatch.setattr(tile_loops, cached.__name__, functools.cache(cached.__wrapped__))
+    assert tile_loops.why_not_compiled().endswith("compile them: RuntimeError: TorchScript is gone")
+    assert tile_loops.compiled(tile_loops.add_sum_of_rows) is tile_loops.add_sum_of_rows
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_process_forked_while_a_loop_is_compiled_can_compile():
+    program = """
+import os, torch
+from attnscope import probability
+from attnscope.probability import tile_loops
+torch.set_num_threads(1)
+q = torch.randn(2, 50, 8)
+with tile_loops._one_at_a_time:
+    child = os.fork()
+    if child == 0:
+        probability.reduce(q, q, scale=1.0, over=("head",))
+        os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("base_e", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("size", "path"), [(0.1, "plain"), (0.9, "plain"), (1.1, "maximum"), (300.0, "maximum")]
 )
-def test_scores_of_any_size_to_both_bases(natural, dtype, size, path, monkeypatch):
+def test_scores_of_any_size_to_both_bases(base_e, dtype, size, path, monkeypatch):
     """size: the longest query and key reach this share of what needs no maximum subtracted."""
     query, key = qk(heads=2, queries=300, keys=500, dtype=dtype)
     longest = (query.norm(dim=2).amax(1) * key.norm(dim=2).amax(1)).amax()
     scale = float(size * 0.8 * math.log(torch.finfo(dtype).max) / longest)
-    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
+    monkeypatch.setattr(tiled, "_base_e_is_faster", lambda: base_e)
     wide = [
         tile
         for _, scores in tiled._parts(query, key, scale, None, None)
-        for head in scores.wide
+        for head in scores.needs_maximum
         for tile in head
     ]
     assert any(wide) == (path == "maximum")
@@ -140,9 +179,9 @@ def test_what_is_no_number_stays_so_in_its_row_and_large_scores_beside_it_do_not
     assert found[[0, 1, 2, 4]].isfinite().all()
 
 
-@pytest.mark.parametrize("natural", [False, True])
-def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(natural, monkeypatch):
-    monkeypatch.setattr(tiled, "_natural_is_faster", lambda: natural)
+@pytest.mark.parametrize("base_e", [False, True])
+def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(base_e, monkeypatch):
+    monkeypatch.setattr(tiled, "_base_e_is_faster", lambda: base_e)
     query, key = qk(heads=2, queries=6, keys=5)
     mask = torch.full((1, 1, 5), torch.finfo(torch.float32).min)
     torch.testing.assert_close(
@@ -150,18 +189,17 @@ def test_a_row_whose_keys_are_all_masked_by_the_least_number_is_even(natural, mo
     )
 
 
-@pytest.mark.parametrize("size", [1e-9, 1e6])
+@pytest.mark.parametrize("heads", [1, 8])
+@pytest.mark.parametrize("score", [70, -70])  # just inside what needs no maximum
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e3, 1e12])
 @pytest.mark.parametrize("axis", ["head", "query", "key"])
-def test_weights_of_any_size_lose_nothing(axis, size):
-    query = key = torch.full(
-        (8, 600, 40), (70 / 40) ** 0.5
-    )  # scores of 70: just inside what needs no maximum
-    asked = contraction(
-        query, key, (axis,), {axis: torch.full([600 if axis != "head" else 8], size)}, None, torch.float32
-    )
-    found = tiled.reduce_tiled(query, key, asked, scale=1.0)
-    exact = size * {"head": 8 / 600, "query": 1.0, "key": 1.0}[axis]
-    assert float((found / exact - 1).abs().max()) < 1e-4
+def test_weights_of_any_size_lose_nothing(axis, size, score, heads):
+    query = torch.full((heads, 600, 40), (70 / 40) ** 0.5)
+    weights = {axis: torch.full([600 if axis != "head" else heads], size)}
+    asked = contraction(query, query, (axis,), weights, None, torch.float32)
+    found = tiled.reduce_tiled(query, query, asked, scale=score / 70)
+    exact = size * {"head": heads / 600, "query": 1.0, "key": 1.0}[axis]
+    assert float((found / exact - 1).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("over", [("head",), ("head", "query"), ("key",)])
@@ -188,6 +226,35 @@ def test_masks_weights_columns_and_into_hold_across_ranges_of_rows(over):
         found = tiled.reduce_tiled(query, key, asked, scale=0.3, mask=mask, into=before)
         torch.testing.assert_close(found.double(), exact + (0 if before is None else 1), atol=2e-5, rtol=0)
     assert found.data_ptr() == into.data_ptr()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("over", OVER[1:])
+@pytest.mark.usefixtures("two_threads")
+def test_every_tile_has_its_own_rows_weights_mask_and_maxima(over, masked, monkeypatch):
+    """Tiles of 7 rows, of which some heads' some hold scores that need a maximum subtracted."""
+    monkeypatch.setattr(tiled, "SMALL", 1)
+    query, key = qk(heads=3, queries=100, keys=37)
+    query[0, 10:12] *= 200
+    query[2, 60:] *= 200
+    mask = torch.randn(1, 100, 37, generator=torch.Generator().manual_seed(3)) if masked else None
+    weights = {"head": torch.tensor([1.0, 2, -1]), "query": torch.arange(100.0), "key": torch.arange(37.0)}
+    weights = {axis: weights[axis] for axis in over}
+    parts = tiled._parts(query, key, 0.3, mask, 7)
+    needed = [[any(tiles) for tiles in scores.needs_maximum] for _, scores in parts]
+    assert masked or (
+        needed == [[True, False, False], [False] * 3, [False, False, True], [False, False, True]]
+    )
+    asked = contraction(query, key, over, weights, None, torch.float32)
+    found = tiled.reduce_tiled(query, key, asked, scale=0.3, mask=mask, tile_rows=7)
+    exact = mean_over(in_float64(query, key, 0.3, mask), over, weights)
+    scale_of_sums = float(np.prod([weight.abs().sum() for weight in weights.values()]))
+    np.testing.assert_allclose(
+        found.double().numpy(), exact, atol=2e-5 * scale_of_sums
+    )  # of scores up to 2000
+    entropy = tiled.entropy_tiled(query, key, scale=0.3, mask=mask, tile_rows=7)
+    expected = scipy.stats.entropy(in_float64(query, key, 0.3, mask), axis=-1)
+    np.testing.assert_allclose(entropy.double().numpy(), expected, atol=2e-3)
 
 
 def test_nothing_asked_and_meta_tensors_have_shapes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -18,17 +18,21 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """work(item) of every item, shared among as many threads as torch uses; results in order.
+    """work(item) of every item, shared among as many threads as torch uses, in each of which it uses one; results in
+    order.
 
-    An exception, Ctrl-C too, comes when what has begun is over: nothing goes on behind it.
+    After an exception, or Ctrl-C, no further item is begun, and it is raised when those that have begun are over.
     """
     count = torch.get_num_threads()
-    if count == 1 or len(items) == 1:
+    if count == 1:
         return [work(item) for item in items]
-    pool = tile_threads(count)
-    futures = [pool.submit(work, item) for item in items]
+    futures: list[Future[Result]] = []
     try:
-        wait(futures)
+        with _lock:  # so that no other caller stops the pool meanwhile
+            pool = _pool_of(count)
+            for item in items:
+                futures.append(pool.submit(work, item))
+        wait(futures, return_when=FIRST_EXCEPTION)
     finally:
         for future in futures:
             future.cancel()
@@ -36,18 +40,24 @@ def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> li
     return [future.result() for future in futures]
 
 
-def tile_threads(count: int) -> ThreadPoolExecutor:
+def start_tile_threads() -> None:
+    """Start the threads now, since that changes torch's settings for a moment."""
+    if (count := torch.get_num_threads()) > 1:
+        with _lock:
+            _pool_of(count)
+
+
+def _pool_of(count: int) -> ThreadPoolExecutor:
     """A pool of `count` threads with torch's own threading off inside; kept, since starting them costs.
 
     torch's number of threads elsewhere, also in threads that start later, stays as it is.
     """
     global _pool
-    with _lock:
-        if _pool is None or _pool._max_workers != count:
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool = _started(count)
-        return _pool
+    if _pool is None or _pool._max_workers != count:
+        if _pool is not None:
+            _pool.shutdown(wait=False)
+        _pool = _started(count)
+    return _pool
 
 
 def _started(count: int) -> ThreadPoolExecutor:

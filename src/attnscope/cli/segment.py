@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,6 @@ from attnscope.cli.output import (
     say_wrote,
 )
 from attnscope.errors import AttnscopeError, ParameterError
-
-if TYPE_CHECKING:
-    from attnscope.segmentation_result import Segmentation
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -84,34 +81,36 @@ def segment_command(
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}
     pipe = load(model, config=config, device=device, dtype=dtype)
-    results: list[dict[str, Any]] = []  # without arrays: there may be many pictures
+    results: list[dict[str, Any]] = []  # no Segmentation: they are large and there may be many
     failed = 0
     with progress() as bars:
         for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
             try:
-                found = _segment(image, pipe, settings, for_photos)
-                written = found.save(output / name, overwrite=force)
+                results.append(_segment(image, output / name, pipe, settings, for_photos, force=force))
             except AttnscopeError as error:
                 if len(images) == 1:
                     raise
                 say_error(f"{image}: {error}")
                 failed += 1
-                continue
-            for path in written:
-                say_wrote(path)
-            results.append({"image": str(image), **found.to_dict()})
     _print(results, as_json)
     if failed:
         raise typer.Exit(1)
 
 
-def _segment(image: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any]) -> Segmentation:
+def _segment(
+    image: Path, name: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any], *, force: bool
+) -> dict[str, Any]:
+    """Segment one picture and write its files; what is to be printed of it."""
     from attnscope.segmentation import segment
     from attnscope.store import load_trace
 
     if image.is_dir():
-        return segment(load_trace(image), pipe, **settings, **for_photos)
-    return segment(image, pipe, **settings, **for_photos)
+        found = segment(load_trace(image), pipe, **settings, **for_photos)
+    else:
+        found = segment(image, pipe, **settings, **for_photos)
+    for path in found.save(name, overwrite=force):
+        say_wrote(path)
+    return {"image": str(image), **found.to_dict()}
 
 
 def _thresholds(given: list[float] | None) -> float | list[float] | None:

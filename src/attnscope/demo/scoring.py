@@ -43,9 +43,10 @@ def matched_iou(found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w
 def partners(
     found: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
 ) -> Int[np.ndarray, " true_segment"]:
-    """The found segment that each true one is matched with in `matched_iou`, both numbered from 0 without gaps.
+    """The number of the found segment that each true one is matched with in `matched_iou`.
 
-    A true segment without a partner gets a number that no found one has.
+    found, truth: expects numbers from 0 without gaps. A true segment without a partner gets a number that no found
+    one has.
     """
     iou = overlaps(found, truth)
     numbers = len(iou) + np.arange(iou.shape[1])

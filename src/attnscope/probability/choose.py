@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.probability.contraction import Contraction, contraction
+from attnscope.probability.contraction import Contraction, check_shapes, contraction
 from attnscope.probability.reference import attention_probability, working_dtype
 from attnscope.probability.tile_loops import why_not_compiled
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
@@ -56,7 +56,8 @@ def reduce(
     into: a result of an earlier call, which this one is added to and returned: sums over layers and steps
     without a second copy.
     Returns what is left of (head, query, key), float32 (float64 for float64 input).
-    Raises ParameterError for an axis that can't be summed, and for weights or an `into` that do not fit.
+    Raises ParameterError for an axis that can't be summed, for weights, columns or an `into` that do not fit, and for
+    Q and K without a head or a key.
     Cost: one product of Q and K and one exponential for each of (head, query, key); memory of the result and
     of one tile a thread. Without `over` the result is P itself.
     """
@@ -83,6 +84,7 @@ def entropy(
     0 where all attention is on one key, log(keys) where it is even. mask: as for `reduce`.
     Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
     """
+    check_shapes(query, key)
     if query.is_meta:
         return query.new_empty(query.shape[:2], dtype=working_dtype(query))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):

@@ -42,10 +42,18 @@ def contraction(
 ) -> Contraction:
     """The sum over the axes in `over`, 1/n for each of n where no weights are given: a mean.
 
-    Raises ParameterError for an unknown axis, and for weights that belong to no summed axis or do not fit.
+    Raises ParameterError for an unknown axis, for weights that belong to no summed axis or do not fit, for columns
+    that are no keys, and for Q and K without a head or a key.
     """
+    check_shapes(query, key)
     if unknown := [axis for axis in over if axis not in AXES]:
         raise ParameterError(f"over {unknown}: expected some of {list(AXES)}")
+    if (
+        columns is not None
+        and len(columns)
+        and not 0 <= int(columns.min()) <= int(columns.max()) < key.shape[1]
+    ):
+        raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {key.shape[1] - 1}")
     given = dict(weights or {})
     if idle := sorted(set(given) - set(over)):
         raise ParameterError(
@@ -62,6 +70,15 @@ def contraction(
     return Contraction(
         factors.get("head"), factors.get("query"), factors.get("key"), columns, shape, (head, queries, keys)
     )
+
+
+def check_shapes(query: Tensor, key: Tensor) -> None:
+    """Raise ParameterError where there is nothing that P could be a share of."""
+    if not query.shape[0] or not key.shape[1]:
+        raise ParameterError(
+            f"query is {tuple(query.shape)} and key {tuple(key.shape)}: expected (head, query, dim) and (head, key, "
+            "dim) with at least one head and one key"
+        )
 
 
 def _weight(axis: str, given: Tensor | None, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -8,6 +8,7 @@ at every one of the 2500 operations of a large layer; not compiled, the same fun
 
 # No `from __future__ import annotations`: TorchScript does not resolve a NamedTuple's that are texts.
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -30,10 +31,10 @@ class Scores(NamedTuple):
     mask: Tensor | None
     """(head, row, key): added to the scores, or true where a key is seen."""
     scale: float
-    natural: bool
-    """Whether the softmax is to the base e, else 2."""
+    base_e: bool
+    """Whether the softmax is to the base e, or else 2."""
     tile_rows: int
-    wide: list[list[bool]]
+    needs_maximum: list[list[bool]]
     """Of each head and tile: whether scores may leave the range in which an exponential is a number."""
 
 
@@ -42,12 +43,14 @@ def add_rows(
     head_weights: list[float],
     columns: Tensor | None,
     key_weights: Tensor | None,
+    in_one: bool,
     fresh: bool,
     result: Tensor,
 ) -> None:
-    """Add P to a result (head or 1, row, column), weighted by head, and by column where that is 1.
+    """Add P to a result (head or 1, row, column); its last axis is 1 where keys are summed, by their weights.
 
-    columns: numbers of the keys that count. fresh: the result holds nothing yet, where keys are kept.
+    columns: numbers of the keys that count. in_one: rows are divided by their sums, weighted and added in one pass;
+    keys are kept then, and head_weights near enough to 1. fresh: the result holds nothing yet; with in_one only.
     """
     buffer = _buffer(scores)
     for start in range(0, scores.query.shape[1], scores.tile_rows):
@@ -55,8 +58,9 @@ def add_rows(
         for head in range(scores.query.shape[0]):
             numbers, per_sum = _exponentials(scores, head, start, stop, buffer)
             target = result[head % result.shape[0], start:stop]
-            if key_weights is not None:
-                left = _counted(numbers.mul_(per_sum), columns) @ key_weights[:, None]
+            if not in_one:
+                left = _counted(numbers.mul_(per_sum), columns)
+                left = left if key_weights is None else left @ key_weights[:, None]
                 target.add_(left, alpha=head_weights[head])
             elif fresh and head < result.shape[0]:
                 torch.mul(_counted(numbers, columns), per_sum.mul_(head_weights[head]), out=target)
@@ -72,7 +76,7 @@ def add_sum_of_rows(
     key_weights: Tensor | None,
     result: Tensor,
 ) -> None:
-    """Add P's rows to a result (head or 1, 1, column), weighted by row, head, and by column where that is 1."""
+    """Add P's rows, weighted, to a result (head or 1, 1, column); its last axis is 1 where keys are summed, too."""
     buffer = _buffer(scores)
     for start in range(0, scores.query.shape[1], scores.tile_rows):
         stop = min(start + scores.tile_rows, scores.query.shape[1])
@@ -107,11 +111,13 @@ def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tens
     tile.addmm_(scores.query[head, start:stop], scores.keys[head], beta=0, alpha=scores.scale)
     mask = scores.mask
     if mask is not None:
-        seen = mask[head, start:stop]
-        tile = tile.masked_fill_(~seen, -float("inf")) if seen.dtype == torch.bool else tile.add_(seen)
-    if scores.wide[head][start // scores.tile_rows]:
+        of_tile = mask[head, start:stop]
+        tile = (
+            tile.masked_fill_(~of_tile, -float("inf")) if of_tile.dtype == torch.bool else tile.add_(of_tile)
+        )
+    if scores.needs_maximum[head][start // scores.tile_rows]:
         tile.sub_(tile.amax([1], keepdim=True))
-    exponentials = tile.exp_() if scores.natural else tile.exp2_()
+    exponentials = tile.exp_() if scores.base_e else tile.exp2_()
     return exponentials, exponentials.sum([1], keepdim=True).reciprocal_()
 
 
@@ -129,12 +135,13 @@ def compiled(loop: Callable[..., None]) -> Callable[..., None]:
 @cache
 def why_not_compiled() -> str:
     """What keeps TorchScript from compiling the loops; empty where it can."""
+    loops: list[Callable[..., None]] = [add_rows, add_sum_of_rows, write_entropy]
     try:
-        off = _script(write_entropy) is write_entropy
+        off = any(_script(loop) is loop for loop in loops)
     except (
         Exception
-    ) as cause:  # without source files, or whatever a later torch says: Python gives the same numbers
-        return f"TorchScript does not compile them ({type(cause).__name__})"
+    ) as cause:  # no source files, or whatever a later torch says: Python gives the same numbers
+        return f"TorchScript does not compile them: {type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
     return "TorchScript is off (PYTORCH_JIT=0)" if off else ""
 
 
@@ -143,3 +150,13 @@ def _script(loop: Callable[..., None]) -> Any:
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(loop)
+
+
+def _forget() -> None:
+    """In a forked process nobody is left to open the lock."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

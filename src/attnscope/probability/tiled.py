@@ -55,15 +55,15 @@ def reduce_tiled(
 
 def _rows_kept(parts: list[Part], weights: list[float], asked: Contraction, into: Tensor | None) -> Tensor:
     """Each part of the rows has its own part of the result."""
+    in_one = asked.key is None and all(weight == 0 or 1e-3 <= abs(weight) <= 1e3 for weight in weights)
     like = parts[0][1].query
-    new = like.new_empty if asked.key is None else like.new_zeros
-    result = new(asked.shape) if into is None else into
+    result = (like.new_empty if in_one else like.new_zeros)(asked.shape) if into is None else into
     of_heads = result.view(asked.kept_shape)
     loop = compiled(add_rows)
 
     def add(part: Part) -> None:
         rows, scores = part
-        loop(scores, weights, asked.columns, asked.key, into is None, of_heads[:, rows])
+        loop(scores, weights, asked.columns, asked.key, in_one, into is None, of_heads[:, rows])
 
     _in_threads(add, parts)
     return result
@@ -106,30 +106,28 @@ def _parts(
 ) -> list[Part]:
     """The rows in parts, of which a thread takes one at a time."""
     dtype = working_dtype(query)
-    natural = mask is not None or _natural_is_faster()
+    base_e = mask is not None or _base_e_is_faster()
     query, key = _whole_vectors(query.to(dtype)), _whole_vectors(key.to(dtype))
     keys = key.transpose(1, 2).contiguous()
     shape = (query.shape[0], query.shape[1], key.shape[1])
     mask = mask if mask is None else mask.expand(shape)
-    wide = _wide(query, key, scale) if mask is None else query.new_ones(shape[:2], dtype=torch.bool)
-    rows_at_once = tile_rows or max(
-        1, (TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE) // shape[2]
-    )
-    return [
-        (
-            rows,
-            Scores(
-                query[:, rows],
-                keys,
-                mask if mask is None else mask[:, rows],
-                scale if natural else scale / math.log(2),
-                natural,
-                rows_at_once,
-                torch.stack([tile.any(1) for tile in wide[:, rows].split(rows_at_once, dim=1)], 1).tolist(),
-            ),
+    far = _far_from_0(query, key, scale) if mask is None else query.new_ones(shape[:2], dtype=torch.bool)
+    numbers = TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE
+    height = tile_rows or max(1, numbers // shape[2])
+
+    def scores(rows: slice) -> Scores:
+        tiles = [tile.any(1) for tile in far[:, rows].split(height, dim=1)]
+        return Scores(
+            query=query[:, rows],
+            keys=keys,
+            mask=mask if mask is None else mask[:, rows],
+            scale=scale if base_e else scale / math.log(2),
+            base_e=base_e,
+            tile_rows=height,
+            needs_maximum=torch.stack(tiles, 1).tolist(),
         )
-        for rows in _ranges(query.device, *shape)
-    ]
+
+    return [(rows, scores(rows)) for rows in _ranges(query.device, *shape)]
 
 
 def _ranges(device: torch.device, heads: int, queries: int, keys: int) -> list[slice]:
@@ -143,11 +141,12 @@ def _ranges(device: torch.device, heads: int, queries: int, keys: int) -> list[s
 
 def _in_threads(use: Callable[[Part], T], parts: list[Part]) -> list[T]:
     """use(part) of every part, shared among threads, which start without the caller's settings."""
-    return in_tile_threads(torch.no_grad()(use), parts)
+    alone = torch.no_grad()(use)
+    return in_tile_threads(alone, parts) if len(parts) > 1 else [alone(parts[0])]
 
 
 @cache
-def _natural_is_faster() -> bool:
+def _base_e_is_faster() -> bool:
     """Whether exp is faster than exp2: where MKL computes it on a core it was made for.
 
     134 million of them on two threads took MKL 11 ms on an Intel Xeon and over 46 ms on an AMD EPYC, torch's own
@@ -157,14 +156,14 @@ def _natural_is_faster() -> bool:
     return torch.backends.mkl.is_available() and "Intel" in about_cpu.get("cpu_name", "")
 
 
-def _wide(
+def _far_from_0(
     query: Float[Tensor, "head query dim"], key: Float[Tensor, "head key dim"], scale: float
 ) -> Bool[Tensor, "head query"]:
     """Whether exp of a row's scores may leave the range of its type, or come near to it.
 
     A softmax subtracts each row's largest score because of that; elsewhere it changes nothing but the time. A query's
     length times the longest key's is the furthest that its scores can be from 0. A fifth of the exponents is left for
-    sums and for weights of heads; weights of queries and keys meet P only. True for what is no number.
+    sums and for the weight of a head where it is near 1; other weights meet P only. True for what is no number.
     """
     longest_key = torch.linalg.vector_norm(key, dim=2).amax(1, keepdim=True)
     reach = torch.linalg.vector_norm(query, dim=2) * longest_key * abs(scale)

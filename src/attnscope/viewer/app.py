@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -19,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from attnscope._version import __version__
 from attnscope.errors import AttnscopeError, BusyError, SelectionError
-from attnscope.threads import tile_threads
+from attnscope.threads import start_tile_threads
 from attnscope.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.answers import Answers
@@ -48,9 +47,7 @@ def create_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        tile_threads(
-            torch.get_num_threads()
-        )  # before requests: starting them changes torch's settings for a moment
+        start_tile_threads()  # before requests
         yield
         answers.aggregates.close()
 
