@@ -124,6 +124,7 @@ def test_the_path_is_said():
             {"over": ("head",), "weights": {"head": torch.ones(4)}},
             r"weights of head have shape \(4,\): .* \(3,\)",
         ),
+        ({"over": ("key",), "columns": torch.tensor([], dtype=torch.long)}, r"over key: there is none"),
         ({"over": ("head",), "columns": torch.tensor([3, 37])}, r"columns are \[3, 37\]: .* from 0 to 36"),
         ({"over": ("head",), "columns": torch.tensor([-1])}, r"columns are \[-1\]: .* from 0 to 36"),
         ({"over": ("head",), "into": torch.zeros(50, 36)}, r"into is .*\(50, 36\): expected .* \(50, 37\)"),

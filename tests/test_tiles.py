@@ -260,7 +260,10 @@ def test_every_tile_has_its_own_rows_weights_mask_and_maxima(over, masked, monke
 def test_nothing_asked_and_meta_tensors_have_shapes():
     query, key = qk(queries=6, keys=5)
     assert tiled_reduction(query[:, :0], key, ("head",), scale=1.0).shape == (0, 5)
-    assert probability.entropy(query.to("meta"), key.to("meta"), scale=1.0).shape == query.shape[:2]
+    query, key, columns = query.to("meta"), key.to("meta"), torch.tensor([0, 4], device="meta")
+    assert probability.entropy(query, key, scale=1.0).shape == query.shape[:2]
+    assert probability.reduce(query, key, scale=1.0, over=("head",), columns=columns).shape == (6, 2)
+    assert probability.reduce(query, key, scale=1.0, over=("head", "query", "key")).shape == ()
 
 
 def test_threads_do_not_change_a_bit_from_run_to_run():

@@ -62,7 +62,8 @@ def reduce(
     of one tile a thread. Without `over` the result is P itself.
     """
     dtype = working_dtype(query)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+    autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
         asked = contraction(query, key, over, weights, columns, dtype)
         if into is not None and (into.shape != asked.shape or into.dtype != dtype):
             raise ParameterError(

@@ -48,12 +48,8 @@ def contraction(
     check_shapes(query, key)
     if unknown := [axis for axis in over if axis not in AXES]:
         raise ParameterError(f"over {unknown}: expected some of {list(AXES)}")
-    if (
-        columns is not None
-        and len(columns)
-        and not 0 <= int(columns.min()) <= int(columns.max()) < key.shape[1]
-    ):
-        raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {key.shape[1] - 1}")
+    if columns is not None and not columns.is_meta:
+        _check_columns(columns, key.shape[1])
     given = dict(weights or {})
     if idle := sorted(set(given) - set(over)):
         raise ParameterError(
@@ -81,8 +77,15 @@ def check_shapes(query: Tensor, key: Tensor) -> None:
         )
 
 
+def _check_columns(columns: Tensor, keys: int) -> None:
+    if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < keys:
+        raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
+
+
 def _weight(axis: str, given: Tensor | None, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     if given is None:
+        if not length:
+            raise ParameterError(f"over {axis}: there is none, so there is no mean")
         return torch.full([length], 1 / length, device=device, dtype=dtype)
     weight = torch.as_tensor(given, device=device, dtype=dtype)
     if weight.shape != (length,):
