@@ -111,10 +111,11 @@ def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tens
     tile.addmm_(scores.query[head, start:stop], scores.keys[head], beta=0, alpha=scores.scale)
     mask = scores.mask
     if mask is not None:
-        of_tile = mask[head, start:stop]
-        tile = (
-            tile.masked_fill_(~of_tile, -float("inf")) if of_tile.dtype == torch.bool else tile.add_(of_tile)
-        )
+        seen_or_added = mask[head, start:stop]
+        if seen_or_added.dtype == torch.bool:
+            tile.masked_fill_(~seen_or_added, -float("inf"))
+        else:
+            tile.add_(seen_or_added)
     if scores.needs_maximum[head][start // scores.tile_rows]:
         tile.sub_(tile.amax([1], keepdim=True))
     exponentials = tile.exp_() if scores.base_e else tile.exp2_()
@@ -138,10 +139,10 @@ def why_not_compiled() -> str:
     loops: list[Callable[..., None]] = [add_rows, add_sum_of_rows, write_entropy]
     try:
         off = any(_script(loop) is loop for loop in loops)
-    except (
-        Exception
-    ) as cause:  # no source files, or whatever a later torch says: Python gives the same numbers
-        return f"TorchScript does not compile them: {type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+    except Exception as cause:
+        # without source files, or with what a later torch may say; Python gives the same numbers
+        first_line = str(cause).strip().partition("\n")[0]
+        return f"TorchScript does not compile them: {type(cause).__name__}: {first_line}"
     return "TorchScript is off (PYTORCH_JIT=0)" if off else ""
 
 

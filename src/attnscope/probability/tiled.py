@@ -24,6 +24,7 @@ from attnscope.threads import in_tile_threads
 TILE_NUMBERS = 64 * 4096  # x 4 bytes = 1 MB: with as much of the result it fits a core's own cache
 TILE_NUMBERS_ELSEWHERE = 1024 * 4096  # of a GPU without Triton: few and large launches
 SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
+NEAR_1 = (1e-3, 1e3)  # weights whose product with one over a row's sum stays well inside float32
 RANGES_A_THREAD = 2  # a thread that is done early takes another range
 
 T = TypeVar("T")
@@ -55,7 +56,8 @@ def reduce_tiled(
 
 def _rows_kept(parts: list[Part], weights: list[float], asked: Contraction, into: Tensor | None) -> Tensor:
     """Each part of the rows has its own part of the result."""
-    in_one = asked.key is None and all(weight == 0 or 1e-3 <= abs(weight) <= 1e3 for weight in weights)
+    low, high = NEAR_1
+    in_one = asked.key is None and all(weight == 0 or low <= abs(weight) <= high for weight in weights)
     like = parts[0][1].query
     result = (like.new_empty if in_one else like.new_zeros)(asked.shape) if into is None else into
     of_heads = result.view(asked.kept_shape)
