@@ -176,8 +176,8 @@ def _spread(side: int, count: int) -> Int[Tensor, " count"]:
 
 
 def _for_each(work: Callable[[Any], Any], items: Sequence[Any], device: torch.device) -> Iterator[Any]:
-    """Results in the items' order. On a CPU some threads share them, each with torch's own threading off:
-    these matrix products are too small for it, and on a busy machine it waits at every one of them."""
+    """Results in the items' order; on a CPU by `in_tile_threads`, since these matrix products are too small for torch's
+    own threading: on a busy machine it waits at every one of them."""
     threads = min(torch.get_num_threads(), MOST_THREADS)
     if device.type != "cpu" or threads == 1 or len(items) == 1:
         yield from map(work, items)
