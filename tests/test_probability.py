@@ -127,13 +127,25 @@ def test_the_path_is_said():
         ({"over": ("key",), "columns": torch.tensor([], dtype=torch.long)}, r"over key: there is none"),
         ({"over": ("head",), "columns": torch.tensor([3, 37])}, r"columns are \[3, 37\]: .* from 0 to 36"),
         ({"over": ("head",), "columns": torch.tensor([-1])}, r"columns are \[-1\]: .* from 0 to 36"),
-        ({"over": ("head",), "into": torch.zeros(50, 36)}, r"into is .*\(50, 36\): expected .* \(50, 37\)"),
+        (
+            {"over": ("head",), "into": torch.zeros(50, 36)},
+            r"into is .*\(50, 36\) on cpu: expected .* \(50, 37\)",
+        ),
         ({"over": ("head",), "into": torch.zeros(50, 37).double()}, r"into is torch.float64 .*float32"),
+        ({"over": ("head",), "into": torch.zeros(50, 37, device="meta")}, r"into is .* on meta: .* on cpu"),
     ],
 )
 def test_what_does_not_fit_is_refused(wrong, message):
     with pytest.raises(ParameterError, match=message):
         probability.reduce(*qk(), scale=1.0, **wrong)
+
+
+def test_queries_and_keys_on_two_devices_are_refused():
+    query, key = qk()
+    with pytest.raises(
+        ParameterError, match="query is on cpu and key on meta: move one to the other's device"
+    ):
+        probability.reduce(query, key.to("meta"), scale=1.0, over=("head",))
 
 
 @pytest.mark.parametrize("lacks", ["heads", "keys"])

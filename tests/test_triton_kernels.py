@@ -1,4 +1,4 @@
-"""Triton's kernels checked without a GPU, by Triton's interpreter and by compiling them; with a GPU, on it, too.
+"""Triton's kernels checked without a GPU, by Triton's interpreter and by compiling them; tests/gpu has them on one.
 
 Triton reads TRITON_INTERPRET once, while it is imported: each check has a process of its own.
 """
@@ -11,14 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 HERE = Path(__file__).parent
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None,
     reason="triton is not installed: it is made for Linux on x86-64",
 )
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 
 
 def run(*command, **variables):
@@ -40,16 +38,10 @@ def test_every_case_holds_in_the_interpreter():
     run("-m", "pytest", HERE / "triton_kernel_cases.py", TRITON_INTERPRET="1")
 
 
-@needs_gpu
 @needs_triton
-def test_every_case_holds_on_the_gpu():
-    run("-m", "pytest", HERE / "triton_kernel_cases.py")
-
-
-@needs_triton
-def test_every_kernel_compiles_for_a_gpu_and_fits_into_it(tmp_path):
+def test_every_kernel_compiles_for_gpus_and_fits_into_them(tmp_path):
     shared = json.loads(run(HERE / "triton_compile.py", TRITON_CACHE_DIR=str(tmp_path)))
-    assert len(shared) == 4 * 3, f"4 kernels of 3 types were expected, not {list(shared)}"
+    assert len(shared) == 4 * 3 * 2, f"4 kernels of 3 types for 2 GPUs were expected, not {list(shared)}"
     assert max(shared.values()) <= 48 * 1024  # what any GPU has without asking for more
 
 

@@ -49,7 +49,7 @@ def row_head_mean(
     """Mean over heads of one batch row's attention, times share; added to `into` if given."""
     heads = record.query.shape[1]
     mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
-    weights = {"head": torch.full([heads], share / heads)}
+    weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
     query, key = record.query[row], record.key[row]
     return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)
 

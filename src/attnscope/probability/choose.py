@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.probability.contraction import Contraction, check_shapes, contraction
+from attnscope.probability.contraction import Contraction, check_inputs, contraction
 from attnscope.probability.reference import attention_probability, working_dtype
 from attnscope.probability.tile_loops import why_not_compiled
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
@@ -52,7 +52,8 @@ def reduce(
 
     mask: broadcasts to (head, query, key), float (added to the scores) or bool (true: visible).
     weights: {axis: numbers}, one for each place of an axis in `over`, make its mean a weighted sum: a region of
-    queries, some heads. columns: numbers of the keys to keep; the softmax is over all keys all the same.
+    queries, some heads. columns: numbers of the keys to keep; the softmax is over all keys all the same. Mask, weights
+    and columns may be on any device.
     into: a result of an earlier call, which this one is added to and returned: sums over layers and steps
     without a second copy.
     Returns what is left of (head, query, key), float32 (float64 for float64 input).
@@ -65,10 +66,13 @@ def reduce(
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
         asked = contraction(query, key, over, weights, columns, dtype)
-        if into is not None and (into.shape != asked.shape or into.dtype != dtype):
+        expected = (dtype, asked.shape, query.device)
+        if into is not None and (into.dtype, into.shape, into.device) != expected:
             raise ParameterError(
-                f"into is {into.dtype} of shape {tuple(into.shape)}: expected {dtype} of {asked.shape}"
+                f"into is {into.dtype} of shape {tuple(into.shape)} on {into.device}: expected {dtype} of "
+                f"{asked.shape} on {query.device}"
             )
+        mask = mask if mask is None else mask.to(query.device)
         path = _REDUCTIONS[path_for(query, key, over=over).name]
         return path(query, key, asked, scale=scale, mask=mask, into=into)
 
@@ -85,10 +89,11 @@ def entropy(
     0 where all attention is on one key, log(keys) where it is even. mask: as for `reduce`.
     Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
     """
-    check_shapes(query, key)
+    check_inputs(query, key)
     if query.is_meta:
         return query.new_empty(query.shape[:2], dtype=working_dtype(query))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+        mask = mask if mask is None else mask.to(query.device)
         path = _entropy_triton if path_for(query, key, over=("key",)).name == "triton" else entropy_tiled
         return path(query, key, scale=scale, mask=mask)
 

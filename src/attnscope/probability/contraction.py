@@ -42,14 +42,15 @@ def contraction(
 ) -> Contraction:
     """The sum over the axes in `over`, 1/n for each of n where no weights are given: a mean.
 
-    Raises ParameterError for an unknown axis, for weights that belong to no summed axis or do not fit, for columns
-    that are no keys, and for Q and K without a head or a key.
+    Weights and columns may be on any device. Raises ParameterError for an unknown axis, for weights that belong to no
+    summed axis or do not fit, for columns that are no keys, and for Q and K without a head or a key or on two devices.
     """
-    check_shapes(query, key)
+    check_inputs(query, key)
     if unknown := [axis for axis in over if axis not in AXES]:
         raise ParameterError(f"over {unknown}: expected some of {list(AXES)}")
     if columns is not None and not columns.is_meta:
         _check_columns(columns, key.shape[1])
+        columns = columns.to(query.device)
     given = dict(weights or {})
     if idle := sorted(set(given) - set(over)):
         raise ParameterError(
@@ -68,8 +69,12 @@ def contraction(
     )
 
 
-def check_shapes(query: Tensor, key: Tensor) -> None:
-    """Raise ParameterError where there is nothing that P could be a share of."""
+def check_inputs(query: Tensor, key: Tensor) -> None:
+    """Raise ParameterError where there is nothing that P could be a share of, or Q and K can't meet."""
+    if query.device != key.device:
+        raise ParameterError(
+            f"query is on {query.device} and key on {key.device}: move one to the other's device"
+        )
     if not query.shape[0] or not key.shape[1]:
         raise ParameterError(
             f"query is {tuple(query.shape)} and key {tuple(key.shape)}: expected (head, query, dim) and (head, key, "

@@ -32,8 +32,8 @@ SLICE_BYTES = tl.constexpr(64)
 class Inputs(NamedTuple):
     """What every kernel reads; inside a kernel the tensors are pointers.
 
-    Strides count numbers, along (head, query or key, dim) and for the mask (head, query, key), 0 where the
-    mask is repeated.
+    x_of_y is x's stride along y, in numbers, 0 where the mask is repeated. They lie flat here: Triton 3.5 and 3.6
+    lose a stride of 1 in a tuple inside a tuple.
     """
 
     query: Tensor
@@ -42,9 +42,15 @@ class Inputs(NamedTuple):
     """(head, key, dim): of the same type."""
     mask: Tensor | None
     """(head, query, key): bool, true where a key may be seen, or numbers that are added."""
-    query_stride: tuple[int, ...]
-    key_stride: tuple[int, ...]
-    mask_stride: tuple[int, ...]
+    query_of_head: int
+    query_of_place: int
+    query_of_dim: int
+    key_of_head: int
+    key_of_place: int
+    key_of_dim: int
+    mask_of_head: int
+    mask_of_query: int
+    mask_of_key: int
     heads: int
     queries: int
     keys: int
@@ -101,8 +107,9 @@ def entropy_triton(
 
 def _inputs(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Inputs:
     shape = (query.shape[0], query.shape[1], key.shape[1])
-    mask_stride = (0, 0, 0) if mask is None else mask.expand(shape).stride()
-    return Inputs(query, key, mask, query.stride(), key.stride(), mask_stride, *shape, float(scale))
+    mask_strides = (0, 0, 0) if mask is None else mask.expand(shape).stride()
+    numbers: list[Any] = [*query.stride(), *key.stride(), *mask_strides, *shape, float(scale)]
+    return Inputs(query, key, mask, *numbers)
 
 
 def _counted(key: Tensor, mask: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -128,7 +135,8 @@ def _launch(kernel: Any, blocks: tuple[int, int], inputs: Inputs, *rest: Any, **
 def _step(inputs: Inputs) -> int:
     """The width of loads: how many numbers, 16 bytes at most, divide the way to every head and place of Q and K."""
     widest = 16 // inputs.query.element_size()
-    return math.gcd(widest, *inputs.query_stride[:2], *inputs.key_stride[:2])
+    strides = (inputs.query_of_head, inputs.query_of_place, inputs.key_of_head, inputs.key_of_place)
+    return math.gcd(widest, *strides)
 
 
 def _empty(inputs: Inputs, *shape: int) -> Tensor:
@@ -290,12 +298,16 @@ def _scores(inputs, head, rows, columns, DIM: tl.constexpr, STEP: tl.constexpr):
     SLICE: tl.constexpr = 8 * SLICE_BYTES // inputs.query.dtype.element_ty.primitive_bitwidth
     for first in range(0, DIM, SLICE):
         dims = _places(first, SLICE)
-        query = _vectors(
-            inputs.query, inputs.query_stride, head, rows[:, None], inputs.queries, dims[None, :], DIM, STEP
-        )
-        key = _vectors(
-            inputs.key, inputs.key_stride, head, columns[None, :], inputs.keys, dims[:, None], DIM, STEP
-        )
+        of_head = tl.multiple_of(head * inputs.query_of_head, STEP)
+        of_place = tl.multiple_of(rows[:, None] * inputs.query_of_place, (STEP, STEP))
+        of_dim = dims[None, :] * inputs.query_of_dim
+        inside = (rows[:, None] < inputs.queries) & (dims[None, :] < DIM)
+        query = tl.load(inputs.query + of_head + of_place + of_dim, mask=inside, other=0.0)
+        of_head = tl.multiple_of(head * inputs.key_of_head, STEP)
+        of_place = tl.multiple_of(columns[None, :] * inputs.key_of_place, (STEP, STEP))
+        of_dim = dims[:, None] * inputs.key_of_dim
+        inside = (columns[None, :] < inputs.keys) & (dims[:, None] < DIM)
+        key = tl.load(inputs.key + of_head + of_place + of_dim, mask=inside, other=0.0)
         products = tl.dot(query, key, products, input_precision="ieee")
     scores = products * inputs.scale
     if inputs.mask is not None:
@@ -305,27 +317,13 @@ def _scores(inputs, head, rows, columns, DIM: tl.constexpr, STEP: tl.constexpr):
 
 @triton.jit
 def _masked(scores, inputs, head, rows, columns):
-    stride = inputs.mask_stride
-    at = inputs.mask + head * stride[0] + rows * stride[1] + columns * stride[2]
+    at = inputs.mask + head * inputs.mask_of_head + rows * inputs.mask_of_query + columns * inputs.mask_of_key
     mask = tl.load(at, mask=(rows < inputs.queries) & (columns < inputs.keys), other=0)
     if mask.dtype == tl.int1:
         masked = tl.where(mask, scores, float("-inf"))
     else:
         masked = scores + mask.to(tl.float32)
     return masked
-
-
-@triton.jit
-def _vectors(pointer, stride, head, places, count, dims, DIM: tl.constexpr, STEP: tl.constexpr):
-    """A slice of Q or K at (places, dims), one of them a column; 0 outside, which adds nothing to a product.
-
-    STEP divides the strides of head and place. Triton itself notes only those that 16 divides: with a dim of 40
-    it would load number by number.
-    """
-    of_head = tl.multiple_of(head * stride[0], STEP)
-    of_place = tl.multiple_of(places * stride[1], (STEP, STEP))
-    inside = (places < count) & (dims < DIM)
-    return tl.load(pointer + of_head + of_place + dims * stride[2], mask=inside, other=0.0)
 
 
 @triton.jit
