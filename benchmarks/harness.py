@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("attnscope", "torch", "diffusers", "transformers", "numpy")
+from attnscope.files import whole_file
+
+LIBRARIES = ("attnscope", "torch", "triton", "diffusers", "transformers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,29 @@ class Timings:
         return self.median(name) / self.median(to)
 
 
-def in_turns(runs: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: int = 1) -> Timings:
-    """Run each `repeats` times, in turns, each turn in the other direction."""
+def seconds_of(run: Callable[[], Any]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def in_turns(
+    runs: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int,
+    warm_up: int = 1,
+    clock: Callable[[Callable[[], Any]], float] = seconds_of,
+) -> Timings:
+    """Run each `repeats` times, in turns, each turn in the other direction. clock: seconds of one run."""
     for _ in range(warm_up):
         for run in runs.values():
             run()
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats):
         for name in list(runs)[:: 1 if turn % 2 else -1]:
-            seconds[name].append(seconds_of(runs[name]))
+            seconds[name].append(clock(runs[name]))
     return Timings(seconds)
-
-
-def seconds_of(run: Callable[[], Any]) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def resident_bytes() -> int:
@@ -77,21 +85,25 @@ class Report:
 
     def add(self, what: str, value: float, unit: str, asked: str = "") -> None:
         self.lines.append((what, value, unit, asked))
+        self._write()
 
     def add_timings(self, timings: Timings) -> None:
         self.seconds.update(timings.seconds)
 
     def finish(self) -> None:
-        """Print the lines; write BENCHMARK_JSON/NAME.json if that variable names a folder."""
+        """Print the lines."""
         print(f"{self.name}: {self.shapes}\n{machine()}")
         for what, value, unit, asked in self.lines:
             print(f"  {what:<66} {value:>10.4g} {unit:<6} {asked}")
         sys.stdout.flush()
+        self._write()
+
+    def _write(self) -> None:
+        """All that is known so far to BENCHMARK_JSON/NAME.json, if that variable names a folder."""
         if folder := os.environ.get("BENCHMARK_JSON"):
-            target = Path(folder) / f"{self.name}.json"
-            target.parent.mkdir(parents=True, exist_ok=True)
             content = {"machine": machine(), "versions": versions(), **asdict(self)}
-            target.write_text(json.dumps(content, indent=1) + "\n")
+            with whole_file(Path(folder) / f"{self.name}.json") as file:
+                file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def machine() -> str:
@@ -101,7 +113,8 @@ def machine() -> str:
         (line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")),
         platform.machine(),
     )
-    return f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return f"{gpu}{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def _cpu_lines() -> list[str]:

@@ -32,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from tiny_model import tiny_pipeline, tiny_unet
 
 PROMPT = "a red cat on the grass"
-HEIGHT = WIDTH = 512
 DAAM = """
 import json, sys, time, torch
 from diffusers import StableDiffusionPipeline
@@ -55,11 +54,14 @@ print(json.dumps(times))
 """
 
 
-def pipeline(model: Path | None) -> StableDiffusionPipeline:
+def pipeline(
+    model: Path | None, channels: tuple[int, ...] = (32, 64, 64, 64), sample_size: int = 64
+) -> StableDiffusionPipeline:
+    """channels, sample_size: of a random U-Net, where no model is given."""
     if model is None:
         with tempfile.TemporaryDirectory() as folder:
             pipe = tiny_pipeline(Path(folder))
-        pipe.unet = tiny_unet(sample_size=64, block_out_channels=(32, 64, 64, 64))
+        pipe.unet = tiny_unet(sample_size=sample_size, block_out_channels=channels)
     else:
         pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None).to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
@@ -67,12 +69,13 @@ def pipeline(model: Path | None) -> StableDiffusionPipeline:
 
 
 def run(pipe: StableDiffusionPipeline) -> None:
+    """One step at the model's own size, 512x512 where none is given."""
     generator = torch.Generator().manual_seed(0)
-    pipe(PROMPT, height=HEIGHT, width=WIDTH, num_inference_steps=1, generator=generator, output_type="latent")
+    pipe(PROMPT, num_inference_steps=1, generator=generator, output_type="latent")
 
 
-def captured_by_attnscope(pipe: StableDiffusionPipeline) -> attnscope.Trace:
-    with attnscope.capture(pipe) as trace:
+def captured_by_attnscope(pipe: StableDiffusionPipeline, where: str = "cpu") -> attnscope.Trace:
+    with attnscope.capture(pipe, where=where) as trace:
         run(pipe)
     return trace
 
@@ -83,10 +86,11 @@ def maps_of_attnscope(trace: attnscope.Trace) -> Iterator[tuple[str, Tensor]]:
         yield layer.path, trace.probabilities(block=layer.block, kind=layer.kind, image=0, mean="head")
 
 
-def captured_by_amd(pipe: StableDiffusionPipeline):
+def captured_by_amd(pipe: StableDiffusionPipeline, where: str | None = "cpu"):
+    """where: 'cpu', or None for the device that computed it."""
     from attention_map_diffusers import AttentionCapture
 
-    with AttentionCapture(pipe, relations=["image->image", "image->text"], offload="cpu") as capture:
+    with AttentionCapture(pipe, relations=["image->image", "image->text"], offload=where) as capture:
         run(pipe)
     return capture
 
@@ -101,9 +105,11 @@ def consume(maps: Iterator[tuple[str, Tensor]]) -> None:
         pass
 
 
-def worst_difference(pipe: StableDiffusionPipeline) -> float:
-    ours = maps_of_attnscope(captured_by_attnscope(pipe))
-    theirs = {path.removeprefix("unet."): value for path, value in maps_of_amd(captured_by_amd(pipe))}
+def worst_difference(pipe: StableDiffusionPipeline, where: tuple[str, str | None] = ("cpu", "cpu")) -> float:
+    ours = maps_of_attnscope(captured_by_attnscope(pipe, where[0]))
+    theirs = {
+        path.removeprefix("unet."): value for path, value in maps_of_amd(captured_by_amd(pipe, where[1]))
+    }
     differences = [float((value - theirs.pop(path)).abs().max()) for path, value in ours]
     assert not theirs, f"maps of {len(theirs)} layers that attnscope does not give"
     return max(differences)

@@ -6,7 +6,18 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 import torch
 
+from gpu_card import REHEARSAL
 from tiny_model import tiny_pipeline
+
+NO_GPU = "torch sees no GPU here (./dev gpu --rehearse tries it on a CPU)"
+
+
+def pytest_collection_modifyitems(items):
+    """What is marked gpu needs one, except in a rehearsal."""
+    if not (torch.cuda.is_available() or REHEARSAL):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=NO_GPU))
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,40 @@
-"""The U-Nets of Stable Diffusion v1 and v2 at full size with random weights, made in seconds."""
+"""The U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights, made in seconds."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 from attnscope.atlas.known import UNETS
 
+SDXL: dict[str, Any] = {
+    "sample_size": 128,
+    "down_block_types": ["DownBlock2D", *["CrossAttnDownBlock2D"] * 2],
+    "up_block_types": [*["CrossAttnUpBlock2D"] * 2, "UpBlock2D"],
+    "block_out_channels": [320, 640, 1280],
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
 
-def full_size_unet(name: str, *, device: str = "cpu", **changes):
-    """name: 'sd1', 'sd2-base' or 'sd2'. On the device 'meta' it has shapes only."""
+
+def full_size_unet(
+    name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **changes
+):
+    """name: 'sd1', 'sd2-base', 'sd2' or 'sdxl'. On the device 'meta' it has shapes only."""
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**{**UNETS[name], **changes}).eval()
-    if device == "meta":
+        unet = UNet2DConditionModel(**{**{**UNETS, "sdxl": SDXL}[name], **changes}).eval().to(dtype)
+    if torch.device(device).type == "meta":
         return unet
     unet.to_empty(device=device)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
         for path, parameter in unet.named_parameters():
             fill(path, parameter, generator)
@@ -32,10 +50,15 @@ def fill(path: str, parameter: torch.Tensor, generator: torch.Generator) -> None
     parameter.uniform_(-1.7 * spread, 1.7 * spread, generator=generator)
 
 
-def inputs(unet, *, height: int, width: int, rows: int = 1, tokens: int = 77):
-    """(sample, timestep, text) for one call; height and width of the latent."""
-    device = next(unet.parameters()).device
-    generator = None if device.type == "meta" else torch.Generator().manual_seed(1)
-    sample = torch.randn(rows, unet.config.in_channels, height, width, device=device, generator=generator)
-    text = torch.randn(rows, tokens, unet.config.cross_attention_dim, device=device, generator=generator)
-    return sample, 300, text
+def inputs(unet, *, height: int, width: int, rows: int = 1, tokens: int = 77) -> tuple[Any, ...]:
+    """What one call gets, sample, timestep and text first; height and width of the latent."""
+    weights = next(unet.parameters())
+    config, on = unet.config, {"device": weights.device, "dtype": weights.dtype}
+    generator = None if weights.is_meta else torch.Generator(weights.device).manual_seed(1)
+    sample = torch.randn(rows, config.in_channels, height, width, generator=generator, **on)
+    text = torch.randn(rows, tokens, config.cross_attention_dim, generator=generator, **on)
+    if config.addition_embed_type is None:
+        return sample, 300, text
+    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    more = {"text_embeds": torch.ones(rows, pooled, **on), "time_ids": torch.ones(rows, 6, **on)}
+    return sample, 300, text, None, None, None, None, more

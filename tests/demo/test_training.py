@@ -12,7 +12,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from rich.console import Console
 
-from attnscope.demo import latent_pool, train, unet_training, vae_training
+from attnscope.demo import card_filling, latent_pool, train, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, untrained_pipeline
 from attnscope.demo.attention_losses import SelfRows, Tape, cross_loss, self_loss, taping
 from attnscope.demo.checkpoint import PhaseRecord
@@ -85,6 +85,60 @@ def test_the_phases_of_a_training_share_all_of_its_time(tmp_path):
     assert sum(map(fresh._share, TINY)) == pytest.approx(1)
     fresh.record.phases["vae"] = PhaseRecord(done=True)
     assert sum(map(fresh._share, TINY[1:])) == pytest.approx(1)
+
+
+def speeds_of(monkeypatch, seconds):
+    """Steps take these seconds, or raise the error that stands there, in the order in which they are tried."""
+    left = list(seconds)
+
+    def seconds_of_a_step(loss, trainee):
+        loss().backward()
+        one = left.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    monkeypatch.setattr(card_filling, "_seconds_of_a_step", seconds_of_a_step)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batch"),
+    [
+        ([1.0, 1.0, 1.0, 8.0], 8),  # twice as many samples a second, and again, then fewer
+        ([1.0, 1.9], 2),  # 5 % more is not worth it
+        ([1.0, 1.0, torch.cuda.OutOfMemoryError("full")], 4),
+        ([1.0] * 9, 16),  # as many as are allowed
+    ],
+)
+@pytest.mark.parametrize("phase", [TINY[1], TINY[3]], ids=["small", "decoder"])
+def test_a_batch_is_doubled_while_that_pays_and_nothing_else_changes(monkeypatch, seconds, batch, phase):
+    speeds_of(monkeypatch, seconds)
+    pipe = untrained_pipeline()
+    weights = {name: weight.clone() for name, weight in pipe.unet.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    filled = card_filling.filling(pipe, phase, most=16)
+    assert (filled.batch, filled.scenes) == (batch, 16 * batch)
+    assert replace(filled, batch=phase.batch, scenes=phase.scenes) == phase
+    assert torch.equal(torch.rand(2), expected)
+    assert all(torch.equal(weights[name], weight) for name, weight in pipe.unet.state_dict().items())
+
+
+def test_a_card_too_small_for_the_phases_own_batch_is_said(monkeypatch):
+    speeds_of(monkeypatch, [torch.cuda.OutOfMemoryError("full")])
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="full"):
+        card_filling.filling(untrained_pipeline(), TINY[1])
+
+
+def test_a_filled_training_says_its_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "filling", lambda pipe, phase: replace(phase, batch=4))
+    filled = replace(settings(tmp_path, minutes=0.01), fill_card=True)
+    training = Training(filled, TINY)
+    training.run(Console(quiet=True))
+    for phase in training.record.phases.values():
+        assert phase.samples == 4 * phase.steps > 0
+        assert phase.batch == 4
 
 
 def test_attention_losses_fall_within_a_few_steps():

@@ -22,11 +22,12 @@ RECORD = "training.json"
 class PhaseRecord:
     """What one phase of the training did so far.
 
-    scenes_before: drawn by this phase of earlier trainings, none of which comes again; seconds: of work;
-    losses: (step, name -> mean since the entry before).
+    batch: samples a step, of the last one; scenes_before: drawn by this phase of earlier trainings, none of which
+    comes again; seconds: of work; losses: (step, name -> mean since the entry before).
     """
 
     steps: int = 0
+    batch: int = 0
     samples: int = 0
     scenes_before: int = 0
     scenes_drawn: int = 0

@@ -115,10 +115,10 @@ class Order:
             raise ParameterError(f"{self.scenes} scenes: expected 1..{FIRST_TRAINING_SEED} held-out ones")
 
 
-def report(model: Path, order: Order, console: Console) -> dict[str, Any]:
+def report(model: Path, order: Order, console: Console, *, device: str = "cpu") -> dict[str, Any]:
     """All measurements, as plain values for JSON. Seeds are 0.. and so never among the training's."""
-    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
-    untrained = untrained_pipeline()
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None).to(device)
+    untrained = untrained_pipeline().to(device)
     untrained.vae = pipe.vae  # the question is what the U-Net's attention learnt, on the same latents
     networks = [("trained", pipe), ("untrained", untrained)]
     if order.supervision_steps:
@@ -227,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=PICTURES,
         help=f"pictures of one thing, and as many of two (default {PICTURES}; 0: none)",
     )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--grid", type=Path, metavar="PNG", help="also write painted pictures here")
     parser.add_argument(
         "--supervision",
@@ -241,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     given = parser.parse_args(arguments)
     order = Order(given.scenes, given.pictures, given.supervision, given.thresholds, given.grid)
-    measured = report(given.model, order, Console(stderr=True))
+    measured = report(given.model, order, Console(stderr=True), device=given.device)
     Console().print(table(measured))
     if given.json:
         given.json.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")

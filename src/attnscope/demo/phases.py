@@ -46,6 +46,7 @@ class Phase:
     supervised: bool = True
 
 
+UNET_PHASES = ("small", "full")
 PHASES = (
     Phase("vae", 0, share=0.28, size_px=PICTURE_PX, batch=8, scenes=1000, uses=18, peak_rate=1.5e-3),
     Phase("small", 1, share=0.3, size_px=PICTURE_PX // 2, batch=32, scenes=3000, uses=5, peak_rate=1e-3),
@@ -105,7 +106,8 @@ class Trainee:
 
     def restore(self, state: dict[str, object]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        self.mean = list(state["mean"])  # type: ignore[call-overload]
+        means: list[Tensor] = list(state["mean"])  # type: ignore[call-overload]
+        self.mean = [mean.to(p.device) for mean, p in zip(means, self.parameters, strict=True)]
 
 
 Step = tuple[Tensor, dict[str, float]]
@@ -116,7 +118,7 @@ def steps(
     trainee: Trainee, phase: Phase, record: PhaseRecord, clock: WorkClock, workers: int
 ) -> Iterator[dict[str, float]]:
     """Train until the clock is used up; yields the losses of every step, after it was taken."""
-    batches = _unet_losses if phase.name in ("small", "full") else _vae_losses
+    batches = _unet_losses if phase.name in UNET_PHASES else _vae_losses
     for loss, shown in batches(trainee.pipe, phase, record, workers):
         if clock.progress >= 1:
             return

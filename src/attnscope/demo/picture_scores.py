@@ -54,10 +54,15 @@ class Painted:
 
 
 def score_pictures(
-    pipe: StableDiffusionPipeline, network: Recogniser, one: Painted, two: Painted
+    pipe: StableDiffusionPipeline,
+    network: Recogniser,
+    one: Painted,
+    two: Painted,
+    *,
+    held_out: int = HELD_OUT_DRAWINGS,
 ) -> PictureScores:
-    """Judge painted pictures of one thing and of two, and the judge itself."""
-    drawn = [scene(seed) for seed in range(HELD_OUT_DRAWINGS)]
+    """Judge painted pictures of one thing and of two, and the judge itself on so many drawings."""
+    drawn = [scene(seed) for seed in range(held_out)]
     seen = [
         recognise(network, [small(picture) for picture in pictures])
         for pictures in (
@@ -94,15 +99,17 @@ def _says_all(picture: Scene, things: int) -> bool:
     return len(picture.colours) == things == named
 
 
-def paint(pipe: StableDiffusionPipeline, asked: Sequence[Scene], console: Console) -> Painted:
-    """One picture for each caption; its noise has the scene's seed. Cost: 20 steps with guidance each."""
+def paint(
+    pipe: StableDiffusionPipeline, asked: Sequence[Scene], console: Console, *, steps: int = STEPS
+) -> Painted:
+    """One picture for each caption; its noise has the scene's seed. Cost: so many steps with guidance each."""
     pipe.set_progress_bar_config(disable=True)
     pictures: list[Image.Image] = []
     groups = [asked[i : i + GROUP] for i in range(0, len(asked), GROUP)]
     for group in track(groups, "painting", console=console):
         pictures += pipe(
             [picture.caption for picture in group],
-            num_inference_steps=STEPS,
+            num_inference_steps=steps,
             guidance_scale=GUIDANCE,
             generator=[torch.Generator().manual_seed(picture.seed) for picture in group],
         ).images
@@ -112,7 +119,7 @@ def paint(pipe: StableDiffusionPipeline, asked: Sequence[Scene], console: Consol
 @torch.no_grad()
 def _reconstructed(pipe: StableDiffusionPipeline, drawn: Sequence[Scene]) -> Iterator[Image.Image]:
     for picture in drawn:
-        latent = encode(pipe.vae, torch.from_numpy(picture.image).permute(2, 0, 1)[None])
+        latent = encode(pipe.vae, torch.from_numpy(picture.image).permute(2, 0, 1)[None]).to(pipe.vae.device)
         decoded = pipe.vae.decode(latent / pipe.vae.config.scaling_factor).sample
         yield pipe.image_processor.postprocess(decoded)[0]
 

@@ -26,7 +26,7 @@ def trained_both_ways(
     count: steps. Cost: about 1.2 s a step on two cores, twice.
     """
     for name, supervised in (("with attention losses", True), ("without attention losses", False)):
-        pipe = untrained_pipeline()
+        pipe = untrained_pipeline().to(vae.device)
         pipe.vae = vae
         phase = replace(SMALL, supervised=supervised, scenes=SMALL.batch * -(-count // SMALL.uses))
         with torch.random.fork_rng(devices=[]):

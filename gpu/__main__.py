@@ -1,0 +1,132 @@
+"""Test, time and train on a GPU: `./dev gpu`. Every stage has its share of the time, and none stops the next.
+
+    ./dev gpu --out OUT [--minutes 25] [--only tests,timings,training] [--wheels FOLDER]
+    ./dev gpu --rehearse     all of it at toy size on a CPU, in under two minutes
+
+OUT holds NAME.log and NAME.json of each stage, written as it goes, report.json, and model/ with the trained weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
+
+from gpu.packages import ROOT, install, missing, use
+from gpu.stages import STAGES, Outcome, Stage, run_stage, stop_when_asked
+
+MINUTES = 25.0
+REHEARSAL_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",  # a rehearsal is the same on every machine
+    "OMP_NUM_THREADS": "1",  # threads that wait for each other lose most of their time on two busy cores
+}
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    lines = (__doc__ or "").split("\n")
+    parser = argparse.ArgumentParser(prog="./dev gpu", description=lines[0], epilog=lines[-2])
+    parser.add_argument(
+        "--out", type=Path, default=Path("gpu-results"), help="folder to write (default gpu-results)"
+    )
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="for all stages together (default 25)")
+    parser.add_argument("--only", default="", metavar="STAGES", help="some of tests,timings,training")
+    parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="filled by ./dev gpu-wheels")
+    parser.add_argument("--rehearse", action="store_true", help="all of it at toy size on a CPU")
+    given = parser.parse_args(arguments)
+    names = [stage.name for stage in STAGES]
+    asked = [name.strip() for name in given.only.split(",") if name.strip()] or names
+    if unknown := [name for name in asked if name not in names]:
+        parser.error(f"--only {','.join(unknown)}: the stages are {','.join(names)}")
+    if not 0 < given.minutes < float("inf"):
+        parser.error(f"--minutes {given.minutes}: expected more than 0")
+    given.stages = [stage for stage in STAGES if stage.name in asked]
+    return given
+
+
+def main() -> None:
+    given = parse()
+    stop_when_asked()
+    with ExitStack() as stack:
+        use(ROOT / "src", ROOT)
+        if given.rehearse:
+            os.environ.update(REHEARSAL_ENVIRONMENT)
+        add_wheels(given.wheels, Path(stack.enter_context(tempfile.TemporaryDirectory())), given.stages)
+        if missing(["torch"]):
+            sys.exit(
+                "gpu: PyTorch is not installed for this Python; name another with PYTHON=/path/to/python"
+            )
+        about = machine(given.rehearse)
+        given.out.mkdir(parents=True, exist_ok=True)
+        outcomes = run(given, about)
+    sys.exit(any(outcome.outcome in ("failed", "out of time") for outcome in outcomes))
+
+
+def add_wheels(wheels: Path, target: Path, stages: Sequence[Stage]) -> None:
+    """Install the wheels into a folder of their own, if something is missing and they are there."""
+    lacking = missing(
+        dict.fromkeys(name for stage in stages for name in (*stage.needs, "attention_map_diffusers"))
+    )
+    if not lacking:
+        return
+    if not any(wheels.glob("*.whl")):
+        print(f"not installed here: {', '.join(lacking)}; no wheels in {wheels} (./dev gpu-wheels {wheels})")
+        return
+    try:
+        install(wheels, target)
+    except CalledProcessError as error:
+        print(f"the wheels of {wheels} can't be installed, so going on without: {error.stderr.strip()}")
+        return
+    use(target, ROOT / "src", ROOT)
+
+
+def machine(rehearse: bool) -> dict[str, Any]:
+    """What runs, as it is; refuses a machine without a GPU unless this is a rehearsal."""
+    import torch
+
+    about: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "rehearsal": rehearse,
+    }
+    if rehearse:
+        return about
+    if not torch.cuda.is_available():
+        sys.exit("gpu: torch sees no GPU here; ./dev gpu --rehearse tries all of it on a CPU")
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        **about,
+        "gpu": properties.name,
+        "memory_gb": properties.total_memory / 1e9,
+        "capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda,
+    }
+
+
+def run(given: argparse.Namespace, about: dict[str, Any]) -> list[Outcome]:
+    """All stages; what each leaves of its time goes to the next."""
+    from gpu.progress import write_json  # of attnscope.files, which `use` has made known
+
+    options = ["--rehearse"] if given.rehearse else []
+    ends = time.monotonic() + 60 * given.minutes
+    outcomes: list[Outcome] = []
+    for number, stage in enumerate(given.stages):
+        to_come = sum(other.share for other in given.stages[number:])
+        limit_s = max(1.0, (ends - time.monotonic()) * stage.share / to_come)
+        print(f"== {stage.name}: at most {limit_s / 60:.1f} minutes", flush=True)
+        outcomes.append(run_stage(stage, given.out, limit_s, options))
+        report = {"machine": about, "stages": [asdict(outcome) for outcome in outcomes]}
+        write_json(given.out / "report.json", report)
+    print("\n".join(["==", *map(str, outcomes)]))
+    return outcomes
+
+
+if __name__ == "__main__":
+    main()

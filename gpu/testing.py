@@ -1,0 +1,85 @@
+"""The stage `tests`: everything marked gpu, a process for each file, so that a crash takes one file with it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gpu.packages import ROOT
+from gpu.progress import write_json
+from gpu.stages import run_logged, stop_when_asked
+
+MARK = "pytest.mark.gpu"
+PYTEST = ["-m", "pytest", "-m", "gpu", "-p", "gpu.testing", "-o", "filterwarnings=default", "-ra"]
+"""Warnings are not errors there: the versions are the machine's, not ours."""
+REPORT = "ATTNSCOPE_GPU_TESTS"  # names the file that pytest's process adds its results to
+REHEARSAL = "ATTNSCOPE_GPU_REHEARSAL"
+INTERPRETED = (
+    "test_kernels.py"  # in a rehearsal, by Triton's interpreter, which is too slow for more than that
+)
+
+
+def files() -> list[Path]:
+    """Test files with tests for a GPU."""
+    return sorted(path for path in (ROOT / "tests").rglob("test_*.py") if MARK in path.read_text("utf-8"))
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Called by pytest, whose plugin this module is: add a test's outcome to the stage's results."""
+    if report.when == "call" or report.outcome != "passed":
+        path = Path(os.environ[REPORT])
+        results = json.loads(path.read_text("utf-8"))
+        why = "" if report.outcome == "passed" else str(report.longrepr)
+        test = {
+            "test": report.nodeid,
+            "outcome": report.outcome,
+            "seconds": round(report.duration, 3),
+            "why": why,
+        }
+        results["tests"].append(test)
+        write_json(path, {**results, "counts": counts(results["tests"])})
+
+
+def counts(tests: list[dict[str, Any]]) -> dict[str, int]:
+    outcomes = [test["outcome"] for test in tests]
+    return {outcome: outcomes.count(outcome) for outcome in ("passed", "failed", "skipped")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--rehearse", action="store_true")
+    given = parser.parse_args()
+    stop_when_asked()
+    path = (given.out / "tests.json").absolute()
+    write_json(path, {"files": {}, "tests": [], "counts": {}})
+    os.environ.update({REPORT: str(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    if given.rehearse:
+        os.environ[REHEARSAL] = "1"
+    ends = time.monotonic() + given.seconds
+    chosen = files()
+    codes = [run_file(file, path, ends, last=file == chosen[-1]) for file in chosen]
+    sys.exit(any(codes))
+
+
+def run_file(file: Path, path: Path, ends: float, *, last: bool) -> bool:
+    """Run a file's tests for at most half of the time that is left, or all of it for the last; whether it failed."""
+    if os.environ.get(REHEARSAL):
+        os.environ["TRITON_INTERPRET"] = "1" if file.name == INTERPRETED else "0"
+    left = ends - time.monotonic()
+    code = run_logged([*PYTEST, str(file)], left if last else left / 2)
+    outcome = {None: "out of time", 0: "passed"}.get(code, f"exit code {code}")
+    results = json.loads(path.read_text("utf-8"))
+    results["files"][str(file.relative_to(ROOT))] = outcome
+    write_json(path, results)
+    return code != 0
+
+
+if __name__ == "__main__":
+    main()

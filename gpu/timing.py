@@ -1,0 +1,75 @@
+"""The stage `timings`: the scripts of benchmarks/gpu, each in a process of its own, then one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpu.packages import ROOT, missing
+from gpu.progress import write_json
+from gpu.stages import run_logged, stop_when_asked
+
+SCRIPTS = ROOT / "benchmarks" / "gpu"
+PARTS: dict[str, tuple[str, ...]] = {
+    "layer": (),
+    "capture": ("diffusers",),
+    "maps": ("diffusers", "transformers", "attention_map_diffusers"),
+    "diffseg": ("diffusers",),
+}
+"""In order of importance: what each imports beyond torch."""
+INTERPRETED = "layer"  # in a rehearsal, by Triton's interpreter, which is too slow for more than that
+LONGEST = 1.5
+"""Times its even share of what is left that a part may take."""
+TABLE_S = 60.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--rehearse", action="store_true")
+    given = parser.parse_args()
+    stop_when_asked()
+    ends = time.monotonic() + given.seconds
+    outcomes = dict.fromkeys(PARTS, "did not begin")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BENCHMARK_JSON"] = folder
+        try:
+            for number, part in enumerate(PARTS):
+                to_come = len(PARTS) - number
+                limit_s = (ends - time.monotonic()) * min(1.0, LONGEST / to_come)
+                outcomes[part] = "out of time"
+                outcomes[part] = run_part(part, limit_s, toy=given.rehearse)
+                gather(Path(folder), given.out / "timings.json", outcomes)
+        finally:
+            gather(Path(folder), given.out / "timings.json", outcomes)
+        if not missing(["rich"]):
+            run_logged([str(ROOT / "benchmarks" / "table.py"), folder], TABLE_S)
+    print("\n".join(f"{part}: {outcome}" for part, outcome in outcomes.items()))
+    sys.exit(any(not outcome.startswith(("done", "skipped")) for outcome in outcomes.values()))
+
+
+def run_part(part: str, limit_s: float, *, toy: bool) -> str:
+    """Run one script; how it ended."""
+    if lacking := missing(PARTS[part]):
+        return f"skipped: not installed: {', '.join(lacking)}"
+    if toy:
+        os.environ["TRITON_INTERPRET"] = "1" if part == INTERPRETED else "0"
+    script = [str(SCRIPTS / f"{part}.py"), *(["--toy"] if toy else [])]
+    code = run_logged(script, limit_s)
+    return {None: f"out of time after {limit_s:.0f} s", 0: "done"}.get(code, f"failed with exit code {code}")
+
+
+def gather(reports: Path, target: Path, outcomes: dict[str, str]) -> None:
+    """All reports that are there, whole or not, as one file."""
+    content = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(reports.glob("*.json"))}
+    write_json(target, {"parts": outcomes, "reports": content})
+
+
+if __name__ == "__main__":
+    main()

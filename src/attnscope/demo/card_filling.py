@@ -1,0 +1,92 @@
+"""How large a training batch pays on a GPU: as large as it holds, and as makes samples go by faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from attnscope.demo import latent_pool, unet_training, vae_training
+from attnscope.demo.architecture import LATENT_PX
+from attnscope.demo.phases import UNET_PHASES, Phase, Trainee
+from attnscope.demo.scenes import FIRST_TRAINING_SEED
+from attnscope.demo.truth import draw_truths
+
+LEAST_GAIN = 1.1
+"""A doubled batch pays while samples a second grow by so much."""
+MOST_MEMORY = 0.4
+"""Of the card's: a step that takes more is not doubled."""
+MOST_SAMPLES = 2048
+TRIED_SCENES = 64
+TIMED_STEPS = 3
+BATCHES_A_POOL = 16
+"""Scenes are drawn for so many batches at once: starting the processes that draw takes a second or two."""
+
+
+def filling(pipe: StableDiffusionPipeline, phase: Phase, *, most: int = MOST_SAMPLES) -> Phase:
+    """The phase with the largest batch that pays, and scenes to match.
+
+    The learning rate stays: a step with less noise is safe, a longer one may not be. Weights and random numbers
+    are left as they are. Cost: about a second for each doubling.
+    Raises OutOfMemoryError where not even the phase's own batch fits.
+    """
+    best, fastest, batch = phase.batch, 0.0, phase.batch
+    with torch.random.fork_rng(devices=[pipe.device] if pipe.device.type == "cuda" else []):
+        loss_of = _losses(pipe, phase)
+        trainee = Trainee.of(pipe, phase)
+        while batch <= most:
+            try:
+                rate = batch / _seconds_of_a_step(partial(loss_of, batch), trainee)
+            except torch.cuda.OutOfMemoryError:
+                if not fastest:
+                    raise
+                break
+            if rate < LEAST_GAIN * fastest:
+                break
+            best, fastest, batch = batch, rate, 2 * batch
+            if _share_of_memory(pipe.device) > MOST_MEMORY:
+                break
+    return replace(phase, batch=best, scenes=max(phase.scenes, BATCHES_A_POOL * best))
+
+
+def _losses(pipe: StableDiffusionPipeline, phase: Phase) -> Callable[[int], Tensor]:
+    """The phase's loss of a batch of any size, from a few scenes that come again and again."""
+    seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + TRIED_SCENES)
+    truths = draw_truths(seeds, phase.size_px, LATENT_PX, workers=0)
+    if phase.name not in UNET_PHASES:
+        pictures = vae_training.gather(truths)
+        of_crops = vae_training.vae_loss if phase.name == "vae" else vae_training.decoder_loss
+        return lambda batch: of_crops(pipe.vae, *vae_training.crops(pictures, batch, pipe.vae.device))
+    pool = latent_pool.fill(truths, pipe.vae, pipe.tokenizer)
+    ids = latent_pool.CaptionIds.of(pipe.tokenizer, pipe.unet.device)
+
+    def of_scenes(batch: int) -> Tensor:
+        chosen = pool[torch.randint(len(pool), (batch,))].to(pipe.unet.device)
+        return unet_training.losses(pipe, chosen, ids, supervised=phase.supervised).total
+
+    return of_scenes
+
+
+def _seconds_of_a_step(loss: Callable[[], Tensor], trainee: Trainee) -> float:
+    """Of a forward and a backward pass, after one that chooses code and takes memory; weights do not move."""
+    seconds = []
+    for _ in range(1 + TIMED_STEPS):
+        began = time.perf_counter()
+        loss().backward()
+        trainee.optimizer.zero_grad(set_to_none=True)
+        if trainee.pipe.device.type == "cuda":
+            torch.cuda.synchronize(trainee.pipe.device)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _share_of_memory(device: torch.device) -> float:
+    """The most of a GPU's memory that was ever taken, 0 without a GPU."""
+    if device.type != "cuda":
+        return 0.0
+    return torch.cuda.max_memory_allocated(device) / torch.cuda.get_device_properties(device).total_memory
