@@ -8,5 +8,6 @@ progress.py    results that are on disk after every line
 testing.py     the stage `tests`: everything marked gpu, a process for each file
 timing.py      the stage `timings`: every script in benchmarks/gpu, a process for each
 training.py    the stage `training`: the demo model trained on, then measured beside the shipped one
+demo_model.py  how it is trained and measured
 machine.txt    what such a machine has of its own; wheels.txt what it lacks
 """

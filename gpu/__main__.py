@@ -9,7 +9,9 @@ OUT holds NAME.log and NAME.json of each stage, written as it goes, report.json,
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +26,7 @@ from gpu.packages import ROOT, install, missing, use
 from gpu.stages import STAGES, Outcome, Stage, run_stage, stop_when_asked
 
 MINUTES = 25.0
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}  # nothing is looked for elsewhere
 REHEARSAL_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",  # a rehearsal is the same on every machine
     "OMP_NUM_THREADS": "1",  # threads that wait for each other lose most of their time on two busy cores
@@ -40,6 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="STAGES", help="some of tests,timings,training")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="filled by ./dev gpu-wheels")
     parser.add_argument("--rehearse", action="store_true", help="all of it at toy size on a CPU")
+    parser.add_argument("--force", action="store_true", help="replace what OUT has of these stages")
     given = parser.parse_args(arguments)
     names = [stage.name for stage in STAGES]
     asked = [name.strip() for name in given.only.split(",") if name.strip()] or names
@@ -52,21 +56,39 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
+    began = time.monotonic()
     given = parse()
     stop_when_asked()
+    refuse_what_is_there(given.out, given.stages, force=given.force)
     with ExitStack() as stack:
         use(ROOT / "src", ROOT)
-        if given.rehearse:
-            os.environ.update(REHEARSAL_ENVIRONMENT)
-        add_wheels(given.wheels, Path(stack.enter_context(tempfile.TemporaryDirectory())), given.stages)
+        os.environ.update(ENVIRONMENT | (REHEARSAL_ENVIRONMENT if given.rehearse else {}))
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attnscope-gpu-")))
+        add_wheels(given.wheels, work / "site", given.stages)
+        (work / "tmp").mkdir()
+        os.environ["TMPDIR"] = str(work / "tmp")  # what a stage that is stopped leaves there goes, too
         if missing(["torch"]):
             sys.exit(
                 "gpu: PyTorch is not installed for this Python; name another with PYTHON=/path/to/python"
             )
         about = machine(given.rehearse)
         given.out.mkdir(parents=True, exist_ok=True)
-        outcomes = run(given, about)
+        outcomes = run(given, about, began)
     sys.exit(any(outcome.outcome in ("failed", "out of time") for outcome in outcomes))
+
+
+def refuse_what_is_there(out: Path, stages: Sequence[Stage], *, force: bool) -> None:
+    """Results, and above all weights, are not written over by chance."""
+    places = [out / f"{stage.name}{end}" for stage in stages for end in (".json", ".log", "")]
+    places += [out / "model"] if any(stage.name == "training" for stage in stages) else []
+    there = [place for place in places if place.exists()]
+    if there and not force:
+        sys.exit(f"gpu: {there[0]} is there already: give another --out, or --force to replace it")
+    for place in there:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
 
 
 def add_wheels(wheels: Path, target: Path, stages: Sequence[Stage]) -> None:
@@ -107,23 +129,42 @@ def machine(rehearse: bool) -> dict[str, Any]:
         "memory_gb": properties.total_memory / 1e9,
         "capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda,
+        "path": which_path(),
     }
 
 
-def run(given: argparse.Namespace, about: dict[str, Any]) -> list[Outcome]:
-    """All stages; what each leaves of its time goes to the next."""
+def which_path() -> str:
+    """Which code computes a head mean on this GPU, and why, after it has: Triton needs a C compiler and more."""
+    import torch
+
+    from attnscope import probability
+
+    query = torch.randn(2, 70, 40, device="cuda")
+    try:
+        probability.reduce(query, query, scale=0.1, over=("head",))
+        torch.cuda.synchronize()
+    except Exception as error:  # whatever it is, the stages say more
+        return f"a head mean fails: {type(error).__name__}: {error}"
+    return probability.path_for(query, query, over=("head",)).reason
+
+
+def run(given: argparse.Namespace, about: dict[str, Any], began: float) -> list[Outcome]:
+    """All stages; what each leaves of its time goes to the next. An earlier call's stages stay in the report."""
     from gpu.progress import write_json  # of attnscope.files, which `use` has made known
 
     options = ["--rehearse"] if given.rehearse else []
-    ends = time.monotonic() + 60 * given.minutes
+    ends = began + 60 * given.minutes
+    report = given.out / "report.json"
+    earlier = json.loads(report.read_text("utf-8"))["stages"] if report.exists() else []
+    names = [stage.name for stage in given.stages]
+    earlier = [outcome for outcome in earlier if outcome["stage"] not in names]
     outcomes: list[Outcome] = []
     for number, stage in enumerate(given.stages):
         to_come = sum(other.share for other in given.stages[number:])
         limit_s = max(1.0, (ends - time.monotonic()) * stage.share / to_come)
         print(f"== {stage.name}: at most {limit_s / 60:.1f} minutes", flush=True)
         outcomes.append(run_stage(stage, given.out, limit_s, options))
-        report = {"machine": about, "stages": [asdict(outcome) for outcome in outcomes]}
-        write_json(given.out / "report.json", report)
+        write_json(report, {"machine": about, "stages": [*earlier, *map(asdict, outcomes)]})
     print("\n".join(["==", *map(str, outcomes)]))
     return outcomes
 

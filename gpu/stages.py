@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,8 +17,14 @@ from typing import Literal
 
 from gpu.packages import ROOT, missing
 
-GRACE_S = 15.0
-"""Between asking a stage to stop and ending it."""
+PLANNED = 0.95
+"""Of a stage's limit, what it is told to take: the rest is for starting and for writing what it has."""
+GRACE_S = 5.0
+"""Between asking a process to stop and ending it."""
+STAGE_GRACE_S = 15.0
+"""For a stage: it ends what it has started itself."""
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG, of Linux
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,9 @@ def run_stage(stage: Stage, out: Path, limit_s: float, options: Sequence[str]) -
     if lacking := missing(stage.needs):
         return Outcome(stage.name, "skipped", 0.0, f"not installed: {', '.join(lacking)}")
     began = time.monotonic()
-    command = ["-m", stage.module, "--out", str(out), "--seconds", f"{limit_s:.0f}", *options]
-    code = run_logged(command, limit_s, out / f"{stage.name}.log")
+    planned_s = PLANNED * limit_s
+    command = ["-m", stage.module, "--out", str(out), "--seconds", f"{planned_s:.0f}", *options]
+    code = run_logged(command, limit_s, out / f"{stage.name}.log", grace_s=STAGE_GRACE_S)
     seconds = time.monotonic() - began
     if code is None:
         return Outcome(
@@ -69,14 +77,16 @@ def run_stage(stage: Stage, out: Path, limit_s: float, options: Sequence[str]) -
     return Outcome(stage.name, "done", seconds)
 
 
-def run_logged(arguments: Sequence[str], limit_s: float, log: Path | None = None) -> int | None:
+def run_logged(
+    arguments: Sequence[str], limit_s: float, log: Path | None = None, *, grace_s: float = GRACE_S
+) -> int | None:
     """Python with these arguments, its output shown and added to a file; its exit code, or None if it was stopped."""
     process = subprocess.Popen(
         [sys.executable, "-u", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
+        preexec_fn=_begin_group,
     )
     reader = threading.Thread(target=_copy_lines, args=(process, log), daemon=True)
     reader.start()
@@ -85,10 +95,17 @@ def run_logged(arguments: Sequence[str], limit_s: float, log: Path | None = None
     except subprocess.TimeoutExpired:
         return None
     finally:
-        _end(process)
+        _end(process, grace_s)
         reader.join(GRACE_S)
-        if process.stdout is not None:
+        if process.stdout is not None and not reader.is_alive():  # closing waits for who reads
             process.stdout.close()
+
+
+def _begin_group() -> None:
+    """In the new process: a group that can be ended as a whole, and that ends if its parent is killed."""
+    os.setpgid(0, 0)
+    if hasattr(LIBC, "prctl"):
+        LIBC.prctl(END_WITH_PARENT, signal.SIGKILL)
 
 
 def stop_when_asked() -> None:
@@ -106,12 +123,12 @@ def _copy_lines(process: subprocess.Popen[bytes], log: Path | None) -> None:
                 file.flush()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
     """End a process and all that it has started; nothing is left on the card."""
-    for how, wait_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+    for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, how)
-            process.wait(timeout=wait_s)
+            process.wait(timeout=grace_s)
         except ProcessLookupError:
             return
         except subprocess.TimeoutExpired:

@@ -10,15 +10,30 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gpu.packages import ROOT
 from gpu.progress import write_json
 from gpu.stages import run_logged, stop_when_asked
 
 MARK = "pytest.mark.gpu"
-PYTEST = ["-m", "pytest", "-m", "gpu", "-p", "gpu.testing", "-o", "filterwarnings=default", "-ra"]
-"""Warnings are not errors there: the versions are the machine's, not ours."""
+PYTEST = [
+    "-m",
+    "pytest",
+    "-p",
+    "gpu.testing",
+    "-o",
+    "filterwarnings=default",
+    "-o",
+    "faulthandler_timeout=100",
+    "-ra",
+]
+"""Stacks of tests that take over 100 s are shown. Warnings are no errors there: the versions are the machine's."""
+LOST = "CUDA error"
 REPORT = "ATTNSCOPE_GPU_TESTS"  # names the file that pytest's process adds its results to
 REHEARSAL = "ATTNSCOPE_GPU_REHEARSAL"
+CASES = ROOT / "tests" / "triton_kernel_cases.py"
+"""What else the kernels must give; on a CPU a test of its own runs them."""
 INTERPRETED = (
     "test_kernels.py"  # in a rehearsal, by Triton's interpreter, which is too slow for more than that
 )
@@ -43,6 +58,8 @@ def pytest_runtest_logreport(report: Any) -> None:
         }
         results["tests"].append(test)
         write_json(path, {**results, "counts": counts(results["tests"])})
+        if LOST in why:
+            pytest.exit("the card's context is lost, and with it every later test of this file", returncode=1)
 
 
 def counts(tests: list[dict[str, Any]]) -> dict[str, int]:
@@ -63,7 +80,7 @@ def main() -> None:
     if given.rehearse:
         os.environ[REHEARSAL] = "1"
     ends = time.monotonic() + given.seconds
-    chosen = files()
+    chosen = files() + ([] if given.rehearse else [CASES])
     codes = [run_file(file, path, ends, last=file == chosen[-1]) for file in chosen]
     sys.exit(any(codes))
 
@@ -73,9 +90,10 @@ def run_file(file: Path, path: Path, ends: float, *, last: bool) -> bool:
     if os.environ.get(REHEARSAL):
         os.environ["TRITON_INTERPRET"] = "1" if file.name == INTERPRETED else "0"
     left = ends - time.monotonic()
-    code = run_logged([*PYTEST, str(file)], left if last else left / 2)
+    marked = [] if file == CASES else ["-m", "gpu"]
+    code = run_logged([*PYTEST, *marked, str(file)], left if last else left / 2)
     outcome = {None: "out of time", 0: "passed"}.get(code, f"exit code {code}")
-    results = json.loads(path.read_text("utf-8"))
+    results = json.loads(path.read_text("utf-8"))  # to which pytest has added
     results["files"][str(file.relative_to(ROOT))] = outcome
     write_json(path, results)
     return code != 0

@@ -1,202 +1,67 @@
 """The stage `training`: the demo model trained on from its shipped weights, then measured beside them.
 
 OUT/model is the model folder, OUT/training.json what was measured of both models, row by row; each row's larger number
-is the better one.
+is the better one. This module imports little: processes that draw scenes import it again.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import StableDiffusionPipeline
-from rich.console import Console
-
-from attnscope.demo import DIFFSEG_THRESHOLD, MODEL_FOLDER
-from attnscope.demo.checkpoint import RECORD, Record
-from attnscope.demo.evaluate import PUBLISHED_THRESHOLD, Scores, evaluate
-from attnscope.demo.phases import PHASES, Phase
-from attnscope.demo.picture_scores import STEPS, PictureScores, asked_scenes, paint, score_pictures
-from attnscope.demo.recognition import DRAWINGS, ROUNDS, Recogniser, train_recogniser
-from attnscope.demo.scenes import scene
-from attnscope.demo.train import Settings, Training
 from gpu.progress import write_json
 from gpu.stages import stop_when_asked
 
-SHARES = {"vae": 0.0, "small": 0.4, "full": 0.55, "decoder": 0.05}
-"""Of the time: the autoencoder stays, and with it all latents."""
 EVALUATION_SHARE = 0.35
 MOST_EVALUATION_S = 300.0
 START_S = 40.0
-LARGEST_FILE = 16 << 20
-THRESHOLDS = (DIFFSEG_THRESHOLD, PUBLISHED_THRESHOLD)
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much is trained and measured.
-
-    pictures: of one thing, and as many of two, in so many steps each; held_out: drawings that the judge is judged by;
-    drawings, rounds: what it learns from.
-    """
-
-    phases: tuple[Phase, ...]
-    scenes: int
-    pictures: int
-    steps: int
-    held_out: int
-    drawings: int
-    rounds: int
-    workers: int
-
-
-FULL = Size(
-    tuple(replace(phase, share=SHARES[phase.name]) for phase in PHASES),
-    scenes=200,
-    pictures=100,
-    steps=STEPS,
-    held_out=500,
-    drawings=DRAWINGS,
-    rounds=ROUNDS,
-    workers=os.cpu_count() or 2,
-)
-TOY_PX = {"vae": 128, "small": 64, "full": 64, "decoder": 128}
-TOY = Size(
-    tuple(replace(phase, size_px=TOY_PX[phase.name], batch=2, scenes=4, uses=1) for phase in FULL.phases),
-    scenes=1,
-    pictures=1,
-    steps=2,
-    held_out=4,
-    drawings=64,
-    rounds=1,
-    workers=0,
-)
+"""For imports, for trying batches, for drawing the first scenes of each phase."""
 TOY_MINUTES = 0.05
 
 
-def train(out: Path, minutes: float, size: Size, device: str, console: Console) -> dict[str, Any]:
-    """Train on and write OUT/model; what the training says of itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            minutes=minutes,
-            checkpoint=Path(folder) / "training.pt",
-            out=out / "model",
-            start=MODEL_FOLDER,
-            device=device,
-            workers=size.workers,
-            fill_card=True,
-        )
-        training = Training(settings, size.phases)
-        training.run(console)
-    phases = {name: asdict(phase) for name, phase in training.record.phases.items()}
-    return {"minutes": minutes, "device": device, "phases": phases}
-
-
-def measure(
-    folders: dict[str, Path], size: Size, device: str, console: Console
-) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """(model, what, rows) as they come: words and segments of every model first, then pictures."""
-    pipes = {
-        name: StableDiffusionPipeline.from_pretrained(folder, safety_checker=None).to(device)
-        for name, folder in folders.items()
-    }
-    scenes = [scene(seed) for seed in range(size.scenes)]
-    for name, pipe in pipes.items():
-        console.log(f"{name}: words and segments of {size.scenes} scenes")
-        yield name, "words and segments", word_rows(evaluate(pipe, scenes, thresholds=THRESHOLDS))
-    network = train_recogniser(
-        console, drawings=size.drawings, rounds=size.rounds, workers=max(1, size.workers)
-    )
-    for name, pipe in pipes.items():
-        yield name, "pictures", picture_rows(scored_pictures(pipe, network, size, console))
-
-
-def scored_pictures(
-    pipe: StableDiffusionPipeline, network: Recogniser, size: Size, console: Console
-) -> PictureScores:
-    one, two = (
-        paint(pipe, asked_scenes(things, size.pictures), console, steps=size.steps) for things in (1, 2)
-    )
-    return score_pictures(pipe, network, one, two, held_out=size.held_out)
-
-
-def word_rows(scores: Scores) -> dict[str, float]:
-    return {
-        **{f"pointing game, {kind}": value for kind, value in scores.pointing.items()},
-        **{f"word IoU, {kind}": value for kind, value in scores.word_iou.items()},
-        **{f"DiffSeg mIoU at {threshold}": value for threshold, value in scores.segment_iou.items()},
-    }
-
-
-def picture_rows(scores: PictureScores) -> dict[str, float]:
-    return {
-        "one thing: named": scores.one_thing.shown,
-        "one thing: absent things not named": scores.one_thing.absent,
-        "one thing: colour, of things named": scores.one_thing.colour,
-        "two things: both named": scores.both_there,
-        "the autoencoder: drawings named": scores.reconstructed.shown,
-    }
-
-
-def compared(rows: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Every row of both models side by side, and whether none has become worse."""
-    trained, shipped = rows["trained on"], rows["shipped"]
-    both = {name: [trained[name], shipped[name]] for name in trained if name in shipped}
-    worse = sorted(name for name, (new, old) in both.items() if new < old)
-    return {"trained on, shipped": both, "worse": worse}
-
-
-def add_scores(path: Path, rows: dict[str, float]) -> None:
-    """The record that goes with the weights says how good they are."""
-    record = Record.from_json(path.read_text("utf-8"))
-    record.scores = dict(rows)
-    path.write_text(record.to_json(), "utf-8")
-
-
-def too_large(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size >= LARGEST_FILE]
-
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--rehearse", action="store_true")
-    return parser.parse_args(arguments)
-
-
-def main() -> None:
-    given = parse()
+    given = parser.parse_args()
     stop_when_asked()
-    began = time.monotonic()
-    size = TOY if given.rehearse else FULL
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    console = Console(force_terminal=False, width=120)
-    torch.set_float32_matmul_precision("high")
     left_s = given.seconds - min(EVALUATION_SHARE * given.seconds, MOST_EVALUATION_S) - START_S
-    minutes = TOY_MINUTES if given.rehearse else max(0.1, left_s / 60)
-    results: dict[str, Any] = {"training": train(given.out, minutes, size, device, console)}
-    write_json(given.out / "training.json", results)
+    train_and_measure(given.out, TOY_MINUTES if given.rehearse else max(0.1, left_s / 60), toy=given.rehearse)
+
+
+def train_and_measure(out: Path, minutes: float, *, toy: bool) -> None:
+    """Everything is on disk as soon as it is known; `complete` comes last."""
+    import torch
+    from rich.console import Console
+
+    from attnscope.demo import MODEL_FOLDER
+    from gpu.demo_model import FULL, TOY, add_scores, compared, measure, too_large, train
+
+    began = time.monotonic()
+    size, device = TOY if toy else FULL, "cuda" if torch.cuda.is_available() else "cpu"
+    console = Console(force_terminal=False, width=120)
+    results: dict[str, Any] = {"complete": False, "minutes": minutes}
+    write_json(out / "training.json", results)
+    torch.set_float32_matmul_precision("high")
+    results |= {"training": train(out, minutes, size, device, console)}
+    write_json(out / "training.json", results)
     torch.set_float32_matmul_precision("highest")
+    if large := too_large(out / "model"):
+        sys.exit(f"files of 16 MB or more: {', '.join(large)}")
     rows: dict[str, dict[str, float]] = {"trained on": {}, "shipped": {}}
-    folders = {"trained on": given.out / "model", "shipped": MODEL_FOLDER}
-    for model, _, more in measure(folders, size, device, console):
+    folders = {"trained on": out / "model", "shipped": MODEL_FOLDER}
+    for model, more in measure(folders, size, device, console):
         rows[model] |= more
         results |= {"evaluation": rows, "compared": compared(rows), "seconds": time.monotonic() - began}
-        write_json(given.out / "training.json", results)
+        write_json(out / "training.json", results)
+        add_scores(out / "model", rows["trained on"])
     for name, (new, old) in results["compared"]["trained on, shipped"].items():
         console.print(f"{name:<44} {new:.3f}  {old:.3f} shipped{'  worse' if new < old else ''}")
-    add_scores(given.out / "model" / RECORD, rows["trained on"])
-    if large := too_large(given.out / "model"):
-        sys.exit(f"files of 16 MB or more: {', '.join(large)}")
+    write_json(out / "training.json", results | {"complete": True})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 
 from gpu import __main__ as day
 from gpu import testing, wheels
+from gpu.demo_model import compared
 from gpu.packages import HERE, canonical, named
 from gpu.stages import STAGES, Stage, run_stage
 from gpu.timing import PARTS, gather
-from gpu.training import compared
 
 ROOT = HERE.parent
 
@@ -72,6 +73,39 @@ finally:
     assert not Path(f"/proc/{first}").exists()
 
 
+def test_a_process_ends_with_the_one_that_started_it_even_if_that_is_killed():
+    inner = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    outer = f"from gpu.stages import run_logged; run_logged(['-c', {inner!r}], 600)"
+    with subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        process.kill()
+    for _ in range(50):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {child} goes on")
+
+
+def test_results_are_not_written_over_unless_forced(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "tests.json").write_text("{}")
+    tests, timings, training = STAGES
+    day.refuse_what_is_there(tmp_path, [timings], force=False)
+    for stage in (tests, training):
+        with pytest.raises(SystemExit, match="is there already: give another --out, or --force"):
+            day.refuse_what_is_there(tmp_path, [stage], force=False)
+    day.refuse_what_is_there(tmp_path, [tests, training], force=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_later_call_adds_to_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(day, "run_stage", lambda stage, *_: day.Outcome(stage.name, "done", 0.0))
+    for only in ("tests", "timings", "tests"):
+        day.run(day.parse(["--out", str(tmp_path), "--only", only]), {}, time.monotonic())
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [stage["stage"] for stage in report["stages"]] == ["timings", "tests"]
+
+
 def test_what_is_not_installed_skips_a_stage_and_is_said(tmp_path):
     outcome = run_stage(Stage("tests", "gpu.testing", 1.0, ("json", "no_such_module")), tmp_path, 9, [])
     assert (outcome.outcome, outcome.why) == ("skipped", "not installed: no_such_module")
@@ -86,7 +120,7 @@ def test_a_failed_stage_does_not_stop_the_next_and_its_time_goes_on(tmp_path, mo
 
     monkeypatch.setattr(day, "run_stage", run)
     given = day.parse(["--out", str(tmp_path), "--minutes", "10"])
-    outcomes = day.run(given, {"gpu": "none"})
+    outcomes = day.run(given, {"gpu": "none"}, time.monotonic())
     assert [outcome.outcome for outcome in outcomes] == ["failed", "done", "done"]
     assert [name for name, _ in asked] == [stage.name for stage in STAGES]
     assert asked[0][1] == pytest.approx(150, abs=2)

@@ -1,5 +1,7 @@
 import importlib.util
+import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from attention_cases import qk
 from attnscope import probability
+from attnscope.probability import triton_support
 from attnscope.probability.triton_support import why_not_triton
 
 
@@ -21,6 +24,9 @@ def a_gpu_with_triton(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.3.0+git"))
+    monkeypatch.setattr(triton_support, "_why_no_launcher", triton_support._why_no_launcher.__wrapped__)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
     return monkeypatch
 
 
@@ -45,6 +51,19 @@ def test_an_old_triton_and_an_old_gpu_are_said(a_gpu_with_triton):
     assert why_not_triton(on_gpu(), on_gpu()) == "triton 3.2.0 is older than 3.3, which comes with torch 2.7"
     a_gpu_with_triton.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert why_not_triton(on_gpu(), on_gpu()).endswith("need compute capability 8.0, this GPU has 7.5")
+
+
+def test_without_a_compiler_or_headers_row_tiles_serve_and_say_why(a_gpu_with_triton):
+    a_gpu_with_triton.setattr(Path, "is_file", lambda path: path.name != "Python.h")
+    path = probability.path_for(on_gpu(), on_gpu(), over=("head",))
+    assert path.name == "tiled"
+    assert path.reason.endswith("since Triton needs Python's C headers: install python3-dev")
+    a_gpu_with_triton.delenv("CC", raising=False)
+    a_gpu_with_triton.setattr(shutil, "which", lambda name: None)
+    assert why_not_triton(on_gpu(), on_gpu()) == "Triton needs a C compiler: install gcc, or name one in CC"
+    a_gpu_with_triton.setenv("CC", "mycc")
+    a_gpu_with_triton.setattr(shutil, "which", lambda name: name if name == "mycc" else None)
+    assert "headers" in why_not_triton(on_gpu(), on_gpu())
 
 
 def test_types_that_kernels_do_not_take_are_said(a_gpu_with_triton):

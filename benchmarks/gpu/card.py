@@ -27,7 +27,9 @@ TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 REPEATS = 20
 WARM_UP = 3
 FLUSHED_BYTES = 1 << 30
-"""Written before each timed run: it empties the card's cache, and covers the time that launching takes."""
+"""Written before each timed run, which empties the card's cache."""
+COVERING_CYCLES = 5_000_000
+"""For which the card then waits, 2 to 4 ms, while the CPU launches what is timed."""
 ASKED_OF_NVIDIA_SMI = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.draw,temperature.gpu"
 
 
@@ -58,11 +60,12 @@ def parsed(description: str) -> argparse.Namespace:
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """Of the card's own work, by its events; what the CPU needs to launch it is covered by the flush before."""
+    """Of the card's own work, by its events; what the CPU needs to launch it is covered by what comes before."""
     if not IS_GPU:
         return wall_seconds(run)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.empty(FLUSHED_BYTES, dtype=torch.uint8, device=DEVICE).zero_()
+    torch.cuda._sleep(COVERING_CYCLES)
     start.record()
     run()
     end.record()
@@ -85,6 +88,7 @@ def peak_bytes(run: Callable[[], Any]) -> int:
     if not IS_GPU:
         run()
         return 0
+    gc.collect()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

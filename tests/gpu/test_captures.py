@@ -169,8 +169,17 @@ def test_two_pipelines_in_two_streams_and_two_threads(tmp_path):
                 assert torch.equal(one.key, other.key)
 
 
+@contextlib.contextmanager
 def stream():
-    return torch.cuda.stream(torch.cuda.Stream()) if DEVICE.type == "cuda" else contextlib.nullcontext()
+    """A stream of its own, which begins when the usual one is done and is waited for."""
+    if DEVICE.type == "cpu":
+        yield
+        return
+    own = torch.cuda.Stream()
+    own.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(own):
+        yield
+    own.synchronize()
 
 
 def test_questions_to_a_trace_on_the_device_and_after_it_was_saved(pipe, tmp_path):

@@ -16,6 +16,10 @@ class WorkClock:
         self.used_s = used_s
         self._last = time.monotonic()
 
+    def begin(self) -> None:
+        """Count from here: what came before was preparation."""
+        self._last = time.monotonic()
+
     def tick(self) -> None:
         """Call once a step."""
         now = time.monotonic()

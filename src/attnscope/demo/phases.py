@@ -119,9 +119,11 @@ def steps(
 ) -> Iterator[dict[str, float]]:
     """Train until the clock is used up; yields the losses of every step, after it was taken."""
     batches = _unet_losses if phase.name in UNET_PHASES else _vae_losses
-    for loss, shown in batches(trainee.pipe, phase, record, workers):
+    for number, (loss, shown) in enumerate(batches(trainee.pipe, phase, record, workers)):
         if clock.progress >= 1:
             return
+        if number == 0:
+            clock.begin()  # after the first scenes are drawn, or the rate would be past its warm-up
         trainee.update(loss, learning_rate(phase.peak_rate, clock.progress), record.steps)
         clock.tick()
         record.steps += 1

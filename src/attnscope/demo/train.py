@@ -1,7 +1,7 @@
 """Train the demo model from scratch: `python -m attnscope.demo.train --minutes 90 --out MODEL`.
 
-Four phases share the time (see phases.py). Every two minutes a checkpoint is written; the same command goes
-on from it. `--export` only writes the model folder that the checkpoint stands for. `--start MODEL` begins
+Four phases share the time (see phases.py). Every two minutes a checkpoint is written, and the model folder that it
+stands for; the same command goes on from it. `--export` only writes that folder. `--start MODEL` begins
 with a model's weights, for example the shipped ones, and trains the U-Net on. Works on a CPU and on a GPU.
 """
 
@@ -94,6 +94,7 @@ class Training:
             record = self.record.phases.get(phase.name) or self.record.new_phase(phase.name)
             if not record.done:
                 self._run_phase(phase, record, console)
+                self.export()
         self.export()
 
     def _run_phase(self, phase: Phase, record: PhaseRecord, console: Console) -> None:
@@ -118,6 +119,7 @@ class Training:
                 bar.update(task, completed=clock.progress, description=f"{phase.name} step {record.steps}")
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self._save(phase, trainee)
+                    self.export()
                     saved = time.monotonic()
         self._finish(phase, record, trainee)
 
@@ -161,7 +163,10 @@ class Training:
             trainee = Trainee.of(self.pipe, phase)
             trainee.restore(self.state["trainee"])
             trainee.swap_mean()
-        export_model(self.pipe, self.record, self.settings.out)
+            export_model(self.pipe, self.record, self.settings.out)
+            trainee.swap_mean()
+        else:
+            export_model(self.pipe, self.record, self.settings.out)
 
 
 def new_record(settings: Settings) -> Record:

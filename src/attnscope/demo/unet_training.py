@@ -73,7 +73,10 @@ def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler
 def recolour(
     tokens: Int[Tensor, "batch token"], colours: Int[Tensor, colour], chosen: Bool[Tensor, batch]
 ) -> Int[Tensor, "batch token"]:
-    """The chosen captions with colours that have changed places; where that changes nothing, another is drawn."""
+    """The chosen captions with colours that have changed places; where that changes nothing, another is drawn.
+
+    On the CPU: it goes row by row, and a GPU would be waited for at each.
+    """
     tokens = tokens.clone()
     for row in torch.nonzero(chosen).flatten().tolist():
         places = torch.nonzero(torch.isin(tokens[row], colours)).flatten()
@@ -89,7 +92,9 @@ def recolour(
 def losses(pipe: StableDiffusionPipeline, batch: LatentPool, ids: CaptionIds, *, supervised: bool) -> Losses:
     """Losses of a batch. supervised: with attention losses."""
     given = noised(batch.latents, pipe.scheduler)
-    recoloured = recolour(batch.tokens, ids.colours, given.recoloured)
+    recoloured = recolour(batch.tokens.cpu(), ids.colours.cpu(), given.recoloured.cpu()).to(
+        batch.tokens.device
+    )
     tokens = torch.where(given.told[:, None], recoloured, ids.empty)
     text = pipe.text_encoder(tokens).last_hidden_state
     parts = batch.parts.float() / batch.parts.sum(1, keepdim=True).clamp(min=1)

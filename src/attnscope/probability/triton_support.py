@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import sysconfig
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -32,7 +36,7 @@ def why_not_triton(query: Tensor, key: Tensor) -> str:
         return f"Triton kernels take {_names(TYPES)}, not {_names((query.dtype, key.dtype))}"
     if is_interpreted() and query.dtype == torch.bfloat16:
         return "Triton's interpreter multiplies bfloat16 wrongly"
-    return _why_not_this_gpu(query.device) or _why_not_this_triton()
+    return _why_not_this_gpu(query.device) or _why_not_this_triton() or _why_no_launcher()
 
 
 def _why_not_this_gpu(device: torch.device) -> str:
@@ -49,6 +53,19 @@ def _why_not_this_triton() -> str:
     if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= OLDEST_TRITON:
         return ""
     return f"triton {triton.__version__} is older than 3.3, which comes with torch 2.7"
+
+
+@cache
+def _why_no_launcher() -> str:
+    """Triton builds a small C program around each kernel that it launches; on Windows it brings a compiler."""
+    if is_interpreted() or os.name == "nt":
+        return ""
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CC"), "gcc", "clang") if compiler):
+        return "Triton needs a C compiler: install gcc, or name one in CC"
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")  # as Triton looks for them
+    if not Path(sysconfig.get_paths(scheme=scheme)["include"], "Python.h").is_file():
+        return "Triton needs Python's C headers: install python3-dev"
+    return ""
 
 
 def _names(types: tuple[torch.dtype, ...]) -> str:
