@@ -19,8 +19,8 @@ from diffseg_merge import regions_attention
 from harness import Report, in_turns
 
 import attnscope
-from attnscope.segmentation import segment_trace
-from attnscope.segmentation_result import Recipe, segmentation
+from attnscope.segmentation.result import Recipe, segmentation
+from attnscope.segmentation.segment import segment_trace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from full_size import full_size_unet, inputs

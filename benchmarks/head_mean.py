@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from harness import Report, in_turns, peak_resident_bytes, resident_bytes
 
 from attnscope import probability
-from attnscope.layer_record import Record
 from attnscope.records import Grid, Layer, LayerId, Row, Step
-from attnscope.trace import MemoryRecords, Trace
+from attnscope.records.qkv import Record
+from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.trace import Trace
 
 HEADS, PLACES, DIM = 8, 4096, 40
 SCALE = DIM**-0.5

@@ -12,7 +12,7 @@ from harness import Report, resident_bytes
 
 import attnscope
 from attnscope.demo.scenes import scenes
-from attnscope.segmentation import segment_many
+from attnscope.segmentation.segment import segment_many
 
 SETTLED = 20  # photos after which caches are as large as they get
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from attnscope.layer_record import Record
-from attnscope.records import Grid, Layer, Row, Step, Token
-from attnscope.trace import MemoryRecords, Run, Trace
+from attnscope.records import Grid, Layer, Row, Run, Step, Token
+from attnscope.records.qkv import Record
+from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.trace import Trace
 
 PROMPT = "red cat"
 TOKENS = (

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import attnscope
-from attnscope import keeping
-from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.errors import CaptureError, OutputError, ParameterError
-from attnscope.store import TraceFolder
-from attnscope.trace import Run
+from attnscope.recording import keeping
+from attnscope.records import Run
+from attnscope.storage.budgeted import BudgetedRecords, bytes_of, parse_bytes
+from attnscope.storage.folder import TraceFolder
 from made_trace import made_trace
 
 PROMPT = "a red cat"

@@ -7,7 +7,6 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0, SlicedAttnProcessor
 
 import attnscope
-from attnscope.capturing import IncompleteCaptureWarning
 from attnscope.errors import (
     CaptureError,
     ModelError,
@@ -15,7 +14,8 @@ from attnscope.errors import (
     ParameterError,
     SelectionError,
 )
-from attnscope.keeping import LargeCaptureWarning
+from attnscope.recording.capture import IncompleteCaptureWarning
+from attnscope.recording.keeping import LargeCaptureWarning
 from capture_cases import leftovers, run, use
 from tiny_model import tiny_unet
 
@@ -257,7 +257,7 @@ def test_steps_that_never_came_are_named(pipe, seeded):
 
 
 def test_a_capture_too_large_for_memory_is_said_at_its_first_step(pipe, seeded, monkeypatch, tmp_path):
-    monkeypatch.setattr("attnscope.keeping.LARGE_BYTES", 1e6)
+    monkeypatch.setattr("attnscope.recording.keeping.LARGE_BYTES", 1e6)
     with (
         pytest.warns(LargeCaptureWarning, match=r"GB in memory .*where='run.trace'"),
         attnscope.capture(pipe),

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from attnscope.atlas.diagram import unet_diagram
 from attnscope.atlas.known import UNETS
-from attnscope.diagram import unet_diagram
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import attnscope
-from attnscope.tap import is_attention
+from attnscope.recording.tap import is_attention
 from full_size import full_size_unet, inputs
 
 

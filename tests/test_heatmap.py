@@ -7,9 +7,10 @@ from scipy.ndimage import map_coordinates
 import attnscope
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError, WordError
 from attnscope.heatmap import HeatMap
-from attnscope.layer_record import Record
-from attnscope.records import Grid, Layer, Row, Step
-from attnscope.trace import MemoryRecords, Run, Trace
+from attnscope.records import Grid, Layer, Row, Run, Step
+from attnscope.records.qkv import Record
+from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.trace import Trace
 from made_trace import made_trace
 
 

@@ -6,17 +6,9 @@ import pytest
 from PIL import Image
 
 from attnscope.errors import ImageError, ParameterError
-from attnscope.images import (
-    boundaries,
-    fitted_size,
-    indexed_png,
-    load_picture,
-    middle_square,
-    overlay_labels,
-    resized,
-    segment_colours,
-    size_hw,
-)
+from attnscope.pictures.overlays import boundaries, indexed_png, overlay_labels, segment_colours
+from attnscope.pictures.reading import load_picture
+from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
 
 GREY = (np.arange(16 * 24).reshape(16, 24) * 65535 // (16 * 24 - 1)).astype(np.uint16)
 

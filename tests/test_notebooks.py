@@ -7,10 +7,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from attnscope.heat_colours import heat_colours
 from attnscope.heatmap import heat_map
-from attnscope.images import indexed_png
-from attnscope.segmentation import segment_trace
+from attnscope.pictures.heat_colours import heat_colours
+from attnscope.pictures.overlays import indexed_png
+from attnscope.segmentation.segment import segment_trace
 from made_trace import PROMPT, made_trace
 
 

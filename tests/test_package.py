@@ -25,34 +25,26 @@ HEAVY = (
     "fastapi",
 )
 
-# A module may import, at its top, from its own level's earlier names and from the levels above.
-LEVELS = [
-    ["_version", "errors", "records"],
-    [
-        "files",
-        "selection",
-        "tokens",
-        "probability",
-        "atlas",
-        "heat_colours",
-        "images",
-        "threads",
-        "segments",
-        "diffseg",
-    ],
-    ["branches", "diagram", "layer_record", "shards"],
-    ["trace", "trace_html"],
-    ["keeping", "manifest", "pipeline_watch", "pipelines", "reduced", "tap"],
-    ["attention_modules", "byte_plan", "reduced_files"],
-    ["store"],
-    ["budgeted", "heatmap"],
-    ["capturing"],
-    ["photo_pass"],
-    ["segmentation_result"],
-    ["segmentation"],
-    ["demo"],
-    ["viewer"],
-    ["cli"],
+# A room may import from those before it, anywhere in a file; `import attnscope` alone knows all of them, by name.
+ORDER = [
+    "_version",
+    "errors",
+    "files",
+    "threads",
+    "records",
+    "atlas",
+    "probability",
+    "pictures",
+    "diffseg",
+    "storage",
+    "trace",
+    "heatmap",
+    "pipelines",
+    "recording",
+    "segmentation",
+    "demo",
+    "viewer",
+    "cli",
 ]
 
 
@@ -73,33 +65,73 @@ def test_every_public_name_is_there():
 
 
 def test_a_submodule_never_hides_a_function():
-    program = "import attnscope.capturing, attnscope.atlas, attnscope.heatmap, attnscope.segmentation, attnscope as a; "
+    program = "import attnscope.recording.capture, attnscope.atlas, attnscope.heatmap, attnscope.segmentation.segment; "
+    program += "import attnscope as a; "
     assert (
         run(program + "print(all(map(callable, (a.capture, a.layers, a.heat_map, a.segment))))").strip()
         == "True"
     )
 
 
-def imported_at_the_top(path):
-    tree = ast.parse(path.read_text("utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("attnscope"):
-            parts = node.module.split(".")
-            yield from ([parts[1]] if len(parts) > 1 else [alias.name for alias in node.names])
+def imports(path):
+    """Modules of attnscope that a file imports, wherever in it; for a package's name that of what is taken from it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "attnscope":
+            for alias in node.names:
+                longer = f"{node.module}.{alias.name}"
+                yield longer if file_of(longer) else node.module
+
+
+def file_of(module):
+    place = SOURCE.parent.joinpath(*module.split("."))
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+
+
+def files():
+    return [
+        path for path in SOURCE.rglob("*.py") if path not in (SOURCE / "__init__.py", SOURCE / "__main__.py")
+    ]
 
 
 def test_imports_go_one_way():
-    level = {name: number for number, names in enumerate(LEVELS) for name in names}
+    level = {name: number for number, name in enumerate(ORDER)}
     wrong = []
-    for path in SOURCE.rglob("*.py"):
+    for path in files():
         own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if own in ("__init__", "__main__"):
-            continue
-        assert own in level, f"{own} has no level: decide where it stands, here and in docs/architecture.md"
-        for other in imported_at_the_top(path):
-            if other != own and (level[other] > level[own]):
-                wrong.append(f"{own} imports {other}")
+        assert own in level, f"{own} has no place: decide where it stands, here and in docs/architecture.md"
+        for module in imports(path):
+            other = [*module.split("."), ""][1]
+            if other and level[other] > level[own]:
+                wrong.append(f"{path.relative_to(SOURCE)} imports {module}")
     assert wrong == []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    to = {path: {file_of(module) for module in imports(path)} - {path} for path in files()}
+    left = set(to)
+    while free := {path for path in left if not to[path] & left}:
+        left -= free
+    assert sorted(str(path.relative_to(SOURCE)) for path in left) == []
+
+
+def test_rooms_and_files_stay_small():
+    rooms = {
+        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert len(rooms) <= 22
+    long = {
+        str(path.relative_to(SOURCE)): lines_of(path) for path in SOURCE.rglob("*.py") if lines_of(path) > 300
+    }
+    assert set(long) <= {
+        "trace/trace.py",
+        "recording/capture.py",
+        "segmentation/segment.py",
+        "probability/triton_kernels.py",
+    }
+
+
+def lines_of(path):
+    return len(path.read_text("utf-8").splitlines())
 
 
 def test_the_version_is_in_the_changelog():

@@ -8,7 +8,7 @@ import torch
 import attnscope
 from attnscope.atlas import DEMO_FOLDER
 from attnscope.errors import SelectionError
-from attnscope.pipeline_watch import _model_and_revision
+from attnscope.recording.pipeline_watch import _model_and_revision
 from capture_cases import PROMPT, run
 
 

@@ -11,7 +11,7 @@ from attnscope import Reduced
 from attnscope.diffseg import aggregate
 from attnscope.errors import CaptureError, ParameterError, SelectionError, TraceFormatError
 from attnscope.records import Grid
-from attnscope.segmentation import segment_trace
+from attnscope.segmentation.segment import segment_trace
 
 PROMPT = "a red cat and the star"
 CLOSE = {"atol": 1e-6, "rtol": 1e-5}  # float32 sums in another order

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import attnscope
-from attnscope import demo, photo_pass
+from attnscope import demo
 from attnscope.demo.architecture import untrained_pipeline
 from attnscope.diffseg import aggregate, merge, segment_map
 from attnscope.errors import (
@@ -19,16 +19,11 @@ from attnscope.errors import (
     SelectionError,
     WordError,
 )
-from attnscope.images import segment_colours
-from attnscope.segmentation import (
-    _spans,
-    recommended_threshold,
-    segment,
-    segment_many,
-    segment_trace,
-)
-from attnscope.segments import rle_mask
-from attnscope.tokens import tokenize
+from attnscope.pictures.overlays import segment_colours
+from attnscope.pictures.regions import rle_mask
+from attnscope.segmentation import photo as photo_pass
+from attnscope.segmentation.segment import _spans, recommended_threshold, segment, segment_many, segment_trace
+from attnscope.trace.tokens import tokenize
 
 TAU = 0.42  # gives the random attention below a dozen segments
 
@@ -167,7 +162,7 @@ def test_half_precision_models_segment(photo, dtype):
 def test_reference_preset_crops_and_takes_one_pass(pipe, photo, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "attnscope.segmentation.photo_trace",
+        "attnscope.segmentation.segment.photo_trace",
         lambda *args, **kwargs: (
             calls.append((args[2], kwargs["kind"])) or photo_pass.photo_trace(*args, **kwargs)
         ),
@@ -200,7 +195,7 @@ def test_a_prompt_gives_the_words_their_surroundings(pipe, photo):
 
 
 def test_a_word_that_is_not_in_the_prompt_is_an_error_before_any_pass(pipe, photo, monkeypatch):
-    monkeypatch.delattr("attnscope.segmentation.photo_trace")
+    monkeypatch.delattr("attnscope.segmentation.segment.photo_trace")
     with pytest.raises(WordError, match="moon"):
         segment(photo, pipe, labels=["moon"], prompt="a red sun over grass")
 
@@ -211,7 +206,7 @@ def test_more_words_than_the_model_reads_are_an_error(pipe, photo):
 
 
 def test_another_recipe_needs_no_model(found, monkeypatch):
-    monkeypatch.delattr("attnscope.segmentation.photo_trace")
+    monkeypatch.delattr("attnscope.segmentation.segment.photo_trace")
     coarser = found.again(10.0)
     assert len(coarser) == 1
     assert coarser.recipe.thresholds == (10.0,) * 3
@@ -391,7 +386,7 @@ def test_no_pipeline_at_all_is_refused(photo):
 
 
 def test_diffseg_can_be_named_without_torch():
-    code = "import sys, attnscope; attnscope.diffseg, attnscope.images; sys.exit('torch' in sys.modules)"
+    code = "import sys, attnscope; attnscope.diffseg, attnscope.pictures; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnscope.segments import describe_segments, rle_mask
+from attnscope.pictures.regions import describe_segments, rle_mask
 
 LABELS = np.array([[0, 0, 1], [0, 2, 1]])
 

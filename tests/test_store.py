@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 import attnscope
 from attnscope.errors import OutputError, SelectionError, TraceFormatError
-from attnscope.manifest import MANIFEST
-from attnscope.shards import MAX_HEADER_BYTES
+from attnscope.storage.manifest import MANIFEST
+from attnscope.storage.shards import MAX_HEADER_BYTES
 from made_trace import made_trace
 
 

@@ -6,7 +6,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 import attnscope
 from attnscope.errors import UnobservedError
-from attnscope.tap import is_attention
+from attnscope.recording.tap import is_attention
 from capture_cases import leftovers, run, use
 from tiny_model import tiny_unet
 

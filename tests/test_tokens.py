@@ -1,7 +1,7 @@
 import pytest
 
 from attnscope.errors import ParameterError, WordError
-from attnscope.tokens import find_span, prompt_words, tokenize, unnamed_tokens
+from attnscope.trace.tokens import find_span, prompt_words, tokenize, unnamed_tokens
 from tiny_model import tiny_tokenizer
 
 

@@ -17,8 +17,8 @@ from diffseg_merge import regions_attention
 from harness import Report, in_turns
 
 import attnscope
-from attnscope.segmentation import segment_trace
-from attnscope.segmentation_result import Recipe, segmentation
+from attnscope.segmentation.result import Recipe, segmentation
+from attnscope.segmentation.segment import segment_trace
 from full_size import inputs
 
 THRESHOLD = 0.95  # of the random network's attention

@@ -13,32 +13,35 @@ from attnscope._version import __version__
 if TYPE_CHECKING:
     from attnscope import diffseg
     from attnscope.atlas import layers
-    from attnscope.byte_plan import Policy, estimate
-    from attnscope.capturing import capture
     from attnscope.errors import AttnscopeError
     from attnscope.heatmap import HeatMap, heat_map
     from attnscope.pipelines import load_pipeline
-    from attnscope.reduced import Reduced
-    from attnscope.segmentation import Segmentation, segment
-    from attnscope.store import load_trace
-    from attnscope.trace import Trace
+    from attnscope.recording.capture import capture
+    from attnscope.recording.estimate import Policy, estimate
+    from attnscope.records.reduced import Reduced
+    from attnscope.segmentation.result import Segmentation
+    from attnscope.segmentation.segment import segment, segment_many, segment_trace
+    from attnscope.trace.files import load_trace
+    from attnscope.trace.trace import Trace
 
 _HOMES = {
     "layers": "attnscope.atlas",
-    "Policy": "attnscope.byte_plan",
-    "estimate": "attnscope.byte_plan",
-    "capture": "attnscope.capturing",
+    "Policy": "attnscope.recording.estimate",
+    "estimate": "attnscope.recording.estimate",
+    "capture": "attnscope.recording.capture",
     "AttnscopeError": "attnscope.errors",
     "HeatMap": "attnscope.heatmap",
     "heat_map": "attnscope.heatmap",
     "load_pipeline": "attnscope.pipelines",
-    "Reduced": "attnscope.reduced",
-    "Segmentation": "attnscope.segmentation",
-    "segment": "attnscope.segmentation",
-    "load_trace": "attnscope.store",
-    "Trace": "attnscope.trace",
+    "Reduced": "attnscope.records.reduced",
+    "Segmentation": "attnscope.segmentation.result",
+    "segment": "attnscope.segmentation.segment",
+    "segment_many": "attnscope.segmentation.segment",
+    "segment_trace": "attnscope.segmentation.segment",
+    "load_trace": "attnscope.trace.files",
+    "Trace": "attnscope.trace.trace",
 }
-_MODULES = ("demo", "diffseg", "errors", "images", "probability", "records", "tokens")
+_MODULES = ("demo", "diffseg", "errors", "pictures", "probability", "records")
 
 __all__ = [
     "AttnscopeError",
@@ -56,6 +59,8 @@ __all__ = [
     "load_pipeline",
     "load_trace",
     "segment",
+    "segment_many",
+    "segment_trace",
 ]
 
 

@@ -19,7 +19,7 @@ A message says what came, what was expected, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AttnscopeError(Exception):
@@ -78,3 +78,12 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     options = list(dict.fromkeys(known))
     close = difflib.get_close_matches(name, options, n=count, cutoff=0.5)
     return ", ".join(repr(option) for option in (close or options))
+
+
+def describe_numbers(numbers: Sequence[int]) -> str:
+    """'0 to 49', or the numbers themselves where they have gaps."""
+    if not len(numbers):
+        return "none"
+    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(str(number) for number in numbers)

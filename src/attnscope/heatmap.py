@@ -16,11 +16,13 @@ from torch.nn.functional import interpolate
 
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError
 from attnscope.files import whole_file
-from attnscope.heat_colours import blend_heat, heat_picture
-from attnscope.images import Picture, load_picture, png_bytes, size_hw
+from attnscope.pictures.heat_colours import blend_heat, heat_picture
+from attnscope.pictures.overlays import png_bytes
+from attnscope.pictures.reading import Picture, load_picture
+from attnscope.pictures.sizes import size_hw
 from attnscope.records import Grid, Layer, TokenSpan
-from attnscope.selection import pick_number
-from attnscope.trace import Trace
+from attnscope.trace.selection import pick_number
+from attnscope.trace.trace import Trace
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ import pytest
 from picture_file import read
 
 import attnscope
-from attnscope import segmentation
+from attnscope.segmentation import segment as segmentation
 
 
 def test_segment_writes_labels_overlay_and_json(run, model, photo, tmp_path):

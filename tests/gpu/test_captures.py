@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import attnscope
-from attnscope import keeping
 from attnscope.demo.scenes import scene
-from attnscope.segmentation import segment_trace
+from attnscope.recording import keeping
+from attnscope.segmentation.segment import segment_trace
 from capture_cases import leftovers
 from gpu_card import DEVICE, REHEARSAL, TYPES
 from tiny_model import tiny_pipeline

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, sync_playwright
 
-from attnscope.heat_colours import heat_colours
+from attnscope.pictures.heat_colours import heat_colours
 from attnscope.viewer.app import create_app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 
 import attnscope
 from attnscope.demo import MODEL_FOLDER
-from attnscope.segmentation import segment_trace
+from attnscope.segmentation.segment import segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.export import export_page
 from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map

@@ -13,8 +13,8 @@ from PIL import Image
 
 import attnscope
 from attnscope.errors import SelectionError, TraceFormatError
-from attnscope.segmentation import aggregated_attention, segment_trace
-from attnscope.segments import rle_mask
+from attnscope.pictures.regions import rle_mask
+from attnscope.segmentation.segment import aggregated_attention, segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
 from attnscope.viewer.caches import ByteCache

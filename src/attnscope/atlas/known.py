@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "model"
+"""The shipped model, a diffusers folder for plain `StableDiffusionPipeline.from_pretrained`."""
+DEMO_MERGE_THRESHOLD = 0.5
+"""DiffSeg's merging threshold for the shipped model, in nats; docs/demo-model.md says how it was chosen."""
 
 PIXELS_PER_LATENT = 8  # what the VAE of every Stable Diffusion (v1, v2, XL) divides height and width by
 CLIP_TOKENS = 77  # length to which every Stable Diffusion pads its prompt

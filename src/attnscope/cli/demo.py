@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,8 @@ from attnscope.cli.output import print_data, print_json, progress, refuse_overwr
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from attnscope.demo.scenes import Scene
-    from attnscope.segmentation_result import Segmentation
+    from attnscope.demo.segmented_scene import SceneResult
+    from attnscope.segmentation.result import Segmentation
 
 EXAMPLES = """Examples:
 
@@ -30,19 +29,6 @@ SCENE_SEED = 5
 STEPS = 20
 _FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with"}  # not on the overview
 _MOST_WORDS = 6
-
-
-@dataclass(frozen=True)
-class SceneResult:
-    """A drawn scene, what was found in it without and with words, and how well the first matches.
-
-    score: mean IoU over the true parts, each matched with at most one segment; 0..1.
-    """
-
-    scene: Scene
-    found: Segmentation
-    named: Segmentation
-    score: float
 
 
 def demo_command(
@@ -62,7 +48,8 @@ def demo_command(
     from attnscope.cli.overview import overview
     from attnscope.cli.run import Plan, draw_words, run_captured
     from attnscope.demo import GUIDANCE_SCALE
-    from attnscope.segmentation import segment_trace
+    from attnscope.demo.segmented_scene import segment_scene
+    from attnscope.segmentation.segment import segment_trace
 
     refuse_overwriting(output, force=force)
     pipe = load(model, device=device)
@@ -91,23 +78,11 @@ def demo_command(
         print_data(_words_about(summary, output))
 
 
-def segment_scene(pipe: Any, scene_seed: int) -> SceneResult:
-    """Segment a drawn scene that the model has never seen, and score it against its true masks."""
-    from attnscope.demo.scenes import scene
-    from attnscope.demo.scoring import matched_iou
-    from attnscope.segmentation import segment
-
-    drawn = scene(scene_seed)
-    found = segment(drawn.pil_image, pipe)
-    named = segment(drawn.pil_image, pipe, labels=drawn.parts)
-    return SceneResult(drawn, found, named, matched_iou(found.labels, drawn.segments))
-
-
 def write_tables(pipe: Any, folder: Path) -> None:
     """layers.md and unet.svg: which attention the model has."""
     from attnscope.atlas import layers
+    from attnscope.atlas.diagram import unet_diagram
     from attnscope.cli.layer_tables import markdown_tables
-    from attnscope.diagram import unet_diagram
 
     _write(folder / "layers.md", markdown_tables(layers(pipe)))
     _write(folder / "unet.svg", unet_diagram(pipe, name="the demo model"))
@@ -115,7 +90,7 @@ def write_tables(pipe: Any, folder: Path) -> None:
 
 def write_scene(result: SceneResult, folder: Path) -> None:
     """The scene, its true masks, and the segments that were found."""
-    from attnscope.images import indexed_png
+    from attnscope.pictures.overlays import indexed_png
 
     _save(result.scene.pil_image, folder / "scene.png")
     _save(indexed_png(result.scene.segments), folder / "scene.truth.png")

@@ -24,7 +24,7 @@ from attnscope.errors import WordError
 if TYPE_CHECKING:
     from attnscope.heatmap import HeatMap
     from attnscope.records import TokenSpan
-    from attnscope.trace import Trace
+    from attnscope.trace.trace import Trace
 
 EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
@@ -67,7 +67,7 @@ def heatmap_command(
 ) -> None:
     """Draw the heat map of each word over the picture, and print where it peaks."""
     from attnscope.heatmap import heat_map
-    from attnscope.store import load_trace
+    from attnscope.trace.files import load_trace
 
     opened = load_trace(trace)
     spans = chosen_spans(opened, words, image, occurrence)

@@ -13,8 +13,8 @@ from attnscope.cli.options import Json
 from attnscope.cli.output import data_console, plain_table, print_json
 
 if TYPE_CHECKING:
-    from attnscope.reduced import ReducedMaps
-    from attnscope.trace import Trace
+    from attnscope.records.reduced import ReducedMaps
+    from attnscope.trace.trace import Trace
 
 EXAMPLES = """Example (after `attnscope generate "a red house on grass"`):
 
@@ -26,7 +26,7 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Print what a trace holds: the run, its words with their tokens, its layers and steps."""
-    from attnscope.store import load_trace
+    from attnscope.trace.files import load_trace
 
     opened = load_trace(trace)
     if as_json:

@@ -14,7 +14,7 @@ from attnscope.cli.output import plain_table
 from attnscope.records import KINDS, Kind, Layer
 
 if TYPE_CHECKING:
-    from attnscope.byte_plan import Policy
+    from attnscope.recording.estimate import Policy
 
 WIDE_COLUMNS = 124  # of a screen that shows every column
 _FLOAT16 = 2  # bytes a number

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attnscope.atlas import layers
+from attnscope.atlas.diagram import unet_diagram
 from attnscope.cli.layer_tables import (
     csv_table,
     layer_object,
@@ -20,12 +21,11 @@ from attnscope.cli.layer_tables import (
 )
 from attnscope.cli.options import Force, Json, Size, parse_size
 from attnscope.cli.output import data_console, print_data, print_json, refuse_overwriting, say_wrote
-from attnscope.diagram import unet_diagram
 from attnscope.errors import ModelError, ParameterError
 from attnscope.files import whole_file
 
 if TYPE_CHECKING:
-    from attnscope.byte_plan import Policy
+    from attnscope.recording.estimate import Policy
 
 EXAMPLES = """Examples:
 
@@ -113,6 +113,6 @@ def layers_command(
 def _policies(model: str, steps: int | None, **run: Any) -> tuple[Policy, ...]:
     if steps is None:
         return ()
-    from attnscope.byte_plan import estimate  # loads torch, which the tables do without
+    from attnscope.recording.estimate import estimate
 
     return estimate(model, steps=steps, **run)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from attnscope.atlas import Section, sections
+from attnscope.atlas.diagram import SCALE_TINTS, staircase
 from attnscope.cli.run import about_run
 from attnscope.cli.sheet import INK, PAPER, SOFT, Tile, font, stacked, tile_row
-from attnscope.diagram import SCALE_TINTS, staircase
-from attnscope.images import overlay_labels
+from attnscope.pictures.overlays import overlay_labels
 
 if TYPE_CHECKING:
-    from attnscope.cli.demo import SceneResult
+    from attnscope.demo.segmented_scene import SceneResult
     from attnscope.heatmap import HeatMap
-    from attnscope.segmentation_result import Segmentation
-    from attnscope.trace import Trace
+    from attnscope.segmentation.result import Segmentation
+    from attnscope.trace.trace import Trace
 
 _COLUMNS = 4
 _SUPERSAMPLED = 3  # lines and round corners are drawn larger and scaled down

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from attnscope.heatmap import HeatMap
-    from attnscope.trace import Trace
+    from attnscope.trace.trace import Trace
 
 MAX_TRACE_GB = 8.0
 _SHEET_COLUMNS = 5
@@ -62,7 +62,7 @@ class Plan:
 
 def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
     """Run the pipeline; writes folder/output.png and folder/run.trace, step by step as they come."""
-    from attnscope.capturing import capture
+    from attnscope.recording.capture import capture
 
     if not plan.prompt.strip():
         raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")

@@ -101,8 +101,8 @@ def _segment(
     image: Path, name: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any], *, force: bool
 ) -> dict[str, Any]:
     """Segment one picture and write its files; what is to be printed of it."""
-    from attnscope.segmentation import segment
-    from attnscope.store import load_trace
+    from attnscope.segmentation.segment import segment
+    from attnscope.trace.files import load_trace
 
     if image.is_dir():
         found = segment(load_trace(image), pipe, **settings, **for_photos)

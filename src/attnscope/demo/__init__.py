@@ -5,13 +5,10 @@ train          `python -m attnscope.demo.train` makes the model
 evaluate       `python -m attnscope.demo.evaluate` says how good its attention is
 """
 
-from pathlib import Path
+from attnscope.atlas.known import DEMO_FOLDER as MODEL_FOLDER
+from attnscope.atlas.known import DEMO_MERGE_THRESHOLD as DIFFSEG_THRESHOLD
 
-MODEL_FOLDER = Path(__file__).parent / "model"
-"""The shipped model, a diffusers folder for plain `StableDiffusionPipeline.from_pretrained`."""
+__all__ = ["DIFFSEG_THRESHOLD", "GUIDANCE_SCALE", "MODEL_FOLDER"]
 
 GUIDANCE_SCALE = 3.0
 """Guidance that suits the shipped model; diffusers' usual 7.5 oversaturates its pictures."""
-
-DIFFSEG_THRESHOLD = 0.5
-"""DiffSeg's merging threshold for the shipped model, in nats; docs/demo-model.md says how it was chosen."""

@@ -12,9 +12,9 @@ from diffusers import StableDiffusionPipeline
 import attnscope
 from attnscope.demo.scenes import Scene, Word
 from attnscope.demo.scoring import heat_iou, pointing_hit
-from attnscope.photo_pass import noised, photo_latent, photo_tensor, photo_trace
-from attnscope.tokens import find_span, tokenize
-from attnscope.trace import Trace
+from attnscope.segmentation.photo import noised, photo_latent, photo_tensor, photo_trace
+from attnscope.trace.tokens import find_span, tokenize
+from attnscope.trace.trace import Trace
 
 TIMESTEP = 300
 """DiffSeg's timestep; words are read there too."""

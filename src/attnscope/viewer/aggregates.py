@@ -17,10 +17,10 @@ from torch import Tensor
 from attnscope.diffseg.labels import mean_inside, word_maps
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.errors import BusyError, ParameterError
-from attnscope.images import size_hw
-from attnscope.segmentation import aggregated_attention, cross_attention
-from attnscope.segmentation_result import Recipe, Segmentation, segmentation
-from attnscope.trace import Trace
+from attnscope.pictures.sizes import size_hw
+from attnscope.segmentation.result import Recipe, Segmentation, segmentation
+from attnscope.segmentation.segment import aggregated_attention, cross_attention
+from attnscope.trace.trace import Trace
 
 State = Literal["absent", "running", "ready", "failed"]
 MOST_READY = 2

@@ -14,10 +14,10 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from attnscope._version import __version__
-from attnscope.heat_colours import heat_picture
-from attnscope.images import indexed_png, png_bytes
-from attnscope.segmentation_result import Recipe, Segmentation
-from attnscope.trace import Trace
+from attnscope.pictures.heat_colours import heat_picture
+from attnscope.pictures.overlays import indexed_png, png_bytes
+from attnscope.segmentation.result import Recipe, Segmentation
+from attnscope.trace.trace import Trace
 from attnscope.viewer import encoding, maps
 from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
 from attnscope.viewer.caches import ByteCache

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from attnscope._version import __version__
 from attnscope.errors import AttnscopeError, BusyError, SelectionError
 from attnscope.threads import start_tile_threads
-from attnscope.trace import Trace
+from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.answers import Answers
 from attnscope.viewer.gate import LOOPBACK, Gate

@@ -25,8 +25,8 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 from attnscope.errors import OutputError
 from attnscope.files import whole_file
 from attnscope.records import Layer
-from attnscope.segmentation_result import Recipe, per_pass
-from attnscope.trace import Trace
+from attnscope.segmentation.result import Recipe, per_pass
+from attnscope.trace.trace import Trace
 from attnscope.viewer import maps, page
 from attnscope.viewer.aggregates import Aggregate, Source
 from attnscope.viewer.answers import segments_info

@@ -13,11 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from attnscope.errors import ParameterError, SelectionError
+from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.heatmap import heat_map
 from attnscope.records import Grid, Kind, Layer, TokenSpan
-from attnscope.selection import describe_numbers
-from attnscope.trace import Trace
+from attnscope.trace.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnscope.errors import SelectionError
-from attnscope.images import size_hw
-from attnscope.manifest import MANIFEST
-from attnscope.segmentation import recommended_threshold
-from attnscope.store import load_trace
-from attnscope.trace import Trace
+from attnscope.pictures.sizes import size_hw
+from attnscope.segmentation.segment import recommended_threshold
+from attnscope.storage.manifest import MANIFEST
+from attnscope.trace.files import load_trace
+from attnscope.trace.trace import Trace
 from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TokenInfo, TraceInfo, WordInfo
 
 QUICK_PLACES = 2**16

@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
 from attnscope.errors import ParameterError
-from attnscope.segmentation_result import Recipe, per_pass
+from attnscope.segmentation.result import Recipe, per_pass
 from attnscope.viewer.aggregates import Source
 from attnscope.viewer.maps import Box, View
 

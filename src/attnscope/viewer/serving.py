@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import uvicorn
 
 from attnscope.errors import ParameterError
-from attnscope.trace import Trace
+from attnscope.trace.trace import Trace
 from attnscope.viewer.app import create_app
 
 FIRST_PORT = 8756

@@ -92,9 +92,7 @@ function segmentLines(info, state) {
       `weights={${weights.map(([height, weight]) => `(${(grids.get(Number(height)) ?? [height, height]).join(", ")}): ${weight}`).join(", ")}}`,
   ].filter(Boolean);
   return [
-    "from attnscope.segmentation import segment_trace",
-    "",
-    `found = segment_trace(trace, ${settings.join(", ")})`,
+    `found = attnscope.segment_trace(trace, ${settings.join(", ")})`,
     "print(found)",
   ];
 }

@@ -5,21 +5,19 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attnscope.selection import describe_numbers
+from attnscope.errors import describe_numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from attnscope.trace import Trace
 
 PICTURE_PX = 256
 LEFT = "text-align:left;padding-right:1em"
 
 
-def trace_html(trace: Trace) -> str:
-    """A small table of what the trace holds, beside its first picture."""
+def trace_html(trace: Any) -> str:
+    """A small table of what a Trace holds, beside its first picture."""
     rows = "".join(
         f"<tr><th style='{LEFT}'>{name}</th><td style='{LEFT}'>{escape(text)}</td></tr>"
         for name, text in _facts(trace)
@@ -29,7 +27,7 @@ def trace_html(trace: Trace) -> str:
     return f"<div style='display:flex;gap:1em;align-items:flex-start'>{picture}<table>{rows}</table></div>"
 
 
-def _facts(trace: Trace) -> list[tuple[str, str]]:
+def _facts(trace: Any) -> list[tuple[str, str]]:
     run, steps = trace.run, [step.index for step in trace.steps]
     kinds = [
         f"{kind}: blocks {describe_numbers(sorted(layer.block for layer in trace.layers if layer.kind == kind))}"

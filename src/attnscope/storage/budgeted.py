@@ -11,11 +11,10 @@ import threading
 from collections.abc import Mapping
 
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.layer_record import Record
-from attnscope.records import Layer, LayerId, Step
-from attnscope.reduced import ReducedMaps
-from attnscope.store import TraceFolder
-from attnscope.trace import Run
+from attnscope.records import Layer, LayerId, Run, Step
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.folder import TraceFolder
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
 Records = Mapping[LayerId, Record]

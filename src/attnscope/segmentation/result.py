@@ -16,14 +16,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from attnscope import images
 from attnscope.diffseg.labels import name_segments, unite_namesakes
 from attnscope.diffseg.merging import ANCHORS, PASSES, Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.diffseg.suppression import segment_map
 from attnscope.errors import OutputError, ParameterError, SelectionError
 from attnscope.files import whole_file
-from attnscope.segments import Segment, describe_segments
+from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
+from attnscope.pictures.regions import Segment, describe_segments
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
 
@@ -117,7 +117,7 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay, or where there is no picture the coloured labels."""
-        return images.png_bytes(images.indexed_png(self.labels) if self.image is None else self.overlay())
+        return png_bytes(indexed_png(self.labels) if self.image is None else self.overlay())
 
     def overlay(self, *, opacity: float = 0.8) -> Image.Image:
         """The picture under its segments' colours, with lines between segments and their names."""
@@ -125,13 +125,11 @@ class Segmentation:
             raise ParameterError(
                 "this segmentation has no picture: the trace holds none. Give one with picture="
             )
-        return images.overlay_labels(
-            self.image, self.labels, names=dict(enumerate(self.names)), opacity=opacity
-        )
+        return overlay_labels(self.image, self.labels, names=dict(enumerate(self.names)), opacity=opacity)
 
     def label_image(self) -> Image.Image:
         """The label map as a palette picture; pixel value = segment."""
-        return images.indexed_png(self.labels)
+        return indexed_png(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pixels, as plain values for JSON."""

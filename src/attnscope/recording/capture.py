@@ -16,20 +16,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from attnscope.attention_modules import TappedLayer, choose_layers, parent_path, spatial_parents, unet_of
-from attnscope.branches import matched_rows, named_rows
-from attnscope.budgeted import BudgetedRecords, bytes_of, parse_bytes
-from attnscope.errors import CaptureError, ParameterError
-from attnscope.keeping import Keeping, staged_bytes, warn_if_large
-from attnscope.layer_record import Record
-from attnscope.pipeline_watch import PipelineWatch, versions
-from attnscope.records import Grid, Kind, Layer, LayerId, Row, Step
-from attnscope.reduced import LiveReduction, Reduced, checked_orders
-from attnscope.selection import describe_numbers, pick_name, pick_number
-from attnscope.store import TraceFolder
-from attnscope.tap import Tap, is_tapped
-from attnscope.tokens import unnamed_tokens
-from attnscope.trace import MemoryRecords, Run, Trace
+from attnscope.errors import CaptureError, ParameterError, describe_numbers
+from attnscope.recording.keeping import Keeping, staged_bytes, warn_if_large
+from attnscope.recording.modules import TappedLayer, choose_layers, parent_path, spatial_parents, unet_of
+from attnscope.recording.pipeline_watch import PipelineWatch, versions
+from attnscope.recording.reductions import LiveReduction
+from attnscope.recording.rows import matched_rows, named_rows
+from attnscope.recording.tap import Tap, is_tapped
+from attnscope.records import Grid, Kind, Layer, LayerId, Row, Run, Step
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import Reduced, checked_orders
+from attnscope.storage.budgeted import BudgetedRecords, bytes_of, parse_bytes
+from attnscope.storage.folder import TraceFolder
+from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.selection import pick_name, pick_number
+from attnscope.trace.tokens import unnamed_tokens
+from attnscope.trace.trace import Trace
 
 
 class IncompleteCaptureWarning(UserWarning):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from attnscope.errors import CaptureError, UnobservedError
-from attnscope.layer_record import Record
+from attnscope.records.qkv import Record
 
 SCORES = "get_attention_scores"
 

@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError, nearest
-from attnscope.layer_record import Record, row_probability, summed_in_place
-from attnscope.records import KINDS, Kind, Layer, LayerId, Row, Step, Token, TokenSpan
-from attnscope.selection import Pick, describe_numbers, pick_name, pick_number, pick_place
-from attnscope.tokens import find_span, prompt_words
+from attnscope.errors import ParameterError, SelectionError, describe_numbers, nearest
+from attnscope.records import KINDS, Kind, Layer, LayerId, Row, Run, Step, Token, TokenSpan
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.folder import save_records
+from attnscope.storage.memory import Records
+from attnscope.trace.html import trace_html
+from attnscope.trace.query import row_probability, summed_in_place
+from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
+from attnscope.trace.tokens import find_span, prompt_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from attnscope.reduced import ReducedMaps
-
 MEAN_AXES = ("step", "branch", "image", "head", "query")
-
-
-@dataclass
-class Run:
-    """What is known of the run around the attention; one entry an image in prompts and tokens."""
-
-    model: str | None = None
-    revision: str | None = None
-    pipeline: str | None = None
-    scheduler: str | None = None
-    prompts: list[str] = field(default_factory=list)
-    negative_prompts: list[str] = field(default_factory=list)
-    tokens: list[tuple[Token, ...]] = field(default_factory=list)
-    seed: int | None = None
-    guidance_scale: float | None = None
-    image_size_hw: tuple[int, int] | None = None
-    latent_size_hw: tuple[int, int] | None = None
-    planned_steps: int | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    pictures: list[Image] = field(default_factory=list)
-
-
-class Records(Protocol):
-    """Where the records are: in memory, or in a folder."""
-
-    @property
-    def steps(self) -> list[Step]: ...
-
-    @property
-    def layers(self) -> dict[LayerId, Layer]: ...
-
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None: ...
-
-    def has(self, step_index: int, layer: LayerId) -> bool: ...
-
-    def get(self, step_index: int, layer: LayerId) -> Record: ...
-
-    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
-        """The capture is over: write what is left to write."""
-        ...
-
-
-class MemoryRecords:
-    """Records kept as tensors."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.layers: dict[LayerId, Layer] = {}
-        self._records: dict[tuple[int, LayerId], Record] = {}
-
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        self._records.update({(step.index, layer): record for layer, record in records.items()})
-        self.steps.append(step)
-
-    def has(self, step_index: int, layer: LayerId) -> bool:
-        return (step_index, layer) in self._records
-
-    def get(self, step_index: int, layer: LayerId) -> Record:
-        return self._records[step_index, layer]
-
-    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Nothing is left to do."""
 
 
 class Trace:
@@ -301,14 +241,10 @@ class Trace:
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the trace as a folder (docs/trace-format.md), whole or not at all; returns its path."""
-        from attnscope.store import save_trace  # the store builds on this module
-
-        return save_trace(self, folder, overwrite=overwrite)
+        return save_records(self.records, self.run, self.reduced, folder, overwrite=overwrite)
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        from attnscope.trace_html import trace_html  # which builds on this module
-
         return trace_html(self)
 
     def __repr__(self) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnscope.errors import TraceFormatError
-from attnscope.layer_record import Record
-from attnscope.records import KINDS, Grid, Layer, LayerId, Row, Step, Token
-from attnscope.trace import Run
+from attnscope.records import KINDS, Grid, Layer, LayerId, Row, Run, Step, Token
+from attnscope.records.qkv import Record
 
 MANIFEST = "manifest.json"
 FORMAT = "attnscope-trace"

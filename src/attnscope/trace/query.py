@@ -1,57 +1,19 @@
-"""What one attention layer computed in one step, and the probability that follows for the parts that are picked."""
+"""The probability that follows from a record, for the parts that are picked, and sums over several records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.probability import reduce
 from attnscope.probability.reference import working_dtype
-from attnscope.selection import Pick
-
-
-@dataclass(frozen=True)
-class Record:
-    """What one attention layer computed in one step, for all rows of the batch.
-
-    mask: broadcasts to (row, head, query, key), float (added to scores) or bool (true: visible).
-    scale: the factor before the softmax. upcast: the model asks for float32 scores.
-    """
-
-    query: Float[Tensor, "row head query dim"]
-    key: Float[Tensor, "row head key dim"]
-    value: Float[Tensor, "row head key dim"] | None = None
-    mask: Tensor | None = None
-    scale: float = 1.0
-    upcast: bool = False
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
-        return {name: tensor for name, tensor in parts.items() if tensor is not None}
-
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> Record:
-        """The same with function(tensor) for each of its tensors."""
-        changed: dict[str, Any] = {name: function(tensor) for name, tensor in self.tensors.items()}
-        return replace(self, **changed)
-
-
-def row_head_mean(
-    record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
-) -> Float[Tensor, "query key"]:
-    """Mean over heads of one batch row's attention, times share; added to `into` if given."""
-    heads = record.query.shape[1]
-    mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
-    weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
-    query, key = record.query[row], record.key[row]
-    return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)
+from attnscope.records.qkv import Record
+from attnscope.trace.selection import Pick
 
 
 def row_probability(

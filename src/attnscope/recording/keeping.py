@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.layer_record import Record
 from attnscope.records import LayerId
+from attnscope.records.qkv import Record
 
 LARGE_BYTES = 8e9  # half of a usual laptop's memory
 

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from attnscope.capturing import capture
 from attnscope.errors import ModelError, ParameterError
-from attnscope.images import fitted_size, resized, size_hw
+from attnscope.pictures.sizes import fitted_size, resized, size_hw
+from attnscope.recording.capture import capture
 from attnscope.records import Kind
-from attnscope.trace import Trace
+from attnscope.trace.trace import Trace
 
 NEEDED = ("vae", "unet", "tokenizer", "text_encoder", "encode_prompt")
 

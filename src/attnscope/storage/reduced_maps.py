@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from attnscope.errors import ParameterError
-from attnscope.manifest import layer_json, layer_key, number, parse_layer
 from attnscope.records import Grid, Layer, LayerId
-from attnscope.reduced import NAME, Key, Reduced, ReducedMaps
-from attnscope.shards import Shape, check_finite, open_shard, write_shard
+from attnscope.records.reduced import NAME, Key, Reduced, ReducedMaps
+from attnscope.storage.manifest import layer_json, layer_key, number, parse_layer
+from attnscope.storage.shards import Shape, check_finite, open_shard, write_shard
 
 CHOICES = ("kind", "how", "per", "branch", "top")
 

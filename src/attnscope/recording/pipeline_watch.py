@@ -19,9 +19,8 @@ from torch import Tensor
 from attnscope._version import __version__
 from attnscope.atlas import DEMO_FOLDER
 from attnscope.errors import CaptureError
-from attnscope.records import Token
-from attnscope.tokens import tokenize, unnamed_tokens
-from attnscope.trace import Run
+from attnscope.records import Run, Token
+from attnscope.trace.tokens import tokenize, unnamed_tokens
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 

@@ -13,17 +13,26 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
 from attnscope.diffseg.aggregation import ScaleSums, SizeHW, aggregate
 from attnscope.diffseg.labels import reference_tokens, word_maps
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
 from attnscope.errors import ParameterError, nearest
-from attnscope.images import Picture, load_picture, middle_square, size_hw
-from attnscope.photo_pass import check_pipeline, input_size, noised, photo_latent, photo_tensor, photo_trace
+from attnscope.pictures.reading import Picture, load_picture
+from attnscope.pictures.sizes import middle_square, size_hw
 from attnscope.records import Token
-from attnscope.segmentation_result import Recipe, Segmentation, per_pass, segmentation
-from attnscope.selection import pick_number
-from attnscope.tokens import find_span, tokenize
-from attnscope.trace import Trace
+from attnscope.segmentation.photo import (
+    check_pipeline,
+    input_size,
+    noised,
+    photo_latent,
+    photo_tensor,
+    photo_trace,
+)
+from attnscope.segmentation.result import Recipe, Segmentation, per_pass, segmentation
+from attnscope.trace.selection import pick_number
+from attnscope.trace.tokens import find_span, tokenize
+from attnscope.trace.trace import Trace
 
 __all__ = ["Recipe", "Segmentation", "segment", "segment_many", "segment_trace"]
 
@@ -231,10 +240,8 @@ def cross_attention(
 
 def recommended_threshold(model: str | None) -> tuple[float, str]:
     """The threshold for the attention of a model, by its id or folder, and where it is from: 'model' or 'paper'."""
-    from attnscope import demo
-
-    if model == "demo" or (model and Path(model).resolve() == demo.MODEL_FOLDER.resolve()):
-        return demo.DIFFSEG_THRESHOLD, "model"
+    if model == "demo" or (model and Path(model).resolve() == DEMO_FOLDER.resolve()):
+        return DEMO_MERGE_THRESHOLD, "model"
     return PAPER_THRESHOLD, "paper"
 
 

@@ -1,4 +1,4 @@
-"""Small frozen records that all parts share: which layer, which grid, which row, which tokens."""
+"""Which attention layers there are and what shapes they have in one run."""
 
 from __future__ import annotations
 
@@ -90,46 +90,3 @@ class Layer:
     def bytes_probability(self, itemsize: int = 2) -> int:
         """Bytes of the attention probability of one step, if it were materialised."""
         return self.leading * self.grid.size * self.keys * itemsize
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the U-Net's batch: which guidance branch of which image it is."""
-
-    branch: str
-    image: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call of the U-Net: its number in the run from 0, the scheduler's timestep, its batch rows."""
-
-    index: int
-    timestep: float
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Token:
-    """One key position of cross-attention.
-
-    text: what the tokenizer made of it ('star</w>' becomes 'star').
-    start_char, end_char: its place in the prompt; equal for start, end and padding tokens.
-    role: 'text', 'start', 'end' or 'padding'.
-    """
-
-    index: int
-    text: str
-    start_char: int
-    end_char: int
-    role: Literal["text", "start", "end", "padding"]
-
-
-@dataclass(frozen=True)
-class TokenSpan:
-    """A word or phrase of the prompt and the numbers of its tokens."""
-
-    word: str
-    start_char: int
-    end_char: int
-    tokens: tuple[int, ...]

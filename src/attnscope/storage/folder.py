@@ -9,13 +9,13 @@ from typing import Any
 
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import is_empty_folder, whole_file, whole_folder
-from attnscope.layer_record import Record
-from attnscope.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
-from attnscope.records import Layer, LayerId, Step
-from attnscope.reduced import ReducedMaps
-from attnscope.reduced_files import read_reduced, write_reduced
-from attnscope.shards import check_finite, open_shard, write_shard
-from attnscope.trace import Run, Trace
+from attnscope.records import Layer, LayerId, Run, Step
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
+from attnscope.storage.memory import Records
+from attnscope.storage.reduced_maps import write_reduced
+from attnscope.storage.shards import check_finite, open_shard, write_shard
 
 
 class TraceFolder:
@@ -108,30 +108,15 @@ class TraceFolder:
         return self._handles[step.index]
 
 
-def load_trace(folder: str | Path) -> Trace:
-    """A trace from disk; neither model nor GPU is needed. Tensors are read by memory map, when asked for.
-
-    Raises TraceFormatError for a folder that is no trace, is damaged or has another format version.
-    """
-    opened = TraceFolder.open(folder)
-    opened.manifest.run.pictures = [_read_picture(opened.folder / name) for name in opened.manifest.pictures]
-    trace = Trace(opened, opened.manifest.run)
-    trace.reduced = _read_reduced(opened)
-    return trace
-
-
-def _read_reduced(opened: TraceFolder) -> dict[str, ReducedMaps]:
-    try:
-        return read_reduced(opened.folder, opened.manifest.reduced)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, TraceFormatError):
-            raise
-        where = opened.folder / MANIFEST
-        raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
-
-
-def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a trace as a folder, whole or not at all.
+def save_records(
+    records: Records,
+    run: Run,
+    reduced: Mapping[str, ReducedMaps],
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write all that a trace holds as a folder, whole or not at all.
 
     Raises OutputError if the folder exists (unless overwrite, and then only if it is a trace) or
     can't be written.
@@ -141,19 +126,12 @@ def save_trace(trace: Trace, folder: str | Path, *, overwrite: bool = False) -> 
     if overwrite and not free and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
     with whole_folder(target, overwrite=overwrite) as partial:
-        written = TraceFolder(partial, Manifest(trace.run, layers=dict(trace.records.layers)))
-        for step in trace.steps:
-            written.add_step(step, _records_of(trace, step))
-        written.finish(trace.run, trace.reduced)
+        written = TraceFolder(partial, Manifest(run, layers=dict(records.layers)))
+        for step in records.steps:
+            there = [layer for layer in records.layers if records.has(step.index, layer)]
+            written.add_step(step, {layer: records.get(step.index, layer) for layer in there})
+        written.finish(run, reduced)
     return target
-
-
-def _records_of(trace: Trace, step: Step) -> dict[LayerId, Record]:
-    return {
-        layer: trace.records.get(step.index, layer)
-        for layer in trace.records.layers
-        if trace.records.has(step.index, layer)
-    }
 
 
 def _read_manifest(folder: Path) -> Any:
@@ -167,11 +145,3 @@ def _read_manifest(folder: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
-
-
-def _read_picture(path: Path) -> Any:
-    from attnscope.images import load_picture
-
-    if not path.is_file() or path.is_symlink():
-        raise TraceFormatError(f"{path}: the trace names this picture, but it is missing or a link")
-    return load_picture(path)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attnscope.errors import SelectionError, nearest
+from attnscope.errors import SelectionError, describe_numbers, nearest
 from attnscope.records import Grid
 
 
@@ -109,12 +109,3 @@ def _position(axis: str, number: Any, available: Sequence[int]) -> int:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def describe_numbers(numbers: Sequence[int]) -> str:
-    """'0 to 49', or the numbers themselves where they have gaps."""
-    if not len(numbers):
-        return "none"
-    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(str(number) for number in numbers)

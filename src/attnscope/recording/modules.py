@@ -9,9 +9,9 @@ from torch import nn
 
 from attnscope.atlas import execution_order
 from attnscope.errors import CaptureError, ModelError, SelectionError
+from attnscope.recording.tap import is_attention
 from attnscope.records import KINDS, Kind, LayerId, Stage
-from attnscope.selection import pick_number
-from attnscope.tap import is_attention
+from attnscope.trace.selection import pick_number
 
 
 class TappedLayer(NamedTuple):

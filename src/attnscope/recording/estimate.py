@@ -9,7 +9,7 @@ from typing import Any
 from attnscope.atlas import layers
 from attnscope.errors import ParameterError
 from attnscope.records import Grid, Layer
-from attnscope.reduced import Reduced
+from attnscope.records.reduced import Reduced
 
 HALF = 2  # bytes a number, of a model known by its configuration alone
 

@@ -1,0 +1,32 @@
+"""A drawn scene that the model has never seen, segmented and scored against its true masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from attnscope.demo.scenes import Scene, scene
+from attnscope.demo.scoring import matched_iou
+from attnscope.segmentation.result import Segmentation
+from attnscope.segmentation.segment import segment
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """A drawn scene, what was found in it without and with words, and how well the first matches.
+
+    score: mean IoU over the true parts, each matched with at most one segment; 0..1.
+    """
+
+    scene: Scene
+    found: Segmentation
+    named: Segmentation
+    score: float
+
+
+def segment_scene(pipe: Any, scene_seed: int) -> SceneResult:
+    """Segment the scene of a seed with a pipeline."""
+    drawn = scene(scene_seed)
+    found = segment(drawn.pil_image, pipe)
+    named = segment(drawn.pil_image, pipe, labels=drawn.parts)
+    return SceneResult(drawn, found, named, matched_iou(found.labels, drawn.segments))

@@ -1,0 +1,8 @@
+"""Pictures in and out. Sizes are (height, width) on this side; Pillow's (width, height) is turned at the border.
+
+reading.py       a picture from a file, an array or Pillow, checked
+sizes.py         what size a model sees a picture at
+overlays.py      labels over a picture, palettes, PNG
+heat_colours.py  one ramp of colours for every heat map
+regions.py       a segment's area, box and run lengths
+"""

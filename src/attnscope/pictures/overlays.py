@@ -1,0 +1,161 @@
+"""Labels over a picture: colours, borders, names, palettes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from attnscope.errors import ParameterError
+from attnscope.pictures.sizes import size_hw
+
+MAX_COLOURS = 256  # what a PNG palette holds
+SHADING = 0.7  # how strongly the light of the photo shades the colours laid over it
+
+
+def segment_colours(count: int) -> UInt8[np.ndarray, "colour 3"]:
+    """sRGB colours for segments 0, 1, ...; neighbours in number are far apart in hue, all equally strong.
+
+    Colour n does not depend on count. Golden-angle hues in OKLCH, lightness and chroma in turns of five.
+    """
+    number = np.arange(count)
+    hue = np.deg2rad((25 + 137.508 * number) % 360)
+    lightness = np.array([0.70, 0.55, 0.83, 0.62, 0.76])[
+        number % 5
+    ]  # 8, 13, 21, 34 steps on, hues come close
+    chroma = np.array([0.15, 0.14, 0.11, 0.14, 0.13])[number % 5]
+    return _srgb_from_oklab(np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1))
+
+
+def overlay_labels(
+    image: Image.Image,
+    labels: Integer[np.ndarray, "height width"],
+    *,
+    names: Mapping[int, str] | None = None,
+    opacity: float = 0.8,
+) -> Image.Image:
+    """The picture under its segments' colours, a thin white line between segments, names in their middles.
+
+    labels: the segment of every pixel, at the picture's size. names: text for some of the segments.
+    opacity: of the colours, 0..1.
+    Raises ParameterError if the sizes differ or opacity is outside its range.
+    """
+    if labels.shape != size_hw(image):
+        raise ParameterError(
+            f"labels are {labels.shape[0]}x{labels.shape[1]} and the picture {image.height}x{image.width} "
+            "(height x width); expected the same size"
+        )
+    if not 0 <= opacity <= 1:
+        raise ParameterError(f"opacity is {opacity}; expected 0 (only the picture) to 1 (only the colours)")
+    blended = _tinted(image.convert("RGB"), segment_colours(int(labels.max()) + 1)[labels], opacity)
+    width_px = max(1, round(min(labels.shape) / 500))
+    for grow_px, colour in ((width_px, (20, 22, 28)), (0, (255, 255, 255))):  # a dark seam on both sides
+        mask = boundaries(labels, width_px + 2 * grow_px)
+        blended.paste(colour, mask=Image.fromarray(mask.astype(np.uint8) * (110 if grow_px else 235)))
+    if names:
+        _write_names(blended, labels, names)
+    return blended
+
+
+def _tinted(photo: Image.Image, colours: UInt8[np.ndarray, "height width 3"], opacity: float) -> Image.Image:
+    """The colours, lit as the photo is, over the photo; a plain blend would mix both to mud."""
+    light = np.asarray(photo.convert("L"), dtype=np.float32)[..., None] / 255
+    contrast = min(SHADING, 5 * SHADING * (1 - opacity))  # none where only the colours are asked for
+    lit = np.clip(colours * (1 + contrast * (light - 0.64)), 0, 255)
+    return Image.blend(photo, Image.fromarray(lit.astype(np.uint8)), opacity)
+
+
+def boundaries(
+    labels: Integer[np.ndarray, "height width"], width_px: int = 1
+) -> Bool[np.ndarray, "height width"]:
+    """Pixels on the lines between segments; lines are width_px wide, none along the picture's border."""
+    line = np.zeros(labels.shape, dtype=bool)
+    line[1:] |= labels[1:] != labels[:-1]
+    line[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    for turn in range(width_px - 1):
+        wider = line.copy()
+        if turn % 2:
+            wider[1:] |= line[:-1]
+            wider[:, 1:] |= line[:, :-1]
+        else:
+            wider[:-1] |= line[1:]
+            wider[:, :-1] |= line[:, 1:]
+        line = wider
+    return line
+
+
+def indexed_png(labels: Integer[np.ndarray, "height width"]) -> Image.Image:
+    """The label map as a palette picture: pixel value = segment, colour = its colour in the overlay.
+
+    Raises ParameterError for labels outside 0..255.
+    """
+    if labels.min() < 0 or labels.max() >= MAX_COLOURS:
+        raise ParameterError(
+            f"labels go from {labels.min()} to {labels.max()}; an indexed PNG holds 0..{MAX_COLOURS - 1}. "
+            "Use fewer anchors or a larger threshold"
+        )
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(segment_colours(MAX_COLOURS).tobytes())
+    return image
+
+
+def _srgb_from_oklab(lab: Float[np.ndarray, "colour 3"]) -> UInt8[np.ndarray, "colour 3"]:
+    """Ottosson 2020, "A perceptual color space for image processing"; out of gamut is clipped."""
+    to_lms = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.707614701],
+        ]
+    )
+    linear = np.clip((lab @ to_lms.T) ** 3 @ to_rgb.T, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(srgb * 255).astype(np.uint8)
+
+
+def _write_names(image: Image.Image, labels: np.ndarray, names: Mapping[int, str]) -> None:
+    """Each name where its segment is widest, white with a dark rim, kept inside the picture."""
+    draw = ImageDraw.Draw(image)
+    text_px = max(11, round(min(image.size) / 24))
+    font = ImageFont.load_default(size=text_px)
+    rim_px = max(2, text_px // 9)
+    for number, name in names.items():
+        if not (labels == number).any():
+            continue
+        y, x = _widest_place(labels, number)
+        left, top, right, bottom = draw.textbbox((0, 0), name, font=font, anchor="mm", stroke_width=rim_px)
+        x = min(max(x, -left), max(image.width - right, -left))
+        y = min(max(y, -top), max(image.height - bottom, -top))
+        draw.text((x, y), name, "white", font, anchor="mm", stroke_width=rim_px, stroke_fill=(20, 22, 28))
+
+
+def _widest_place(labels: np.ndarray, number: int, *, at_most_px: int = 192) -> tuple[float, float]:
+    """(y, x) in pixels of the place that survives erosion longest, found on a coarse copy of the map."""
+    step = max(1, -(-max(labels.shape) // at_most_px))
+    inside = labels[step // 2 :: step, step // 2 :: step] == number
+    if not inside.any():  # thinner than the coarse copy
+        ys, xs = np.nonzero(labels == number)
+        return float(ys[len(ys) // 2]), float(xs[len(xs) // 2])
+    inside = np.pad(inside, 1)
+    while True:
+        core = inside.copy()
+        core[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+        if not core.any():
+            break
+        inside = core
+    ys, xs = np.nonzero(inside)
+    middle = np.argmin((ys - ys.mean()) ** 2 + (xs - xs.mean()) ** 2)
+    return (ys[middle] - 1) * step + step // 2, (xs[middle] - 1) * step + step // 2
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The picture as a PNG file's content."""
+    body = io.BytesIO()
+    image.save(body, format="PNG")
+    return body.getvalue()

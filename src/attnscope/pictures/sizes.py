@@ -1,0 +1,58 @@
+"""Sizes of pictures, always (height, width), and the one at which a model sees a picture."""
+
+from __future__ import annotations
+
+import math
+
+from PIL import Image
+
+from attnscope.errors import ImageError
+
+SizeHW = tuple[int, int]
+MAX_ASPECT = 16
+"""Longer side / shorter side; beyond it a latent of the model's area is thinner than its U-Net."""
+
+
+def size_hw(image: Image.Image) -> SizeHW:
+    """(height, width) of a PIL image in pixels."""
+    return image.height, image.width
+
+
+def fitted_size(size_hw: SizeHW, *, native_px: int, multiple_px: int) -> SizeHW:
+    """(height, width) with the picture's aspect ratio, the model's area, and sides that its U-Net can halve.
+
+    native_px: side of the square that the model was trained on. multiple_px: divides both sides.
+    Of all such sizes the one with the least |log aspect error| + |log area error| / 2: shape before area.
+    Raises ImageError for a picture more than 16 times as long as it is wide, or the reverse.
+    """
+    height, width = size_hw
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise ImageError(
+            f"the picture is {height}x{width} (height x width), {max(size_hw) / min(size_hw):.0f}:1; at most "
+            f"{MAX_ASPECT}:1 fits the model. Cut it into pieces, or take its middle square with crop=True"
+        )
+    most = MAX_ASPECT * native_px // multiple_px
+
+    def misfit(rows: int, columns: int) -> float:
+        shape, area = rows * width / (columns * height), rows * columns * (multiple_px / native_px) ** 2
+        return abs(math.log(shape)) + abs(math.log(area)) / 2
+
+    pairs = ((rows, max(round(rows * width / height), 1)) for rows in range(1, most + 1))
+    rows, columns = min(pairs, key=lambda pair: misfit(*pair))
+    return rows * multiple_px, columns * multiple_px
+
+
+def middle_square(image: Image.Image) -> Image.Image:
+    """The largest square in the middle, as the paper crops."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def resized(image: Image.Image, size_hw: SizeHW) -> Image.Image:
+    """The picture at another size in pixels, smoothed before it is made smaller."""
+    return (
+        image
+        if (image.height, image.width) == size_hw
+        else image.resize(size_hw[::-1], Image.Resampling.LANCZOS)
+    )

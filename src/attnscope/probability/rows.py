@@ -1,0 +1,21 @@
+"""The head mean of one batch row of a record."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attnscope.probability.choose import reduce
+from attnscope.records.qkv import Record
+
+
+def row_head_mean(
+    record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+) -> Float[Tensor, "query key"]:
+    """Mean over heads of one batch row's attention, times share; added to `into` if given."""
+    heads = record.query.shape[1]
+    mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
+    weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
+    query, key = record.query[row], record.key[row]
+    return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)

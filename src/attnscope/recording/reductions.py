@@ -1,0 +1,158 @@
+"""Reductions under way: each complete step of a capture is added to the maps that are kept of the run.
+
+A rule adds one step's map to a state of a few tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.diffseg.aggregation import ScaleSums
+from attnscope.errors import CaptureError
+from attnscope.probability.rows import row_head_mean
+from attnscope.records import Grid, Layer, LayerId, Step
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import Key, Reduced, ReducedMaps
+
+State = dict[str, Tensor]
+"""'value' is what was reduced so far; empty before the first step."""
+Rule = Callable[[State, Tensor, int], State]
+"""rule(state, one step's map, which becomes the rule's own, step number) gives the new state."""
+
+
+def _mean(state: State, new: Tensor, step: int) -> State:
+    count = state["count"] + 1 if state else torch.ones(())
+    return {"value": state["value"].lerp_(new, float(1 / count)) if state else new, "count": count}
+
+
+def _sum(state: State, new: Tensor, step: int) -> State:
+    return {"value": state["value"].add_(new) if state else new}
+
+
+def _max(state: State, new: Tensor, step: int) -> State:
+    return {"value": torch.maximum(state["value"], new) if state else new}
+
+
+def _last(state: State, new: Tensor, step: int) -> State:
+    return {"value": new}
+
+
+def _top(k: int, state: State, new: Tensor, step: int) -> State:
+    values, steps = new[None], torch.full_like(new[None], step, dtype=torch.int32)
+    if state:
+        values, steps = torch.cat([state["value"], values]), torch.cat([state["steps"], steps])
+    values, order = values.sort(dim=0, descending=True, stable=True)  # of equals the earlier step first
+    return {"value": values[:k], "steps": steps.gather(0, order)[:k]}
+
+
+RULES: dict[str, Rule] = {"mean": _mean, "sum": _sum, "max": _max, "last": _last}
+
+
+def rule_of(order: Reduced) -> Rule:
+    """How an order adds a step."""
+    return partial(_top, order.top) if order.how == "top" else RULES[order.how]
+
+
+class LiveReduction:
+    """One order under way: takes the records of each complete step."""
+
+    def __init__(self, order: Reduced, wanted: Container[int]) -> None:
+        self.order, self._wanted, self._rule = order, wanted, rule_of(order)
+        self._layers: dict[LayerId, Layer] = {}
+        self._states: dict[Key, State] = {}
+        self._steps: list[int] = []
+
+    def add(
+        self, step: Step, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
+    ) -> None:
+        """Reduce one complete step. records, layers: those that the order does not take are passed over."""
+        if step.index not in self._wanted:
+            return
+        rows = sorted(
+            (row for row in step.rows if row.branch == self.order.branch), key=lambda row: row.image
+        )
+        if not rows:
+            branches = sorted({row.branch for row in step.rows})
+            raise CaptureError(
+                f"step {step.index} has no branch {self.order.branch!r} to reduce, only {branches}"
+            )
+        chosen = {layer: record for layer, record in records.items() if self.order.takes(layer)}
+        self._layers |= {layer: layers[layer] for layer in chosen}
+        with torch.inference_mode(False), torch.no_grad():
+            # all maps first, then the states, so that an interrupt leaves the states at the step before
+            new = list(self._maps(chosen, [step.rows.index(row) for row in rows], latent))
+            for key, value in new:
+                self._states[key] = self._rule(self._states.get(key, {}), value, step.index)
+        self._steps.append(step.index)
+
+    def _maps(
+        self, records: Mapping[LayerId, Record], rows: list[int], latent: Grid
+    ) -> Iterator[tuple[Key, Float[Tensor, "image query key"]]]:
+        grids = {layer: self._layers[layer].grid for layer in records}
+        if self.order.per == "layer":
+            for layer, record in records.items():
+                yield layer, _stacked([row_head_mean(record, row) for row in rows])
+        elif self.order.per == "grid":
+            for grid in dict.fromkeys(grids.values()):
+                alike = [record for layer, record in records.items() if grids[layer] == grid]
+                yield grid, _stacked([_mean_of(alike, row) for row in rows])
+        elif records:
+            of_all = _aggregate if self.order.kind == "self" else _on_one_grid
+            yield latent, _stacked([of_all(records, grids, row, latent) for row in rows])
+
+    def result(self) -> ReducedMaps:
+        """What there is so far; it holds the live tensors, which later steps go on changing."""
+        return ReducedMaps(
+            self.order,
+            {key: state["value"] for key, state in self._states.items()},
+            {key: state["steps"] for key, state in self._states.items() if "steps" in state},
+            tuple(self._layers.values()),
+            tuple(self._steps),
+        )
+
+
+def _stacked(maps: list[Tensor]) -> Float[Tensor, "image query key"]:
+    return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+
+def _mean_of(records: Sequence[Record], row: int) -> Float[Tensor, "query key"]:
+    total = None
+    for record in records:
+        total = row_head_mean(record, row, share=1 / len(records), into=total)
+    assert total is not None  # a grid is there because a layer has it
+    return total
+
+
+def _on_one_grid(
+    records: Mapping[LayerId, Record], grids: Mapping[LayerId, Grid], row: int, latent: Grid
+) -> Float[Tensor, "query key"]:
+    """Mean of the layers' cross-attention, each map resized bilinearly to the latent grid."""
+    maps = [_resized(row_head_mean(record, row), grids[layer], latent) for layer, record in records.items()]
+    return torch.stack(maps).mean(0)
+
+
+def _resized(shares: Float[Tensor, "query key"], grid: Grid, latent: Grid) -> Tensor:
+    maps = shares.T.reshape(1, -1, *grid)
+    return interpolate(maps, size=tuple(latent), mode="bilinear", align_corners=False)[0].flatten(1).T
+
+
+def _aggregate(
+    records: Mapping[LayerId, Record], grids: Mapping[LayerId, Grid], row: int, latent: Grid
+) -> Float[Tensor, "query key"]:
+    """DiffSeg's aggregate of one step, flat."""
+    sums = ScaleSums()
+    for layer, record in records.items():
+        add_to = partial(_add_head_mean, record, row)
+        sums.add((grids[layer].height, grids[layer].width), add_to)
+    aggregated = sums.aggregated(grid=(latent.height, latent.width))
+    return aggregated.reshape(latent.size, latent.size)
+
+
+def _add_head_mean(record: Record, row: int, total: Tensor | None) -> Tensor:
+    return row_head_mean(record, row, into=total)

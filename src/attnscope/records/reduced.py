@@ -1,0 +1,151 @@
+"""Maps kept of a whole run instead of every step's Q and K: head-mean attention, reduced over steps.
+
+`Reduced` is the order that a user gives, `ReducedMaps` is what the trace holds; recording/reductions.py carries it out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from attnscope.errors import ParameterError, SelectionError, describe_numbers
+from attnscope.records.layers import KINDS, Grid, Kind, Layer, LayerId
+
+How = Literal["mean", "sum", "max", "last", "top"]
+Per = Literal["layer", "grid", "all"]
+NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+Key = LayerId | Grid
+"""What one map stands for: a layer, or all layers of a grid; for per='all' the latent grid."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Keep head-mean maps of the run, reduced over steps, in place of Q and K.
+
+    kind: 'self' or 'cross'. how: 'mean', 'sum', 'max', 'last' or 'top' over the steps (the `top` largest of each
+    place and key, with the steps they are of).
+    per: one map a 'layer'; one a 'grid', the mean of its layers; or one of 'all' layers on the latent grid: for
+    cross-attention the mean of the layers' maps, each resized bilinearly (what a word's heat map is made of), for
+    self-attention DiffSeg's aggregate.
+    branch: guidance branch. blocks: block numbers, steps: step numbers or a slice; all by default.
+    Memory: a map is float32, places x keys: 67 MB for self-attention at 64x64, 1.3 MB for cross-attention; 'top' holds
+    2 x `top` of them, the others one.
+
+    >>> import attnscope
+    >>> pipe = attnscope.load_pipeline("demo")
+    >>> pipe.set_progress_bar_config(disable=True)
+    >>> keep = {"words": attnscope.Reduced("cross"), "scene": attnscope.Reduced("self", per="grid")}
+    >>> with attnscope.capture(pipe, steps=[], keep=keep) as trace:
+    ...     result = pipe("a red house", num_inference_steps=2)
+    >>> trace.reduced["scene"].map(grid=(16, 16)).shape
+    torch.Size([256, 256])
+    >>> attnscope.heat_map(trace, "house", reduced="words").array.shape
+    (32, 32)
+    """
+
+    kind: Kind
+    how: How = "mean"
+    per: Per = "layer"
+    branch: str = "cond"
+    blocks: int | Sequence[int] | None = None
+    steps: int | Sequence[int] | slice | None = None
+    top: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("kind", self.kind, KINDS),
+            ("how", self.how, get_args(How)),
+            ("per", self.per, get_args(Per)),
+        ):
+            if value not in known:
+                raise ParameterError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}")
+        if self.top < 1:
+            raise ParameterError(f"top is {self.top}; expected at least 1")
+        if self.blocks is not None:
+            numbers = (self.blocks,) if isinstance(self.blocks, int) else tuple(self.blocks)
+            if not numbers or not all(isinstance(number, int) and number >= 1 for number in numbers):
+                raise ParameterError(
+                    f"blocks are {self.blocks!r}; expected a block number from 1, or several"
+                )
+            object.__setattr__(self, "blocks", numbers)
+
+    def bytes(self, layers: Sequence[Layer], latent: Grid) -> int:
+        """Memory of the maps of one run. layers: of the model; those of another kind or block are left out."""
+        chosen = [layer for layer in layers if self.takes(layer.id)]
+        if not chosen:
+            return 0
+        if self.per == "all":
+            places = latent.size * (latent.size if self.kind == "self" else chosen[0].keys)
+        else:
+            maps = chosen if self.per == "layer" else {layer.grid: layer for layer in chosen}.values()
+            places = sum(layer.grid.size * layer.keys for layer in maps)
+        return 4 * chosen[0].batch * places * (2 * self.top if self.how == "top" else 1)
+
+    def takes(self, layer: LayerId) -> bool:
+        blocks: Any = self.blocks  # a tuple by now
+        return layer.kind == self.kind and (blocks is None or layer.block in blocks)
+
+
+def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
+    """Raises ParameterError for names that can't be files' names, and for what is no `Reduced`."""
+    for name, order in keep.items():
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ParameterError(f"keep names {name!r}; expected 1 to 40 letters, digits, '-' or '_'")
+        if not isinstance(order, Reduced):
+            raise ParameterError(
+                f"keep[{name!r}] is {order!r}; expected an attnscope.Reduced('self' or 'cross', ...)"
+            )
+    return dict(keep)
+
+
+@dataclass
+class ReducedMaps:
+    """The maps that one `Reduced` kept.
+
+    maps: per key (image, query, key) float32; 'top' has a leading axis of ranks. step_numbers: for 'top', of what step
+    each value is. layers: the layers that went in. steps: step numbers that were added.
+    """
+
+    order: Reduced
+    maps: dict[Key, Float[Tensor, ...]] = field(default_factory=dict)
+    step_numbers: dict[Key, Int[Tensor, ...]] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+    steps: tuple[int, ...] = ()
+
+    def map(
+        self, *, block: int | None = None, grid: tuple[int, int] | Grid | None = None, image: int = 0
+    ) -> Float[Tensor, "query key"]:
+        """The map of a block (kept per layer), of a grid (kept per grid), or the only one there is.
+
+        With 'top' the first axis is the rank. Raises SelectionError for what was not kept.
+        """
+        wanted: Any = LayerId(block, self.order.kind) if block is not None else grid and Grid(*grid)
+        if wanted is None and len(self.maps) == 1:
+            wanted = next(iter(self.maps))
+        if wanted not in self.maps:
+            asked = "neither block nor grid" if wanted is None else str(wanted)
+            raise SelectionError(f"{asked}: kept are maps of {', '.join(map(str, self.maps)) or 'nothing'}")
+        return self._of_image(self.maps[wanted], image)
+
+    def counted(self, image: int) -> Iterator[tuple[Grid, int, Float[Tensor, "query key"]]]:
+        """(grid, number of layers in it, map) of every map of one image; not for 'top'."""
+        if self.order.how == "top":
+            raise ParameterError(
+                "maps kept with how='top' hold several values a place, not one map: use their .map()"
+            )
+        grids = {layer.id: layer.grid for layer in self.layers}
+        for key, stack in self.maps.items():
+            grid = key if isinstance(key, Grid) else grids[key]
+            alike = len(self.layers) if self.order.per == "all" else list(grids.values()).count(grid)
+            yield grid, 1 if isinstance(key, LayerId) else alike, self._of_image(stack, image)
+
+    def _of_image(self, stack: Tensor, image: int) -> Tensor:
+        images = stack.shape[-3]
+        if not 0 <= image < images:
+            raise SelectionError(f"image {image}: this run has {describe_numbers(range(images))}")
+        return stack[..., image, :, :]
