@@ -14,8 +14,8 @@ from attnscope.errors import (
     ParameterError,
     SelectionError,
 )
-from attnscope.recording.capture import IncompleteCaptureWarning
 from attnscope.recording.keeping import LargeCaptureWarning
+from attnscope.recording.session import IncompleteCaptureWarning
 from capture_cases import leftovers, run, use
 from tiny_model import tiny_unet
 

@@ -42,8 +42,9 @@ class Keeping:
             )
 
     @property
-    def in_memory(self) -> bool:
-        return self.where in ("cpu", "device")
+    def folder(self) -> str | Path | None:
+        """Where steps are written, None if they stay in memory."""
+        return None if self.where in ("cpu", "device") else self.where
 
     def kept(self, record: Record, rows: Sequence[int]) -> Record:
         """The record of these batch rows, detached."""

@@ -6,13 +6,52 @@ Nothing is guessed from the size of the batch.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from attnscope.errors import CaptureError, ParameterError
+from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.records import Row
+
+
+class RowFinder:
+    """Rows of every call of one run. branch_names: where the user names them; watch: of the pipeline, if there is one.
+
+    The comparison is made once for each text embedding that the model gets.
+    """
+
+    def __init__(self, branch_names: Sequence[str] | None, watch: PipelineWatch | None) -> None:
+        self._branch_names, self._watch = branch_names, watch
+        self._known: tuple[Tensor | None, tuple[Row, ...]] = (None, ())
+
+    def of(self, count: int, embeddings: Tensor | None) -> tuple[Row, ...]:
+        """The rows of a batch of so many. Raises CaptureError where nothing tells what they are."""
+        if self._branch_names is not None:
+            return named_rows(count, self._branch_names)
+        if self._watch is None or not (self._watch.conditions or self._watch.guided):
+            return named_rows(count, ("cond",))
+        known_embeddings, known_rows = self._known
+        if embeddings is not None and embeddings is known_embeddings:
+            return known_rows
+        rows = matched_rows(embeddings, self._watch.conditions) if embeddings is not None else None
+        if rows is None and len(known_rows) == count:
+            rows = known_rows
+            warnings.warn(
+                "the text embeddings changed during the run (a callback edits them): rows keep the branches "
+                "that they had",
+                stacklevel=2,
+            )
+        if rows is None:
+            raise CaptureError(
+                f"can't tell which guidance branch each of the {count} rows of the U-Net's batch is: none of the "
+                f"pipeline's text embeddings is in them. Name them in the batch's order, e.g. "
+                f"capture(pipe, branches=('uncond', 'cond'))"
+            )
+        self._known = (embeddings, rows)
+        return rows
 
 
 def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:

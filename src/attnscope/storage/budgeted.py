@@ -47,6 +47,8 @@ def bytes_of(records: Records) -> int:
 class BudgetedRecords:
     """Records of a capture with a budget. folder: where steps go; it may be read at any moment."""
 
+    in_memory = False
+
     def __init__(self, folder: TraceFolder, budget: int, *, spill: bool) -> None:
         self.folder, self._budget, self._spill = folder, budget, spill
         self.layers: dict[LayerId, Layer] = folder.layers

@@ -24,6 +24,8 @@ class TraceFolder:
     The manifest is written anew after each shard, so what is in the folder opens at any moment.
     """
 
+    in_memory = False
+
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._handles: dict[int, Any] = {}
@@ -60,6 +62,9 @@ class TraceFolder:
     @property
     def layers(self) -> dict[LayerId, Layer]:
         return self.manifest.layers
+
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """One step is held while it is written, whatever its size."""
 
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
         tensors = {

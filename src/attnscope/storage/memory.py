@@ -19,6 +19,18 @@ class Records(Protocol):
     @property
     def layers(self) -> dict[LayerId, Layer]: ...
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all steps stay in memory, however many they are."""
+        ...
+
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """Called before a step of this many bytes comes; may wait, or raise CaptureError if it can never fit.
+
+        staged: page-locked memory that its copy from a GPU goes through.
+        """
+        ...
+
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None: ...
 
     def has(self, step_index: int, layer: LayerId) -> bool: ...
@@ -33,10 +45,15 @@ class Records(Protocol):
 class MemoryRecords:
     """Records kept as tensors."""
 
+    in_memory = True
+
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.layers: dict[LayerId, Layer] = {}
         self._records: dict[tuple[int, LayerId], Record] = {}
+
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """Memory is not counted here."""
 
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
         self._records.update({(step.index, layer): record for layer, record in records.items()})
