@@ -174,6 +174,8 @@ def test_a_run_that_never_came_is_said(pipe, seeded):
         ({"blocks": 0}, SelectionError, "block 0"),
         ({"where": torch.device("cpu")}, ParameterError, "expected 'cpu', 'device'"),
         ({"where": "cuda"}, ParameterError, "expected 'cpu', 'device'"),
+        ({"where": "cuda:0"}, ParameterError, "where 'cuda:0': expected 'cpu', 'device'"),
+        ({"where": "cpu:0"}, ParameterError, "expected 'cpu', 'device'"),
         ({"kind": "both"}, SelectionError, "kind 'both': expected 'self' or 'cross'"),
     ],
 )

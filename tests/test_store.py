@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import attnscope
 from attnscope.errors import OutputError, SelectionError, TraceFormatError
-from attnscope.storage.manifest import MANIFEST
+from attnscope.storage.manifest import MANIFEST, Manifest
 from attnscope.storage.shards import MAX_HEADER_BYTES
 from made_trace import made_trace
 
@@ -281,3 +282,29 @@ def test_a_layer_that_did_not_run_in_a_step_is_said(tmp_path):
         with pytest.raises(SelectionError, match="step 1 has no record of block 1 self"):
             each.probabilities(block=1, kind="self")
         assert each.probabilities(block=1, kind="self", step=0).shape == (2, 1, 3, 24, 24)
+
+
+def test_a_step_is_written_into_the_manifest_text_once(tmp_path, monkeypatch):
+    """The manifest is written anew after every step: a long run must not take the square of its steps."""
+    made, rendered = made_trace(steps=12), []
+    facts_json = Manifest._facts_json
+    monkeypatch.setattr(
+        Manifest, "_facts_json", lambda self, step: rendered.append(step.index) or facts_json(self, step)
+    )
+    trace = attnscope.load_trace(made.save(tmp_path / "run.trace"))
+    assert rendered == list(range(12))
+    assert trace.steps == made.steps
+
+
+def test_files_have_the_permissions_that_the_user_asks_for_and_nobody_elses_change_meanwhile(
+    tmp_path, monkeypatch
+):
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)  # of the whole process: other threads create files, too
+        folder = made_trace(steps=1).save(tmp_path / "run.trace")
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o640}

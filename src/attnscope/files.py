@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,14 +21,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
-        )
-        os.close(descriptor)
-        partial = Path(name)
+        partial = _beside(target, target.suffix)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
+        mode = partial.stat().st_mode
         try:
             yield partial
-            partial.chmod(0o666 & ~_umask())
+            partial.chmod(mode)  # again: some libraries put a file of their own there
             _flush(partial)
             partial.replace(target)
         except BaseException:
@@ -47,9 +45,9 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
         raise OutputError(f"{target} exists already; choose another name, or overwrite it (overwrite=True)")
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        partial = _beside(target)
+        partial.mkdir()
         try:
-            partial.chmod(0o777 & ~_umask())
             yield partial
             _swap_in(partial, target)
         except BaseException:
@@ -66,10 +64,15 @@ def _swap_in(partial: Path, target: Path) -> None:
     if not target.exists():
         partial.replace(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.replace(old / target.name)
+    old = _beside(target, ".old")
+    target.replace(old)
     partial.replace(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(target: Path, suffix: str = "") -> Path:
+    """A free name in the same folder."""
+    return target.with_name(f".{target.stem[:40]}-{secrets.token_hex(6)}{suffix}")
 
 
 @contextmanager
@@ -91,9 +94,3 @@ def _flush(path: Path) -> None:
         with suppress(OSError):
             os.fsync(folder)
         os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,7 +14,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+"""How many threads, and the threads."""
 
 
 def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -53,11 +54,11 @@ def _pool_of(count: int) -> ThreadPoolExecutor:
     torch's number of threads elsewhere, also in threads that start later, stays as it is.
     """
     global _pool
-    if _pool is None or _pool._max_workers != count:
+    if _pool is None or _pool[0] != count:
         if _pool is not None:
-            _pool.shutdown(wait=False)
-        _pool = _started(count)
-    return _pool
+            _pool[1].shutdown(wait=False)
+        _pool = (count, _started(count))
+    return _pool[1]
 
 
 def _started(count: int) -> ThreadPoolExecutor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from attnscope.demo.scenes import WORDS
 from attnscope.demo.vocabulary import write_tokenizer
+from attnscope.files import whole_file, whole_folder
 
 RECORD = "training.json"
 
@@ -74,11 +74,9 @@ class Record:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values to one file, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    """Write tensors and plain values to one file, whole or not at all."""
+    with whole_file(path) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -92,9 +90,11 @@ def export_model(pipe: StableDiffusionPipeline, record: Record, folder: Path) ->
 
     The text encoder stays in single precision: it is small, and transformers 5 would run it in half.
     """
-    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".old"))
-    for left_over in (partial, old):
-        shutil.rmtree(left_over, ignore_errors=True)
+    with whole_folder(folder, overwrite=True) as partial:
+        _write_model(pipe, record, partial)
+
+
+def _write_model(pipe: StableDiffusionPipeline, record: Record, partial: Path) -> None:
     pipe.scheduler.save_pretrained(partial / "scheduler")
     pipe.text_encoder.save_pretrained(partial / "text_encoder")
     name_as_transformers_4(partial / "text_encoder" / "model.safetensors")
@@ -108,10 +108,6 @@ def export_model(pipe: StableDiffusionPipeline, record: Record, folder: Path) ->
         _forget_where_it_was(config)
     _forget_where_it_was(partial / "model_index.json")
     (partial / RECORD).write_text(record.to_json(), "utf-8")
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _forget_where_it_was(config: Path) -> None:

@@ -59,17 +59,20 @@ def estimate(
     cross = sum(layer.bytes_query_key(each) for layer in found if layer.kind == "cross")
     tenth = len(range(0, steps, 10))
     latent = max((layer.grid for layer in found), key=lambda grid: grid.size)
-    policies = [
+    return (
         Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
-        Policy("one guidance branch", "capture(pipe, branch='cond')", whole // 2, steps * whole // 2),
+        *([_one_branch(whole // 2, steps)] if guidance else []),
         Policy("with V", "capture(pipe, value=True)", whole + value, steps * (whole + value)),
         Policy("cross-attention", "capture(pipe, kind='cross')", cross, steps * cross),
         Policy("self-attention", "capture(pipe, kind='self')", whole - cross, steps * (whole - cross)),
         Policy("every tenth step", "capture(pipe, steps=slice(None, None, 10))", whole, tenth * whole),
         *(_reduced(name, order, found, latent) for name, order in _ORDERS.items()),
         _materialised(found, each, steps),
-    ]
-    return tuple(policy for policy in policies if guidance or "branch" not in policy.call)
+    )
+
+
+def _one_branch(a_step: int, steps: int) -> Policy:
+    return Policy("one guidance branch", "capture(pipe, branch='cond')", a_step, steps * a_step)
 
 
 _ORDERS = {

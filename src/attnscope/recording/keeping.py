@@ -6,6 +6,7 @@ a step they are waited for (`arrived`) and moved to ordinary memory, so that the
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from attnscope.errors import ParameterError
 from attnscope.records import LayerId
 from attnscope.records.qkv import Record
 
+DEVICE_NAME = re.compile(r"(cuda|gpu|mps|xpu|hpu|npu)(:\d+)?|cpu:\d+")
+"""What a user who names a device writes: it would be taken for a folder."""
 LARGE_BYTES = 8e9  # half of a usual laptop's memory
 
 
@@ -36,7 +39,7 @@ class Keeping:
     """Those that copies of this step were queued on."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.where, (str, Path)) or self.where in ("cuda", "mps", "gpu"):
+        if not isinstance(self.where, (str, Path)) or DEVICE_NAME.fullmatch(str(self.where)):
             raise ParameterError(
                 f"where {self.where!r}: expected 'cpu', 'device' (the model's own) or a folder"
             )

@@ -86,11 +86,11 @@ class TraceFolder:
         self._write_manifest()
 
     def has(self, step_index: int, layer: LayerId) -> bool:
-        return (step_index, layer) in self.manifest.facts
+        return layer in self.manifest.facts.get(step_index, ())
 
     def get(self, step_index: int, layer: LayerId) -> Record:
         step = next(step for step in self.steps if step.index == step_index)
-        facts = self.manifest.facts[step_index, layer]
+        facts = self.manifest.facts[step_index][layer]
         shard = self._open_shard(step)
         tensors = {part: shard.get_tensor(f"{layer_key(layer)}.{part}") for part in facts.parts}
         if (step_index, layer) not in self._checked:
@@ -105,7 +105,7 @@ class TraceFolder:
 
     def _write_manifest(self) -> None:
         with whole_file(self.folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(self.manifest.to_json(), indent=1, ensure_ascii=False), "utf-8")
+            partial.write_text(self.manifest.to_text(), "utf-8")
 
     def _open_shard(self, step: Step) -> Any:
         if step.index not in self._handles:

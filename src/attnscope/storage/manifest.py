@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,9 +40,11 @@ class Manifest:
     run: Run
     layers: dict[LayerId, Layer] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    facts: dict[tuple[int, LayerId], RecordFacts] = field(default_factory=dict)
+    facts: dict[int, dict[LayerId, RecordFacts]] = field(default_factory=dict)
+    """By step number."""
     pictures: list[str] = field(default_factory=list)
     reduced: dict[str, Any] = field(default_factory=dict)
+    _step_texts: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @staticmethod
     def shard_name(step_index: int) -> str:
@@ -52,9 +55,11 @@ class Manifest:
         return f"picture-{number:02d}.png"
 
     def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        self.steps.append(step)
-        for layer, record in records.items():
-            self.facts[step.index, layer] = RecordFacts(tuple(record.tensors), record.scale, record.upcast)
+        self.facts[step.index] = {
+            layer: RecordFacts(tuple(record.tensors), record.scale, record.upcast)
+            for layer, record in records.items()
+        }
+        self.steps.append(step)  # last: who reads meanwhile finds the facts of every step
 
     def shard_header(self, step: Step, records: dict[LayerId, Record]) -> dict[str, Any]:
         """What a shard says of itself, so that it can be read without the manifest."""
@@ -64,7 +69,19 @@ class Manifest:
         }
         return {"format": FORMAT, "version": VERSION, "step": _step_json(step), "records": facts}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_text(self) -> str:
+        """The manifest as JSON, a step a line: it is written anew after every step, so a step's line is made once."""
+        about = json.dumps(self._about_json(), indent=1, ensure_ascii=False).removesuffix("\n}")
+        steps = ",\n  ".join(self._step_text(step) for step in self.steps)
+        return f'{about},\n "steps": [\n  {steps}\n ]\n}}\n'
+
+    def _step_text(self, step: Step) -> str:
+        if step.index not in self._step_texts:
+            item = {**_step_json(step), "records": self._facts_json(step)}
+            self._step_texts[step.index] = json.dumps(item, ensure_ascii=False)
+        return self._step_texts[step.index]
+
+    def _about_json(self) -> dict[str, Any]:
         run = {name: getattr(self.run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
         run["image_size_hw"], run["latent_size_hw"] = self.run.image_size_hw, self.run.latent_size_hw
         run["tokens"] = [[asdict(token) for token in tokens] for tokens in self.run.tokens]
@@ -73,7 +90,6 @@ class Manifest:
             "version": VERSION,
             "run": run,
             "layers": [layer_json(layer) for layer in list(self.layers.values())],  # a run may be adding one
-            "steps": [{**_step_json(step), "records": self._facts_json(step)} for step in self.steps],
             "pictures": [self.picture_name(at) for at in range(len(self.run.pictures))],
             "reduced": self.reduced,
         }
@@ -81,8 +97,7 @@ class Manifest:
     def _facts_json(self, step: Step) -> dict[str, Any]:
         return {
             layer_key(layer): {"parts": facts.parts, "scale": facts.scale, "upcast": facts.upcast}
-            for (index, layer), facts in self.facts.items()
-            if index == step.index
+            for layer, facts in self.facts[step.index].items()
         }
 
     @classmethod
@@ -111,8 +126,9 @@ class Manifest:
         for item in data["steps"]:
             step = _parse_step(item)
             manifest.steps.append(step)
-            for name, facts in item["records"].items():
-                manifest.facts[step.index, keys[name]] = _parse_facts(facts)
+            manifest.facts[step.index] = {
+                keys[name]: _parse_facts(facts) for name, facts in item["records"].items()
+            }
         if len({step.index for step in manifest.steps}) < len(manifest.steps):
             raise ValueError("a step stands twice")
         latent = manifest.run.latent_size_hw
@@ -132,9 +148,7 @@ def layer_key(layer: LayerId) -> str:
 def record_shapes(manifest: Manifest, step: Step) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor that a step's shard must hold, by its name in the shard."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for (index, layer_id), facts in manifest.facts.items():
-        if index != step.index:
-            continue
+    for layer_id, facts in manifest.facts[step.index].items():
         layer, rows = manifest.layers[layer_id], len(step.rows)
         of_part = {
             "query": (rows, layer.heads, layer.grid.size, layer.head_dim),

@@ -32,7 +32,8 @@ def pick_number(axis: str, choice: Any, available: Sequence[int], *, single_if_a
     if choice is None:
         return Pick(list(range(len(available))), single_if_alone and len(available) == 1)
     if isinstance(choice, slice):
-        wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in set(available)]
+        there = set(available)
+        wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in there]
         return _several(axis, choice, [_position(axis, number, available) for number in wanted])
     if _is_int(choice):
         return Pick([_position(axis, int(choice), available)], True)
