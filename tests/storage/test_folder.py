@@ -131,7 +131,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_and_leaves_a_trace_that_opens(tmp_path):
     program = f"""
 import resource, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import attnscope
 from attnscope.errors import OutputError
 from made_trace import made_trace
@@ -167,7 +167,7 @@ def test_a_read_only_place_is_said(tmp_path):
 def test_a_run_killed_half_way_opens_and_says_how_far_it_came(tmp_path):
     program = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import torch, attnscope
 from tiny_model import tiny_unet
 unet = tiny_unet()
