@@ -39,6 +39,7 @@ ORDER = [
     "storage",
     "trace",
     "heatmap",
+    "places",
     "pipelines",
     "recording",
     "segmentation",

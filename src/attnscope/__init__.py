@@ -41,7 +41,7 @@ _HOMES = {
     "load_trace": "attnscope.trace.files",
     "Trace": "attnscope.trace.trace",
 }
-_MODULES = ("demo", "diffseg", "errors", "pictures", "probability", "records")
+_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records")
 
 __all__ = [
     "AttnscopeError",

@@ -12,10 +12,10 @@ from diffusers import StableDiffusionPipeline
 
 import attnscope
 from attnscope.demo import MODEL_FOLDER
+from attnscope.places import Box, View, box_map, token_shares, word_map
 from attnscope.segmentation.segment import segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.export import export_page
-from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map
 from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened, pixels, point, serving
 
 pytestmark = [needs_chromium, pytest.mark.filterwarnings("ignore::ResourceWarning")]

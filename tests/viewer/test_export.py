@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attnscope.errors import OutputError, SelectionError
+from attnscope.places import Box, View, box_map, token_shares, word_map
 from attnscope.viewer.export import export_page
-from attnscope.viewer.maps import Box, View, box_map, token_shares, word_map
 from made_trace import made_trace
 from viewer.conftest import picture
 

@@ -14,11 +14,11 @@ from PIL import Image
 import attnscope
 from attnscope.errors import SelectionError, TraceFormatError
 from attnscope.pictures.regions import rle_mask
+from attnscope.places import Box, View, block_maps, box_map, token_shares, word_map
 from attnscope.segmentation.segment import aggregated_attention, segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
 from attnscope.viewer.caches import ByteCache
-from attnscope.viewer.maps import Box, View, block_maps, box_map, token_shares, word_map
 from made_trace import made_trace
 from viewer.unpacking import unpack
 

@@ -13,15 +13,16 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
+from attnscope import places
 from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
 from attnscope.pictures.overlays import indexed_png, png_bytes
+from attnscope.places import Box, View
 from attnscope.segmentation.result import Recipe, Segmentation
 from attnscope.trace.trace import Trace
-from attnscope.viewer import encoding, maps
+from attnscope.viewer import encoding
 from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
 from attnscope.viewer.caches import ByteCache
-from attnscope.viewer.maps import Box, View
 from attnscope.viewer.opened import OpenTrace
 from attnscope.viewer.questions import (
     Boxes,
@@ -88,15 +89,15 @@ class Answers:
     ) -> Response:
         """Where a place, or a part of the picture on average, looks: self-attention."""
         trace = self._open(number).trace
-        return self._map(request, number, format, lambda: maps.box_map(trace, view, box), view.block)
+        return self._map(request, number, format, lambda: places.box_map(trace, view, box), view.block)
 
     def blocks(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
         """A place's (a part's, or tokens') map in every block, all in one body."""
-        return self._many(request, number, view, asked, maps.block_maps, maps.word_block_maps)
+        return self._many(request, number, view, asked, places.block_maps, places.word_block_maps)
 
     def heads(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
         """The same in every head of the block, each with its number in place of the block's."""
-        return self._many(request, number, view, asked, maps.head_maps, maps.word_head_maps)
+        return self._many(request, number, view, asked, places.head_maps, places.word_head_maps)
 
     def words(
         self,
@@ -108,13 +109,13 @@ class Answers:
     ) -> Response:
         """Where tokens landed: cross-attention."""
         trace = self._open(number).trace
-        return self._map(request, number, format, lambda: maps.word_map(trace, view, token), view.block)
+        return self._map(request, number, format, lambda: places.word_map(trace, view, token), view.block)
 
     def shares(self, number: int, view: Views, box: Boxes) -> Shares:
         """What a place, or a part of the picture on average, takes from each token."""
         trace = self._open(number).trace
         with self._turn:
-            return Shares(shares=maps.token_shares(trace, view, box).tolist())
+            return Shares(shares=places.token_shares(trace, view, box).tolist())
 
     def aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """How far the aggregate is."""
@@ -124,7 +125,7 @@ class Answers:
     def start_aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """Begin to aggregate self-attention, which segments need; `GET` tells how far it is."""
         opened = self._open(number)
-        maps.check_choice(opened.trace, source.step, source.branch, source.image)
+        places.check_choice(opened.trace, source.step, source.branch, source.image)
         return state_info(self.aggregates.start(number, opened.trace, source))
 
     def cancel_aggregate(self, number: int, source: Sources) -> AggregateInfo:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attnscope.errors import ParameterError
-from attnscope.viewer.maps import Numbers
+from attnscope.places import Numbers
 
 
 def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]]]) -> bytes:

@@ -22,15 +22,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
+from attnscope import places
 from attnscope.errors import OutputError
 from attnscope.files import whole_file
+from attnscope.places import View
 from attnscope.records import Layer
 from attnscope.segmentation.result import Recipe, per_pass
 from attnscope.trace.trace import Trace
-from attnscope.viewer import maps, page
+from attnscope.viewer import page
 from attnscope.viewer.aggregates import Aggregate, Source
 from attnscope.viewer.answers import segments_info
-from attnscope.viewer.maps import View
 from attnscope.viewer.opened import OpenTrace
 
 FINEST = 32
@@ -79,7 +80,7 @@ def _inside(file: str) -> str:
 
 def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, Any]:
     trace = opened.trace
-    maps.check_choice(trace, view.step, view.branch, view.image)
+    places.check_choice(trace, view.step, view.branch, view.image)
     info = opened.info
     info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
@@ -148,7 +149,7 @@ def _coarser(
 def _spread(
     of_places: Float[Tensor, "place h w"], grid: tuple[int, int], finest: tuple[int, int]
 ) -> Float[Tensor, "place height width"]:
-    """As `maps.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
+    """As `places.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
     large = interpolate(of_places[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
     large = large / large.sum((1, 2), keepdim=True)
     rows, columns = (torch.arange(to) * of // to for of, to in zip(grid, finest, strict=True))
@@ -164,7 +165,7 @@ def _words(
         return
     for done, block in enumerate((None, *(layer.block for layer in cross)), start=1):
         found = [
-            maps.word_map(trace, View(block, None, view.step, view.branch, view.image), span)
+            places.word_map(trace, View(block, None, view.step, view.branch, view.image), span)
             for span in spans
         ]
         size = _coarse(found[0].shape)

@@ -8,9 +8,9 @@ from fastapi import Depends, Query
 
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
 from attnscope.errors import ParameterError
+from attnscope.places import Box, View
 from attnscope.segmentation.result import Recipe, per_pass
 from attnscope.viewer.aggregates import Source
-from attnscope.viewer.maps import Box, View
 
 MOST_TOKENS = 1024
 MOST_PASSES = 10

@@ -20,7 +20,7 @@ function placeLines(info, state) {
       .map((name) => `${name}=${python(state[name])}`)
       .join(", ");
     return [
-      "from attnscope.viewer.maps import Box, View, box_map",
+      "from attnscope.places import Box, View, box_map",
       "",
       `where = box_map(trace, View(${view}), ${place})`,
       "print(where.shape, where.max())",

@@ -1,4 +1,7 @@
-"""The numbers behind every picture of the viewer, computed from Q and K when somebody looks."""
+"""Where a place or a region of the picture looks, and which words it reads; one block, one head, or means over them.
+
+Computed from Q and K when somebody asks. What the viewer shows is one of these functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The viewer's numbers against probabilities computed by hand in float64."""
+"""Maps of places and words against probabilities computed by hand in float64."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from attnscope.errors import ParameterError, SelectionError
-from attnscope.records import Grid
-from attnscope.viewer.maps import (
+from attnscope.places import (
     Box,
     Numbers,
     View,
@@ -20,9 +19,15 @@ from attnscope.viewer.maps import (
     word_block_maps,
     word_map,
 )
+from attnscope.records import Grid
 from made_trace import made_trace
 
 GRID = Grid(8, 12)
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return made_trace(grids=((8, 12), (4, 6)), steps=3, heads=2, images=2)
 
 
 def probabilities(trace, block, kind):
