@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from attnscope.probability.contraction import contraction
-from attnscope.probability.triton_kernels import entropy_triton, reduce_triton
+from attnscope.probability.triton_sums import entropy_triton, reduce_triton
 
 
 class Driver:

@@ -10,7 +10,7 @@ import torch
 
 from attention_cases import OVER, TOLERANCE, in_float64, mean_over, qk
 from attnscope import probability
-from attnscope.probability import triton_kernels
+from attnscope.probability import triton_sums
 from attnscope.probability.triton_support import is_interpreted
 
 DEVICE = "cpu" if is_interpreted() else "cuda"
@@ -26,13 +26,13 @@ def _the_kernels_ran(monkeypatch):
     """No case may pass on another path."""
     ran = []
     for name in ("reduce_triton", "entropy_triton"):
-        launcher = getattr(triton_kernels, name)
+        launcher = getattr(triton_sums, name)
 
         def counted(*given, launcher=launcher, **how):
             ran.append(launcher)
             return launcher(*given, **how)
 
-        monkeypatch.setattr(triton_kernels, name, counted)
+        monkeypatch.setattr(triton_sums, name, counted)
     yield
     assert ran, "no kernel was launched"
 

@@ -17,7 +17,8 @@ from diffseg_merge import regions_attention
 from harness import Report, in_turns
 
 import attnscope
-from attnscope.segmentation.result import Recipe, segmentation
+from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.result import segmentation
 from attnscope.segmentation.segment import segment_trace
 from full_size import inputs
 

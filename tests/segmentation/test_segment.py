@@ -22,7 +22,9 @@ from attnscope.errors import (
 from attnscope.pictures.overlays import segment_colours
 from attnscope.pictures.regions import rle_mask
 from attnscope.segmentation import photo as photo_pass
-from attnscope.segmentation.segment import _spans, recommended_threshold, segment, segment_many, segment_trace
+from attnscope.segmentation.recipe import recommended_threshold
+from attnscope.segmentation.segment import segment, segment_many, segment_trace
+from attnscope.segmentation.words import word_spans
 from attnscope.trace.tokens import tokenize
 
 TAU = 0.42  # gives the random attention below a dozen segments
@@ -393,6 +395,6 @@ def test_diffseg_can_be_named_without_torch():
 def test_a_word_inside_an_earlier_phrase_is_found_at_its_own_place(pipe):
     words = ("red house", "house", "tree")
     tokens = tokenize(pipe.tokenizer, ", ".join(words))
-    spans = _spans(", ".join(words), tokens, words, "paper")
+    spans = word_spans(", ".join(words), tokens, words, "paper")
     assert [[tokens[at].text for at in span] for span in spans] == [["red", "house"], ["house"], ["tree"]]
     assert spans[1][0] > spans[0][-1]

@@ -15,7 +15,8 @@ import attnscope
 from attnscope.errors import SelectionError, TraceFormatError
 from attnscope.pictures.regions import rle_mask
 from attnscope.places import Box, View, block_maps, box_map, token_shares, word_map
-from attnscope.segmentation.segment import aggregated_attention, segment_trace
+from attnscope.segmentation.evidence import aggregated_attention
+from attnscope.segmentation.segment import segment_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
 from attnscope.viewer.caches import ByteCache

@@ -4,7 +4,8 @@ reference.py       a dozen lines that materialise P: the oracle
 contraction.py     what is asked for: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
 tile_loops.py      what is done with a tile, compiled by TorchScript
-triton_kernels.py  the same numbers on a GPU, as Triton kernels: never more than the result
+triton_sums.py     the same numbers on a GPU: never more than the result
+triton_kernels.py  the Triton kernels that make them
 triton_support.py  whether these kernels can run here, or why not
 choose.py          the entries: they pick the path, and say which
 

@@ -111,13 +111,13 @@ def _reduce_reference(
 
 
 def _reduce_triton(*given: Any, **how: Any) -> Tensor:
-    from attnscope.probability.triton_kernels import reduce_triton  # imports triton, which may be missing
+    from attnscope.probability.triton_sums import reduce_triton  # imports triton, which may be missing
 
     return reduce_triton(*given, **how)
 
 
 def _entropy_triton(*given: Any, **how: Any) -> Tensor:
-    from attnscope.probability.triton_kernels import entropy_triton
+    from attnscope.probability.triton_sums import entropy_triton
 
     return entropy_triton(*given, **how)
 

@@ -1,23 +1,12 @@
-"""Sums over the attention probability on a GPU: P is made tile by tile in registers and never written down.
+"""The Triton kernels: P is made tile by tile in registers, summed along one axis, and never written down.
 
-One row of scores is S = Q K^T x scale + mask; with its largest score m and total l = sum exp(S - m) over all
-keys, P = exp(S - m) / l. A first kernel finds m and l of every row. Then one kernel for each axis makes the
-tiles again and sums them along it; a sum over more axes goes on in torch, from that small result. Each number
-is written once, by one program: the same input gives the same bits.
+`inputs` is triton_sums.Inputs: inside a kernel its tensors are pointers.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
-
-import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
-from torch import Tensor
-
-from attnscope.probability.contraction import Contraction
 
 # A tile is 64 x 64 scores: 32 float32 registers in each of 128 threads, twice where a sum of tiles is kept too.
 # A larger one would leave no registers for the products of float32, which no tensor core makes exactly. Q and K
@@ -29,168 +18,8 @@ BLOCK_KEY = tl.constexpr(64)
 SLICE_BYTES = tl.constexpr(64)
 
 
-class Inputs(NamedTuple):
-    """What every kernel reads; inside a kernel the tensors are pointers.
-
-    x_of_y is x's stride along y, in numbers, 0 where the mask is repeated. They lie flat here: Triton 3.5 and 3.6
-    lose a stride of 1 in a tuple inside a tuple.
-    """
-
-    query: Tensor
-    """(head, query, dim): float16, bfloat16 or float32."""
-    key: Tensor
-    """(head, key, dim): of the same type."""
-    mask: Tensor | None
-    """(head, query, key): bool, true where a key may be seen, or numbers that are added."""
-    query_of_head: int
-    query_of_place: int
-    query_of_dim: int
-    key_of_head: int
-    key_of_place: int
-    key_of_dim: int
-    mask_of_head: int
-    mask_of_query: int
-    mask_of_key: int
-    heads: int
-    queries: int
-    keys: int
-    scale: float
-
-
-def reduce_triton(
-    query: Float[Tensor, "head query dim"],
-    key: Float[Tensor, "head key dim"],
-    asked: Contraction,
-    *,
-    scale: float,
-    mask: Tensor | None = None,
-    into: Tensor | None = None,
-) -> Float[Tensor, ...]:
-    """The contraction of P that is asked for, as a new tensor or added to `into`; at least one axis is summed.
-
-    mask: broadcasts to (head, query, key). A row that sees no key is NaN, as softmax has it.
-    Returns float32.
-    Cost: two passes of dim multiply-adds and an exponential for each of (head, query, key), the second over the
-    asked columns alone. 8 heads of 4096 x 4096 with dim 40 are 2 x 11 GFLOP, and a head mean writes 67 MB once
-    (with `into` it reads them once, too): the floor is 22 GFLOP or 67 MB, whichever takes longer. Memory of the
-    result, of 3 numbers for each (head, query) and of one for each (head, key) where queries are summed.
-    """
-    with torch.cuda.device_of(query):
-        largest, total = _row_statistics(_inputs(query, key, mask, scale))
-        factor = _row_factor(total, asked)
-        inputs = _inputs(query, *_counted(key, mask, asked.columns), scale)
-        if asked.query is None and asked.key is None:
-            return _over_heads(inputs, largest, factor, into)
-        if asked.key is None:
-            left = _over_queries(inputs, largest, factor)
-        else:
-            left = _over_keys(inputs, largest, factor, asked.key.contiguous())
-            left = left if asked.query is None else left.sum(1)
-        left = left if asked.head is None else left.sum(0)
-        return left if into is None else into.add_(left)
-
-
-def entropy_triton(
-    query: Float[Tensor, "head query dim"],
-    key: Float[Tensor, "head key dim"],
-    *,
-    scale: float,
-    mask: Tensor | None = None,
-) -> Float[Tensor, "head query"]:
-    """-sum P log P over the keys, in nats. Cost: as `reduce_triton`."""
-    with torch.cuda.device_of(query):
-        inputs = _inputs(query, key, mask, scale)
-        largest, total = _row_statistics(inputs)
-        # -log P = log l + (m - S), and P sums to 1: terms >= 0, nothing cancels
-        return total.log() + _over_keys(inputs, largest, 1 / total, None)
-
-
-def _inputs(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Inputs:
-    shape = (query.shape[0], query.shape[1], key.shape[1])
-    mask_strides = (0, 0, 0) if mask is None else mask.expand(shape).stride()
-    numbers: list[Any] = [*query.stride(), *key.stride(), *mask_strides, *shape, float(scale)]
-    return Inputs(query, key, mask, *numbers)
-
-
-def _counted(key: Tensor, mask: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The keys that count and the mask's part for them."""
-    if columns is None:
-        return key, mask
-    if mask is not None and mask.shape[-1] > 1:
-        mask = mask.index_select(-1, columns)
-    return key.index_select(1, columns), mask
-
-
-def _row_factor(total: Float[Tensor, "head query"], asked: Contraction) -> Float[Tensor, "head query"]:
-    """What exp(S - m) of a row is multiplied with: 1/l, and the weights of its head and query."""
-    factor = 1 / total
-    factor = factor if asked.head is None else factor * asked.head[:, None]
-    return factor if asked.query is None else factor * asked.query
-
-
-def _launch(kernel: Any, blocks: tuple[int, int], inputs: Inputs, *rest: Any, **switches: bool) -> None:
-    kernel[blocks](inputs, *rest, DIM=inputs.query.shape[2], STEP=_step(inputs), **switches)
-
-
-def _step(inputs: Inputs) -> int:
-    """The width of loads: how many numbers, 16 bytes at most, divide the way to every head and place of Q and K."""
-    widest = 16 // inputs.query.element_size()
-    strides = (inputs.query_of_head, inputs.query_of_place, inputs.key_of_head, inputs.key_of_place)
-    return math.gcd(widest, *strides)
-
-
-def _empty(inputs: Inputs, *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=torch.float32, device=inputs.query.device)
-
-
-def _row_statistics(inputs: Inputs) -> tuple[Float[Tensor, "head query"], Float[Tensor, "head query"]]:
-    """(m, l) of every row: its largest score, and the sum of exp(S - m).
-
-    Kept apart: in float32 their log-sum-exp, m + log l, would lose digits of l where scores are large.
-    """
-    largest, total = (_empty(inputs, inputs.heads, inputs.queries) for _ in range(2))
-    blocks = (triton.cdiv(inputs.queries, BLOCK_QUERY.value), inputs.heads)
-    _launch(_row_statistics_kernel, blocks, inputs, largest, total)
-    return largest, total
-
-
-def _over_heads(
-    inputs: Inputs,
-    largest: Float[Tensor, "head query"],
-    factor: Float[Tensor, "head query"],
-    into: Tensor | None,
-) -> Float[Tensor, "query key"]:
-    result = _empty(inputs, inputs.queries, inputs.keys) if into is None else into
-    blocks = (triton.cdiv(inputs.keys, BLOCK_KEY.value), triton.cdiv(inputs.queries, BLOCK_QUERY.value))
-    add = into is not None
-    _launch(_over_heads_kernel, blocks, inputs, largest, factor, result, result.stride(), ADD=add)
-    return result
-
-
-def _over_queries(
-    inputs: Inputs, largest: Float[Tensor, "head query"], factor: Float[Tensor, "head query"]
-) -> Float[Tensor, "head key"]:
-    result = _empty(inputs, inputs.heads, inputs.keys)
-    blocks = (triton.cdiv(inputs.keys, BLOCK_KEY.value), inputs.heads)
-    _launch(_over_queries_kernel, blocks, inputs, largest, factor, result)
-    return result
-
-
-def _over_keys(
-    inputs: Inputs,
-    largest: Float[Tensor, "head query"],
-    factor: Float[Tensor, "head query"],
-    weight: Float[Tensor, key] | None,
-) -> Float[Tensor, "head query"]:
-    """Sum of weight x P over the keys; of (m - S) x P without weights, for the entropy."""
-    result = _empty(inputs, inputs.heads, inputs.queries)
-    blocks = (triton.cdiv(inputs.queries, BLOCK_QUERY.value), inputs.heads)
-    _launch(_over_keys_kernel, blocks, inputs, largest, factor, weight, result)
-    return result
-
-
 @triton.jit
-def _row_statistics_kernel(inputs, largest_ptr, total_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
+def row_statistics_kernel(inputs, largest_ptr, total_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
     """One program: m and l of 64 queries of one head, from one walk over the keys.
 
     largest_ptr, total_ptr: (head, query), contiguous, written.
@@ -210,7 +39,7 @@ def _row_statistics_kernel(inputs, largest_ptr, total_ptr, DIM: tl.constexpr, ST
 
 
 @triton.jit
-def _over_heads_kernel(
+def over_heads_kernel(
     inputs,
     largest_ptr,
     factor_ptr,
@@ -242,7 +71,7 @@ def _over_heads_kernel(
 
 
 @triton.jit
-def _over_queries_kernel(inputs, largest_ptr, factor_ptr, result_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
+def over_queries_kernel(inputs, largest_ptr, factor_ptr, result_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
     """One program: 64 numbers of the (head, key) result, from a walk over the queries of one head.
 
     largest_ptr, factor_ptr: (head, query), contiguous. result_ptr: (head, key), contiguous, written.
@@ -258,7 +87,7 @@ def _over_queries_kernel(inputs, largest_ptr, factor_ptr, result_ptr, DIM: tl.co
 
 
 @triton.jit
-def _over_keys_kernel(
+def over_keys_kernel(
     inputs, largest_ptr, factor_ptr, weight_ptr, result_ptr, DIM: tl.constexpr, STEP: tl.constexpr
 ):
     """One program: 64 numbers of the (head, query) result, from a walk over the keys of one head.

@@ -17,31 +17,16 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope.diffseg.labels import name_segments, unite_namesakes
-from attnscope.diffseg.merging import ANCHORS, PASSES, Merger
+from attnscope.diffseg.merging import Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.diffseg.suppression import segment_map
 from attnscope.errors import OutputError, ParameterError, SelectionError
 from attnscope.files import whole_file
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
+from attnscope.segmentation.recipe import Recipe, per_pass
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How aggregated attention became segments; see `attnscope.diffseg.merge`.
-
-    thresholds: tau per pass. threshold_source: 'given', 'model' (its own recommendation) or 'paper'.
-    refine: k-means after merging. unite: segments of one word are one segment.
-    """
-
-    thresholds: tuple[float, ...]
-    threshold_source: str = "given"
-    preset: str = "paper"
-    anchors: int | tuple[int, int] = ANCHORS
-    refine: bool = False
-    unite: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +198,3 @@ def _strongest_words(
 
 def _first_of_each(numbers: Int[Tensor, " segment"]) -> Int[Tensor, " united"]:
     return torch.stack([(numbers == number).nonzero()[0, 0] for number in numbers.unique()])
-
-
-def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
-    """One threshold per pass: a single number is repeated."""
-    numbers = tuple(float(number) for number in np.ravel(thresholds))
-    return numbers * passes if np.ndim(thresholds) == 0 else numbers

@@ -1,26 +1,20 @@
-"""Zero-shot segmentation of photos and generated pictures from the model's own attention (DiffSeg)."""
+"""A photo, or a trace, to its segments: zero-shot, from the model's own attention (DiffSeg)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import product
-from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
-from attnscope.diffseg.aggregation import ScaleSums, SizeHW, aggregate
-from attnscope.diffseg.labels import reference_tokens, word_maps
-from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
-from attnscope.errors import ParameterError, nearest
+from attnscope.diffseg.aggregation import SizeHW, aggregate
+from attnscope.diffseg.labels import word_maps
+from attnscope.diffseg.merging import ANCHORS, PASSES
+from attnscope.errors import ParameterError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import middle_square, size_hw
-from attnscope.records import Token
+from attnscope.segmentation.evidence import aggregated_attention, cross_attention, step_numbers
 from attnscope.segmentation.photo import (
     check_pipeline,
     input_size,
@@ -29,12 +23,11 @@ from attnscope.segmentation.photo import (
     photo_tensor,
     photo_trace,
 )
-from attnscope.segmentation.result import Recipe, Segmentation, per_pass, segmentation
-from attnscope.trace.selection import pick_number
-from attnscope.trace.tokens import find_span, tokenize
+from attnscope.segmentation.recipe import recipe_for
+from attnscope.segmentation.result import Segmentation, segmentation
+from attnscope.segmentation.words import asked_words, word_spans
+from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
-
-__all__ = ["Recipe", "Segmentation", "segment", "segment_many", "segment_trace"]
 
 TIMESTEP = 300  # paper, implementation details
 
@@ -102,11 +95,11 @@ def segment(
             pipe=pipe,
             **changes,
         )
-    recipe = _recipe(getattr(pipe, "name_or_path", None), thresholds, passes, **changes)
+    recipe = recipe_for(getattr(pipe, "name_or_path", None), thresholds, passes, **changes)
     check_pipeline(pipe)
-    words = _words(labels)
+    words = asked_words(labels)
     text = prompt or (" " if preset == "reference" else ", ").join(words)
-    spans = _spans(text, tokenize(pipe.tokenizer, text), words, preset) if words else []
+    spans = word_spans(text, tokenize(pipe.tokenizer, text), words, preset) if words else []
     image, crop = load_picture(picture), preset == "reference" if crop is None else crop
     image = middle_square(image) if crop else image
     seen_hw = input_size(pipe, size_hw(image), crop=crop)
@@ -178,10 +171,10 @@ def segment_trace(
     Cost: head means of all captured self-attention layers and steps.
     """
     model = trace.run.model or getattr(pipe, "name_or_path", None)
-    recipe = _recipe(model, thresholds, passes, **recipe_changes)
-    words = _words(labels)
-    spans = _spans(trace.prompt(image), trace.tokens(image), words, recipe.preset)
-    choice: dict[str, Any] = {"step": _step_numbers(trace, steps), "branch": branch, "image": image}
+    recipe = recipe_for(model, thresholds, passes, **recipe_changes)
+    words = asked_words(labels)
+    spans = word_spans(trace.prompt(image), trace.tokens(image), words, recipe.preset)
+    choice: dict[str, Any] = {"step": step_numbers(trace, steps), "branch": branch, "image": image}
     origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
     if reduced is None:
         aggregated = aggregated_attention(trace, weights=weights, **choice)
@@ -195,54 +188,6 @@ def segment_trace(
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _eightfold(aggregated)
     maps = word_maps(cross_attention(trace, recipe.preset, **choice), spans, out_hw) if words else None
     return segmentation(aggregated, out_hw, recipe, drawn, words, maps, origin)
-
-
-def aggregated_attention(
-    trace: Trace,
-    *,
-    weights: Mapping[SizeHW, float] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **choice: Any,
-) -> Float[Tensor, "height width height width"]:
-    """DiffSeg's aggregate of all captured self-attention, averaged over steps, straight from Q and K.
-
-    progress: called as progress(done, total) after each layer of each step; what it raises ends the work.
-    """
-    choice = {"step": _step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = [layer for layer in trace.layers if layer.kind == "self"]
-    steps = choice.pop("step")
-    sums, places = ScaleSums(), list(product(layers, steps))
-    for done, (layer, step) in enumerate(places, start=1):
-        add_to = partial(_add_layer, trace, layer.block, choice | {"step": step})
-        sums.add((layer.grid.height, layer.grid.width), add_to)
-        if progress is not None:
-            progress(done, len(places))
-    return sums.aggregated(weights=weights)
-
-
-def _add_layer(trace: Trace, block: int, choice: dict[str, Any], total: Tensor | None) -> Tensor:
-    return trace.probabilities(block=block, kind="self", mean=("step", "head"), into=total, **choice)
-
-
-def cross_attention(
-    trace: Trace, preset: str = "paper", **choice: Any
-) -> Iterator[tuple[Float[Tensor, "query token"], SizeHW]]:
-    """Head-mean cross-attention of every captured layer with its grid; the authors' factors on demand."""
-    choice = {"step": _step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = [layer for layer in trace.layers if layer.kind == "cross"]
-    finest = max((layer.grid.size for layer in layers), default=0)
-    for layer in layers:
-        probs = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
-        if preset == "reference":
-            probs = probs / (3 if layer.grid.size == finest and layer.stage == "up" else 5)
-        yield probs, (layer.grid.height, layer.grid.width)
-
-
-def recommended_threshold(model: str | None) -> tuple[float, str]:
-    """The threshold for the attention of a model, by its id or folder, and where it is from: 'model' or 'paper'."""
-    if model == "demo" or (model and Path(model).resolve() == DEMO_FOLDER.resolve()):
-        return DEMO_MERGE_THRESHOLD, "model"
-    return PAPER_THRESHOLD, "paper"
 
 
 def _passes(
@@ -265,52 +210,6 @@ def _refuse_for_a_trace(**given: Any) -> None:
             f"{', '.join(names)} can't be chosen for a trace: its attention was computed already. Leave it out, or "
             "give the picture and a pipeline"
         )
-
-
-def _recipe(
-    model: str | None, thresholds: float | Sequence[float] | None, passes: int, **changes: Any
-) -> Recipe:
-    if passes < 1:
-        raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
-    preset = changes.get("preset", "paper")
-    if preset not in PRESETS:
-        raise ParameterError(f"preset is {preset!r}; expected one of {nearest(str(preset), PRESETS)}")
-    source = "given"
-    if thresholds is None:
-        thresholds, source = recommended_threshold(model)
-    return Recipe(per_pass(thresholds, passes), source, **changes)
-
-
-def _words(labels: Sequence[str] | None) -> tuple[str, ...]:
-    if labels is None:
-        return ()
-    words = (labels,) if isinstance(labels, str) else tuple(labels)
-    if not words or not all(isinstance(word, str) and word.strip() for word in words):
-        raise ParameterError(f"labels are {labels!r}; expected words, such as ['circle', 'grass']")
-    return tuple(dict.fromkeys(words))
-
-
-def _spans(
-    prompt: str, tokens: tuple[Token, ...], words: tuple[str, ...], preset: str
-) -> list[Sequence[int]]:
-    """The tokens of each word; of 'red house, house' the second word is the second house."""
-    if preset == "reference":
-        return list(reference_tokens(prompt, words))
-    listed = prompt == ", ".join(words)
-    earlier = [", ".join(words[:number]).lower() for number in range(len(words))]
-    return [
-        find_span(prompt, tokens, word, occurrence=_count(before, word) if listed else 0).tokens
-        for word, before in zip(words, earlier, strict=True)
-    ]
-
-
-def _count(text: str, word: str) -> int:
-    return len(re.findall(rf"(?<!\w){re.escape(word.lower())}(?!\w)", text))
-
-
-def _step_numbers(trace: Trace, steps: int | Sequence[int] | slice | None) -> list[int]:
-    captured = [step.index for step in trace.steps]
-    return [captured[position] for position in pick_number("step", steps, captured).positions]
 
 
 def _own_picture(trace: Trace, image: int) -> Image.Image | None:

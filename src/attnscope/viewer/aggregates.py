@@ -18,8 +18,9 @@ from attnscope.diffseg.labels import mean_inside, word_maps
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.errors import BusyError, ParameterError
 from attnscope.pictures.sizes import size_hw
-from attnscope.segmentation.result import Recipe, Segmentation, segmentation
-from attnscope.segmentation.segment import aggregated_attention, cross_attention
+from attnscope.segmentation.evidence import aggregated_attention, cross_attention
+from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.result import Segmentation, segmentation
 from attnscope.trace.trace import Trace
 
 State = Literal["absent", "running", "ready", "failed"]

@@ -18,7 +18,8 @@ from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
 from attnscope.pictures.overlays import indexed_png, png_bytes
 from attnscope.places import Box, View
-from attnscope.segmentation.result import Recipe, Segmentation
+from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.result import Segmentation
 from attnscope.trace.trace import Trace
 from attnscope.viewer import encoding
 from attnscope.viewer.aggregates import Aggregate, Aggregates, Source

@@ -27,7 +27,7 @@ from attnscope.errors import OutputError
 from attnscope.files import whole_file
 from attnscope.places import View
 from attnscope.records import Layer
-from attnscope.segmentation.result import Recipe, per_pass
+from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.aggregates import Aggregate, Source

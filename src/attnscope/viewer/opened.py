@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attnscope.errors import SelectionError
 from attnscope.pictures.sizes import size_hw
-from attnscope.segmentation.segment import recommended_threshold
+from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.storage.manifest import MANIFEST
 from attnscope.trace.files import load_trace
 from attnscope.trace.trace import Trace

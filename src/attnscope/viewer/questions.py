@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
 from attnscope.errors import ParameterError
 from attnscope.places import Box, View
-from attnscope.segmentation.result import Recipe, per_pass
+from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.viewer.aggregates import Source
 
 MOST_TOKENS = 1024

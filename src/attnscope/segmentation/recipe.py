@@ -1,0 +1,57 @@
+"""How aggregated attention becomes segments: thresholds, anchors, passes, and where they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
+from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
+from attnscope.errors import ParameterError, nearest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How aggregated attention became segments; see `attnscope.diffseg.merge`.
+
+    thresholds: tau per pass. threshold_source: 'given', 'model' (its own recommendation) or 'paper'.
+    refine: k-means after merging. unite: segments of one word are one segment.
+    """
+
+    thresholds: tuple[float, ...]
+    threshold_source: str = "given"
+    preset: str = "paper"
+    anchors: int | tuple[int, int] = ANCHORS
+    refine: bool = False
+    unite: bool = True
+
+
+def recipe_for(
+    model: str | None, thresholds: float | Sequence[float] | None, passes: int, **changes: Any
+) -> Recipe:
+    if passes < 1:
+        raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
+    preset = changes.get("preset", "paper")
+    if preset not in PRESETS:
+        raise ParameterError(f"preset is {preset!r}; expected one of {nearest(str(preset), PRESETS)}")
+    source = "given"
+    if thresholds is None:
+        thresholds, source = recommended_threshold(model)
+    return Recipe(per_pass(thresholds, passes), source, **changes)
+
+
+def recommended_threshold(model: str | None) -> tuple[float, str]:
+    """The threshold for the attention of a model, by its id or folder, and where it is from: 'model' or 'paper'."""
+    if model == "demo" or (model and Path(model).resolve() == DEMO_FOLDER.resolve()):
+        return DEMO_MERGE_THRESHOLD, "model"
+    return PAPER_THRESHOLD, "paper"
+
+
+def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
+    """One threshold per pass: a single number is repeated."""
+    numbers = tuple(float(number) for number in np.ravel(thresholds))
+    return numbers * passes if np.ndim(thresholds) == 0 else numbers
