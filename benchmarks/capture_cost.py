@@ -11,8 +11,6 @@ numbers, and fresh memory has its price.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
@@ -20,9 +18,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from harness import Report, in_turns
 
 import attnscope
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 
 def main() -> None:

@@ -10,9 +10,7 @@ user waits for when he moves the threshold.
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 from diffseg_merge import regions_attention
@@ -22,9 +20,7 @@ import attnscope
 from attnscope.segmentation.recipe import Recipe
 from attnscope.segmentation.result import segmentation
 from attnscope.segmentation.segment import segment_trace
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 THRESHOLD = 0.95  # of the random network's attention, whose maps lie 0.8 to 1.05 nats apart
 REGIONS_THRESHOLDS = (0.2, 0.5)  # of made-up attention with eight regions: some more segments, then eight

@@ -27,9 +27,7 @@ from harness import Report, in_turns, peak_resident_bytes, resident_bytes
 from torch import Tensor
 
 import attnscope
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from tiny_model import tiny_pipeline, tiny_unet
+from attnscope.testing.tiny_models import tiny_pipeline, tiny_unet
 
 PROMPT = "a red cat on the grass"
 DAAM = """

@@ -19,9 +19,7 @@ import torch
 from harness import Report, peak_resident_bytes
 
 import attnscope
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 
 def run(steps: int, budget: str | None, folder: Path | None) -> None:

@@ -28,9 +28,7 @@ from harness import Report
 
 import attnscope
 from attnscope.records import Token
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 THRESHOLDS = [0.93 + 0.001 * number for number in range(40)]  # this network's maps lie 0.8 to 1.05 nats apart
 

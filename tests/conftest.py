@@ -6,8 +6,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 import torch
 
+from attnscope.testing.tiny_models import tiny_pipeline
 from gpu_card import REHEARSAL
-from tiny_model import tiny_pipeline
 
 NO_GPU = "torch sees no GPU here (./dev gpu --rehearse tries it on a CPU)"
 

@@ -5,7 +5,7 @@ import torch
 
 import attnscope
 from attnscope.recording.tap import is_attention
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from attnscope.heatmap import HeatMap
 from attnscope.records import Grid, Layer, Row, Run, Step
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryRecords
+from attnscope.testing.made_traces import made_trace
 from attnscope.trace.trace import Trace
-from made_trace import made_trace
 
 
 def bilinear(grid, size):

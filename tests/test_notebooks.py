@@ -11,7 +11,7 @@ from attnscope.heatmap import heat_map
 from attnscope.pictures.heat_colours import heat_colours
 from attnscope.pictures.overlays import indexed_png
 from attnscope.segmentation.segment import segment_trace
-from made_trace import PROMPT, made_trace
+from attnscope.testing.made_traces import PROMPT, made_trace
 
 
 def shown(result) -> np.ndarray:

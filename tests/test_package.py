@@ -44,6 +44,7 @@ ORDER = [
     "recording",
     "segmentation",
     "demo",
+    "testing",
     "viewer",
     "cli",
 ]

@@ -20,7 +20,7 @@ from attnscope.places import (
     word_map,
 )
 from attnscope.records import Grid
-from made_trace import made_trace
+from attnscope.testing.made_traces import made_trace
 
 GRID = Grid(8, 12)
 

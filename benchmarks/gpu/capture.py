@@ -24,7 +24,7 @@ from harness import Report, in_turns
 from torch import nn
 
 import attnscope
-from full_size import full_size_unet, inputs
+from attnscope.testing.full_size import full_size_unet, inputs
 
 PASSES = 4
 ROWS = 2  # guidance

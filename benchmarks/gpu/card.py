@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 BENCHMARKS = Path(__file__).parents[1]
-sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS.parent / "tests")]
+sys.path.insert(0, str(BENCHMARKS))
 
 IS_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if IS_GPU else "cpu")

@@ -20,7 +20,7 @@ import attnscope
 from attnscope.segmentation.recipe import Recipe
 from attnscope.segmentation.result import segmentation
 from attnscope.segmentation.segment import segment_trace
-from full_size import inputs
+from attnscope.testing.full_size import inputs
 
 THRESHOLD = 0.95  # of the random network's attention
 REGIONS_THRESHOLDS = (0.2, 0.5)  # of made-up attention with eight regions: some more segments, then eight

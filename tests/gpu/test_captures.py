@@ -10,9 +10,9 @@ import attnscope
 from attnscope.demo.scenes import scene
 from attnscope.recording import keeping
 from attnscope.segmentation.segment import segment_trace
+from attnscope.testing.tiny_models import tiny_pipeline
 from capture_cases import leftovers
 from gpu_card import DEVICE, REHEARSAL, TYPES
-from tiny_model import tiny_pipeline
 
 pytestmark = pytest.mark.gpu
 PROMPT = "a red house and a sun over grass"

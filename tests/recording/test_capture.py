@@ -16,8 +16,8 @@ from attnscope.errors import (
 )
 from attnscope.recording.keeping import LargeCaptureWarning
 from attnscope.recording.session import IncompleteCaptureWarning
+from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers, run, use
-from tiny_model import tiny_unet
 
 SIZES = [(128, 128), (64, 192), (192, 128)]
 

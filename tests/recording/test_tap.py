@@ -7,8 +7,8 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 import attnscope
 from attnscope.errors import UnobservedError
 from attnscope.recording.tap import is_attention
+from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers, run, use
-from tiny_model import tiny_unet
 
 
 class Oracle:

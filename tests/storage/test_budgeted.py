@@ -14,7 +14,7 @@ from attnscope.recording import keeping
 from attnscope.records import Run
 from attnscope.storage.budgeted import BudgetedRecords, bytes_of, parse_bytes
 from attnscope.storage.folder import TraceFolder
-from made_trace import made_trace
+from attnscope.testing.made_traces import made_trace
 
 PROMPT = "a red cat"
 

@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ import attnscope
 from attnscope.errors import OutputError, SelectionError, TraceFormatError
 from attnscope.storage.manifest import MANIFEST, Manifest
 from attnscope.storage.shards import MAX_HEADER_BYTES
-from made_trace import made_trace
+from attnscope.testing.made_traces import made_trace
 
 
 @pytest.fixture
@@ -131,10 +130,9 @@ def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_and_leaves_a_trace_that_opens(tmp_path):
     program = f"""
 import resource, signal, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import attnscope
 from attnscope.errors import OutputError
-from made_trace import made_trace
+from attnscope.testing.made_traces import made_trace
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
 try:
@@ -167,9 +165,8 @@ def test_a_read_only_place_is_said(tmp_path):
 def test_a_run_killed_half_way_opens_and_says_how_far_it_came(tmp_path):
     program = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import torch, attnscope
-from tiny_model import tiny_unet
+from attnscope.testing.tiny_models import tiny_unet
 unet = tiny_unet()
 with torch.no_grad(), attnscope.capture(unet, where={str(tmp_path / "run.trace")!r}) as trace:
     trace.run.planned_steps = 50

@@ -1,8 +1,8 @@
 import pytest
 
 from attnscope.errors import ParameterError, WordError
+from attnscope.testing.tiny_models import tiny_tokenizer
 from attnscope.trace.tokens import find_span, prompt_words, tokenize, unnamed_tokens
-from tiny_model import tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnscope.errors import ParameterError, SelectionError, WordError
+from attnscope.testing.made_traces import made_trace
 from attnscope.trace.trace import MEAN_AXES
-from made_trace import made_trace
 
 AXES = ("step", "branch", "image", "head", "query", "key")
 

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.app import create_app
-from made_trace import made_trace
 
 
 def picture(height=64, width=96):

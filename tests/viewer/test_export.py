@@ -12,8 +12,8 @@ import pytest
 
 from attnscope.errors import OutputError, SelectionError
 from attnscope.places import Box, View, box_map, token_shares, word_map
+from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.export import export_page
-from made_trace import made_trace
 from viewer.conftest import picture
 
 

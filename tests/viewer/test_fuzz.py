@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.aggregates import Source
 from attnscope.viewer.app import create_app
-from made_trace import made_trace
 from viewer.conftest import picture
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the fuzzer's own libraries

@@ -17,10 +17,10 @@ from attnscope.pictures.regions import rle_mask
 from attnscope.places import Box, View, block_maps, box_map, token_shares, word_map
 from attnscope.segmentation.evidence import aggregated_attention
 from attnscope.segmentation.segment import segment_trace
+from attnscope.testing.made_traces import made_trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
 from attnscope.viewer.caches import ByteCache
-from made_trace import made_trace
 from viewer.unpacking import unpack
 
 RECIPE = "threshold=0.05&passes=2&anchors=4"

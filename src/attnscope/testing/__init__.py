@@ -1,0 +1,17 @@
+"""For tests of what is built on attnscope: models and traces that are made in a moment, without weights or a download.
+
+tiny_models.py   a random Stable Diffusion of v1's topology, 128x128 pixels, with a tokenizer of its own
+made_traces.py   traces with known numbers, of any shape, made without a model
+full_size.py     the U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights
+
+    from attnscope.testing import made_trace, tiny_pipeline
+
+    pipe = tiny_pipeline(tmp_path)
+    trace = made_trace(grids=((8, 12), (4, 6)), steps=3, images=2)
+"""
+
+from attnscope.testing.full_size import full_size_unet
+from attnscope.testing.made_traces import made_trace
+from attnscope.testing.tiny_models import tiny_pipeline, tiny_tokenizer, tiny_unet
+
+__all__ = ["full_size_unet", "made_trace", "tiny_pipeline", "tiny_tokenizer", "tiny_unet"]
