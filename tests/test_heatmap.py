@@ -187,3 +187,21 @@ def test_what_can_not_be_mapped_is_said():
         attnscope.heat_map(trace, "red", branch="uncond")
     with pytest.raises(SelectionError, match="branch 'text'"):
         attnscope.heat_map(trace, "red", branch="text")
+
+
+def test_a_heat_map_is_an_array_to_numpy_and_can_be_compared_and_shown():
+    trace = made_trace()
+    red, again, cat = (
+        attnscope.heat_map(trace, "red"),
+        attnscope.heat_map(trace, "red"),
+        attnscope.heat_map(trace, "cat"),
+    )
+    assert np.asarray(red) is red.array or np.shares_memory(np.asarray(red), red.array)
+    assert np.asarray(red, dtype=np.float64).dtype == np.float64
+    assert not np.shares_memory(np.array(red, copy=True), red.array)
+    assert red == again
+    assert red != cat
+    assert red != red.array.tolist()
+    row, column = red.peak
+    assert repr(red).startswith("<HeatMap 'red', 4x6, ")
+    assert repr(red).endswith(f"largest at ({row}, {column})>")

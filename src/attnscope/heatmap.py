@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Preset = Literal["daam"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HeatMap:
     """Attention that a word receives at each place of the picture.
 
@@ -42,6 +42,23 @@ class HeatMap:
     word: str
     image_size_hw: tuple[int, int] | None = None
     picture: Image | None = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The map's numbers, for `np.asarray(heat_map)` and `plt.imshow(heat_map)`."""
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        """The same word with the same numbers."""
+        if not isinstance(other, HeatMap):
+            return NotImplemented
+        return self.word == other.word and np.array_equal(self.array, other.array)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        height, width = self.array.shape
+        low, high = self.array.min(), self.array.max()
+        return f"<HeatMap {self.word!r}, {height}x{width}, {low:.3g} to {high:.3g}, largest at {self.peak}>"
 
     @property
     def peak(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from attnscope.segmentation import photo as photo_pass
 from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.segmentation.segment import segment, segment_many, segment_trace
 from attnscope.segmentation.words import word_spans
+from attnscope.testing.made_traces import made_trace
 from attnscope.trace.tokens import tokenize
 
 TAU = 0.42  # gives the random attention below a dozen segments
@@ -398,3 +400,12 @@ def test_a_word_inside_an_earlier_phrase_is_found_at_its_own_place(pipe):
     spans = word_spans(", ".join(words), tokens, words, "paper")
     assert [[tokens[at].text for at in span] for span in spans] == [["red", "house"], ["house"], ["tree"]]
     assert spans[1][0] > spans[0][-1]
+
+
+def test_a_segmentation_is_an_array_of_labels_to_numpy_and_can_be_compared():
+    trace = made_trace(grids=((8, 8), (4, 4)), kinds=("self",))
+    found, again = segment_trace(trace, thresholds=0.5), segment_trace(trace, thresholds=0.5)
+    assert np.array_equal(np.asarray(found), found.labels)
+    assert found == again
+    assert found != replace(found, labels=found.labels + 1)
+    assert found != "segments"

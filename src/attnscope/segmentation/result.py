@@ -59,6 +59,18 @@ class Segmentation:
         """Number, label, area, box, centroid and COCO run lengths of each segment."""
         return describe_segments(self.labels, self.names)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The labels, for `np.asarray(segmentation)` and `plt.imshow(segmentation)`."""
+        return np.array(self.labels, dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        """The same labels with the same names."""
+        if not isinstance(other, Segmentation):
+            return NotImplemented
+        return self.names == other.names and np.array_equal(self.labels, other.labels)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return int(self.labels.max()) + 1
 
