@@ -13,6 +13,7 @@ from diffusers import StableDiffusionPipeline
 from rich.console import Console
 
 from attnscope.demo import DIFFSEG_THRESHOLD, MODEL_FOLDER
+from attnscope.demo.card_filling import MOST_SAMPLES
 from attnscope.demo.checkpoint import RECORD, Record
 from attnscope.demo.evaluate import PUBLISHED_THRESHOLD, Scores, evaluate
 from attnscope.demo.phases import PHASES, Phase
@@ -45,6 +46,7 @@ class Size:
     drawings: int
     rounds: int
     workers: int
+    most_batch: int
 
 
 FULL = Size(
@@ -56,6 +58,7 @@ FULL = Size(
     drawings=DRAWINGS,
     rounds=ROUNDS,
     workers=min(MOST_WORKERS, len(os.sched_getaffinity(0))),
+    most_batch=MOST_SAMPLES,
 )
 TOY_PX = {"vae": 128, "small": 64, "full": 64, "decoder": 128}
 TOY = Size(
@@ -67,6 +70,7 @@ TOY = Size(
     drawings=64,
     rounds=1,
     workers=0,
+    most_batch=4,
 )
 
 
@@ -80,7 +84,7 @@ def train(out: Path, minutes: float, size: Size, device: str, console: Console) 
             start=MODEL_FOLDER,
             device=device,
             workers=size.workers,
-            fill_card=True,
+            most_batch=size.most_batch,
         )
         training = Training(settings, size.phases)
         training.run(console)

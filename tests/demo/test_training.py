@@ -22,6 +22,7 @@ from attnscope.demo.scenes import FIRST_TRAINING_SEED
 from attnscope.demo.scenes.palette import COLOURS
 from attnscope.demo.train import Settings, Training
 from attnscope.demo.truth import draw_truths
+from attnscope.errors import ParameterError
 
 SIZES_PX = {"vae": 128, "small": 64, "full": 64, "decoder": 128}
 TINY = [replace(phase, size_px=SIZES_PX[phase.name], batch=2, scenes=4, uses=1) for phase in PHASES]
@@ -120,10 +121,19 @@ def test_a_batch_is_doubled_while_that_pays_and_nothing_else_changes(monkeypatch
     torch.manual_seed(3)
     filled = card_filling.filling(pipe, phase, most=16)
     assert filled.batch == batch
-    assert filled.scenes == (16 * batch if phase.name == "small" else phase.scenes)
+    assert filled.scenes == (
+        16 * batch if phase.name == "small" else max(phase.scenes, batch)
+    )  # TINY uses each once
     assert replace(filled, batch=phase.batch, scenes=phase.scenes) == phase
     assert torch.equal(torch.rand(2), expected)
     assert all(torch.equal(weights[name], weight) for name, weight in pipe.unet.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "scenes", "uses"), [("small", 7, 5), ("decoder", 2, 3)])
+def test_a_phase_whose_scenes_hold_no_batch_is_refused(name, scenes, uses):
+    """It would draw scenes for ever and never take a step."""
+    with pytest.raises(ParameterError, match=f"phase {name}: a batch of 8 out of {scenes} scenes"):
+        replace(PHASES[1], name=name, batch=8, scenes=scenes, uses=uses)
 
 
 def test_a_card_too_small_for_the_phases_own_batch_is_said(monkeypatch):
@@ -133,8 +143,8 @@ def test_a_card_too_small_for_the_phases_own_batch_is_said(monkeypatch):
 
 
 def test_a_filled_training_says_its_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "filling", lambda pipe, phase: replace(phase, batch=4))
-    filled = replace(settings(tmp_path, minutes=0.01), fill_card=True)
+    monkeypatch.setattr(train, "filling", lambda pipe, phase, most: replace(phase, batch=4))
+    filled = replace(settings(tmp_path, minutes=0.01), most_batch=16)
     training = Training(filled, TINY)
     training.run(Console(quiet=True))
     for phase in training.record.phases.values():

@@ -57,7 +57,7 @@ def filling(pipe: StableDiffusionPipeline, phase: Phase, *, most: int = MOST_SAM
         trainee.optimizer.zero_grad(set_to_none=True)
         _begin_memory(pipe.device)
     if phase.name not in UNET_PHASES:  # crops of a few pictures are as good
-        return replace(phase, batch=best)
+        return replace(phase, batch=best, scenes=max(phase.scenes, -(-best // phase.uses)))
     return replace(phase, batch=best, scenes=max(phase.scenes, min(BATCHES_A_POOL * best, MOST_SCENES)))
 
 

@@ -20,9 +20,11 @@ from attnscope.demo.checkpoint import PhaseRecord
 from attnscope.demo.clock import WorkClock, learning_rate
 from attnscope.demo.scenes import FIRST_TRAINING_SEED
 from attnscope.demo.truth import Truth, draw_truths
+from attnscope.errors import ParameterError
 
 CLIP_NORM = 1.0
 EMA_DECAY = 0.995
+UNET_PHASES = ("small", "full")
 SEEDS_A_PHASE = 10_000_000
 """Each phase draws its scenes from seeds of its own."""
 
@@ -45,8 +47,16 @@ class Phase:
     peak_rate: float
     supervised: bool = True
 
+    def __post_init__(self) -> None:
+        """A pool of scenes that holds no batch would be drawn again and again, for ever."""
+        most = self.scenes if self.name in UNET_PHASES else self.scenes * self.uses
+        if not 0 < self.batch <= most:
+            raise ParameterError(
+                f"phase {self.name}: a batch of {self.batch} out of {self.scenes} scenes, each used {self.uses} times; "
+                f"expected at most {most}"
+            )
 
-UNET_PHASES = ("small", "full")
+
 PHASES = (
     Phase("vae", 0, share=0.28, size_px=PICTURE_PX, batch=8, scenes=1000, uses=18, peak_rate=1.5e-3),
     Phase("small", 1, share=0.3, size_px=PICTURE_PX // 2, batch=32, scenes=3000, uses=5, peak_rate=1e-3),

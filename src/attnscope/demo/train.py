@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from attnscope.demo import attention_losses, unet_training, vae_training
 from attnscope.demo.architecture import LATENT_PX, PICTURE_PX, untrained_pipeline
-from attnscope.demo.card_filling import filling
+from attnscope.demo.card_filling import MOST_SAMPLES, filling
 from attnscope.demo.checkpoint import (
     RECORD,
     PhaseRecord,
@@ -49,8 +49,8 @@ PARTS = ("vae", "unet", "text_encoder")
 class Settings:
     """How to train.
 
-    checkpoint: a file that is written while training, and resumed from if it is there. fill_card: with batches as
-    large as pay on this GPU, instead of those in phases.py, which suit two CPU cores.
+    checkpoint: a file that is written while training, and resumed from if it is there. most_batch: batches
+    as large as pay on this GPU, up to so many samples; 0 takes those in phases.py, which suit two CPU cores.
     """
 
     minutes: float
@@ -60,7 +60,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 0
     workers: int = 2
-    fill_card: bool = False
+    most_batch: int = 0
 
 
 class Training:
@@ -98,8 +98,8 @@ class Training:
         self.export()
 
     def _run_phase(self, phase: Phase, record: PhaseRecord, console: Console) -> None:
-        if self.settings.fill_card:
-            phase = filling(self.pipe, phase)
+        if self.settings.most_batch:
+            phase = filling(self.pipe, phase, most=self.settings.most_batch)
             console.log(f"{phase.name}: batches of {phase.batch}")
         record.batch = phase.batch
         torch.manual_seed(self.settings.seed + record.steps)
@@ -206,7 +206,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw scenes (default 2)")
     parser.add_argument(
         "--fill-card",
-        action="store_true",
+        action="store_const",
+        const=MOST_SAMPLES,
+        default=0,
+        dest="most_batch",
         help="batches as large as pay on this GPU (default: as on two cores)",
     )
     parser.add_argument("--export", action="store_true", help="write the checkpoint's model folder and stop")
