@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import signal
@@ -106,6 +107,17 @@ def _begin_group() -> None:
     os.setpgid(0, 0)
     if hasattr(LIBC, "prctl"):
         LIBC.prctl(END_WITH_PARENT, signal.SIGKILL)
+
+
+def stage_options(description: str) -> argparse.Namespace:
+    """What every stage is told: --out, --seconds, --rehearse; from here on it ends what it has started."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--rehearse", action="store_true")
+    given = parser.parse_args()
+    stop_when_asked()
+    return given
 
 
 def stop_when_asked() -> None:

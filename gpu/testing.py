@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from gpu.packages import ROOT
 from gpu.progress import write_json
-from gpu.stages import run_logged, stop_when_asked
+from gpu.stages import run_logged, stage_options
 
 MARK = "pytest.mark.gpu"
 PYTEST = [
@@ -68,12 +67,7 @@ def counts(tests: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rehearse", action="store_true")
-    given = parser.parse_args()
-    stop_when_asked()
+    given = stage_options(__doc__)
     path = (given.out / "tests.json").absolute()
     write_json(path, {"files": {}, "tests": [], "counts": {}})
     os.environ.update({REPORT: str(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})

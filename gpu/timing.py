@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from gpu.packages import ROOT, missing
 from gpu.progress import write_json
-from gpu.stages import run_logged, stop_when_asked
+from gpu.stages import run_logged, stage_options
 
 SCRIPTS = ROOT / "benchmarks" / "gpu"
 PARTS: dict[str, tuple[str, ...]] = {
@@ -28,12 +27,7 @@ TABLE_S = 60.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rehearse", action="store_true")
-    given = parser.parse_args()
-    stop_when_asked()
+    given = stage_options(__doc__)
     ends = time.monotonic() + given.seconds
     folder = (
         given.out.absolute() / "timings"

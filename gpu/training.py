@@ -6,14 +6,13 @@ is the better one. This module imports little: processes that draw scenes import
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from gpu.progress import write_json
-from gpu.stages import stop_when_asked
+from gpu.stages import stage_options
 
 EVALUATION_SHARE = 0.35
 MOST_EVALUATION_S = 300.0
@@ -23,12 +22,7 @@ TOY_MINUTES = 0.05
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rehearse", action="store_true")
-    given = parser.parse_args()
-    stop_when_asked()
+    given = stage_options(__doc__)
     left_s = given.seconds - min(EVALUATION_SHARE * given.seconds, MOST_EVALUATION_S) - START_S
     train_and_measure(given.out, TOY_MINUTES if given.rehearse else max(0.1, left_s / 60), toy=given.rehearse)
 

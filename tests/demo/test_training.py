@@ -62,6 +62,23 @@ def test_training_goes_on_where_the_checkpoint_stopped(tmp_path, monkeypatch):
     assert second.record.phases["decoder"].done
 
 
+def test_writing_the_model_during_a_phase_leaves_its_weights_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
+    training, export, compared = Training(settings(tmp_path, minutes=0.01), TINY), Training.export, []
+
+    def checked(self):
+        parts = [self.pipe.vae, self.pipe.unet]
+        before = [weight.clone() for part in parts for weight in part.state_dict().values()]
+        export(self)
+        after = [weight for part in parts for weight in part.state_dict().values()]
+        compared.append(all(map(torch.equal, before, after)))
+
+    monkeypatch.setattr(Training, "export", checked)
+    training.run(Console(quiet=True))
+    assert len(compared) > 2 * len(TINY)  # during phases as well as between them
+    assert all(compared)
+
+
 def _interrupt(*_):
     raise KeyboardInterrupt
 
