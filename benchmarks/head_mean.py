@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from harness import Report, in_turns, peak_resident_bytes, resident_bytes
 
 from attnscope import probability
-from attnscope.records import Grid, Layer, LayerId, Row, Step
+from attnscope.records import Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 HEADS, PLACES, DIM = 8, 4096, 40
@@ -45,8 +46,8 @@ def naive(dtype: torch.dtype) -> torch.Tensor:
 def one_layer_trace(query: torch.Tensor, key: torch.Tensor) -> Trace:
     records, layer = MemoryRecords(), LayerId(1, "self")
     records.layers[layer] = Layer(1, "self", "block", "down", Grid(64, 64), HEADS, DIM, PLACES)
-    records.add_step(Step(0, 1.0, (Row("cond", 0),)), {layer: Record(query[None], key[None], scale=SCALE)})
-    return Trace(records)
+    records.add_call(Call(0, 0, 1.0, (Row("cond", 0),)), {layer: Record(query[None], key[None], scale=SCALE)})
+    return Trace(Pass(records))
 
 
 def extra_bytes(form: str, dtype: str) -> int:

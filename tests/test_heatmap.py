@@ -7,10 +7,11 @@ from scipy.ndimage import map_coordinates
 import attnscope
 from attnscope.errors import MissingExtraError, ParameterError, SelectionError, WordError
 from attnscope.heatmap import HeatMap
-from attnscope.records import Grid, Layer, Row, Run, Step
+from attnscope.records import Call, Grid, Layer, Row, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryRecords
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 
@@ -80,8 +81,8 @@ def two_by_two():
     records.layers[layer.id] = layer
     query = torch.tensor([[[[1.0], [0.0], [0.0], [0.0]]]])
     key = torch.tensor([[[[0.0], [np.log(3.0)]]]], dtype=torch.float32)
-    records.add_step(Step(0, 1.0, (Row("cond", 0),)), {layer.id: Record(query, key, scale=1.0)})
-    return Trace(records, Run())
+    records.add_call(Call(0, 0, 1.0, (Row("cond", 0),)), {layer.id: Record(query, key, scale=1.0)})
+    return Trace(Pass(records, Run()))
 
 
 def test_a_two_by_two_case_by_hand():

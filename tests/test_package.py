@@ -27,8 +27,8 @@ HEAVY = (
 
 # A room may import from those before it, anywhere in a file; `import attnscope` alone knows all of them, by name.
 ORDER = [
-    "_version",
     "errors",
+    "spelling",
     "files",
     "threads",
     "records",

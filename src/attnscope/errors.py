@@ -9,6 +9,7 @@ AttnscopeError
 ├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
 │   └── WordError                         a word that the prompt does not contain
 ├── ParameterError        (ValueError)    a number or a choice outside its range
+├── KeywordError          (TypeError)     a keyword that a function does not have
 ├── BusyError             (RuntimeError)  too much long work is waiting already
 ├── TraceFormatError      (ValueError)    a trace folder that is broken, hostile or of another version
 └── OutputError           (OSError)       a file that can't be written
@@ -59,6 +60,10 @@ class WordError(SelectionError):
 
 class ParameterError(AttnscopeError, ValueError):
     """A number or a choice is outside its range."""
+
+
+class KeywordError(AttnscopeError, TypeError):
+    """A function has no such keyword, or got the same choice twice."""
 
 
 class BusyError(AttnscopeError, RuntimeError):

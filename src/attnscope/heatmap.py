@@ -196,8 +196,8 @@ def heat_map(
 
 
 def _heat_map(trace: Trace, shares: Tensor, span: TokenSpan, image: int) -> HeatMap:
-    picture = trace.run.pictures[image] if image < len(trace.run.pictures) else None
-    return HeatMap(shares.cpu().numpy().astype(np.float32), span.word, trace.run.image_size_hw, picture)
+    array = shares.cpu().numpy().astype(np.float32)
+    return HeatMap(array, span.word, trace.run.image_size_hw, trace.picture_of(image))
 
 
 def _reduced_map(

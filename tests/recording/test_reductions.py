@@ -177,7 +177,7 @@ def test_a_damaged_entry_is_one_clear_error(pipe, tmp_path, change, message):
         pipe(PROMPT, num_inference_steps=1, output_type="latent")
     manifest = trace.save(tmp_path / "run.trace") / "manifest.json"
     content = json.loads(manifest.read_text())
-    change(content["reduced"])
+    change(content["passes"][0]["reduced"])
     manifest.write_text(json.dumps(content))
     with pytest.raises(TraceFormatError, match=message):
         attnscope.load_trace(tmp_path / "run.trace")

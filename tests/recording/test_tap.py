@@ -85,7 +85,7 @@ def test_value_is_recorded_on_request_for_every_processor(pipe, seeded):
             run(pipe, seeded, num_inference_steps=1)
         handle.remove()
         record = trace.record(block=1, kind="self")
-        mixed = trace.probabilities(block=1, kind="self").flatten(0, 1) @ record.value
+        mixed = trace.probabilities(block=1, kind="self", step=0).flatten(0, 1) @ record.value
         torch.testing.assert_close(mixed.transpose(1, 2).flatten(2), outputs["out"], atol=1e-5, rtol=1e-4)
 
 

@@ -86,7 +86,7 @@ def test_steps_of_the_paper_give_the_same_labels(pipe, photo, found):
     trace = photo_pass.photo_trace(pipe, latent, "", timestep=300, kind="self")
     aggregated = aggregate(
         (
-            trace.probabilities(block=layer.block, kind="self", image=0, branch="cond").mean(0),
+            trace.probabilities(block=layer.block, kind="self", step=0, image=0, branch="cond").mean(0),
             tuple(layer.grid),
         )
         for layer in trace.layers

@@ -11,65 +11,68 @@ import torch
 import attnscope
 from attnscope.errors import CaptureError, OutputError, ParameterError
 from attnscope.recording import keeping
-from attnscope.records import Run
-from attnscope.storage.budgeted import BudgetedRecords, bytes_of, parse_bytes
-from attnscope.storage.folder import TraceFolder
+from attnscope.storage.budgeted import BudgetedStore, bytes_of, parse_bytes
+from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.testing.made_traces import made_trace
 
 PROMPT = "a red cat"
 
 
 def budgeted(tmp_path, made, steps_in_memory, *, spill):
-    layers, step = made.records.layers, made.steps[0]
-    size = bytes_of({layer: made.records.get(step.index, layer) for layer in layers})
-    folder = TraceFolder.create(tmp_path / "run.trace", Run())
-    records = BudgetedRecords(folder, int(size * (steps_in_memory + 1)), spill=spill)
+    """A store, and the records of its first pass."""
+    layers = made.records.layers
+    size = bytes_of({layer: made.records.get(0, layer) for layer in layers})
+    store = BudgetedStore(
+        TraceFolder.create(tmp_path / "run.trace"), int(size * (steps_in_memory + 1)), spill=spill
+    )
+    records = store.begin_pass(made.run)
     records.layers.update(layers)
-    return records
+    return store, records
 
 
 def add_all(records, made):
-    for step in made.steps:
-        records.add_step(step, {layer: made.records.get(step.index, layer) for layer in made.records.layers})
+    for call in made.calls:
+        records.add_call(call, {layer: made.records.get(call.index, layer) for layer in made.records.layers})
 
 
 @pytest.mark.parametrize("spill", [True, False])
 @pytest.mark.parametrize("steps_in_memory", [1, 3, 100])
 def test_every_step_can_be_read_and_no_more_than_the_budget_is_held(tmp_path, spill, steps_in_memory):
     made = made_trace(steps=7)
-    records = budgeted(tmp_path, made, steps_in_memory, spill=spill)
+    store, records = budgeted(tmp_path, made, steps_in_memory, spill=spill)
     most = []
-    write = records.folder.add_step
+    write = records.folder.add_call
 
-    def slow_write(step, tensors):
-        most.append(records._used)
+    def slow_write(call, tensors):
+        most.append(store._used)
         time.sleep(0.01)
-        write(step, tensors)
+        write(call, tensors)
 
-    records.folder.add_step = slow_write
+    records.folder.add_call = slow_write
     add_all(records, made)
-    records.finish(made.run, {})
-    assert max(most, default=0) <= records._budget
-    assert [step.index for step in records.steps] == list(range(7))
-    for step in made.steps:
+    records.finish({})
+    store.close()
+    assert max(most, default=0) <= store._budget
+    assert records.calls == list(made.calls)
+    for call in made.calls:
         for layer in made.records.layers:
             assert torch.equal(
-                records.get(step.index, layer).query, made.records.get(step.index, layer).query
+                records.get(call.index, layer).query, made.records.get(call.index, layer).query
             )
-    written = len(records.folder.steps)
+    written = len(records.folder.calls)
     assert written == (7 if not spill else max(0, 7 - steps_in_memory))
-    assert not records._writer.is_alive()
+    assert not store._writer.is_alive()
 
 
 def test_two_threads_can_read_while_the_oldest_steps_go_to_disk(tmp_path):
     made = made_trace(steps=40)
-    records = budgeted(tmp_path, made, 2, spill=True)
+    store, records = budgeted(tmp_path, made, 2, spill=True)
     all_there = threading.Event()
 
     def read_at_random(seed):
         chance, count = random.Random(seed), 0
         while count < 200 or not all_there.is_set():
-            if known := len(records.steps):
+            if known := len(records.calls):
                 step, layer = chance.randrange(known), chance.choice(list(records.layers))
                 assert records.has(step, layer)
                 assert torch.equal(records.get(step, layer).key, made.records.get(step, layer).key)
@@ -83,8 +86,8 @@ def test_two_threads_can_read_while_the_oldest_steps_go_to_disk(tmp_path):
         finally:
             all_there.set()
         assert all(done.result(timeout=60) >= 200 for done in reading)
-    records.finish(made.run, {})
-    assert len(records.folder.steps) == 38
+    store.close()
+    assert len(records.folder.calls) == 38
 
 
 def test_a_capture_into_a_folder_with_a_budget_gives_the_trace_that_it_gives_without(pipe, seeded, tmp_path):
@@ -105,7 +108,7 @@ def test_a_capture_in_memory_with_a_budget_puts_the_oldest_steps_on_disk_and_cle
     with attnscope.capture(pipe) as whole:
         pipe(PROMPT, num_inference_steps=6, output_type="pt", generator=seeded())
     folder = trace.records.folder.folder
-    assert 0 < len(list(folder.glob("step-*"))) < 6
+    assert 0 < len(list(folder.glob("call-*"))) < 6
     for step in range(6):
         choice = {"block": 16, "kind": "cross", "step": step}
         assert torch.equal(trace.probabilities(**choice), whole.probabilities(**choice))
@@ -114,7 +117,7 @@ def test_a_capture_in_memory_with_a_budget_puts_the_oldest_steps_on_disk_and_cle
 
 
 def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path, monkeypatch):
-    write, written = TraceFolder.add_step, []
+    write, written = FolderRecords.add_call, []
 
     def two_steps_then_full(self, step, records):
         if len(written) == 2:
@@ -122,7 +125,7 @@ def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path,
         written.append(step)
         write(self, step, records)
 
-    monkeypatch.setattr(TraceFolder, "add_step", two_steps_then_full)
+    monkeypatch.setattr(FolderRecords, "add_call", two_steps_then_full)
     with (
         pytest.raises(OutputError, match="no space left"),
         attnscope.capture(pipe, where=tmp_path / "run.trace", budget="4MB") as trace,
@@ -135,12 +138,13 @@ def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path,
 
 def test_after_an_error_every_further_step_says_it_again(tmp_path):
     made = made_trace(steps=4)
-    records = budgeted(tmp_path, made, 1, spill=False)
-    records.folder.add_step = lambda step, tensors: (_ for _ in ()).throw(OutputError("full"))
+    store, records = budgeted(tmp_path, made, 1, spill=False)
+    records.folder.add_call = lambda call, tensors: (_ for _ in ()).throw(OutputError("full"))
     for _ in range(2):
         with pytest.raises(OutputError, match="full"):
             add_all(records, made)
-    records.finish(made.run, {})  # it has been told
+    records.finish({})
+    store.close()  # it has been told
 
 
 def test_a_budget_smaller_than_two_steps_is_refused_at_the_first(pipe, tmp_path):
@@ -193,13 +197,13 @@ def test_copies_from_a_gpu_are_waited_for_once_a_step_and_leave_page_locked_memo
     def run():
         pipe(PROMPT, num_inference_steps=3, output_type="latent", generator=seeded())
 
-    records, write = [], TraceFolder.add_step
+    records, write = [], FolderRecords.add_call
 
     def noted(self, step, given):
         records.extend(given.values())
         write(self, step, given)
 
-    monkeypatch.setattr(TraceFolder, "add_step", noted)
+    monkeypatch.setattr(FolderRecords, "add_call", noted)
     with attnscope.capture(pipe, where=tmp_path / "run.trace", budget=budget, branch="cond"):
         run()
     assert waits == [64] * 3  # each for 32 of Q and 32 of K

@@ -6,6 +6,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +16,14 @@ from safetensors.torch import load_file, save_file
 
 import attnscope
 from attnscope.errors import OutputError, SelectionError, TraceFormatError
-from attnscope.storage.manifest import MANIFEST, Manifest
+from attnscope.records.reduced import Reduced, ReducedMaps
+from attnscope.storage import manifest
+from attnscope.storage.folder import TraceFolder
+from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.shards import MAX_HEADER_BYTES
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.contents import Pass
+from attnscope.trace.trace import Trace
 
 
 @pytest.fixture
@@ -24,6 +31,11 @@ def folder(tmp_path):
     trace = made_trace(mask=True)
     trace.run.pictures = [Image.new("RGB", (48, 32), (9, 8, 7))]
     return trace.save(tmp_path / "run.trace")
+
+
+def verified(folder):
+    for records in TraceFolder.open(folder).passes:
+        yield from records.verified()
 
 
 def edit(folder, change):
@@ -83,10 +95,10 @@ print(attnscope.heat_map(trace, "cat").array.shape, trace.probabilities(block=1,
 def test_shards_describe_themselves_and_hold_the_very_numbers(folder):
     from safetensors import safe_open
 
-    shard = folder / "step-00001.safetensors"
+    shard = folder / "call-00001.safetensors"
     with safe_open(shard, framework="pt") as opened:
         header = json.loads(opened.metadata()["attnscope"])
-    assert (header["format"], header["version"], header["step"]["index"]) == ("attnscope-trace", 1, 1)
+    assert (header["format"], header["version"], header["call"]["index"]) == ("attnscope-trace", 2, 1)
     assert header["records"]["block02.cross"]["layer"]["grid"] == [2, 3]
     trace = made_trace(mask=True)
     assert torch.equal(
@@ -133,6 +145,8 @@ import resource, signal, sys
 import attnscope
 from attnscope.errors import OutputError
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.contents import Pass
+from attnscope.trace.trace import Trace
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
 try:
@@ -186,7 +200,7 @@ with torch.no_grad(), attnscope.capture(unet, where={str(tmp_path / "run.trace")
 
 
 def shard(folder):
-    return folder / "step-00000.safetensors"
+    return folder / "call-00000.safetensors"
 
 
 def rewrite(folder, change):
@@ -211,15 +225,31 @@ def link_away(folder):
 
 
 def row_twice(folder):
-    edit(folder, lambda data: data["steps"][0].update(rows=data["steps"][0]["rows"][:1] * 2))
+    edit_pass(folder, lambda data: data["calls"][0].update(rows=data["calls"][0]["rows"][:1] * 2))
 
 
 def unknown_part(folder):
-    edit(folder, lambda data: data["steps"][0]["records"]["block01.self"].update(parts=["x"]))
+    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"].update(parts=["x"]))
+
+
+def edit_run(folder, change):
+    edit_pass(folder, lambda data: change(data["run"]))
+
+
+def edit_pass(folder, change):
+    edit(folder, lambda data: change(data["passes"][0]))
 
 
 def other_shape(folder):
     rewrite(folder, lambda tensors: tensors.update({"block01.self.query": torch.zeros(2, 3, 24, 4)}))
+
+
+def no_checksum(folder):
+    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"].pop("crc32"))
+
+
+def checksum_text(folder):
+    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"]["crc32"].update(key="x"))
 
 
 CASES = [
@@ -227,17 +257,20 @@ CASES = [
     ("not json", lambda f: (f / MANIFEST).write_text("{"), "not readable as JSON"),
     ("json bomb", lambda f: (f / MANIFEST).write_text("[" * 100_000), "not readable as JSON|not an attnscope-trace"),
     ("another format", lambda f: edit(f, lambda d: d.update(format="zip")), "not an attnscope-trace"),
-    ("another version", lambda f: edit(f, lambda d: d.update(version=2)), "version 2; this attnscope reads version 1"),
-    ("no layers", lambda f: edit(f, lambda d: d.pop("layers")), "damaged: KeyError 'layers'"),
-    ("negative heads", lambda f: edit(f, lambda d: d["layers"][0].update(heads=-1)), "-1 is not a whole number"),
-    ("huge grid", lambda f: edit(f, lambda d: d["layers"][0].update(grid=[1 << 40, 1])), "is not a whole number"),
-    ("wrong type", lambda f: edit(f, lambda d: d.update(steps=3)), "damaged: TypeError"),
-    ("step twice", lambda f: edit(f, lambda d: d["steps"].append(d["steps"][0])), "a step stands twice"),
-    ("path outside", lambda f: edit(f, lambda d: d.update(pictures=["../../secret.png"])), "not a plain name"),
-    ("token without place", lambda f: edit(f, lambda d: d["run"]["tokens"][0][1].update(start_char="x")), "'x' is not"),
-    ("token out of order", lambda f: edit(f, lambda d: d["run"]["tokens"][0].reverse()), "token 0 is"),
-    ("plan of another type", lambda f: edit(f, lambda d: d["run"].update(planned_steps={})), "planned_steps is {}"),
-    ("huge latent", lambda f: edit(f, lambda d: d["run"].update(latent_size_hw=[4096, 4096])), "a latent of 4096x4096"),
+    ("another version", lambda f: edit(f, lambda d: d.update(version=3)), "version 3; this attnscope reads versions 1"),
+    ("no passes", lambda f: edit(f, lambda d: d.update(passes=[])), "0 passes; expected 1 to"),
+    ("checksum of another type", checksum_text, "'x' is not a whole number"),
+    ("no checksum", no_checksum, "KeyError 'crc32'"),
+    ("no layers", lambda f: edit_pass(f, lambda d: d.pop("layers")), "damaged: KeyError 'layers'"),
+    ("negative heads", lambda f: edit_pass(f, lambda d: d["layers"][0].update(heads=-1)), "-1 is not a whole number"),
+    ("huge grid", lambda f: edit_pass(f, lambda d: d["layers"][0].update(grid=[1 << 40, 1])), "is not a whole number"),
+    ("wrong type", lambda f: edit_pass(f, lambda d: d.update(calls=3)), "damaged: TypeError"),
+    ("call twice", lambda f: edit_pass(f, lambda d: d["calls"].append(d["calls"][0])), "a call stands twice"),
+    ("path outside", lambda f: edit_pass(f, lambda d: d.update(pictures=["../../secret.png"])), "not a plain name"),
+    ("token without place", lambda f: edit_run(f, lambda r: r["tokens"][0][1].update(start_char="x")), "'x' is not"),
+    ("token out of order", lambda f: edit_run(f, lambda r: r["tokens"][0].reverse()), "token 0 is"),
+    ("plan of another type", lambda f: edit_run(f, lambda r: r.update(planned_steps={})), "planned_steps is {}"),
+    ("huge latent", lambda f: edit_run(f, lambda r: r.update(latent_size_hw=[4096, 4096])), "a latent of 4096x4096"),
     ("row twice", row_twice, "two rows are the same"),
     ("unknown part", unknown_part, "record with parts"),
     ("missing shard", lambda f: shard(f).unlink(), "missing; the trace is incomplete"),
@@ -260,10 +293,89 @@ def test_a_broken_trace_gives_one_clear_error(folder, name, damage, message):
 
 def test_nan_is_found_when_it_is_read(folder):
     rewrite(folder, lambda tensors: tensors["block01.self.query"].view(-1)[3:5].fill_(float("nan")))
-    trace = attnscope.load_trace(folder)
+    trace = attnscope.load_trace(folder, verify=False)
     trace.probabilities(block=2, kind="self")
     with pytest.raises(TraceFormatError, match="query of block 1 self holds 2 numbers that are NaN"):
         trace.probabilities(block=1, kind="self", step=0)
+
+
+@pytest.mark.parametrize("part", ["query", "key", "value", "mask"])
+def test_a_single_flipped_bit_is_found_when_it_is_read(tmp_path, part):
+    made = made_trace(mask=True)
+    layer = made.layers[1, "cross"].id
+    record = made.records.get(0, layer)
+    made.records._records[0, layer] = replace(record, value=record.key.clone())
+    folder = made.save(tmp_path / "run.trace")
+
+    def flip(tensors):
+        tensors[f"block01.cross.{part}"].view(-1).view(torch.uint8)[5] ^= 1
+
+    rewrite(folder, flip)
+    trace = attnscope.load_trace(folder)
+    with pytest.raises(
+        TraceFormatError, match=f"{part} of block 1 cross is damaged: its bytes are not those"
+    ):
+        trace.probabilities(block=1, kind="cross")
+    with pytest.raises(TraceFormatError, match=f"{part} of block 1 cross is damaged"):
+        list(verified(folder))
+    assert attnscope.load_trace(folder, verify=False).probabilities(block=1, kind="cross").shape[0] == 2
+
+
+def test_a_flipped_bit_in_reduced_maps_is_found(tmp_path):
+    made = made_trace()
+    maps = made.probabilities(block=1, kind="self", branch="cond", mean=("step", "head"))
+    layer = made.layers[1, "self"]
+    made.reduced = {"scene": ReducedMaps(Reduced("self"), {layer.id: maps}, {}, (layer,), (0, 1))}
+    folder = made.save(tmp_path / "run.trace")
+    path = folder / "reduced-scene.safetensors"
+    tensors = load_file(path)
+    tensors["block01.self.value"].view(-1).view(torch.uint8)[9] ^= 64
+    save_file(tensors, path)
+    with pytest.raises(TraceFormatError, match=r"block01\.self\.value is damaged"):
+        attnscope.load_trace(folder)
+
+
+def test_a_trace_without_damage_is_verified_to_its_end(folder):
+    assert list(verified(folder)) == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_trace_of_version_1_reads_as_it_did():
+    """The folder and its numbers were written by the last attnscope with version 1."""
+    stored = Path(__file__).parent / "version-1"
+    expected = json.loads((stored / "expected.json").read_text())
+    trace = attnscope.load_trace(stored / "run.trace")
+    for name, numbers in expected["probabilities"].items():
+        block, kind = name.split()
+        asked = trace.probabilities(block=int(block), kind=kind, branch="cond", image=0, step=1, mean="head")
+        assert asked.flatten()[:12].tolist() == pytest.approx(numbers, abs=1e-7)
+    for grid, numbers in expected["reduced"].items():
+        maps = trace.reduced["scene"].map(grid=tuple(map(int, grid.split("x"))))
+        assert maps.flatten()[:6].tolist() == pytest.approx(numbers, abs=1e-7)
+    heat = attnscope.heat_map(trace, "cat").array.flatten()[:8]
+    assert heat.tolist() == pytest.approx(expected["heat"], abs=1e-7)
+    assert [[word.word, list(word.tokens)] for word in trace.words()] == expected["words"]
+    assert (trace.run.seed, trace.run.planned_steps, trace.picture.size) == (7, 4, (48, 32))
+    assert trace.record(block=1, kind="cross").value is not None
+    assert list(verified(stored / "run.trace"))[-1] == (3, 3)
+
+
+def test_a_trace_of_several_passes_is_saved_whole(tmp_path):
+    first, second = made_trace(seed=1), made_trace(grids=((6, 6),), steps=3, seed=2)
+    first.run.pictures = [Image.new("RGB", (8, 8), (1, 2, 3))]
+    second.run.pictures = [Image.new("RGB", (8, 8), (4, 5, 6))]
+    both = Trace(*(Pass(one.records, one.run) for one in (first, second)))
+    loaded = attnscope.load_trace(both.save(tmp_path / "run.trace"))
+    assert len(loaded.passes) == 2
+    for made, read in zip((first, second), loaded.passes, strict=True):
+        assert read.steps == made.steps
+        assert read.layers == made.layers
+        assert read.picture.getpixel((0, 0)) == made.picture.getpixel((0, 0))
+        for layer in made.layers:
+            assert torch.equal(read.probabilities(layer=layer), made.probabilities(layer=layer))
+    with pytest.raises(
+        SelectionError, match=r"this trace has 2 passes: say which one is meant. trace.passes\[0\] is"
+    ):
+        loaded.probabilities(block=1, kind="self")
 
 
 def test_no_such_folder(tmp_path):
@@ -284,10 +396,9 @@ def test_a_layer_that_did_not_run_in_a_step_is_said(tmp_path):
 def test_a_step_is_written_into_the_manifest_text_once(tmp_path, monkeypatch):
     """The manifest is written anew after every step: a long run must not take the square of its steps."""
     made, rendered = made_trace(steps=12), []
-    facts_json = Manifest._facts_json
-    monkeypatch.setattr(
-        Manifest, "_facts_json", lambda self, step: rendered.append(step.index) or facts_json(self, step)
-    )
+    rendering = manifest.call_json
+    monkeypatch.setattr(manifest, "call_json", lambda call: rendered.append(call.index) or rendering(call))
+    monkeypatch.setattr(PassManifest, "shard_header", lambda self, call, records: {})
     trace = attnscope.load_trace(made.save(tmp_path / "run.trace"))
     assert rendered == list(range(12))
     assert trace.steps == made.steps

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.testing.made_traces import made_trace
-from attnscope.trace.trace import MEAN_AXES
+from attnscope.trace.asking import MEAN_AXES
 
 AXES = ("step", "branch", "image", "head", "query", "key")
 
@@ -135,9 +135,13 @@ def test_a_word_is_the_columns_of_its_tokens():
     )
 
 
-def test_one_captured_step_means_no_step_axis():
-    assert made_trace(steps=1).probabilities(block=1, kind="cross").ndim == 5
-    assert made_trace(steps=1).probabilities(block=1, kind="cross", step=[0]).ndim == 6
+def test_only_a_single_choice_or_a_mean_drops_an_axis():
+    trace = made_trace(steps=1, branches=("cond",), heads=1)
+    assert trace.probabilities(block=1, kind="cross").shape == (1, 1, 1, 1, 24, 5)
+    assert trace.probabilities(block=1, kind="cross", step=[0], head=[0]).ndim == 6
+    assert trace.probabilities(block=1, kind="cross", step=0).shape == (1, 1, 1, 24, 5)
+    assert trace.probabilities(block=1, kind="cross", mean=("step", "head")).shape == (1, 1, 24, 5)
+    assert trace.probabilities(block=1, kind="cross", query=(0, 0), token=2).shape == (1, 1, 1, 1)
 
 
 def test_one_row_does_not_compute_the_others(monkeypatch):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from attnscope.cli.options import Force
+from attnscope.cli.loading import open_pass
+from attnscope.cli.options import Force, Pass
 from attnscope.cli.output import progress, refuse_overwriting, say_wrote
 from attnscope.errors import ParameterError
 
@@ -24,6 +25,7 @@ def export_command(
     ] = None,
     branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    of_pass: Pass = None,
     force: Force = False,
 ) -> None:
     """Write one self-contained page with the picture, its words, segments, and where every place looks."""
@@ -35,7 +37,7 @@ def export_command(
     with progress() as bars:
         task = bars.add_task("attention", total=None)
         export_page(
-            trace,
+            trace if of_pass is None else open_pass(trace, of_pass),
             page,
             step=step,
             branch=branch,

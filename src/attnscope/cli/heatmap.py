@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnscope.cli.options import Force, Json, parse_numbers
+from attnscope.cli.loading import open_pass
+from attnscope.cli.options import Force, Json, Pass, parse_numbers
 from attnscope.cli.output import (
     data_console,
     plain_table,
@@ -56,6 +57,7 @@ def heatmap_command(
     branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    of_pass: Pass = None,
     same_scale: Annotated[
         bool, typer.Option("--same-scale", help="One colour scale for all words, so that maps compare.")
     ] = False,
@@ -67,9 +69,8 @@ def heatmap_command(
 ) -> None:
     """Draw the heat map of each word over the picture, and print where it peaks."""
     from attnscope.heatmap import heat_map
-    from attnscope.trace.files import load_trace
 
-    opened = load_trace(trace)
+    opened = open_pass(trace, of_pass)
     spans = chosen_spans(opened, words, image, occurrence)
     files = [output / f"{name}.heat.png" for name in file_names([span.word for span in spans])]
     if opened.picture is None:  # nothing to draw on: the numbers are the result

@@ -10,7 +10,7 @@ import typer
 
 from attnscope.cli.layer_tables import layer_object, readable_bytes
 from attnscope.cli.options import Json
-from attnscope.cli.output import data_console, plain_table, print_json
+from attnscope.cli.output import data_console, plain_table, print_json, progress, word_console
 
 if TYPE_CHECKING:
     from attnscope.records.reduced import ReducedMaps
@@ -23,62 +23,56 @@ EXAMPLES = """Example (after `attnscope generate "a red house on grass"`):
 
 def info_command(
     trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read all of it and compare every checksum; exit 1 at the first damage."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print what a trace holds: the run, its words with their tokens, its layers and steps."""
-    from attnscope.trace.files import load_trace
+    from attnscope.trace.files import load_trace, trace_folder
 
-    opened = load_trace(trace)
+    folder = trace_folder(trace)
+    opened = load_trace(folder)
+    if verify:
+        _verify(folder)
     if as_json:
-        print_json(trace_object(opened, trace))
+        passes = [_as_json(one) for one in opened.passes]
+        shown = passes[0] if len(passes) == 1 else {"passes": passes}
+        checked = {"verified": True} if verify else {}
+        print_json({"folder": str(folder), "bytes": _bytes_on_disk(folder), **checked, **shown})
         return
+    for number, one in enumerate(opened.passes):
+        _print_pass(one, folder, f", pass {number}" if len(opened.passes) > 1 else "")
+
+
+def _as_json(trace: Trace) -> dict[str, Any]:
+    return {**trace.facts(), "layers": [layer_object(layer) for layer in trace.layers]}
+
+
+def _verify(folder: Path) -> None:
+    from attnscope.storage.folder import TraceFolder
+
+    with progress() as bars:
+        for number, records in enumerate(TraceFolder.open(folder).passes):
+            task = bars.add_task(f"checking pass {number}" if number else "checking", total=None)
+            for done, total in records.verified():
+                bars.update(task, completed=done, total=total)
+    word_console().print("every checksum is right")
+
+
+def _print_pass(trace: Trace, folder: Path, of_pass: str) -> None:
     console = data_console()
-    console.print(plain_table(str(trace), ("", ""), _facts(opened, trace)))
-    for image in range(opened.images):
-        rows = [(span.word, ", ".join(map(str, span.tokens))) for span in opened.words(image)]
-        title = "Words and their tokens" + (f", image {image}" if opened.images > 1 else "")
+    console.print(plain_table(f"{folder}{of_pass}", ("", ""), _facts(trace, folder)))
+    for image in range(trace.images):
+        rows = [(span.word, ", ".join(map(str, span.tokens))) for span in trace.words(image)]
+        title = "Words and their tokens" + (f", image {image}" if trace.images > 1 else "")
         console.print(plain_table(title, ("Word", "Tokens"), rows))
     console.print(
-        plain_table("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(opened))
+        plain_table("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(trace))
     )
-
-
-def trace_object(trace: Trace, folder: Path) -> dict[str, Any]:
-    """Everything about a trace but its tensors, as plain values for JSON."""
-    run = trace.run
-    return {
-        "folder": str(folder),
-        "bytes": _bytes_on_disk(folder),
-        "model": run.model,
-        "revision": run.revision,
-        "pipeline": run.pipeline,
-        "scheduler": run.scheduler,
-        "seed": run.seed,
-        "guidance_scale": run.guidance_scale,
-        "image_size": list(run.image_size_hw) if run.image_size_hw else None,
-        "images": trace.images,
-        "branches": list(trace.branches),
-        "prompts": run.prompts,
-        "negative_prompts": run.negative_prompts,
-        "planned_steps": run.planned_steps,
-        "steps": [{"index": step.index, "timestep": step.timestep} for step in trace.steps],
-        "words": [
-            [{"word": span.word, "tokens": list(span.tokens)} for span in trace.words(image)]
-            for image in range(trace.images)
-        ],
-        "layers": [layer_object(layer) for layer in trace.layers],
-        "reduced": {
-            name: {
-                "kind": maps.order.kind,
-                "how": maps.order.how,
-                "per": maps.order.per,
-                "steps": list(maps.steps),
-            }
-            for name, maps in trace.reduced.items()
-        },
-        "pictures": len(run.pictures),
-        "versions": run.versions,
-    }
 
 
 def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:

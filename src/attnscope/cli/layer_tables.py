@@ -77,19 +77,9 @@ def csv_table(layers: Sequence[Layer]) -> str:
 
 def layer_object(layer: Layer) -> dict[str, Any]:
     """One layer as a JSON object. Bytes are those of one step in float16."""
-    origin = sources(layer.kind)
+    origin, facts = sources(layer.kind), layer.as_dict()
     return {
-        "block": layer.block,
-        "kind": layer.kind,
-        "path": layer.path,
-        "stage": layer.stage,
-        "grid": list(layer.grid),
-        "heads": layer.heads,
-        "head_dim": layer.head_dim,
-        "query": list(layer.query),
-        "key": list(layer.key),
-        "value": list(layer.value),
-        "probability": list(layer.probability),
+        **{name: value for name, value in facts.items() if name not in ("keys", "batch", "branches")},
         "query_from": origin.query,
         "key_from": origin.key,
         "value_from": origin.value,

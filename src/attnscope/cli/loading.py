@@ -1,13 +1,17 @@
-"""Loading a model for a command: its libraries kept quiet, a spinner while it takes its time."""
+"""Loading a model or a trace for a command: libraries kept quiet, a spinner while it takes its time."""
 
 from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.output import word_console
+from attnscope.errors import ParameterError
+
+if TYPE_CHECKING:
+    from attnscope.trace.trace import Trace
 
 _QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 
@@ -26,6 +30,21 @@ def load(
         pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
     pipe.set_progress_bar_config(disable=True)  # the command shows its own
     return pipe
+
+
+def open_pass(folder: Path, number: int | None) -> Trace:
+    """A trace, or one pass of it. Raises ParameterError where it isn't clear which one is meant."""
+    from attnscope.trace.files import load_trace
+
+    passes = load_trace(folder).passes
+    if number is None and len(passes) > 1:
+        raise ParameterError(
+            f"{folder} has {len(passes)} passes: choose one with --pass, from 0 to {len(passes) - 1}"
+        )
+    at = number or 0
+    if not 0 <= at < len(passes):
+        raise ParameterError(f"--pass {number}: {folder} has passes 0 to {len(passes) - 1}")
+    return passes[at]
 
 
 def _spinner(model: str) -> AbstractContextManager[Any]:

@@ -31,6 +31,10 @@ Dtype = Annotated[
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write into.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what is already there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+Pass = Annotated[
+    int | None,
+    typer.Option("--pass", metavar="N", help="Which pass of a trace that has several, from 0."),
+]
 Seed = Annotated[int, typer.Option("--seed", "-s", help="Start of the random numbers.")]
 Size = Annotated[
     str | None,

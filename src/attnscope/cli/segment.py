@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from attnscope.cli.loading import load
-from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, parse_words
+from attnscope.cli.loading import load, open_pass
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.output import (
     data_console,
     plain_table,
@@ -60,6 +60,7 @@ def segment_command(
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
+    of_pass: Pass = None,
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -86,7 +87,9 @@ def segment_command(
     with progress() as bars:
         for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
             try:
-                results.append(_segment(image, output / name, pipe, settings, for_photos, force=force))
+                results.append(
+                    _segment(image, output / name, pipe, settings, for_photos, of_pass=of_pass, force=force)
+                )
             except AttnscopeError as error:
                 if len(images) == 1:
                     raise
@@ -98,14 +101,20 @@ def segment_command(
 
 
 def _segment(
-    image: Path, name: Path, pipe: Any, settings: dict[str, Any], for_photos: dict[str, Any], *, force: bool
+    image: Path,
+    name: Path,
+    pipe: Any,
+    settings: dict[str, Any],
+    for_photos: dict[str, Any],
+    *,
+    of_pass: int | None,
+    force: bool,
 ) -> dict[str, Any]:
     """Segment one picture and write its files; what is to be printed of it."""
     from attnscope.segmentation.segment import segment
-    from attnscope.trace.files import load_trace
 
     if image.is_dir():
-        found = segment(load_trace(image), pipe, **settings, **for_photos)
+        found = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
         found = segment(image, pipe, **settings, **for_photos)
     for path in found.save(name, overwrite=force):

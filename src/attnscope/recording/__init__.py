@@ -1,12 +1,15 @@
 """Recording: watch a pipeline or a U-Net run, and keep what its attention computed.
 
-capture.py         the context manager: hooks on, one run, hooks off
+capture.py         the context manager: hooks on, hooks off
 plan.py            what is asked, checked against the model before anything runs
-session.py         one run: calls become steps, attention becomes records
-tap.py             one attention module: the Q, K, V, mask and scale that it really used
-modules.py         which attention modules a U-Net has
-pipeline_watch.py  one pipeline's call: prompts, embeddings, scheduler, pictures
+passes.py          which pass a call of the model belongs to
+session.py         one pass: calls and their attention become records
+schedule.py        which denoising step a call belongs to
 rows.py            which row of the batch is which branch of which image
+pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
+tap.py             one attention module: every attention that it really computes
+observing.py       from those to Q, K, V, mask and scale
+modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
 reductions.py      maps that are kept of the whole run
 estimate.py        how many bytes a capture is going to take

@@ -1,4 +1,4 @@
-"""Capture: a context manager that puts hooks on a model, records one run and leaves the model as it was."""
+"""Capture: a context manager that puts hooks on a model, records its runs and leaves the model as it was."""
 
 from __future__ import annotations
 
@@ -12,42 +12,61 @@ from torch import nn
 
 from attnscope.errors import CaptureError
 from attnscope.recording.keeping import Keeping
-from attnscope.recording.modules import TappedLayer, spatial_parents, unet_of
-from attnscope.recording.pipeline_watch import PipelineWatch, versions
-from attnscope.recording.plan import plan_capture
-from attnscope.recording.session import Session
+from attnscope.recording.modules import TappedLayer, model_of
+from attnscope.recording.observing import Observe
+from attnscope.recording.passes import Model, Passes
+from attnscope.recording.pipeline_watch import PipelineWatch
+from attnscope.recording.plan import Asked, Plan, plan_capture
 from attnscope.recording.tap import Tap, is_tapped
-from attnscope.records import Kind, Run
+from attnscope.records import Kind
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import Reduced
+from attnscope.spelling import both_spellings
 from attnscope.storage.budgeted import parse_bytes
-from attnscope.storage.opening import open_records
+from attnscope.storage.opening import open_store
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 
+@both_spellings("blocks", "steps")
 class capture:
-    """Record Q and K of the attention layers while a pipeline or a U-Net runs.
+    """Record Q and K of the attention layers while pipelines or U-Nets run.
 
-    model: a diffusers pipeline with a U-Net, or the U-Net itself.
-    blocks: block numbers from 1 (all by default). kind: 'self' or 'cross' (both by default).
-    steps: step numbers from 0, several or a slice; negative ones count from the end of the run.
-    branch: 'cond', 'uncond' or several (all by default). value: record V too.
-    dtype: of what is kept; the model's own by default. where: 'cpu', 'device', or a folder into which
-    each step is written as it comes, so that memory stays flat.
-    branches: names of the guidance rows in the batch's order, for a U-Net that is called directly or a
-    pipeline that batches in its own way. Without it a pipeline's own call tells them, and rows of a bare
-    U-Net are images of the branch 'cond'.
-    keep: names and `Reduced` orders: maps reduced over the run as it goes, found in trace.reduced afterwards. They
-    come beside Q and K of what blocks, kind, steps and branch choose; steps=[] keeps no Q and K at all.
-    budget: the most memory, such as '2GB' or a number of bytes, that Q and K may take: with a folder as `where`, steps
-    are written while the model goes on, and it waits when more than that is unwritten; with 'cpu' or 'device' the
-    oldest steps go to a temporary folder, which is gone with the trace. On a GPU one step's page-locked memory, up to
-    twice the step, counts too; torch keeps it for later copies.
+    Use it as `with attnscope.capture(pipe) as trace:` around the pipeline's call. The trace fills as the model runs
+    and stays when the block is left. The model computes exactly what it computes without a capture, and nothing is
+    left on it afterwards, also after an exception.
 
-    Gives a Trace that fills as the model runs. The model computes exactly what it computes without.
-    Raises CaptureError (a second run in one capture, nested captures, a compiled U-Net), UnobservedError
-    (a processor such as xformers' that shows neither Q nor K), SelectionError for a block or step
-    that the model lacks.
+    Every call of the pipeline inside the block is a pass of its own: see `trace.passes`. So is a call of a second
+    pipeline, such as image-to-image after text-to-image or a refiner, when all of them are given as a list.
+
+    Args:
+        model: A diffusers pipeline with a U-Net, the U-Net itself, or a list of those.
+        blocks: Numbers of transformer blocks, from 1 in execution order. All by default.
+        kind: "self" or "cross"; both by default.
+        steps: Numbers of denoising steps, from 0, or a slice; negative ones count from the end of the run. All by
+            default. With `keep`, an empty list keeps no Q and K at all, only the reduced maps.
+        branch: Guidance branches to keep, such as "cond". All by default.
+        value: Record V, too.
+        dtype: What to keep tensors as; the model's own type by default.
+        where: "cpu" (memory), "device" (the model's own memory), or a new folder into which each step is written as
+            it comes, so that memory stays flat.
+        branches: Names of the guidance rows in the batch's order, for a U-Net that is called directly or a pipeline
+            that batches in its own way. Without it a pipeline's own call tells them, and the rows of a bare U-Net are
+            images of the branch "cond".
+        keep: Maps to reduce over the run as it goes, by name: `{"words": Reduced("cross")}`. They are found in
+            `trace.reduced` and come beside the Q and K that the other choices name.
+        budget: The most memory that Q and K may take, such as "2GB" or a number of bytes. With a folder as `where`,
+            steps are written while the model goes on, and it waits when more than that is unwritten. Otherwise the
+            oldest steps go to a temporary folder, which is gone with the trace. On a GPU one step's page-locked
+            memory, up to twice the step, counts too; torch keeps it for later copies.
+
+    Raises:
+        CaptureError: The model is captured already, is compiled, or nothing was recorded.
+        UnobservedError: A processor such as xformers' shows neither Q nor K.
+        SelectionError: The model lacks a block, or the run a step, that was chosen.
+        ParameterError: A choice makes no sense, such as a budget of 0.
+        OutputError: The folder exists already, or can't be written.
+
     Cost: the memory of Q and K, 142 MB a step for Stable Diffusion v1 at 512x512 in float16.
 
     >>> import attnscope
@@ -56,7 +75,7 @@ class capture:
     >>> with attnscope.capture(pipe, blocks=[16], kind="cross") as trace:
     ...     result = pipe("a red house", num_inference_steps=2)
     >>> trace
-    <Trace 1 layers, 2 of 2 steps, 1 image(s), branches uncond, cond>
+    <Trace 'a red house', 1 layers, 2 of 2 steps, 1 image(s), branches uncond, cond>
     """
 
     def __init__(
@@ -74,34 +93,25 @@ class capture:
         keep: Mapping[str, Reduced] | None = None,
         budget: int | str | None = None,
     ) -> None:
-        self.unet = unet_of(model)
-        self._pipeline = None if model is self.unet else model
         self._budget = None if budget is None else parse_bytes(budget)
-        self._plan = plan_capture(
-            self.unet,
-            blocks=blocks,
-            kind=kind,
-            steps=steps,
-            branch=branch,
-            branch_names=branches,
-            keep=keep or {},
-            keeping=Keeping(where, dtype, value),
-        )
+        keeping = Keeping(where, dtype, value)
+        asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping)
+        self._folder = keeping.folder
+        self._models = _models(model, asked)
         self._hooks = _Hooks()
 
     def __enter__(self) -> Trace:
-        if any(is_tapped(tapped.module) for tapped in self._plan.layers):
-            raise CaptureError("this U-Net is being captured already: leave that capture first")
-        run = Run(versions=versions())
-        self.trace = Trace(open_records(self._plan.keeping.folder, self._budget, run), run)
-        watch = PipelineWatch(self._pipeline, run) if self._pipeline is not None else None
-        vae_scale = getattr(self._pipeline, "vae_scale_factor", None)
-        self._session = Session(self._plan, self.trace.records, run, self.trace.reduced, watch, vae_scale)
+        if any(is_tapped(tapped.module) for model in self._models for tapped in model.plan.layers):
+            raise CaptureError("this model is being captured already: leave that capture first")
+        self._store = open_store(self._folder, self._budget)
+        self.trace = Trace(coming=Pass(run=self._models[0].coming_run))
+        self._passes = Passes(self._store, self.trace)
         try:
-            self._hooks.attach(self.unet, self._session, watch)
+            for model in self._models:
+                self._hooks.attach(model, self._passes)
         except BaseException:
             self._hooks.detach()
-            self.trace.records.finish(run, {})
+            self._store.close()
             raise
         return self.trace
 
@@ -109,64 +119,83 @@ class capture:
         self, error: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._hooks.detach()
-        self._session.abandon_call()
-        self.trace.records.finish(self.trace.run, self.trace.reduced)
+        self._passes.close()
         if error is None:
-            self._session.check_complete()
+            self._passes.check_complete()
+
+
+def _models(given: Any, asked: Asked) -> list[Model]:
+    """Each model once, with every pipeline that was given for it."""
+    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not several:
+        raise CaptureError("nothing to capture: expected a pipeline, a U-Net, or several of them")
+    watches: dict[int, list[PipelineWatch]] = {}
+    plans: dict[int, Plan] = {}
+    for one in several:
+        family, module = model_of(one)
+        of_model = watches.setdefault(id(module), [])
+        if one is not module and all(watch.pipeline is not one for watch in of_model):
+            of_model.append(PipelineWatch(one, family.component))
+        plans.setdefault(id(module), plan_capture(one, asked))
+    return [Model(plan, watches[number]) for number, plan in plans.items()]
 
 
 class _Hooks:
-    """What a capture puts on a model, and takes off again."""
+    """What a capture puts on models, and takes off again."""
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
         self._taps: list[Tap] = []
-        self._watch: PipelineWatch | None = None
+        self._watches: list[PipelineWatch] = []
 
-    def attach(self, unet: nn.Module, session: Session, watch: PipelineWatch | None) -> None:
-        self._watch = watch
-        if watch is not None:
+    def attach(self, model: Model, passes: Passes) -> None:
+        for watch in model.watches:
+            self._watches.append(watch)
             watch.attach()
+        plan, module = model.plan, model.module
+        names = plan.family.arguments
 
-        def begin(unet: nn.Module, args: tuple, kwargs: dict) -> None:
-            names = ("sample", "timestep", "encoder_hidden_states")
-            session.begin_call(*(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
+        def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            passes.begin_call(model, *(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
 
-        def end(unet: nn.Module, args: tuple, output: Any) -> None:
-            session.end_call()
+        def end(module: nn.Module, args: tuple, output: Any) -> None:
+            assert passes.session is not None  # begin was before
+            passes.session.end_call()
 
-        self._handles.append(unet.register_forward_pre_hook(begin, with_kwargs=True))
-        self._handles.append(unet.register_forward_hook(end))
-        paths = [tapped.path for tapped in session.plan.layers]
-        for path, parent in spatial_parents(unet, paths).items():
-            self._handles.append(
-                parent.register_forward_pre_hook(_grid_noter(session, path), with_kwargs=True)
-            )
-        for tapped in session.plan.layers:
-            tap = Tap(tapped.module, f"{tapped.layer} ({tapped.path})", _receiver(session, tapped))
-            self._taps.append(tap)
-            tap.attach()
+        self._handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
+        self._handles.append(module.register_forward_hook(end))
+        for path in {tapped.map_owner for tapped in plan.layers}:
+            noter = _map_noter(passes, path)
+            owner = module.get_submodule(path)
+            self._handles.append(owner.register_forward_pre_hook(noter, with_kwargs=True))
+        for tapped in plan.layers:
+            name = f"{tapped.layer} ({tapped.path})"
+            observe = Observe(tapped.module, name, _receiver(passes, tapped))
+            self._taps.append(Tap(tapped.module, observe))
+            self._taps[-1].attach()
 
     def detach(self) -> None:
         for tap in self._taps:
             tap.detach()
         for handle in self._handles:
             handle.remove()
-        if self._watch is not None:
-            self._watch.detach()
-        self._taps, self._handles, self._watch = [], [], None
+        for watch in reversed(self._watches):
+            watch.detach()
+        self._taps, self._handles, self._watches = [], [], []
 
 
-def _receiver(session: Session, tapped: TappedLayer):
+def _receiver(passes: Passes, tapped: TappedLayer):
     def receive(record: Record, input_shape: tuple[int, ...]) -> None:
-        session.receive(tapped, record, input_shape)
+        if passes.session is not None:  # else the attention was called by itself
+            passes.session.receive(tapped, record, input_shape)
 
     return receive
 
 
-def _grid_noter(session: Session, path: str):
+def _map_noter(passes: Passes, path: str):
     def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        session.note_grid(path, tuple(_argument(args, kwargs, 0, "hidden_states").shape))
+        if passes.session is not None:
+            passes.session.note_map(path, tuple(_argument(args, kwargs, 0, "hidden_states").shape))
 
     return note
 

@@ -1,13 +1,12 @@
-"""The attention modules of a U-Net: which there are, in execution order, and whose places they look at."""
+"""The model that is captured and its attention modules: which there are, in execution order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from attnscope.atlas import execution_order
+from attnscope.atlas.families import FAMILIES, Family
 from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.tap import is_attention
 from attnscope.records import KINDS, Kind, LayerId, Stage
@@ -15,59 +14,61 @@ from attnscope.trace.selection import pick_number
 
 
 class TappedLayer(NamedTuple):
-    """One attention module with its place in the U-Net."""
+    """One attention module with its place in the model. map_owner: path of the module whose input it reads."""
 
     layer: LayerId
     stage: Stage
     path: str
     module: nn.Module
+    map_owner: str
 
 
-def unet_of(model: Any) -> nn.Module:
-    unet = model if isinstance(model, nn.Module) else getattr(model, "unet", None)
-    if unet is None:
-        raise ModelError(
-            f"{type(model).__name__} has no U-Net: expected a diffusers pipeline with one (Stable Diffusion v1, "
-            "v2, XL, ...) or a U-Net"
-        )
+def model_of(given: Any) -> tuple[Family, nn.Module]:
+    """The denoising model of a pipeline, or the model itself, and its family. Raises ModelError, CaptureError."""
+    for family in FAMILIES:
+        model = given if isinstance(given, nn.Module) else getattr(given, family.component, None)
+        if isinstance(model, nn.Module):
+            _refuse_compiled(model, family)
+            return family, model
+    raise ModelError(
+        f"{type(given).__name__} has no {' or '.join(family.name for family in FAMILIES)}: expected a diffusers "
+        "pipeline with one (Stable Diffusion v1, v2, XL, ...) or the model itself"
+    )
+
+
+def _refuse_compiled(model: nn.Module, family: Family) -> None:
     if any(
-        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in unet.modules()
+        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None
+        for m in model.modules()
     ):
+        held = f"pipe.{family.component}"
         raise CaptureError(
-            "the U-Net or a part of it is compiled, so its attention can't be watched: capture the original "
-            "(`pipe.unet = pipe.unet._orig_mod`, or a pipeline that was not compiled)"
+            f"the {family.name} or a part of it is compiled, so its attention can't be watched: capture the original "
+            f"(`{held} = {held}._orig_mod`, or a pipeline that was not compiled)"
         )
-    return unet
 
 
-def choose_layers(unet: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:
-    modules = {path: module for path, module in unet.named_modules() if is_attention(module)}
+def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:
+    """The attention modules of these blocks and this kind, in execution order."""
+    modules = {path: module for path, module in model.named_modules() if is_attention(module)}
     if not modules:
         raise ModelError(
-            f"{type(unet).__name__} has no attention layer that attnscope knows (diffusers' Attention)"
+            f"{type(model).__name__} has no attention layer that attnscope knows (diffusers' Attention)"
         )
     if kind is not None and kind not in KINDS:
         raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
-    places = execution_order(modules)
+    places = family.order(modules)
     numbers = sorted({place.block for place in places})
     wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
     chosen = []
     for place in places:
         module = modules[place.path]
-        own: Kind = "cross" if getattr(module, "is_cross_attention", False) else "self"
+        own = family.kind(module)
         if place.block in wanted and kind in (None, own):
-            chosen.append(TappedLayer(LayerId(place.block, own), place.stage, place.path, module))
-    if len({one.layer for one in chosen}) < len(chosen):
+            layer = LayerId(place.block, own)
+            chosen.append(TappedLayer(layer, place.stage, place.path, module, family.map_owner(place.path)))
+    if len({tapped.layer for tapped in chosen}) < len(chosen):
         raise ModelError(
-            "a block of this U-Net has two attentions of one kind (double self-attention): not supported"
+            "a block of this model has two attentions of one kind (double self-attention): not supported"
         )
     return chosen
-
-
-def parent_path(path: str) -> str:
-    """The module whose input is the picture that an attention's queries are the places of."""
-    return path.split(".transformer_blocks.")[0]
-
-
-def spatial_parents(unet: nn.Module, paths: Iterable[str]) -> dict[str, nn.Module]:
-    return {parent_path(path): unet.get_submodule(parent_path(path)) for path in paths}

@@ -5,8 +5,10 @@ Watchers are put on methods of the one pipeline object and taken off again; no c
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import inspect
+import itertools
 import platform
 import re
 from collections.abc import Callable
@@ -16,31 +18,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnscope._version import __version__
+from attnscope import __version__
 from attnscope.atlas import DEMO_FOLDER
-from attnscope.errors import CaptureError
 from attnscope.records import Run, Token
 from attnscope.trace.tokens import tokenize, unnamed_tokens
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 
 
-class PipelineWatch:
-    """Fills a Run from one call of a diffusers pipeline."""
+_ORDER = itertools.count(1)
+BEGINNINGS = ("check_inputs", "encode_prompt", "prepare_latents")
+"""What a pipeline calls before its model runs, the first that it has being the first thing that it does."""
 
-    def __init__(self, pipeline: Any, run: Run) -> None:
-        self.pipeline, self.run = pipeline, run
-        self.conditions: list[tuple[str, Tensor]] = []
-        self.called = False
+
+class PipelineWatch:
+    """Knows which call of a pipeline is under way: its run, its conditions, its pictures.
+
+    run: of the call under way, or of the last one; a new call begins a new run. unclear: more than one prompt was
+    encoded in the call, so a row's embedding does not tell its branch.
+    """
+
+    def __init__(self, pipeline: Any, component: str) -> None:
+        self.pipeline = pipeline
+        self.began = 0
+        """Larger for the pipeline whose call began later."""
+        self._component = component
         self._watched: list[tuple[Any, str, Any]] = []
-        run.model, run.revision = _model_and_revision(pipeline)
-        run.pipeline = type(pipeline).__name__
-        run.versions = versions()
+        self._begin_run()
+
+    def _begin_run(self) -> None:
+        name, revision = _model_and_revision(self.pipeline, self._component)
+        self.run = Run(
+            model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions()
+        )
+        self.conditions: list[tuple[str, Tensor]] = []
+        self.called, self.has_run, self.unclear = False, False, False
 
     def attach(self) -> None:
-        for name, after in (("encode_prompt", self._encoded), ("prepare_latents", self._latents)):
-            self._watch(self.pipeline, name, after)
-        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", self._pictures)
+        first = next((name for name in BEGINNINGS if hasattr(self.pipeline, name)), None)
+        if first is not None:
+            self._watch(self.pipeline, first, before=self._begin)
+        self._watch(self.pipeline, "encode_prompt", after=self._encoded)
+        self._watch(self.pipeline, "prepare_latents", after=self._latents)
+        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", after=self._pictures)
 
     def detach(self) -> None:
         while self._watched:
@@ -50,13 +70,18 @@ class PipelineWatch:
             else:
                 vars(owner)[name] = before
 
-    def begin(self) -> None:
-        """Read, when the U-Net runs for the first time, what the pipeline has set by then."""
-        scheduler = getattr(self.pipeline, "scheduler", None)
+    def model_runs(self) -> None:
+        """The model runs for the first time in this call: read what the pipeline has set by then."""
+        self.has_run = True
+        scheduler = self.scheduler
         self.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
         if self.called:
             self.run.guidance_scale = _number(getattr(self.pipeline, "_guidance_scale", None))
             self.run.planned_steps = getattr(self.pipeline, "_num_timesteps", None)
+
+    @property
+    def scheduler(self) -> Any:
+        return getattr(self.pipeline, "scheduler", None)
 
     @property
     def guided(self) -> bool:
@@ -69,28 +94,44 @@ class PipelineWatch:
             if len(tokens) != keys:
                 self.run.tokens[image] = unnamed_tokens(keys)
 
-    def _watch(self, owner: Any, name: str, after: Callable[[dict[str, Any], Any], None]) -> None:
+    def _begin(self) -> None:
+        """The pipeline is called; a call of its parts by the user, before the model has run, begins nothing new."""
+        self.began = next(_ORDER)
+        if self.has_run:
+            self._begin_run()
+        self.conditions, self.unclear = [], False
+
+    def _watch(
+        self,
+        owner: Any,
+        name: str,
+        *,
+        before: Callable[[], None] | None = None,
+        after: Callable[[dict[str, Any], Any], None] | None = None,
+    ) -> None:
         original = getattr(owner, name, None)
         if original is None or not hasattr(owner, "__dict__"):
             return
         signature = inspect.signature(original)
 
+        @functools.wraps(original)
         def watched(*args: Any, **kwargs: Any) -> Any:
+            if before is not None:
+                before()
             result = original(*args, **kwargs)
-            arguments = signature.bind(*args, **kwargs)
-            arguments.apply_defaults()
-            after(dict(arguments.arguments), result)
+            if after is not None:
+                arguments = signature.bind(*args, **kwargs)
+                arguments.apply_defaults()
+                after(dict(arguments.arguments), result)
             return result
 
         self._watched.append((owner, name, vars(owner).get(name)))
         vars(owner)[name] = watched
 
     def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
-        if self.conditions:
-            raise CaptureError(
-                "the pipeline encoded a second prompt inside one capture: a trace holds one run; "
-                "open a new capture for each call of the pipeline"
-            )
+        if self.has_run:
+            return  # a callback encodes something: the call's own prompt is known
+        self.unclear = bool(self.conditions)
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
         self.called = True
         self.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
@@ -136,10 +177,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _model_and_revision(pipeline: Any) -> tuple[str | None, str | None]:
-    """Hub id or path, and the commit of the hub's snapshot that the U-Net was read from, where known."""
+def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str | None]:
+    """Hub id or path, and the commit of the hub's snapshot that its model was read from, where known."""
     name = getattr(pipeline, "name_or_path", None) or None
-    source = str(getattr(getattr(pipeline.unet, "config", None), "_name_or_path", ""))
+    source = str(getattr(getattr(getattr(pipeline, component), "config", None), "_name_or_path", ""))
     snapshot = re.search(r"snapshots[/\\]([0-9a-f]{40})", f"{name} {source}")
     if name is not None and Path(name) == DEMO_FOLDER:
         name = "demo"

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from attnscope.diffseg.aggregation import ScaleSums
 from attnscope.errors import CaptureError
 from attnscope.probability.rows import row_head_mean
-from attnscope.records import Grid, Layer, LayerId, Step
+from attnscope.records import Call, Grid, Layer, LayerId
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import Key, Reduced, ReducedMaps
 
@@ -69,27 +69,27 @@ class LiveReduction:
         self._steps: list[int] = []
 
     def add(
-        self, step: Step, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
+        self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
     ) -> None:
-        """Reduce one complete step. records, layers: those that the order does not take are passed over."""
-        if step.index not in self._wanted:
+        """Reduce one complete step by its main call. records, layers: those that the order does not take are left."""
+        if call.step not in self._wanted:
             return
         rows = sorted(
-            (row for row in step.rows if row.branch == self.order.branch), key=lambda row: row.image
+            (row for row in call.rows if row.branch == self.order.branch), key=lambda row: row.image
         )
         if not rows:
-            branches = sorted({row.branch for row in step.rows})
+            branches = sorted({row.branch for row in call.rows})
             raise CaptureError(
-                f"step {step.index} has no branch {self.order.branch!r} to reduce, only {branches}"
+                f"step {call.step} has no branch {self.order.branch!r} to reduce, only {branches}"
             )
         chosen = {layer: record for layer, record in records.items() if self.order.takes(layer)}
         self._layers |= {layer: layers[layer] for layer in chosen}
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before
-            new = list(self._maps(chosen, [step.rows.index(row) for row in rows], latent))
+            new = list(self._maps(chosen, [call.rows.index(row) for row in rows], latent))
             for key, value in new:
-                self._states[key] = self._rule(self._states.get(key, {}), value, step.index)
-        self._steps.append(step.index)
+                self._states[key] = self._rule(self._states.get(key, {}), value, call.step)
+        self._steps.append(call.step)
 
     def _maps(
         self, records: Mapping[LayerId, Record], rows: list[int], latent: Grid

@@ -31,6 +31,12 @@ class RowFinder:
         """The rows of a batch of so many. Raises CaptureError where nothing tells what they are."""
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
+        if self._watch is not None and self._watch.unclear:
+            raise CaptureError(
+                f"{type(self._watch.pipeline).__name__} encoded more than one prompt, so which guidance branch each of "
+                f"the {count} rows of the model's batch is can't be told: name them in the batch's order, e.g. "
+                "capture(pipe, branches=('uncond', 'cond'))"
+            )
         if self._watch is None or not (self._watch.conditions or self._watch.guided):
             return named_rows(count, ("cond",))
         known_embeddings, known_rows = self._known

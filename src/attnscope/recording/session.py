@@ -1,45 +1,42 @@
-"""One run of a model under a capture: its calls become steps, its layers' attention becomes records.
+"""One pass of a model under a capture: its calls are recorded, its steps are reduced.
 
-It knows neither hooks nor files: `capture` tells it what the model does, `storage` takes what it keeps.
+It knows neither hooks nor files: `passes` tells it what the model does, `storage` takes what it keeps.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.keeping import staged_bytes, warn_if_large
-from attnscope.recording.modules import TappedLayer, parent_path
+from attnscope.recording.modules import TappedLayer
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan, wanted_steps
 from attnscope.recording.reductions import LiveReduction
 from attnscope.recording.rows import RowFinder
-from attnscope.records import Grid, Layer, LayerId, Run, Step
+from attnscope.recording.schedule import Schedule
+from attnscope.records import Call, Grid, Layer, LayerId
 from attnscope.records.qkv import Record
-from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.budgeted import bytes_of
-from attnscope.storage.memory import Records
+from attnscope.storage.memory import Store
+from attnscope.trace.contents import Pass
 from attnscope.trace.tokens import unnamed_tokens
 
 
-class IncompleteCaptureWarning(UserWarning):
-    """Some layer or step did not run, so the trace has no record of it."""
-
-
 @dataclass
-class _Call:
-    """One call of the model under way.
+class _Running:
+    """A call of the model that is under way.
 
     kept_rows: numbers of the rows that are kept. qk: what is kept, None where this step was not chosen. whole: all
     rows, for reductions. ran: layers that have run.
     """
 
-    step: Step
+    call: Call
     kept_rows: list[int]
     qk: dict[LayerId, Record] | None
     whole: dict[LayerId, Record] = field(default_factory=dict)
@@ -47,89 +44,89 @@ class _Call:
 
 
 class Session:
-    """What is known while the model runs. reduced: maps over the run, filled as it goes."""
+    """What is known while a pass runs. into: where its records, facts and reduced maps go."""
 
     def __init__(
         self,
         plan: Plan,
-        records: Records,
-        run: Run,
-        reduced: dict[str, ReducedMaps],
+        into: Pass,
+        store: Store,
         watch: PipelineWatch | None,
-        vae_scale: int | None,
+        sample: Tensor,
+        *,
+        is_first: bool,
     ) -> None:
-        self.plan, self.records, self.run, self.reduced = plan, records, run, reduced
-        self._watch, self._vae_scale = watch, vae_scale
-        self._rows = RowFinder(plan.branch_names, watch)
-        self._calls = 0
-        self._call: _Call | None = None
-        self._sample_shape: tuple[int, ...] = ()
-        self._grids: dict[str, tuple[int, ...]] = {}
+        self.plan, self.into, self.run = plan, into, into.run
+        self._store, self._watch = store, watch
+        self._rows = RowFinder(plan.asked.branch_names, watch)
+        self._schedule = Schedule(None if watch is None else watch.scheduler)
+        self._latent = Grid(int(sample.shape[-2]), int(sample.shape[-1]))
+        self._running: _Running | None = None
+        self._pending: _Running | None = None
+        self._calls: list[Call] = []
+        self._maps: dict[str, tuple[int, ...]] = {}
         self._layers: dict[LayerId, Layer] = {}
         self._missing: dict[LayerId, list[int]] = {}
-        self._wanted: Container[int] = ()
-        self._reductions: dict[str, LiveReduction] = {}
+        self._begin_run(is_first)
+
+    def _begin_run(self, is_first: bool) -> None:
+        self.run.latent_size_hw = (self._latent.height, self._latent.width)
+        if self._watch is not None:
+            self._watch.model_runs()
+            scale = getattr(self._watch.pipeline, "vae_scale_factor", None)
+            self.run.image_size_hw = (
+                (self._latent.height * scale, self._latent.width * scale) if scale else None
+            )
+        if self.run.planned_steps is not None:
+            self.run.planned_steps = -(-self.run.planned_steps // self._schedule.order)
+        planned = self.run.planned_steps
+        # a step that is not there is the user's slip in the first pass; a later one must not stop the run
+        self._wanted = self.plan.wanted(planned, strict=is_first)
+        self._reductions = {
+            name: LiveReduction(order, wanted_steps(order.steps, planned, strict=is_first))
+            for name, order in self.plan.asked.keep.items()
+        }
 
     # One call of the model
 
-    def begin_call(self, sample: Tensor, timestep: Any, embeddings: Tensor | None) -> None:
-        if self._calls == 0:
-            self._begin_run(sample)
-        if self._sample_shape != tuple(sample.shape[1:]):  # rows may change: guidance can end early
-            raise CaptureError(
-                f"the U-Net got a sample of {tuple(sample.shape[1:])} after one of {self._sample_shape}: a trace holds "
-                "one run; open a new capture for each"
-            )
-        rows = self._rows.of(sample.shape[0], embeddings)
-        step = Step(self._calls, _number(timestep), rows)
-        self._call = _Call(step, self.plan.kept_rows(rows), {} if step.index in self._wanted else None)
-        self._calls += 1
+    def begin_call(self, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+        rows = self._rows.of(sample.shape[0], conditioning)
+        step, number = self._schedule.step_of(timestep)
+        call = Call(len(self._calls), step, number, rows, torch.is_grad_enabled())
+        self._running = _Running(call, self.plan.kept_rows(rows), {} if step in self._wanted else None)
+        self._calls.append(call)
 
-    def _begin_run(self, sample: Tensor) -> None:
-        self._sample_shape = tuple(sample.shape[1:])
-        height, width = self.run.latent_size_hw = (int(sample.shape[-2]), int(sample.shape[-1]))
-        if self._watch is not None:
-            self._watch.begin()
-            scale = self._vae_scale
-            self.run.image_size_hw = (height * scale, width * scale) if scale else None
-        planned = self.run.planned_steps
-        self._wanted = set() if self.plan.keeps_no_qk else wanted_steps(self.plan.steps, planned)
-        self._reductions = {
-            name: LiveReduction(order, wanted_steps(order.steps, planned))
-            for name, order in self.plan.orders.items()
-        }
-
-    def note_grid(self, path: str, shape: tuple[int, ...]) -> None:
+    def note_map(self, path: str, shape: tuple[int, ...]) -> None:
         """The shape of the feature map that the attentions below a module read."""
-        self._grids[path] = shape
+        self._maps[path] = shape
 
     def receive(self, tapped: TappedLayer, record: Record, input_shape: tuple[int, ...]) -> None:
         """What one attention layer has computed."""
-        call = self._call
-        if call is None or (call.qk is None and not self._reductions):
+        running = self._running
+        if running is None or (running.qk is None and not self._reductions):
             return
         layer = tapped.layer
         if layer not in self._layers:
-            shape = input_shape if len(input_shape) == 4 else self._grids.get(parent_path(tapped.path), ())
-            self._layers[layer] = _describe(tapped, record, shape, call)
-        call.ran.add(layer)
+            shape = input_shape if len(input_shape) == 4 else self._maps.get(tapped.map_owner, ())
+            self._layers[layer] = _describe(tapped, record, shape, running)
+        running.ran.add(layer)
         if self._reductions:
-            call.whole[layer] = record
-        if call.qk is not None and layer in self.plan.with_qk:
-            self.records.layers.setdefault(layer, self._layers[layer])
-            call.qk[layer] = self.plan.keeping.kept(record, call.kept_rows)
+            running.whole[layer] = record.mapped(Tensor.detach)
+        if running.qk is not None and layer in self.plan.with_qk:
+            self.into.records.layers.setdefault(layer, self._layers[layer])
+            running.qk[layer] = self.plan.asked.keeping.kept(record, running.kept_rows)
 
     def end_call(self) -> None:
-        call, self._call = self._call, None
-        if call is None or (call.qk is None and not self._reductions):
+        running, self._running = self._running, None
+        if running is None or (running.qk is None and not self._reductions):
             return
         for tapped in self.plan.layers:
-            if tapped.layer not in call.ran:
-                self._missing.setdefault(tapped.layer, []).append(call.step.index)
+            if tapped.layer not in running.ran:
+                self._missing.setdefault(tapped.layer, []).append(running.call.step)
         self._name_tokens()
-        self._reduce(call)
-        if call.qk is not None:
-            self._keep(call, call.qk)
+        self._offer(running)
+        if running.qk is not None:
+            self._keep(running, running.qk)
 
     def _name_tokens(self) -> None:
         cross = next((layer for layer in self._layers.values() if layer.kind == "cross"), None)
@@ -140,45 +137,67 @@ class Session:
         if not self.run.tokens:
             self.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
 
-    def _reduce(self, call: _Call) -> None:
-        latent = Grid(*self._sample_shape[-2:])
-        for name, reduction in self._reductions.items():
-            reduction.add(call.step, call.whole, self._layers, latent)
-            self.reduced[name] = reduction.result()
+    def _offer(self, running: _Running) -> None:
+        """Reduce a step by its main call. One with gradients is it only if none without follows: it waits for that."""
+        if not self._reductions:
+            return
+        of_step = [call for call in self._calls if call.step == running.call.step]
+        if self._pending is not None and self._pending.call.step != running.call.step:
+            self._reduce_pending()
+        if running.call.gradients:
+            self._pending = running if of_step[0] is running.call else self._pending
+        elif not any(not call.gradients for call in of_step[:-1]):
+            self._pending = None
+            self._reduce(running)
 
-    def _keep(self, call: _Call, qk: dict[LayerId, Record]) -> None:
+    def _reduce_pending(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._reduce(pending)
+
+    def _reduce(self, running: _Running) -> None:
+        for name, reduction in self._reductions.items():
+            reduction.add(running.call, running.whole, self._layers, self._latent)
+            self.into.reduced[name] = reduction.result()
+
+    def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
-        if not self.records.steps and self.records.in_memory:
+        if not self.into.records.calls and self._store.in_memory:
             warn_if_large(size, sum(step in self._wanted for step in range(self.run.planned_steps or 1)))
-        self.records.make_room(size, staged=staged_bytes(qk))
-        rows = tuple(call.step.rows[row] for row in call.kept_rows)
-        self.records.add_step(replace(call.step, rows=rows), self.plan.keeping.arrived(qk))
+        self._store.make_room(size, staged=staged_bytes(qk))
+        rows = tuple(running.call.rows[row] for row in running.kept_rows)
+        self.into.records.add_call(replace(running.call, rows=rows), self.plan.asked.keeping.arrived(qk))
 
     # The end
 
-    def abandon_call(self) -> None:
-        """A call that was not finished is not kept."""
-        self._call = None
+    def finish(self) -> None:
+        """The pass is over; a call that was not finished is not kept."""
+        self._running = None
+        self._reduce_pending()
+        self.into.records.finish(self.into.reduced)
 
-    def check_complete(self) -> None:
-        """Raise CaptureError where nothing was recorded; warn where something was missed."""
-        reduced = any(maps.steps for maps in self.reduced.values())
-        if not (self.records.steps and self.records.layers) and not reduced:
-            ran = "the U-Net did not run inside the capture"
-            if self.records.steps:
-                ran = "no attention module ran in its own forward, as in a compiled or rewritten U-Net"
-            elif self._calls:
-                ran = f"the run had steps {describe_numbers(range(self._calls))}, not {self.plan.steps}"
-            raise CaptureError(f"nothing was recorded: {ran}; call the pipeline inside the `with`")
-        for gap in self._gaps():
-            warnings.warn(gap, IncompleteCaptureWarning, stacklevel=3)
+    @property
+    def recorded(self) -> bool:
+        reduced = any(maps.steps for maps in self.into.reduced.values())
+        return reduced or bool(self.into.records.calls and self.into.records.layers)
 
-    def _gaps(self) -> Iterator[str]:
+    def why_nothing(self) -> str:
+        """Why nothing was recorded of this pass."""
+        if self.into.records.calls:
+            return "no attention module ran in its own forward, as in a compiled or rewritten U-Net"
+        return f"the run had steps {describe_numbers(self._steps)}, not {self.plan.asked.steps}"
+
+    @property
+    def _steps(self) -> list[int]:
+        return sorted({call.step for call in self._calls})
+
+    def gaps(self) -> Iterator[str]:
         """Steps that were asked for, or planned by the pipeline, and never came; layers that did not run."""
-        planned = self.run.planned_steps or self._calls
+        came = set(self._steps)
+        planned = self.run.planned_steps or len(came)
         asked = self._wanted if isinstance(self._wanted, set) else range(planned)
-        if never := sorted(step for step in asked if step >= self._calls):
-            yield f"steps {describe_numbers(never)} never came: the run ended after {self._calls} step(s)"
+        if never := sorted(step for step in asked if step not in came):
+            yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
         if self._missing:
             layers = "; ".join(
                 f"{layer} in steps {describe_numbers(at)}" for layer, at in self._missing.items()
@@ -189,7 +208,7 @@ class Session:
             )
 
 
-def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], call: _Call) -> Layer:
+def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], running: _Running) -> Layer:
     """A layer with the shapes that it has in this run. shape: of the feature map that it reads."""
     _, heads, queries, dim = record.query.shape
     grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
@@ -197,7 +216,7 @@ def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], call:
         raise CaptureError(
             f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
         )
-    rows = [call.step.rows[row] for row in call.kept_rows]
+    rows = [running.call.rows[row] for row in running.kept_rows]
     images = len({row.image for row in rows})
     return Layer(
         block=tapped.layer.block,
@@ -211,9 +230,3 @@ def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], call:
         batch=images,
         branches=len(rows) // images,
     )
-
-
-def _number(timestep: Any) -> float:
-    if isinstance(timestep, Tensor):
-        return float("nan") if timestep.is_meta else float(timestep.flatten()[0])
-    return float(timestep)

@@ -1,12 +1,25 @@
 """Nouns that all other parts share: small frozen records, without arithmetic.
 
 layers.py   Grid, LayerId, Layer: which attention, on which grid, with which shapes
-run.py      Row, Step, Token, TokenSpan, Run: what happened around the attention
-qkv.py      Record: Q, K, V, mask and scale of one layer in one step
+run.py      Row, Call, Step, Token, TokenSpan, Run: what happened around the attention
+qkv.py      Record: Q, K, V, mask and scale of one layer in one call
 reduced.py  Reduced, ReducedMaps: maps that are kept of a whole run instead
 """
 
 from attnscope.records.layers import KINDS, Grid, Kind, Layer, LayerId, Stage
-from attnscope.records.run import Row, Run, Step, Token, TokenSpan
+from attnscope.records.run import Call, Row, Run, Step, Token, TokenSpan
 
-__all__ = ["KINDS", "Grid", "Kind", "Layer", "LayerId", "Row", "Run", "Stage", "Step", "Token", "TokenSpan"]
+__all__ = [
+    "KINDS",
+    "Call",
+    "Grid",
+    "Kind",
+    "Layer",
+    "LayerId",
+    "Row",
+    "Run",
+    "Stage",
+    "Step",
+    "Token",
+    "TokenSpan",
+]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Kind = Literal["self", "cross"]
 Stage = Literal["down", "mid", "up"]
@@ -82,6 +82,11 @@ class Layer:
     @property
     def probability(self) -> tuple[int, int, int]:
         return (self.leading, self.grid.size, self.keys)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything about the layer as plain values for JSON."""
+        shapes = {name: list(getattr(self, name)) for name in ("query", "key", "value", "probability")}
+        return {**asdict(self), "grid": list(self.grid), **shapes}
 
     def bytes_query_key(self, itemsize: int = 2) -> int:
         """Bytes of Q and K of one step, itemsize bytes a number (2 for float16)."""

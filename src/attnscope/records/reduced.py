@@ -15,6 +15,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.records.layers import KINDS, Grid, Kind, Layer, LayerId
+from attnscope.spelling import both_spellings
 
 How = Literal["mean", "sum", "max", "last", "top"]
 Per = Literal["layer", "grid", "all"]
@@ -23,6 +24,7 @@ Key = LayerId | Grid
 """What one map stands for: a layer, or all layers of a grid; for per='all' the latent grid."""
 
 
+@both_spellings("blocks", "steps")
 @dataclass(frozen=True)
 class Reduced:
     """Keep head-mean maps of the run, reduced over steps, in place of Q and K.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from attnscope.diffseg.aggregation import SizeHW, aggregate
@@ -184,7 +183,8 @@ def segment_trace(
             ((maps, tuple(grid)) for grid, _, maps in kept.counted(image)), weights=weights
         )
         origin |= {"steps": list(kept.steps), "branch": kept.order.branch, "reduced": reduced}
-    drawn = load_picture(picture) if picture is not None else _own_picture(trace, image)
+    shown = trace.picture_of(image) if picture is None else picture
+    drawn = None if shown is None else load_picture(shown)
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _eightfold(aggregated)
     maps = word_maps(cross_attention(trace, recipe.preset, **choice), spans, out_hw) if words else None
     return segmentation(aggregated, out_hw, recipe, drawn, words, maps, origin)
@@ -210,10 +210,6 @@ def _refuse_for_a_trace(**given: Any) -> None:
             f"{', '.join(names)} can't be chosen for a trace: its attention was computed already. Leave it out, or "
             "give the picture and a pipeline"
         )
-
-
-def _own_picture(trace: Trace, image: int) -> Image.Image | None:
-    return load_picture(trace.run.pictures[image]) if image < len(trace.run.pictures) else None
 
 
 def _eightfold(aggregated: Tensor) -> SizeHW:

@@ -1,23 +1,24 @@
-"""Records within a budget of memory: a thread writes steps to a folder while the model goes on.
+"""Records within a budget of memory: a thread writes calls to a folder while the model goes on.
 
-Steps wait in memory until they are written. With `spill` only the oldest ones are written, when a new one would
+Calls wait in memory until they are written. With `spill` only the oldest ones are written, when a new one would
 not fit; without, all are. The model waits when the budget is used up. An error of the thread (a full disk) is
-raised at the next step; the folder then holds every step that was written, and opens.
+raised at the next call; the folder then holds every call that was written, and opens.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.records import Layer, LayerId, Run, Step
+from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.folder import TraceFolder
+from attnscope.storage.folder import FolderRecords, TraceFolder
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
-Records = Mapping[LayerId, Record]
+OfCall = Mapping[LayerId, Record]
 
 
 def parse_bytes(size: int | str) -> int:
@@ -39,39 +40,54 @@ def parse_bytes(size: int | str) -> int:
     return int(count)
 
 
-def bytes_of(records: Records) -> int:
+def bytes_of(records: OfCall) -> int:
     """Memory of Q, K, V and masks."""
     return sum(t.numel() * t.element_size() for record in records.values() for t in record.tensors.values())
 
 
-class BudgetedRecords:
-    """Records of a capture with a budget. folder: where steps go; it may be read at any moment."""
+class _Held(NamedTuple):
+    """A call that waits in memory, and where it goes."""
+
+    folder: FolderRecords
+    call: Call
+    records: OfCall
+    size: int
+
+
+class BudgetedStore:
+    """Passes of a capture with one budget for all of them. folder: where they go; it may be read at any moment."""
 
     in_memory = False
 
     def __init__(self, folder: TraceFolder, budget: int, *, spill: bool) -> None:
-        self.folder, self._budget, self._spill = folder, budget, spill
-        self.layers: dict[LayerId, Layer] = folder.layers
-        self.steps: list[Step] = []
+        self.folder, self._budget, self.spills = folder, budget, spill
+        self._passes: list[BudgetedRecords] = []
         self._staged: set[int] = set()
-        self._held: dict[int, tuple[Step, Records, int]] = {}
+        self._held: list[_Held] = []  # oldest first
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._error_is_told = False
-        self._to_write = 0  # steps that the thread should write, oldest first
+        self._to_write = 0  # calls that the thread should write, oldest first
         self._writing_bytes = 0  # a copy that writing makes
         self._done = False
         self._writer = threading.Thread(target=self._write, name="attnscope-writer", daemon=True)
         self._writer.start()
 
+    def begin_pass(self, run: Run) -> BudgetedRecords:
+        with self._changed:  # the thread writes the manifest, too
+            while self._writing_bytes and not self._error:
+                self._changed.wait()
+            self._passes.append(BudgetedRecords(self, self.folder.begin_pass(run)))
+        return self._passes[-1]
+
     def make_room(self, size: int, *, staged: int = 0) -> None:
-        """Wait for the disk until a step of this many bytes fits. staged: memory its copy from a GPU goes through.
+        """Wait for the disk until a call of this many bytes fits. staged: memory its copy from a GPU goes through.
 
         torch keeps that memory, by size, and so it counts from then on.
         """
         with self._changed:
             self._staged.add(staged)
-            least = 2 * size + sum(self._staged)  # a step and the copy of it that is written
+            least = 2 * size + sum(self._staged)  # a call and the copy of it that is written
             if least > self._budget:
                 raise CaptureError(
                     f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, "
@@ -84,78 +100,106 @@ class BudgetedRecords:
                 self._changed.wait()
             self._raise_error()
 
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        """Take a step; waits for the disk when it would not fit into the budget."""
+    def hold(self, folder: FolderRecords, call: Call, records: OfCall) -> None:
+        """Take a call; waits for the disk when it would not fit into the budget."""
         size = bytes_of(records)
         self.make_room(size)
         with self._changed:
-            self._held[step.index] = (step, records, size)
-            self.steps.append(step)
-            if not self._spill:
+            self._held.append(_Held(folder, call, records, size))
+            if not self.spills:
                 self._to_write = len(self._held)
             self._changed.notify_all()
 
-    def has(self, step_index: int, layer: LayerId) -> bool:
+    def held(self, folder: FolderRecords, call_index: int) -> OfCall | None:
+        """The records of a call, as long as they wait in memory."""
         with self._changed:
-            if step_index in self._held:
-                return layer in self._held[step_index][1]
-        return self.folder.has(step_index, layer)
+            of_call = (h.records for h in self._held if h.folder is folder and h.call.index == call_index)
+            return next(of_call, None)
 
-    def get(self, step_index: int, layer: LayerId) -> Record:
+    def write_all(self) -> None:
+        """Wait until everything that is held is written; nothing with `spill`."""
         with self._changed:
-            if step_index in self._held:
-                return self._held[step_index][1][layer]
-        return self.folder.get(step_index, layer)
+            while not self.spills and self._held and not self._error:
+                self._changed.wait()
 
-    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Wait for the disk; without `spill` the folder is then the whole trace."""
+    def close(self) -> None:
+        """Wait for the disk, and end the thread."""
         with self._changed:
             self._done = True
             self._changed.notify_all()
         self._writer.join()
-        if not self._spill:
-            self.folder.finish(run, reduced)
+        passes, self._passes = self._passes, []  # which hold the store
         if not self._error_is_told:
-            self._raise_error()
+            self._raise_error(passes)
 
     @property
     def _used(self) -> int:
-        held = sum(size for _, _, size in self._held.values())
-        return held + self._writing_bytes + sum(self._staged)
+        return sum(held.size for held in self._held) + self._writing_bytes + sum(self._staged)
 
     def _copy_of(self, size: int) -> int:
-        """What writing any step that will be held may take besides; guidance that ends early makes smaller ones."""
-        return max([size, *(held for _, _, held in self._held.values())]) - self._writing_bytes
+        """What writing any call that will be held may take besides; guidance that ends early makes smaller ones."""
+        return max([size, *(held.size for held in self._held)]) - self._writing_bytes
 
-    def _raise_error(self) -> None:
+    def _raise_error(self, passes: Sequence[BudgetedRecords] | None = None) -> None:
         if self._error is not None:
             self._error_is_told = True
-            lost, self._held = set(self._held), {}
-            self.steps = [step for step in self.steps if step.index not in lost]
+            lost, self._held = self._held, []
+            for records in self._passes if passes is None else passes:
+                records.forget([held.call for held in lost if held.folder is records.folder])
             raise self._error
 
     def _write(self) -> None:
         while (oldest := self._next()) is not None:
-            step, records, _ = oldest
             try:
-                self.folder.add_step(step, dict(records))
+                oldest.folder.add_call(oldest.call, dict(oldest.records))
             except BaseException as error:
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()
                 return
             with self._changed:
-                del self._held[step.index]
+                self._held.remove(oldest)
                 self._writing_bytes, self._to_write = 0, self._to_write - 1
                 self._changed.notify_all()
 
-    def _next(self) -> tuple[Step, Records, int] | None:
-        """The oldest step that is to be written; None when the capture is over."""
+    def _next(self) -> _Held | None:
+        """The oldest call that is to be written; None when the capture is over."""
         with self._changed:
             while not self._to_write and not self._done:
                 self._changed.wait()
             if not self._to_write or not self._held:
                 return None
-            oldest = next(iter(self._held.values()))
-            self._writing_bytes = oldest[2]
-            return oldest
+            self._writing_bytes = self._held[0].size
+            return self._held[0]
+
+
+class BudgetedRecords:
+    """The records of one pass: some still in memory, the others in the folder."""
+
+    def __init__(self, store: BudgetedStore, folder: FolderRecords) -> None:
+        self._store, self.folder = store, folder
+        self.layers: dict[LayerId, Layer] = folder.layers
+        self.calls: list[Call] = []
+
+    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        self._store.hold(self.folder, call, records)
+        self.calls.append(call)
+
+    def has(self, call_index: int, layer: LayerId) -> bool:
+        held = self._store.held(self.folder, call_index)
+        return self.folder.has(call_index, layer) if held is None else layer in held
+
+    def get(self, call_index: int, layer: LayerId) -> Record:
+        held = self._store.held(self.folder, call_index)
+        return self.folder.get(call_index, layer) if held is None else held[layer]
+
+    def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
+        """Wait for the disk; without `spill` the folder then holds the whole pass."""
+        self._store.write_all()
+        if not self._store.spills:
+            self.folder.finish(reduced)
+
+    def forget(self, lost: list[Call]) -> None:
+        """These calls could not be written."""
+        gone = {call.index for call in lost}
+        self.calls = [call for call in self.calls if call.index not in gone]

@@ -1,126 +1,185 @@
-"""Traces on disk: a manifest and one safetensors shard a step (docs/trace-format.md)."""
+"""Traces on disk: a manifest and one safetensors shard a call of the model (docs/trace-format.md)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import is_empty_folder, whole_file, whole_folder
-from attnscope.records import Layer, LayerId, Run, Step
+from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.manifest import MANIFEST, Manifest, check_manifest_size, layer_key, record_shapes
+from attnscope.storage.manifest import MANIFEST, PassManifest, manifest_text, read_manifest
 from attnscope.storage.memory import Records
-from attnscope.storage.reduced_maps import write_reduced
-from attnscope.storage.shards import check_finite, open_shard, write_shard
+from attnscope.storage.plain import layer_key
+from attnscope.storage.reduced_maps import read_reduced, verify_reduced, write_reduced
+from attnscope.storage.shards import check_finite, check_intact, open_shard, write_shard
+
+Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
+"""What is saved of a pass."""
 
 
 class TraceFolder:
-    """Records in a folder: written step by step, read by memory map.
+    """Passes in a folder: written call by call, read by memory map.
 
     The manifest is written anew after each shard, so what is in the folder opens at any moment.
     """
 
     in_memory = False
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder, self.manifest = folder, manifest
-        self._handles: dict[int, Any] = {}
-        self._checked: set[tuple[int, LayerId]] = set()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.passes: list[FolderRecords] = []
+        self._manifests: list[PassManifest] = []
 
     @classmethod
-    def create(cls, folder: str | Path, run: Run) -> TraceFolder:
-        """A new, empty trace folder. Raises OutputError if something is there already."""
+    def create(cls, folder: str | Path) -> TraceFolder:
+        """A new trace folder; it is made when the first pass begins. Raises OutputError if something is there."""
         path = Path(folder)
         if path.exists() and not is_empty_folder(path):
             raise OutputError(
                 f"{path} exists already: a capture writes into a new folder; choose another name"
             )
-        made = cls(path, Manifest(run))
-        made._write_manifest()
-        return made
+        return cls(path)
 
     @classmethod
-    def open(cls, folder: str | Path) -> TraceFolder:
-        """An existing trace folder, its manifest and the headers of its shards checked."""
+    def open(cls, folder: str | Path, *, verify: bool = True) -> TraceFolder:
+        """An existing trace folder, its manifest and the headers of its shards checked.
+
+        verify: whether the checksum of a tensor is compared when it is first read.
+        """
         path = Path(folder)
         if not path.is_dir():
             raise TraceFormatError(f"{path}: no such folder; expected a trace as `trace.save` writes it")
-        manifest = Manifest.from_json(_read_manifest(path), path)
-        opened = cls(path, manifest)
-        for step in manifest.steps:
-            opened._open_shard(step)
+        opened = cls(path)
+        opened._manifests = read_manifest(path)
+        opened.passes = [
+            FolderRecords(path, at, opened._manifests, verify) for at in range(len(opened._manifests))
+        ]
+        for records in opened.passes:
+            records.check_headers()
         return opened
 
+    def begin_pass(self, run: Run) -> FolderRecords:
+        self._manifests.append(PassManifest(run, len(self.passes)))
+        self.passes.append(FolderRecords(self.folder, len(self.passes), self._manifests))
+        self.passes[-1].write_manifest()
+        return self.passes[-1]
+
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """One call is held while it is written, whatever its size."""
+
+    def close(self) -> None:
+        """Every pass has been written."""
+
+
+class FolderRecords:
+    """The records of one pass in a trace's folder. manifests: of all passes, as one file holds them."""
+
+    def __init__(self, folder: Path, number: int, manifests: list[PassManifest], verify: bool = True) -> None:
+        self.folder, self.manifest, self._manifests, self._verify = (
+            folder,
+            manifests[number],
+            manifests,
+            verify,
+        )
+        self._handles: dict[int, Any] = {}
+        self._checked: set[tuple[int, LayerId]] = set()
+
     @property
-    def steps(self) -> list[Step]:
-        return self.manifest.steps
+    def calls(self) -> list[Call]:
+        return self.manifest.calls
 
     @property
     def layers(self) -> dict[LayerId, Layer]:
         return self.manifest.layers
 
-    def make_room(self, size: int, *, staged: int = 0) -> None:
-        """One step is held while it is written, whatever its size."""
-
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
+    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
         tensors = {
             f"{layer_key(layer)}.{part}": tensor
             for layer, record in records.items()
             for part, tensor in record.tensors.items()
         }
-        write_shard(self._shard(step), tensors, self.manifest.shard_header(step, records))
-        self.manifest.add_step(step, records)
-        self._write_manifest()
+        sums = write_shard(self._shard(call), tensors, self.manifest.shard_header(call, records))
+        self.manifest.add_call(call, records, sums)
+        self.write_manifest()
 
-    def finish(self, run: Run, reduced: Mapping[str, ReducedMaps]) -> None:
+    def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """Write the pictures, the reduced maps and the final manifest."""
-        self.manifest.run = run
-        self.manifest.reduced = write_reduced(self.folder, reduced)
-        for number, picture in enumerate(run.pictures):
-            with whole_file(self.folder / self.manifest.picture_name(number)) as partial:
+        folder, manifest = self.folder, self.manifest
+        manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
+        for image, picture in enumerate(manifest.run.pictures):
+            with whole_file(folder / manifest.picture_name(image)) as partial:
                 picture.save(partial, format="PNG")
-        self._write_manifest()
+        self.write_manifest()
 
-    def has(self, step_index: int, layer: LayerId) -> bool:
-        return layer in self.manifest.facts.get(step_index, ())
+    def has(self, call_index: int, layer: LayerId) -> bool:
+        return layer in self.manifest.facts.get(call_index, ())
 
-    def get(self, step_index: int, layer: LayerId) -> Record:
-        step = next(step for step in self.steps if step.index == step_index)
-        facts = self.manifest.facts[step_index][layer]
-        shard = self._open_shard(step)
+    def get(self, call_index: int, layer: LayerId) -> Record:
+        call = next(call for call in self.calls if call.index == call_index)
+        facts = self.manifest.facts[call_index][layer]
+        shard = self._open_shard(call)
         tensors = {part: shard.get_tensor(f"{layer_key(layer)}.{part}") for part in facts.parts}
-        if (step_index, layer) not in self._checked:
-            for part, tensor in tensors.items():
-                if part != "mask":
-                    check_finite(self._shard(step), f"{part} of {layer}", tensor)
-            self._checked.add((step_index, layer))
+        if (call_index, layer) not in self._checked:
+            self._check(call, layer, tensors)
+            self._checked.add((call_index, layer))
         return Record(**tensors, scale=facts.scale, upcast=facts.upcast)
 
-    def _shard(self, step: Step) -> Path:
-        return self.folder / self.manifest.shard_name(step.index)
+    def reduced(self) -> dict[str, ReducedMaps]:
+        """The reduced maps of the pass. Raises TraceFormatError."""
+        try:
+            return read_reduced(self.folder, self.manifest.prefix, self.manifest.reduced)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, TraceFormatError):
+                raise
+            where = self.folder / MANIFEST
+            raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
 
-    def _write_manifest(self) -> None:
+    def write_manifest(self) -> None:
         with whole_file(self.folder / MANIFEST) as partial:
-            partial.write_text(self.manifest.to_text(), "utf-8")
+            partial.write_text(manifest_text(list(self._manifests)), "utf-8")
 
-    def _open_shard(self, step: Step) -> Any:
-        if step.index not in self._handles:
-            self._handles[step.index] = open_shard(self._shard(step), record_shapes(self.manifest, step))
-        return self._handles[step.index]
+    def check_headers(self) -> None:
+        for call in self.calls:
+            self._open_shard(call)
+
+    def verified(self) -> Iterator[tuple[int, int]]:
+        """Read and check every tensor of the pass; yields (checked, all) after each call, reduced maps last.
+
+        Raises TraceFormatError at the first one that is damaged.
+        """
+        total = len(self.calls) + 1
+        for done, call in enumerate(self.calls, start=1):
+            shard = self._open_shard(call)
+            for layer, facts in self.manifest.facts[call.index].items():
+                tensors = {part: shard.get_tensor(f"{layer_key(layer)}.{part}") for part in facts.parts}
+                self._check(call, layer, tensors)
+            yield done, total
+        verify_reduced(self.folder, self.manifest.prefix, self.manifest.reduced)
+        yield total, total
+
+    def _check(self, call: Call, layer: LayerId, tensors: Mapping[str, Tensor]) -> None:
+        sums = self.manifest.facts[call.index][layer].crc32 if self._verify else {}
+        for part, tensor in tensors.items():
+            check_intact(self._shard(call), f"{part} of {layer}", tensor, sums.get(part))
+            if part != "mask":
+                check_finite(self._shard(call), f"{part} of {layer}", tensor)
+
+    def _shard(self, call: Call) -> Path:
+        return self.folder / self.manifest.shard_name(call.index)
+
+    def _open_shard(self, call: Call) -> Any:
+        if call.index not in self._handles:
+            self._handles[call.index] = open_shard(self._shard(call), self.manifest.record_shapes(call))
+        return self._handles[call.index]
 
 
-def save_records(
-    records: Records,
-    run: Run,
-    reduced: Mapping[str, ReducedMaps],
-    folder: str | Path,
-    *,
-    overwrite: bool = False,
-) -> Path:
+def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write all that a trace holds as a folder, whole or not at all.
 
     Raises OutputError if the folder exists (unless overwrite, and then only if it is a trace) or
@@ -131,22 +190,12 @@ def save_records(
     if overwrite and not free and not (target / MANIFEST).is_file():
         raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
     with whole_folder(target, overwrite=overwrite) as partial:
-        written = TraceFolder(partial, Manifest(run, layers=dict(records.layers)))
-        for step in records.steps:
-            there = [layer for layer in records.layers if records.has(step.index, layer)]
-            written.add_step(step, {layer: records.get(step.index, layer) for layer in there})
-        written.finish(run, reduced)
+        trace = TraceFolder(partial)
+        for records, run, reduced in passes:
+            written = trace.begin_pass(run)
+            written.manifest.layers = dict(records.layers)
+            for call in records.calls:
+                there = [layer for layer in records.layers if records.has(call.index, layer)]
+                written.add_call(call, {layer: records.get(call.index, layer) for layer in there})
+            written.finish(reduced)
     return target
-
-
-def _read_manifest(folder: Path) -> Any:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise TraceFormatError(
-            f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written"
-        )
-    check_manifest_size(path)
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error

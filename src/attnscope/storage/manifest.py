@@ -4,251 +4,212 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnscope.errors import TraceFormatError
-from attnscope.records import KINDS, Grid, Layer, LayerId, Row, Run, Step, Token
+from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
+from attnscope.storage.plain import (
+    MAX_PLACES,
+    call_json,
+    layer_json,
+    layer_key,
+    number,
+    parse_call,
+    parse_layer,
+    parse_run,
+    run_json,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = "attnscope-trace"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 MAX_MANIFEST_BYTES = 64 << 20
-MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
+MAX_PASSES = 1000
 MAX_LATENT = 1 << 12  # latent places to the finest captured grid's: block 7 alone has 64 times fewer
-MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
-_ROLES = ("text", "start", "end", "padding")
-_PICTURE = re.compile(r"picture-\d{2,6}\.png")
+_PICTURE = re.compile(r"(pass-\d{2,3}-)?picture-\d{2,6}\.png")
 _PARTS = ("query", "key", "value", "mask")
-_PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
+
+Sums = Mapping[str, int]
+"""CRC-32 of each of a shard's tensors, by its name there."""
 
 
 class RecordFacts(NamedTuple):
-    """What a record is besides its tensors."""
+    """What a record is besides its tensors. crc32: of each part, none in version 1."""
 
     parts: tuple[str, ...]
     scale: float
     upcast: bool
+    crc32: Mapping[str, int] = {}
 
 
 @dataclass
-class Manifest:
-    """The run, its layers, its steps, and per record what the tensors do not say."""
+class PassManifest:
+    """One pass: its run, its layers, its calls, and per record what the tensors do not say.
+
+    number: of the pass in the trace, from 0. facts: by call number. version: of the format it was written in.
+    """
 
     run: Run
+    number: int = 0
+    version: int = VERSION
     layers: dict[LayerId, Layer] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     facts: dict[int, dict[LayerId, RecordFacts]] = field(default_factory=dict)
-    """By step number."""
     pictures: list[str] = field(default_factory=list)
     reduced: dict[str, Any] = field(default_factory=dict)
-    _step_texts: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _call_texts: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @staticmethod
-    def shard_name(step_index: int) -> str:
-        return f"step-{step_index:05d}.safetensors"
+    @property
+    def prefix(self) -> str:
+        """What the names of the pass's files begin with; those of the first one have no prefix."""
+        return f"pass-{self.number:02d}-" if self.number else ""
 
-    @staticmethod
-    def picture_name(number: int) -> str:
-        return f"picture-{number:02d}.png"
+    def shard_name(self, call_index: int) -> str:
+        return f"{self.prefix}{'step' if self.version == 1 else 'call'}-{call_index:05d}.safetensors"
 
-    def add_step(self, step: Step, records: dict[LayerId, Record]) -> None:
-        self.facts[step.index] = {
-            layer: RecordFacts(tuple(record.tensors), record.scale, record.upcast)
+    def picture_name(self, image: int) -> str:
+        return f"{self.prefix}picture-{image:02d}.png"
+
+    def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
+        self.facts[call.index] = {
+            layer: RecordFacts(
+                tuple(record.tensors),
+                record.scale,
+                record.upcast,
+                {part: sums[f"{layer_key(layer)}.{part}"] for part in record.tensors},
+            )
             for layer, record in records.items()
         }
-        self.steps.append(step)  # last: who reads meanwhile finds the facts of every step
+        self.calls.append(call)  # last: who reads meanwhile finds the facts of every call
 
-    def shard_header(self, step: Step, records: dict[LayerId, Record]) -> dict[str, Any]:
+    def shard_header(self, call: Call, records: Mapping[LayerId, Record]) -> dict[str, Any]:
         """What a shard says of itself, so that it can be read without the manifest."""
         facts = {
             layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": layer_json(self.layers[layer])}
             for layer, r in records.items()
         }
-        return {"format": FORMAT, "version": VERSION, "step": _step_json(step), "records": facts}
-
-    def to_text(self) -> str:
-        """The manifest as JSON, a step a line: it is written anew after every step, so a step's line is made once."""
-        about = json.dumps(self._about_json(), indent=1, ensure_ascii=False).removesuffix("\n}")
-        steps = ",\n  ".join(self._step_text(step) for step in self.steps)
-        return f'{about},\n "steps": [\n  {steps}\n ]\n}}\n'
-
-    def _step_text(self, step: Step) -> str:
-        if step.index not in self._step_texts:
-            item = {**_step_json(step), "records": self._facts_json(step)}
-            self._step_texts[step.index] = json.dumps(item, ensure_ascii=False)
-        return self._step_texts[step.index]
-
-    def _about_json(self) -> dict[str, Any]:
-        run = {name: getattr(self.run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
-        run["image_size_hw"], run["latent_size_hw"] = self.run.image_size_hw, self.run.latent_size_hw
-        run["tokens"] = [[asdict(token) for token in tokens] for tokens in self.run.tokens]
         return {
             "format": FORMAT,
             "version": VERSION,
-            "run": run,
+            "pass": self.number,
+            "call": call_json(call),
+            "records": facts,
+        }
+
+    def to_text(self) -> str:
+        """The pass as JSON, a call a line: it is written anew after every call, so a call's line is made once."""
+        about = json.dumps(self._about(), indent=1, ensure_ascii=False).removesuffix("\n}")
+        calls = ",\n  ".join(self._call_text(call) for call in self.calls)
+        return f'{about},\n "calls": [\n  {calls}\n ]\n}}'
+
+    def _call_text(self, call: Call) -> str:
+        if call.index not in self._call_texts:
+            facts = {layer_key(layer): facts._asdict() for layer, facts in self.facts[call.index].items()}
+            item = {**call_json(call), "records": facts}
+            self._call_texts[call.index] = json.dumps(item, ensure_ascii=False)
+        return self._call_texts[call.index]
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "run": run_json(self.run),
             "layers": [layer_json(layer) for layer in list(self.layers.values())],  # a run may be adding one
             "pictures": [self.picture_name(at) for at in range(len(self.run.pictures))],
             "reduced": self.reduced,
         }
 
-    def _facts_json(self, step: Step) -> dict[str, Any]:
-        return {
-            layer_key(layer): {"parts": facts.parts, "scale": facts.scale, "upcast": facts.upcast}
-            for layer, facts in self.facts[step.index].items()
-        }
-
-    @classmethod
-    def from_json(cls, data: Any, folder: Path) -> Manifest:
-        """The manifest read and checked; `folder` is for messages. Raises TraceFormatError."""
-        where = folder / MANIFEST
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
-        if data.get("version") != VERSION:
-            raise TraceFormatError(
-                f"{where}: format version {data.get('version')!r}; this attnscope reads version {VERSION}: "
-                "use the attnscope that wrote it, or capture again"
-            )
-        try:
-            return cls._parse(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
-
-    @classmethod
-    def _parse(cls, data: dict[str, Any]) -> Manifest:
-        manifest = cls(_parse_run(data["run"]))
-        for item in data["layers"]:
-            layer = parse_layer(item)
-            manifest.layers[layer.id] = layer
-        keys = {layer_key(layer): layer for layer in manifest.layers}
-        for item in data["steps"]:
-            step = _parse_step(item)
-            manifest.steps.append(step)
-            manifest.facts[step.index] = {
-                keys[name]: _parse_facts(facts) for name, facts in item["records"].items()
+    def record_shapes(self, call: Call) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor that a call's shard must hold, by its name in the shard."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer_id, facts in self.facts[call.index].items():
+            layer, rows = self.layers[layer_id], len(call.rows)
+            of_part = {
+                "query": (rows, layer.heads, layer.grid.size, layer.head_dim),
+                "key": (rows, layer.heads, layer.keys, layer.head_dim),
+                "value": (rows, layer.heads, layer.keys, layer.head_dim),
+                "mask": (rows, layer.heads, layer.grid.size, layer.keys),
             }
-        if len({step.index for step in manifest.steps}) < len(manifest.steps):
-            raise ValueError("a step stands twice")
-        latent = manifest.run.latent_size_hw
-        finest = max((layer.grid.size for layer in manifest.layers.values()), default=MAX_PLACES)
+            shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
+        return shapes
+
+    @classmethod
+    def parse(cls, item: Mapping[str, Any], at: int, version: int) -> PassManifest:
+        """Raises KeyError, TypeError, ValueError or AttributeError for what is no pass."""
+        made = cls(parse_run(item["run"]), at, version)
+        made.layers = {layer.id: layer for layer in map(parse_layer, item["layers"])}
+        keys = {layer_key(layer): layer for layer in made.layers}
+        for of_call in item["steps" if version == 1 else "calls"]:
+            call = parse_call(of_call)
+            made.calls.append(call)
+            records = of_call["records"].items()
+            made.facts[call.index] = {keys[name]: _parse_facts(facts, version) for name, facts in records}
+        if len({call.index for call in made.calls}) < len(made.calls):
+            raise ValueError("a call stands twice")
+        latent = made.run.latent_size_hw
+        finest = max((layer.grid.size for layer in made.layers.values()), default=MAX_PLACES)
         if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
             raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
-        manifest.pictures = [_parse_picture(name) for name in data["pictures"]]
-        manifest.reduced = dict(data.get("reduced", {}))
-        return manifest
+        made.pictures = [_parse_picture(name) for name in item["pictures"]]
+        made.reduced = dict(item.get("reduced", {}))
+        return made
 
 
-def layer_key(layer: LayerId) -> str:
-    """'block07.self': how a layer is named in a shard."""
-    return f"block{layer.block:02d}.{layer.kind}"
+def manifest_text(passes: list[PassManifest]) -> str:
+    """All passes as JSON."""
+    texts = ",\n".join(one.to_text() for one in list(passes))
+    return f'{{"format": "{FORMAT}", "version": {VERSION}, "passes": [\n{texts}\n]}}\n'
 
 
-def record_shapes(manifest: Manifest, step: Step) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor that a step's shard must hold, by its name in the shard."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer_id, facts in manifest.facts[step.index].items():
-        layer, rows = manifest.layers[layer_id], len(step.rows)
-        of_part = {
-            "query": (rows, layer.heads, layer.grid.size, layer.head_dim),
-            "key": (rows, layer.heads, layer.keys, layer.head_dim),
-            "value": (rows, layer.heads, layer.keys, layer.head_dim),
-            "mask": (rows, layer.heads, layer.grid.size, layer.keys),
-        }
-        shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
-    return shapes
+def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
+    """The passes, read and checked; `folder` is for messages. Raises TraceFormatError."""
+    where = folder / MANIFEST
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
+    version = data.get("version")
+    if version not in READABLE:
+        raise TraceFormatError(
+            f"{where}: format version {version!r}; this attnscope reads versions 1 and 2: use the attnscope that "
+            "wrote it, or capture again"
+        )
+    try:
+        passes = [data] if version == 1 else data["passes"]
+        if not 1 <= len(passes) <= MAX_PASSES:
+            raise ValueError(f"{len(passes)} passes; expected 1 to {MAX_PASSES}")
+        return [PassManifest.parse(item, at, version) for at, item in enumerate(passes)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
 
 
-def check_manifest_size(path: Path) -> None:
+def read_manifest(folder: Path) -> list[PassManifest]:
+    """The passes of a trace's folder. Raises TraceFormatError."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise TraceFormatError(
+            f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written"
+        )
     if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
         raise TraceFormatError(f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
+    return parse_manifest(data, folder)
 
 
-def layer_json(layer: Layer) -> dict[str, Any]:
-    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
-
-
-def _step_json(step: Step) -> dict[str, Any]:
-    timestep = None if step.timestep != step.timestep else step.timestep  # JSON has no NaN
-    return {"index": step.index, "timestep": timestep, "rows": [asdict(row) for row in step.rows]}
-
-
-def parse_layer(item: dict[str, Any]) -> Layer:
-    height, width = item["grid"]
-    numbers = {
-        name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
-    }
-    if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
-        raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
-    grid = Grid(number(height), number(width))
-    return Layer(kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, **numbers)
-
-
-def _parse_step(item: dict[str, Any]) -> Step:
-    rows = tuple(Row(str(row["branch"]), number(row["image"], least=0)) for row in item["rows"])
-    if len(set(rows)) < len(rows):
-        raise ValueError("two rows are the same branch of the same image")
-    timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
-    return Step(number(item["index"], least=0), timestep, rows)
-
-
-def _parse_facts(facts: dict[str, Any]) -> RecordFacts:
+def _parse_facts(facts: Mapping[str, Any], version: int) -> RecordFacts:
     parts = tuple(facts["parts"])
     if not {"query", "key"} <= set(parts) <= set(_PARTS):
         raise ValueError(f"record with parts {parts}")
-    return RecordFacts(parts, float(facts["scale"]), bool(facts["upcast"]))
-
-
-def _parse_run(item: dict[str, Any]) -> Run:
-    run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
-    run.prompts = [str(prompt) for prompt in item["prompts"]]
-    run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
-    run.tokens = [
-        tuple(_parse_token(at, token) for at, token in enumerate(tokens)) for tokens in item["tokens"]
-    ]
-    run.versions = {str(name): str(version) for name, version in item["versions"].items()}
-    run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
-    return run
-
-
-def _plain(name: str, value: Any) -> Any:
-    kinds: dict[str, tuple[type, ...]] = {
-        "seed": (int,),
-        "planned_steps": (int,),
-        "guidance_scale": (int, float),
-    }
-    if value is not None and not isinstance(value, kinds.get(name, (str,))):
-        raise ValueError(f"{name} is {value!r}")
-    return value
-
-
-def _parse_token(position: int, item: dict[str, Any]) -> Token:
-    token = Token(
-        index=number(item["index"], least=0),
-        text=str(item["text"]),
-        start_char=number(item["start_char"], least=0),
-        end_char=number(item["end_char"], least=0),
-        role=item["role"],
+    sums = (
+        {}
+        if version == 1
+        else {part: number(facts["crc32"][part], least=0, most=2**32 - 1) for part in parts}
     )
-    if token.index != position or token.start_char > token.end_char or token.role not in _ROLES:
-        raise ValueError(f"token {position} is {item}")
-    return token
-
-
-def _size(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, width = value
-    if number(height) * number(width) > MAX_PLACES:
-        raise ValueError(f"a size of {height}x{width}")
-    return height, width
-
-
-def number(value: Any, *, least: int = 1) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIDE:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {MAX_SIDE}")
-    return value
+    return RecordFacts(parts, float(facts["scale"]), bool(facts["upcast"]), sums)
 
 
 def _parse_picture(name: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where the records of a new capture go."""
+"""Where a new capture puts its passes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from attnscope.records import Run
-from attnscope.storage.budgeted import BudgetedRecords
+from attnscope.storage.budgeted import BudgetedStore
 from attnscope.storage.folder import TraceFolder
-from attnscope.storage.memory import MemoryRecords, Records
+from attnscope.storage.memory import MemoryStore, Store
 
 
-def open_records(folder: str | Path | None, budget: int | None, run: Run) -> Records:
-    """Records in a new folder, or in memory where none is given; with a budget of bytes, within it.
+def open_store(folder: str | Path | None, budget: int | None) -> Store:
+    """A new folder, or memory where none is given; with a budget of bytes, within it.
 
-    In memory with a budget the oldest steps go to a temporary folder, which is gone with the records.
+    In memory with a budget the oldest calls go to a temporary folder, which is gone with the store.
     Raises OutputError where the folder is taken.
     """
     if folder is not None:
-        written = TraceFolder.create(folder, run)
-        return written if budget is None else BudgetedRecords(written, budget, spill=False)
+        written = TraceFolder.create(folder)
+        return written if budget is None else BudgetedStore(written, budget, spill=False)
     if budget is None:
-        return MemoryRecords()
+        return MemoryStore()
     place = tempfile.mkdtemp(prefix="attnscope-")
-    records = BudgetedRecords(TraceFolder.create(place, run), budget, spill=True)
-    weakref.finalize(records, shutil.rmtree, place, ignore_errors=True)
-    return records
+    store = BudgetedStore(TraceFolder.create(place), budget, spill=True)
+    weakref.finalize(store, shutil.rmtree, place, ignore_errors=True)
+    return store

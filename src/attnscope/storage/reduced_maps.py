@@ -9,15 +9,15 @@ from typing import Any
 from attnscope.errors import ParameterError
 from attnscope.records import Grid, Layer, LayerId
 from attnscope.records.reduced import NAME, Key, Reduced, ReducedMaps
-from attnscope.storage.manifest import layer_json, layer_key, number, parse_layer
-from attnscope.storage.shards import Shape, check_finite, open_shard, write_shard
+from attnscope.storage.plain import layer_json, layer_key, number, parse_layer
+from attnscope.storage.shards import Shape, check_finite, check_intact, open_shard, write_shard
 
 CHOICES = ("kind", "how", "per", "branch", "top")
 
 
-def write_reduced(folder: Path, reduced: Mapping[str, ReducedMaps]) -> dict[str, Any]:
-    """Write every file; returns the manifest's entry."""
-    entry = {}
+def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps]) -> dict[str, Any]:
+    """Write every file of a pass; returns the manifest's entry. prefix: of the files' names."""
+    entry: dict[str, dict[str, Any]] = {}
     for name, maps in reduced.items():
         tensors = {f"{_key_text(key)}.value": value for key, value in maps.maps.items()}
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
@@ -28,19 +28,29 @@ def write_reduced(folder: Path, reduced: Mapping[str, ReducedMaps]) -> dict[str,
             "layers": [layer_json(layer) for layer in maps.layers],
             "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
         }
-        write_shard(_path(folder, name), tensors, {"reduced": name, **entry[name]})
+        about = {"reduced": name, **entry[name]}
+        entry[name]["crc32"] = write_shard(_path(folder, prefix, name), tensors, about)
     return entry
 
 
-def read_reduced(folder: Path, entry: Mapping[str, Any]) -> dict[str, ReducedMaps]:
-    """The maps of a manifest's entry, memory-mapped. Raises ValueError or KeyError for a damaged entry,
-    TraceFormatError for a damaged file."""
-    return {str(name): _read(folder, str(name), facts) for name, facts in entry.items()}
+def read_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> dict[str, ReducedMaps]:
+    """The maps of a manifest's entry, memory-mapped.
+
+    Raises ValueError or KeyError for a damaged entry, TraceFormatError for a damaged file.
+    """
+    return {str(name): _read(_path(folder, prefix, str(name)), facts) for name, facts in entry.items()}
 
 
-def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> ReducedMaps:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"reduced maps named {name!r}")
+def verify_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> None:
+    """Raises TraceFormatError for a file whose tensors are not those that were written."""
+    for name, facts in entry.items():
+        path, sums = _path(folder, prefix, str(name)), facts.get("crc32", {})
+        shard = open_shard(path, {})
+        for tensor_name in shard.keys():  # noqa: SIM118 (a handle, not a mapping)
+            check_intact(path, tensor_name, shard.get_tensor(tensor_name), sums.get(tensor_name))
+
+
+def _read(path: Path, facts: Mapping[str, Any]) -> ReducedMaps:
     blocks = None if facts["blocks"] is None else [number(block) for block in facts["blocks"]]
     try:
         order = Reduced(**{choice: facts[choice] for choice in CHOICES}, blocks=blocks)
@@ -51,13 +61,15 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> ReducedMaps:
     steps = tuple(number(step, least=0) for step in facts["steps"])
     shapes = _shapes(order, layers, grids, len(steps))
     parts = ("value", "steps") if order.how == "top" else ("value",)
-    path = _path(folder, name)
     expected = {f"{_key_text(key)}.{part}": shape for key, shape in shapes.items() for part in parts}
-    shard = open_shard(path, expected)
-    values = {key: shard.get_tensor(f"{_key_text(key)}.value") for key in shapes}
-    for key, value in values.items():
-        check_finite(path, _key_text(key), value)
-    numbers = {key: shard.get_tensor(f"{_key_text(key)}.steps") for key in shapes if order.how == "top"}
+    shard, sums = open_shard(path, expected), facts.get("crc32", {})
+    tensors = {name: shard.get_tensor(name) for name in expected}
+    for name, tensor in tensors.items():
+        check_intact(path, name, tensor, sums.get(name))
+        if name.endswith(".value"):
+            check_finite(path, name.removesuffix(".value"), tensor)
+    values = {key: tensors[f"{_key_text(key)}.value"] for key in shapes}
+    numbers = {key: tensors[f"{_key_text(key)}.steps"] for key in shapes if order.how == "top"}
     return ReducedMaps(order, values, numbers, layers, steps)
 
 
@@ -75,8 +87,10 @@ def _shapes(order: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps:
     return shapes
 
 
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"reduced-{name}.safetensors"
+def _path(folder: Path, prefix: str, name: str) -> Path:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"reduced maps named {name!r}")
+    return folder / f"{prefix}reduced-{name}.safetensors"
 
 
 def _key_text(key: Key) -> str:

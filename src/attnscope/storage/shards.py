@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
 Shape = tuple[int, ...]
 
 
-def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors and, in the header's entry 'attnscope', what they are. Raises OutputError."""
+def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> dict[str, int]:
+    """Write tensors and, in the header's entry 'attnscope', what they are; returns each one's CRC-32.
+
+    Raises OutputError.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -28,6 +32,12 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, A
             save_file(_unshared(contiguous), partial, metadata={"attnscope": json.dumps(about)})
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OutputError(f"can't write {path}: {error}; make room or choose another place") from error
+    return {name: crc32(tensor) for name, tensor in contiguous.items()}
+
+
+def crc32(tensor: Tensor) -> int:
+    """Of the tensor's bytes, row by row, as zlib and PNG compute it."""
+    return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
@@ -52,9 +62,19 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
     return shard
 
 
+def check_intact(path: Path, name: str, tensor: Tensor, expected_crc32: int | None) -> None:
+    """Raises TraceFormatError where the bytes are not those that were written."""
+    if expected_crc32 is not None and crc32(tensor) != expected_crc32:
+        raise TraceFormatError(
+            f"{path}: {name} is damaged: its bytes are not those that were written; restore the file or capture again"
+        )
+
+
 def check_finite(path: Path, name: str, tensor: Tensor) -> None:
     """Raises TraceFormatError for a tensor that holds NaN or infinite numbers."""
-    if bad := int((~torch.isfinite(tensor)).sum()):
+    least, most = torch.aminmax(tensor)  # NaN is both where there is one
+    if not (torch.isfinite(least) and torch.isfinite(most)):
+        bad = int((~torch.isfinite(tensor)).sum())
         raise TraceFormatError(
             f"{path}: {name} holds {bad} numbers that are NaN or infinite; "
             "the run overflowed (try another dtype) or the file is damaged"

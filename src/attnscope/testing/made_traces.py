@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from attnscope.records import Grid, Layer, Row, Run, Step, Token
+from attnscope.records import Call, Grid, Layer, Row, Run, Token
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryRecords
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 PROMPT = "red cat"
@@ -56,10 +57,10 @@ def made_trace(
             )
             records.layers[layer.id] = layer
     for index in range(steps):
-        step = Step(index, float(900 - index), rows)
-        records.add_step(step, {layer.id: record(layer) for layer in records.layers.values()})
+        call = Call(index, index, float(900 - index), rows)
+        records.add_call(call, {layer.id: record(layer) for layer in records.layers.values()})
     run = Run(
         prompts=[PROMPT] * images, tokens=[TOKENS] * images, latent_size_hw=grids[0], planned_steps=steps
     )
     run.image_size_hw = (grids[0][0] * 8, grids[0][1] * 8)
-    return Trace(records, run)
+    return Trace(Pass(records, run))

@@ -6,33 +6,38 @@ from pathlib import Path
 from typing import Any
 
 from attnscope.errors import TraceFormatError
-from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.folder import TraceFolder
+from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.storage.manifest import MANIFEST
-from attnscope.storage.reduced_maps import read_reduced
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 
-def load_trace(folder: str | Path) -> Trace:
+def load_trace(folder: str | Path, *, verify: bool = True) -> Trace:
     """A trace from disk; neither model nor GPU is needed. Tensors are read by memory map, when asked for.
 
-    Raises TraceFormatError for a folder that is no trace, is damaged or has another format version.
+    Args:
+        folder: As `trace.save` or `capture(where=...)` wrote it; or a folder that holds one as run.trace.
+        verify: Whether a tensor's checksum is compared when it is first read, which takes 0.15 ms a megabyte.
+
+    Raises:
+        TraceFormatError: The folder is no trace, is damaged, or has another format version. Damage to Q and K
+            is found when they are first read; `attnscope info --verify` reads all of them.
     """
-    opened = TraceFolder.open(folder)
-    opened.manifest.run.pictures = [_read_picture(opened.folder / name) for name in opened.manifest.pictures]
-    trace = Trace(opened, opened.manifest.run)
-    trace.reduced = _read_reduced(opened)
-    return trace
+    opened = TraceFolder.open(trace_folder(folder), verify=verify)
+    return Trace(*(_as_pass(records) for records in opened.passes))
 
 
-def _read_reduced(opened: TraceFolder) -> dict[str, ReducedMaps]:
-    try:
-        return read_reduced(opened.folder, opened.manifest.reduced)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, TraceFormatError):
-            raise
-        where = opened.folder / MANIFEST
-        raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
+def trace_folder(folder: str | Path) -> Path:
+    """The folder itself, or run.trace in a folder that `attnscope generate` or `attnscope demo` wrote."""
+    path = Path(folder)
+    inside = path / "run.trace"
+    return inside if not (path / MANIFEST).exists() and inside.is_dir() else path
+
+
+def _as_pass(records: FolderRecords) -> Pass:
+    run, folder = records.manifest.run, records.folder
+    run.pictures = [_read_picture(folder / name) for name in records.manifest.pictures]
+    return Pass(records, run, records.reduced())
 
 
 def _read_picture(path: Path) -> Any:

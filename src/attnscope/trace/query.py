@@ -1,48 +1,166 @@
-"""The probability that follows from a record, for the parts that are picked, and sums over several records."""
+"""What is asked of one layer's P, settled as numbers on its axes, and the answer: one loop over batch rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from attnscope.errors import ParameterError, SelectionError
 from attnscope.probability import reduce
 from attnscope.probability.reference import working_dtype
+from attnscope.records import Call, Layer, Step
 from attnscope.records.qkv import Record
+from attnscope.storage.memory import Records
 from attnscope.trace.selection import Pick
 
+OUTER = ("step", "branch", "image")
+INNER = ("head", "query", "key")
 
-def row_probability(
-    record: Record,
-    row: int,
-    heads: Pick,
-    queries: Pick,
-    keys: Pick,
-    averaged: tuple[str, ...],
-    share: float,
-    into: Tensor | None,
-) -> Tensor:
-    """P of one batch row, restricted to the picks; the axes (head, query, key) less those averaged.
 
-    With `into` it is added there, times share.
+class Part(NamedTuple):
+    """One batch row of one call, and where it goes: its numbers on the outer axes that are kept."""
+
+    call: Call
+    row: int
+    place: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which part of one layer's P is asked for.
+
+    picks: numbers on each axis, OUTER then INNER. averaged: the axes that are averaged.
+    steps, branches, images: of the trace, which the outer picks count. call: of each step; None is the main one.
     """
-    query, key = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
-    query = _take(query, 1, queries)
+
+    layer: Layer
+    picks: Mapping[str, Pick]
+    averaged: tuple[str, ...]
+    steps: Sequence[Step]
+    branches: Sequence[str]
+    images: Sequence[int]
+    call: int | None = None
+
+    @property
+    def kept(self) -> dict[str, Pick]:
+        """The picks of the axes that are not averaged."""
+        return {axis: pick for axis, pick in self.picks.items() if axis not in self.averaged}
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes of the answer: a choice by a single number drops its axis, and so does a mean."""
+        return tuple(axis for axis, pick in self.kept.items() if not pick.single)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the answer before single axes are dropped."""
+        return tuple(len(pick.positions) for pick in self.kept.values())
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Every batch row that goes into the answer. Raises SelectionError for one that is not there."""
+        return tuple(self._parts())
+
+    @property
+    def share(self) -> float:
+        """Of each part in the place that it is added to."""
+        places = prod(len(self.picks[axis].positions) for axis in OUTER if axis not in self.averaged)
+        return places / len(self.parts)
+
+    def _parts(self) -> Iterator[Part]:
+        outer = [enumerate(self.picks[axis].positions) for axis in OUTER]
+        calls = {at: call_of(self.steps[at], self.call) for at in self.picks["step"].positions}
+        for of_part in product(*outer):
+            (_, step), (_, branch), (_, image) = of_part
+            row = _row_of(calls[step], self.branches[branch], self.images[image])
+            places = zip(OUTER, of_part, strict=True)
+            yield Part(calls[step], row, tuple(at for axis, (at, _) in places if axis not in self.averaged))
+
+
+def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor:
+    """P as asked. into: a tensor of the answer's shape to which it is added.
+
+    Each part is added where it belongs, so nothing of the answer's size is held twice.
+    """
+    kept = query.kept.values()
+    dropped = tuple(0 if pick.single else slice(None) for pick in kept)
+    if into is None and len(query.parts) == 1:
+        (part,) = query.parts
+        only = _of_row(query, records, part, 1.0, None)
+        return only[(None,) * len(part.place)][dropped]
+    whole = into[tuple(None if pick.single else slice(None) for pick in kept)] if into is not None else None
+    whole = _zeros(query, records) if whole is None else whole
+    for part in query.parts:
+        _of_row(query, records, part, query.share, whole[part.place])
+    return whole[dropped] if into is None else into
+
+
+def _zeros(query: Query, records: Records) -> Tensor:
+    first = _record(query, records, query.parts[0]).query
+    return torch.zeros(query.shape, dtype=working_dtype(first), device=first.device)
+
+
+def check_into(query: Query) -> None:
+    """Raises ParameterError where the answer is more than one map."""
+    if several := [axis for axis in OUTER if axis in query.axes]:
+        raise ParameterError(f"into takes one map: choose one {', '.join(several)}, or average over it")
+
+
+def call_of(step: Step, number: int | None) -> Call:
+    """A step's main call, or one by its number there. Raises SelectionError where that isn't clear."""
+    if number is None:
+        if len(step.views) > 1:
+            raise SelectionError(
+                f"step {step.index} has {len(step.views)} calls of the model that look alike, such as the views of a "
+                f"panorama: choose one with call=, from 0 to {len(step.calls) - 1}"
+            )
+        return step.main
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(step.calls):
+        raise SelectionError(f"call {number!r}: step {step.index} has calls 0 to {len(step.calls) - 1}")
+    return step.calls[number]
+
+
+def _row_of(call: Call, branch: str, image: int) -> int:
+    for at, row in enumerate(call.rows):
+        if (row.branch, row.image) == (branch, image):
+            return at
+    raise SelectionError(
+        f"step {call.step} has no row for branch {branch!r}, image {image}; "
+        f"it has {[(row.branch, row.image) for row in call.rows]}"
+    )
+
+
+def _record(query: Query, records: Records, part: Part) -> Record:
+    call, layer = part.call, query.layer.id
+    if not records.has(call.index, layer):
+        raise SelectionError(f"step {call.step} has no record of {layer}: that layer did not run there")
+    return records.get(call.index, layer)
+
+
+def _of_row(query: Query, records: Records, part: Part, share: float, into: Tensor | None) -> Tensor:
+    """P of one batch row, restricted to the picks; the inner axes less those averaged, times share."""
+    record, row = _record(query, records, part), part.row
+    heads, queries, keys = (query.picks[axis] for axis in INNER)
+    q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
+    q = _take(q, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record.mask, row, heads, queries)
     everything = keys.positions == list(range(record.key.shape[2]))
-    columns = None if everything else torch.tensor(keys.positions, device=key.device)
-    over = tuple(axis for axis in ("head", "query") if axis in averaged)
+    columns = None if everything else torch.tensor(keys.positions, device=k.device)
+    over = tuple(axis for axis in ("head", "query") if axis in query.averaged)
     if not over:
-        left = reduce(query, key, scale=record.scale, mask=mask, columns=columns)
+        left = reduce(q, k, scale=record.scale, mask=mask, columns=columns)
         return left if into is None else into.add_(left, alpha=share)
-    length = query.shape[("head", "query").index(over[0])]
+    length = q.shape[("head", "query").index(over[0])]
     weights: dict[str, Tensor] = {over[0]: torch.full([length], share / length, dtype=torch.float64)}
     how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns, "over": over}
-    return reduce(query, key, weights=weights, into=into, **how)
+    return reduce(q, k, weights=weights, into=into, **how)
 
 
 def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:
@@ -56,27 +174,3 @@ def _mask_of_row(mask: Tensor, row: int, heads: Pick, queries: Pick) -> Tensor:
     if of_row.shape[0] > 1:
         of_row = _take(of_row, 0, heads)
     return _take(of_row, 1, queries) if of_row.shape[1] > 1 else of_row
-
-
-def summed_in_place(
-    outer: dict[str, Pick],
-    kept: dict[str, Pick],
-    like: Callable[[], Tensor],
-    add: Callable[[tuple[int, ...], float, Tensor | None], Tensor],
-) -> Tensor:
-    """add(positions on the outer axes, share, into) for all of them: one result, into which each adds its part.
-
-    Nothing of the result's size is held twice; positions on an averaged axis get their share of 1.
-    """
-    places = list(product(*(enumerate(pick.positions) for pick in outer.values())))
-    outer_kept = [axis for axis in outer if axis in kept]
-    if len(places) == 1:
-        return add(tuple(position for _, position in places[0]), 1.0, None)[(None,) * len(outer_kept)]
-    first = like()
-    sizes = {axis: len(pick.positions) for axis, pick in kept.items()}
-    result = torch.zeros(list(sizes.values()), dtype=working_dtype(first), device=first.device)
-    share = prod(sizes[axis] for axis in outer_kept) / len(places)
-    for place in places:
-        index = tuple(at for axis, (at, _) in zip(outer, place, strict=True) if axis in kept)
-        add(tuple(position for _, position in place), share, result[index])
-    return result

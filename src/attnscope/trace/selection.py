@@ -24,13 +24,13 @@ def _several(axis: str, choice: Any, positions: list[int]) -> Pick:
     return Pick(positions, False)
 
 
-def pick_number(axis: str, choice: Any, available: Sequence[int], *, single_if_alone: bool = False) -> Pick:
+def pick_number(axis: str, choice: Any, available: Sequence[int]) -> Pick:
     """Positions in `available` of the numbers in choice: None for all, an int, a slice or several ints.
 
     Negative numbers count from the end of what is available.
     """
     if choice is None:
-        return Pick(list(range(len(available))), single_if_alone and len(available) == 1)
+        return Pick(list(range(len(available))), False)
     if isinstance(choice, slice):
         there = set(available)
         wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in there]

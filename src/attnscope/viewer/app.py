@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from attnscope._version import __version__
+from attnscope import __version__
 from attnscope.errors import AttnscopeError, BusyError, SelectionError
 from attnscope.threads import start_tile_threads
 from attnscope.trace.trace import Trace

@@ -12,8 +12,7 @@ from pathlib import Path
 from attnscope.errors import SelectionError
 from attnscope.pictures.sizes import size_hw
 from attnscope.segmentation.recipe import recommended_threshold
-from attnscope.storage.manifest import MANIFEST
-from attnscope.trace.files import load_trace
+from attnscope.trace.files import load_trace, trace_folder
 from attnscope.trace.trace import Trace
 from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TokenInfo, TraceInfo, WordInfo
 
@@ -33,21 +32,21 @@ class OpenTrace:
 
     @classmethod
     def of(cls, number: int, given: Trace | str | Path) -> OpenTrace:
-        """A trace in memory, or a folder.
+        """A trace in memory, or a folder; of one pass.
 
-        Raises TraceFormatError for what is no trace, SelectionError for one without Q and K.
+        Raises TraceFormatError for what is no trace, SelectionError for one without Q and K or of several passes.
         """
-        if isinstance(given, Trace):
-            opened = cls(number, given.prompt() or f"trace {number + 1}", None, given, secrets.token_hex(8))
-        else:
-            folder = _trace_in(Path(given).resolve())
-            opened = cls(number, folder.name, folder, load_trace(folder), _mark(folder))
-        if not opened.trace.steps or not opened.trace.layers:
+        return cls._checked(number, *_name_and_traces(given))
+
+    @classmethod
+    def _checked(cls, number: int, name: str, folder: Path | None, trace: Trace) -> OpenTrace:
+        if not trace.steps or not trace.layers:
             raise SelectionError(
-                f"the trace {opened.name!r} has no Q and K of any step, so there is nothing to look at; "
+                f"the trace {name!r} has no Q and K of any step, so there is nothing to look at; "
                 "capture without steps=[], or with keep= that keeps them"
             )
-        return opened
+        mark = secrets.token_hex(8) if folder is None else _mark(folder)
+        return cls(number, name, folder, trace, mark)
 
     @property
     def info(self) -> TraceInfo:
@@ -109,15 +108,22 @@ class OpenTrace:
         return steps[2 * len(steps) // 3].index
 
 
-def _trace_in(folder: Path) -> Path:
-    """The folder itself, or run.trace in what `attnscope generate` wrote."""
-    inside = folder / "run.trace"
-    return inside if not (folder / MANIFEST).exists() and inside.is_dir() else folder
+def _name_and_traces(given: Trace | str | Path) -> tuple[str, Path | None, Trace]:
+    if isinstance(given, Trace):
+        return (given.passes[0].prompt() if given.passes else "") or "trace", None, given
+    folder = trace_folder(Path(given).resolve())
+    return folder.name, folder, load_trace(folder)
 
 
 def open_traces(given: Sequence[Trace | str | Path]) -> list[OpenTrace]:
-    """Traces with names that differ: folders of one name get the folder above them, what is still alike a number."""
-    opened = [OpenTrace.of(number, one) for number, one in enumerate(given)]
+    """Every pass of every trace, under names that differ: folders of one name get the folder above them, what is
+    still alike a number."""
+    opened: list[OpenTrace] = []
+    for name, folder, trace in map(_name_and_traces, given):
+        passes = trace.passes
+        for at, one in enumerate(passes):
+            own = name if len(passes) == 1 else f"{name}, pass {at}"
+            opened.append(OpenTrace._checked(len(opened), own, folder, one))
     names = Counter(one.name for one in opened)
     opened = [
         replace(one, name=f"{one.folder.parent.name}/{one.name}")

@@ -1,0 +1,106 @@
+"""Which pass a call of a model belongs to: a new one begins with each call of a pipeline, and with each other size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+from torch import Tensor, nn
+
+from attnscope.errors import CaptureError
+from attnscope.recording.pipeline_watch import PipelineWatch, versions
+from attnscope.recording.plan import Plan
+from attnscope.recording.session import Session
+from attnscope.records import Run
+from attnscope.storage.memory import Store
+from attnscope.trace.contents import Pass
+from attnscope.trace.trace import Trace
+
+
+class IncompleteCaptureWarning(UserWarning):
+    """Some layer or step did not run, so the trace has no record of it."""
+
+
+class Model:
+    """A model under a capture, and the pipelines that call it."""
+
+    def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
+        self.plan, self.watches = plan, tuple(watches)
+        self._run = Run(versions=versions())
+        self._sample_shape: tuple[int, ...] | None = None
+
+    @property
+    def module(self) -> nn.Module:
+        return self.plan.model
+
+    @property
+    def watch(self) -> PipelineWatch | None:
+        """Of the pipeline whose call began last."""
+        return max(self.watches, key=lambda watch: watch.began, default=None)
+
+    @property
+    def coming_run(self) -> Run:
+        """Of its next pass, as long as that has not begun."""
+        return self._run if self.watch is None else self.watch.run
+
+    def run_of(self, sample: Tensor) -> Run:
+        """The run that a call with this noisy latent belongs to; another size is another run."""
+        shape, before = tuple(sample.shape[1:]), self._sample_shape  # rows may change: guidance can end early
+        watch, self._sample_shape = self.watch, shape
+        resized = before not in (None, shape)
+        if watch is None:
+            self._run = Run(versions=self._run.versions) if resized else self._run
+            return self._run
+        if resized and watch.has_run:  # within one call of the pipeline: its prompts stay
+            watch.run = copy(watch.run)
+        return watch.run
+
+
+class Passes:
+    """Everything that a capture records: its passes so far, and the one under way."""
+
+    def __init__(self, store: Store, trace: Trace) -> None:
+        self._store, self._trace = store, trace
+        self._sessions: list[Session] = []
+
+    @property
+    def session(self) -> Session | None:
+        """Of the pass under way."""
+        return self._sessions[-1] if self._sessions else None
+
+    def begin_call(self, model: Model, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+        run = model.run_of(sample)
+        if self.session is None or self.session.run is not run:
+            self._begin_pass(model, run, sample)
+        assert self.session is not None
+        self.session.begin_call(sample, timestep, conditioning)
+
+    def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> None:
+        is_first = self.session is None
+        if self.session is not None:
+            self.session.finish()
+        into = Pass(self._store.begin_pass(run), run)
+        session = Session(model.plan, into, self._store, model.watch, sample, is_first=is_first)
+        self._sessions.append(session)
+        self._trace.begin_pass(into)
+
+    def close(self) -> None:
+        """The capture is over."""
+        try:
+            if self.session is not None:
+                self.session.finish()
+        finally:
+            self._store.close()
+
+    def check_complete(self) -> None:
+        """Raise CaptureError where nothing was recorded; warn where something was missed."""
+        if not any(session.recorded for session in self._sessions):
+            why = [session.why_nothing() for session in self._sessions]
+            because = "; ".join(why) or "the model did not run inside the capture"
+            raise CaptureError(f"nothing was recorded: {because}; call the pipeline inside the `with`")
+        for number, session in enumerate(self._sessions):
+            of_pass = f"pass {number}: " if len(self._sessions) > 1 else ""
+            for gap in session.gaps():
+                warnings.warn(of_pass + gap, IncompleteCaptureWarning, stacklevel=3)

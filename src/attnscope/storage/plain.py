@@ -1,0 +1,109 @@
+"""Nouns as plain JSON values, and back, with the checks that files from others need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from attnscope.records import KINDS, Call, Grid, Layer, LayerId, Row, Run, Token
+
+MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
+MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
+_ROLES = ("text", "start", "end", "padding")
+_PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
+
+
+def layer_key(layer: LayerId) -> str:
+    """'block07.self': how a layer is named in a shard."""
+    return f"block{layer.block:02d}.{layer.kind}"
+
+
+def layer_json(layer: Layer) -> dict[str, Any]:
+    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
+
+
+def parse_layer(item: Mapping[str, Any]) -> Layer:
+    height, width = item["grid"]
+    numbers = {
+        name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
+    }
+    if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
+        raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
+    grid = Grid(number(height), number(width))
+    return Layer(kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, **numbers)
+
+
+def call_json(call: Call) -> dict[str, Any]:
+    timestep = None if call.timestep != call.timestep else call.timestep  # JSON has no NaN
+    return {**asdict(call), "timestep": timestep, "rows": [asdict(row) for row in call.rows]}
+
+
+def parse_call(item: Mapping[str, Any]) -> Call:
+    """A call, or a step of version 1, which was one call."""
+    rows = tuple(Row(str(row["branch"]), number(row["image"], least=0)) for row in item["rows"])
+    if len(set(rows)) < len(rows):
+        raise ValueError("two rows are the same branch of the same image")
+    index = number(item["index"], least=0)
+    step = number(item.get("step", index), least=0)
+    timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
+    return Call(index, step, timestep, rows, bool(item.get("gradients", False)))
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    plain = {name: getattr(run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
+    tokens = [[asdict(token) for token in of_image] for of_image in run.tokens]
+    sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
+    return {**plain, **sizes, "tokens": tokens}
+
+
+def parse_run(item: Mapping[str, Any]) -> Run:
+    run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
+    run.prompts = [str(prompt) for prompt in item["prompts"]]
+    run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
+    run.tokens = [
+        tuple(_parse_token(at, token) for at, token in enumerate(tokens)) for tokens in item["tokens"]
+    ]
+    run.versions = {str(name): str(version) for name, version in item["versions"].items()}
+    run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
+    return run
+
+
+def number(value: Any, *, least: int = 1, most: int = MAX_SIDE) -> int:
+    """A whole number within limits. Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
+    return value
+
+
+def _plain(name: str, value: Any) -> Any:
+    kinds: dict[str, tuple[type, ...]] = {
+        "seed": (int,),
+        "planned_steps": (int,),
+        "guidance_scale": (int, float),
+    }
+    if value is not None and not isinstance(value, kinds.get(name, (str,))):
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _parse_token(position: int, item: Mapping[str, Any]) -> Token:
+    token = Token(
+        index=number(item["index"], least=0),
+        text=str(item["text"]),
+        start_char=number(item["start_char"], least=0),
+        end_char=number(item["end_char"], least=0),
+        role=item["role"],
+    )
+    if token.index != position or token.start_char > token.end_char or token.role not in _ROLES:
+        raise ValueError(f"token {position} is {item}")
+    return token
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = value
+    if number(height) * number(width) > MAX_PLACES:
+        raise ValueError(f"a size of {height}x{width}")
+    return height, width

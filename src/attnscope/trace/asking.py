@@ -1,0 +1,96 @@
+"""From what a user asks to a Query: every choice as numbers on its axis, or one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.records import Call, Layer, Step
+from attnscope.trace.contents import Contents
+from attnscope.trace.query import OUTER, Query, call_of
+from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
+
+MEAN_AXES = (*OUTER, "head", "query")
+
+
+def ask(
+    trace: Contents,
+    *,
+    layer: Any,
+    block: int | None,
+    kind: str | None,
+    token: Any,
+    key: Any,
+    mean: str | Iterable[str],
+    call: int | None = None,
+    step: Any = None,
+    branch: Any = None,
+    image: Any = None,
+    head: Any = None,
+    query: Any = None,
+) -> Query:
+    """The arguments of `Trace.probabilities`, settled. Raises SelectionError, ParameterError."""
+    asked = pick_layer(trace, layer, block, kind)
+    steps = _steps(trace)
+    images = sorted({row.image for of_step in steps for row in of_step.rows})
+    of_images = pick_number("image", image, images)
+    picks = {
+        "step": pick_number("step", step, [of_step.index for of_step in steps]),
+        "branch": pick_name("branch", branch, trace.branches),
+        "image": of_images,
+        "head": pick_number("head", head, range(asked.heads)),
+        "query": pick_place("query", query, asked.grid),
+        "key": _pick_keys(trace, asked, token, key, [images[at] for at in of_images.positions]),
+    }
+    return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
+
+
+def pick_layer(trace: Contents, layer: Any, block: int | None, kind: str | None) -> Layer:
+    """The layer that is meant by `layer`, or by block and kind."""
+    if layer is None:
+        if block is None or kind is None:
+            raise ParameterError(
+                "which layer? give block= and kind=, such as block=7, kind='cross', or layer=, an entry of trace.layers"
+            )
+        return trace.layers[block, kind]
+    if block is not None or kind is not None:
+        raise ParameterError("layer and block (or kind) both choose the layer: give one of them")
+    return trace.layers[layer.id if isinstance(layer, Layer) else layer]
+
+
+def pick_call(trace: Contents, step: int | None, call: int | None) -> Call:
+    """One call: of a step by its number, of the first one by default."""
+    steps = _steps(trace)
+    at = 0 if step is None else pick_number("step", [step], [one.index for one in steps]).positions[0]
+    return call_of(steps[at], call)
+
+
+def _steps(trace: Contents) -> tuple[Step, ...]:
+    steps = trace.steps
+    if not steps:
+        raise SelectionError("this trace has no step: the pipeline did not run inside the capture")
+    return steps
+
+
+def _mean_axes(mean: str | Iterable[str]) -> tuple[str, ...]:
+    axes = (mean,) if isinstance(mean, str) else tuple(mean)
+    if unknown := [axis for axis in axes if axis not in MEAN_AXES]:
+        raise ParameterError(f"mean over {unknown}: expected some of {list(MEAN_AXES)}")
+    return axes
+
+
+def _pick_keys(trace: Contents, layer: Layer, token: Any, key: Any, images: Sequence[int]) -> Pick:
+    if layer.kind == "self":
+        if token is not None:
+            raise SelectionError(f"{layer.id} has no tokens: its keys are places; use key=(row, column)")
+        return pick_place("key", key, layer.grid)
+    if token is not None and key is not None:
+        raise SelectionError("token and key both choose the keys of cross-attention: give one of them")
+    choice = key if token is None else token
+    if isinstance(choice, str):
+        spans = {trace.span(choice, image=image).tokens for image in images}
+        if len(spans) > 1:
+            raise SelectionError(f"token {choice!r} stands at other numbers in other images: choose image=")
+        return Pick(list(spans.pop()), False)
+    return pick_number("token", choice, range(layer.keys))

@@ -1,0 +1,71 @@
+"""What a trace holds, in words and as plain values: for its repr, for notebooks, for `attnscope info`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attnscope.records import Step
+from attnscope.trace.contents import Contents
+
+
+def trace_facts(trace: Contents) -> dict[str, Any]:
+    """Everything about one pass but its tensors and pictures, as plain values for JSON."""
+    run = trace.run
+    return {
+        "model": run.model,
+        "revision": run.revision,
+        "pipeline": run.pipeline,
+        "scheduler": run.scheduler,
+        "seed": run.seed,
+        "guidance_scale": run.guidance_scale,
+        "image_size": list(run.image_size_hw) if run.image_size_hw else None,
+        "images": trace.images,
+        "branches": list(trace.branches),
+        "prompts": run.prompts,
+        "negative_prompts": run.negative_prompts,
+        "planned_steps": run.planned_steps,
+        "steps": [_step_facts(step) for step in trace.steps],
+        "words": [
+            [{"word": span.word, "tokens": list(span.tokens)} for span in trace.words(image)]
+            for image in range(trace.images)
+        ],
+        "layers": [layer.as_dict() for layer in trace.layers],
+        "reduced": {
+            name: {
+                "kind": maps.order.kind,
+                "how": maps.order.how,
+                "per": maps.order.per,
+                "steps": list(maps.steps),
+            }
+            for name, maps in trace.reduced.items()
+        },
+        "pictures": len(run.pictures),
+        "versions": run.versions,
+    }
+
+
+def short_facts(trace: Contents) -> str:
+    """One line, for `repr`."""
+    run, prompt = trace.run, trace.prompt()
+    planned = f" of {run.planned_steps}" if run.planned_steps else ""
+    said = f"{prompt!r}, " if prompt else ""
+    return (
+        f"<Trace {said}{len(trace.records.layers)} layers, {len(trace.steps)}{planned} steps, "
+        f"{trace.images} image(s), branches {', '.join(trace.branches) or 'none'}>"
+    )
+
+
+def _step_facts(step: Step) -> dict[str, Any]:
+    """A step; its calls only where there is more than the one."""
+    facts: dict[str, Any] = {"index": step.index, "timestep": step.timestep}
+    if len(step.calls) > 1:
+        facts["calls"] = [
+            {
+                "index": call.index,
+                "timestep": call.timestep,
+                "rows": len(call.rows),
+                "gradients": call.gradients,
+            }
+            for call in step.calls
+        ]
+    return facts

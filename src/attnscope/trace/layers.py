@@ -1,0 +1,57 @@
+"""The layers of a trace, found by number, by block and kind, or by module path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, SupportsIndex, overload
+
+from attnscope.errors import SelectionError, describe_numbers, nearest
+from attnscope.records import KINDS, Layer, LayerId
+
+
+class Layers(tuple[Layer, ...]):
+    """Layers in execution order: block 1 self, block 1 cross, block 2 self, ...
+
+    A tuple, and `layers[1, "self"]`, `layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1"]`.
+    """
+
+    def __new__(cls, layers: Iterable[Layer]) -> Layers:
+        ordered = sorted(layers, key=lambda layer: (layer.block, KINDS.index(layer.kind)))
+        return super().__new__(cls, ordered)
+
+    @overload
+    def __getitem__(self, which: SupportsIndex | tuple[int, str] | LayerId | str) -> Layer: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Layer, ...]: ...
+
+    def __getitem__(self, which: Any) -> Any:
+        """A layer by its number here, by (block, kind) or by module path. Raises SelectionError, IndexError."""
+        if isinstance(which, str):
+            return self._of_path(which)
+        if isinstance(which, LayerId):
+            return self._of(which.block, which.kind)
+        if isinstance(which, tuple) and len(which) == 2:
+            return self._of(*which)
+        return super().__getitem__(which)
+
+    def of_kind(self, kind: str) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self if layer.kind == kind)
+
+    def _of(self, block: Any, kind: Any) -> Layer:
+        if kind not in KINDS:
+            raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross'")
+        blocks = [layer.block for layer in self if layer.kind == kind]
+        if isinstance(block, bool) or block not in blocks:
+            raise SelectionError(
+                f"block {block!r} {kind}: this trace has {kind} blocks {describe_numbers(blocks)}"
+            )
+        return next(layer for layer in self if (layer.block, layer.kind) == (block, kind))
+
+    def _of_path(self, path: str) -> Layer:
+        found = next((layer for layer in self if layer.path == path), None)
+        if found is None:
+            raise SelectionError(
+                f"layer {path!r}: this trace has {nearest(path, [layer.path for layer in self])}"
+            )
+        return found

@@ -1,0 +1,89 @@
+"""A tensor that says what its axes are and what stands along them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from attnscope.errors import MissingExtraError
+from attnscope.records import Token
+from attnscope.trace.query import Query
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NamedTensor:
+    """Probabilities with the names of their axes.
+
+    tensor: the numbers. axes: their names in order, of 'step', 'branch', 'image', 'head', 'query', 'key'.
+    along: what stands along each axis: step numbers, branch names, flat numbers of places, token numbers.
+    labels: more to say along an axis, by name: (axis, values), such as the text of each token.
+    about: what the whole is of: block, kind, path, grid, and the single choices.
+    """
+
+    tensor: Tensor
+    axes: tuple[str, ...]
+    along: Mapping[str, Sequence[Any]]
+    labels: Mapping[str, tuple[str, Sequence[Any]]]
+    about: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.tensor.cpu().numpy(), dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{axis} {size}" for axis, size in zip(self.axes, self.shape, strict=True))
+        return f"<NamedTensor {self.about['kind']} block {self.about['block']}: {sizes or 'one number'}>"
+
+    def to_xarray(self) -> Any:
+        """The same as an xarray.DataArray, with coordinates. Raises MissingExtraError without xarray."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise MissingExtraError("to_xarray needs xarray: pip install 'attnscope[tables]'") from error
+        along = {axis: (axis, list(values)) for axis, values in self.along.items()}
+        labels = {name: (axis, list(values)) for name, (axis, values) in self.labels.items()}
+        return xarray.DataArray(
+            np.asarray(self),
+            dims=self.axes,
+            coords=along | labels,
+            name="probability",
+            attrs=dict(self.about),
+        )
+
+
+def named_tensor(tensor: Tensor, query: Query, tokens: Sequence[Token]) -> NamedTensor:
+    """The answer to a query, with what stands along its axes. tokens: of the prompt, for cross-attention."""
+    values = {axis: [_all(query, axis)[at] for at in pick.positions] for axis, pick in query.picks.items()}
+    layer = query.layer
+    labels: dict[str, tuple[str, Sequence[Any]]] = {}
+    for axis in ("query", "key") if layer.kind == "self" else ("query",):
+        if axis in query.axes:
+            labels[f"{axis}_row"] = (axis, [place // layer.grid.width for place in values[axis]])
+            labels[f"{axis}_column"] = (axis, [place % layer.grid.width for place in values[axis]])
+    if layer.kind == "cross" and "key" in query.axes and len(tokens) == layer.keys:
+        labels["token"] = ("key", [tokens[at].text for at in values["key"]])
+    if "step" in query.axes:
+        labels["timestep"] = ("step", [query.steps[at].timestep for at in query.picks["step"].positions])
+    single = {axis: values[axis][0] for axis, pick in query.kept.items() if pick.single}
+    about = {"block": layer.block, "kind": layer.kind, "path": layer.path, "grid": str(layer.grid), **single}
+    along = {axis: values[axis] for axis in query.axes}
+    return NamedTensor(tensor, query.axes, along, labels, about | {"mean": ", ".join(query.averaged)})
+
+
+def _all(query: Query, axis: str) -> Sequence[Any]:
+    """Everything that stands along an axis of the layer."""
+    return {
+        "step": [step.index for step in query.steps],
+        "branch": query.branches,
+        "image": query.images,
+        "head": range(query.layer.heads),
+        "query": range(query.layer.grid.size),
+        "key": range(query.layer.keys),
+    }[axis]

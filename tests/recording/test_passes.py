@@ -1,0 +1,246 @@
+"""Several runs in one capture: each is a pass of its own, and nothing of one is in another."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPanoramaPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionSAGPipeline,
+)
+from PIL import Image
+
+import attnscope
+from attnscope.errors import SelectionError
+from attnscope.testing.tiny_models import tiny_pipeline, tiny_unet
+from capture_cases import PROMPT, leftovers, run
+
+
+def alone(pipe, seeded, **options):
+    with attnscope.capture(pipe) as trace:
+        run(pipe, seeded, **options)
+    return trace
+
+
+def same_attention(one, other):
+    assert one.layers == other.layers
+    assert one.steps == other.steps
+    return all(torch.equal(one.probabilities(layer=a), other.probabilities(layer=a)) for a in one.layers)
+
+
+def test_two_calls_of_a_pipeline_are_two_passes_with_facts_of_their_own(pipe, seeded):
+    small = {"prompt": "the star", "height": 64, "width": 96, "num_inference_steps": 3}
+    with attnscope.capture(pipe) as trace:
+        run(pipe, seeded, generator=seeded(3), output_type="pil")
+        run(pipe, seeded, generator=seeded(4), output_type="pil", **small)
+    first, second = trace.passes
+    assert [one.prompt() for one in trace.passes] == [PROMPT, "the star"]
+    assert [len(one.steps) for one in trace.passes] == [2, 3]
+    assert [one.run.planned_steps for one in trace.passes] == [2, 3]
+    assert [one.run.seed for one in trace.passes] == [3, 4]
+    assert [one.run.image_size_hw for one in trace.passes] == [(128, 128), (64, 96)]
+    assert [one.picture.size for one in trace.passes] == [(128, 128), (96, 64)]
+    assert same_attention(first, alone(pipe, seeded, generator=seeded(3)))
+    assert same_attention(second, alone(pipe, seeded, generator=seeded(4), **small))
+    assert not leftovers(pipe)
+
+
+def test_a_trace_of_several_passes_asks_which_and_says_what_they_are(pipe, seeded):
+    with attnscope.capture(pipe, kind="cross") as trace:
+        run(pipe, seeded)
+        run(pipe, seeded, prompt="the star")
+    message = r"has 2 passes: say which one is meant. trace.passes\[0\] is <Trace 'a red cat and the star'.* 'the star'"
+    for ask in (
+        lambda: trace.probabilities(block=1, kind="cross"),
+        lambda: attnscope.heat_map(trace, "star"),
+        lambda: trace.steps,
+        lambda: trace.words(),
+    ):
+        with pytest.raises(SelectionError, match=message):
+            ask()
+    assert repr(trace).startswith("<Trace of 2 passes: <Trace 'a red cat")
+    assert attnscope.heat_map(trace.passes[1], "star").array.shape == (16, 16)
+
+
+def test_a_trace_of_one_pass_is_its_own_pass(pipe, seeded):
+    trace = alone(pipe, seeded)
+    assert trace.passes == (trace,)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"budget": "30MB"}, {"where": "folder"}, {"where": "folder", "budget": "30MB"}]
+)
+def test_passes_are_kept_wherever_records_go(pipe, seeded, tmp_path, options):
+    if "where" in options:
+        options = {**options, "where": tmp_path / "run.trace"}
+    keep = {"words": attnscope.Reduced("cross")}
+    with attnscope.capture(pipe, keep=keep, **options) as trace:
+        run(pipe, seeded, output_type="pil")
+        run(pipe, seeded, prompt="the star", output_type="pil")
+    with attnscope.capture(pipe, keep=keep) as second:
+        run(pipe, seeded, prompt="the star", output_type="pil")
+    traces = [trace] if "where" not in options else [trace, attnscope.load_trace(options["where"])]
+    for each in traces:
+        assert same_attention(each.passes[1], second)
+        maps = each.passes[1].reduced["words"].map(block=1)
+        assert torch.equal(maps, second.reduced["words"].map(block=1))
+        assert not torch.equal(maps, each.passes[0].reduced["words"].map(block=1))
+        assert np.array_equal(each.passes[1].picture, second.picture)
+        assert each.passes[0].prompt() == PROMPT
+
+
+def test_text_to_image_then_image_to_image_of_the_same_parts(pipe, seeded):
+    again = StableDiffusionImg2ImgPipeline(**pipe.components)
+    options = {"image": Image.new("RGB", (96, 64), (200, 30, 40)), "strength": 0.5, "num_inference_steps": 4}
+    with attnscope.capture([pipe, again]) as trace:
+        run(pipe, seeded)
+        run(again, seeded, prompt="the star", **options)
+    assert [one.run.pipeline for one in trace.passes] == [
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+    ]
+    assert [one.prompt() for one in trace.passes] == [PROMPT, "the star"]
+    assert [len(one.steps) for one in trace.passes] == [2, 2]
+    with attnscope.capture(again) as alone_again:
+        run(again, seeded, prompt="the star", **options)
+    assert same_attention(trace.passes[1], alone_again)
+    assert not leftovers(pipe) + leftovers(again)
+
+
+def test_two_models_in_one_capture(pipe, seeded, tmp_path):
+    refiner = tiny_pipeline(tmp_path)
+    torch.manual_seed(5)
+    refiner.unet = tiny_unet()
+    with attnscope.capture([pipe, refiner], kind="cross") as trace:
+        run(pipe, seeded)
+        run(refiner, seeded, prompt="the star")
+        run(pipe, seeded, prompt="grass")
+    assert [one.prompt() for one in trace.passes] == [PROMPT, "the star", "grass"]
+    with attnscope.capture(refiner, kind="cross") as by_itself:
+        run(refiner, seeded, prompt="the star")
+    assert same_attention(trace.passes[1], by_itself)
+    assert not leftovers(pipe) + leftovers(refiner)
+
+
+def test_a_bare_model_begins_a_pass_with_each_other_size():
+    unet = tiny_unet()
+    with torch.no_grad(), attnscope.capture(unet, kind="self") as trace:
+        for size, step in ((16, 0), (16, 1), (8, 0)):
+            unet(torch.zeros(1, 4, size, size), 900 - step, encoder_hidden_states=torch.zeros(1, 5, 16))
+    assert [len(one.steps) for one in trace.passes] == [2, 1]
+    assert [one.run.latent_size_hw for one in trace.passes] == [(16, 16), (8, 8)]
+
+
+def test_a_later_pass_that_lacks_the_wanted_steps_runs_on_and_is_said(pipe, seeded):
+    def two_runs():
+        with attnscope.capture(pipe, steps=[1, -2]) as trace:
+            run(pipe, seeded, num_inference_steps=4)
+            run(pipe, seeded, num_inference_steps=1)
+        return trace
+
+    with pytest.warns(UserWarning, match="pass 1: steps 1 never came"):
+        trace = two_runs()
+    assert [[step.index for step in one.steps] for one in trace.passes] == [[1, 2], []]
+
+
+# Steps and calls
+
+OLD_NUMPY_HABITS = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # diffusers'
+
+
+def with_scheduler(pipe, scheduler):
+    """A pipeline of the same parts, as the other one is everybody's."""
+    parts = pipe.components | {"scheduler": scheduler.from_config(pipe.scheduler.config)}
+    return StableDiffusionPipeline(**parts)
+
+
+@OLD_NUMPY_HABITS
+def test_the_two_evaluations_of_heun_are_calls_of_one_step(pipe, seeded):
+    pipe = with_scheduler(pipe, HeunDiscreteScheduler)
+    with attnscope.capture(pipe, kind="cross") as trace:
+        run(pipe, seeded, num_inference_steps=3)
+    assert [[call.timestep for call in step.calls] for step in trace.steps] == [
+        [float(t) for t in pair]
+        for pair in (
+            pipe.scheduler.timesteps[:2],
+            pipe.scheduler.timesteps[2:4],
+            pipe.scheduler.timesteps[4:],
+        )
+    ]
+    assert trace.run.planned_steps == 3
+    assert [call.index for call in trace.calls] == [0, 1, 2, 3, 4]
+    first = trace.probabilities(block=1, kind="cross", step=1)
+    assert torch.equal(first, trace.probabilities(block=1, kind="cross", step=1, call=0))
+    assert not torch.equal(first, trace.probabilities(block=1, kind="cross", step=1, call=1))
+    with pytest.raises(SelectionError, match="call 1: step 2 has calls 0 to 0"):
+        trace.probabilities(block=1, kind="cross", call=1)
+
+
+@OLD_NUMPY_HABITS
+@pytest.mark.parametrize("scheduler", [PNDMScheduler, EulerDiscreteScheduler])
+def test_as_many_steps_as_the_pipeline_counts(pipe, seeded, scheduler):
+    """PNDM takes its second timestep twice: diffusers counts that as two."""
+    pipe = with_scheduler(pipe, scheduler)
+    with attnscope.capture(pipe, kind="cross") as trace:
+        run(pipe, seeded, num_inference_steps=4)
+    assert [step.timestep for step in trace.steps] == [float(t) for t in pipe.scheduler.timesteps]
+    assert all(len(step.calls) == 1 for step in trace.steps)
+    assert trace.run.planned_steps == len(pipe.scheduler.timesteps)
+
+
+def test_sag_looks_twice_and_the_step_is_answered_by_its_first_look(pipe, seeded):
+    parts = dict(pipe.components)
+    sag = StableDiffusionSAGPipeline(**parts)
+    with attnscope.capture(sag, kind="cross", keep={"words": attnscope.Reduced("cross")}) as trace:
+        run(sag, seeded, sag_scale=0.7)
+    assert [[len(call.rows) for call in step.calls] for step in trace.steps] == [[2, 1], [2, 1]]
+    assert trace.branches == ("uncond", "cond")
+    mean = trace.probabilities(block=1, kind="cross", branch="cond", image=0, mean=("step", "head"))
+    torch.testing.assert_close(trace.reduced["words"].map(block=1), mean)
+
+
+def test_views_of_a_panorama_are_asked_for_by_number(pipe, seeded):
+    panorama = StableDiffusionPanoramaPipeline(**pipe.components)
+    with attnscope.capture(panorama, kind="cross", branch="cond") as trace:
+        run(panorama, seeded, height=128, width=1024, num_inference_steps=1)
+    assert len(trace.steps) == 1
+    assert len(trace.steps[0].views) == len(trace.calls) > 1
+    with pytest.raises(
+        SelectionError, match="calls of the model that look alike, such as the views of a panorama"
+    ):
+        attnscope.heat_map(trace, "star")
+    assert trace.probabilities(block=1, kind="cross", call=1).shape[0] == 1
+
+
+def test_calls_with_gradients_come_before_the_one_that_predicts():
+    """As Attend-and-Excite does, through a pipeline that a capture can ask for its scheduler."""
+    unet, text = tiny_unet(), torch.randn(1, 5, 16)
+    scheduler = SimpleNamespace(order=1, timesteps=torch.tensor([900, 500]))
+    pipe = SimpleNamespace(unet=unet, scheduler=scheduler)
+    with attnscope.capture(pipe, kind="cross", keep={"words": attnscope.Reduced("cross")}) as trace:
+        for timestep in scheduler.timesteps:
+            for number in range(2):
+                unet(torch.full((1, 4, 16, 16), float(number)), timestep, encoder_hidden_states=text)
+            with torch.no_grad():
+                unet(torch.full((1, 4, 16, 16), 5.0), timestep, encoder_hidden_states=text)
+    assert [[call.gradients for call in step.calls] for step in trace.steps] == [[True, True, False]] * 2
+    assert [step.main.index for step in trace.steps] == [2, 5]
+    mean = trace.probabilities(block=1, kind="cross", image=0, branch="cond", mean=("step", "head"))
+    torch.testing.assert_close(trace.reduced["words"].map(block=1), mean)
+    assert not trace.record(block=1, kind="cross").query.requires_grad
+
+
+def test_with_gradients_throughout_the_first_call_of_a_step_is_reduced():
+    unet, text = tiny_unet(), torch.randn(1, 5, 16)
+    with attnscope.capture(unet, kind="cross", keep={"words": attnscope.Reduced("cross")}) as trace:
+        for timestep in (900, 500):
+            unet(torch.zeros(1, 4, 16, 16), timestep, encoder_hidden_states=text)
+    assert trace.reduced["words"].steps == (0, 1)
