@@ -1,18 +1,18 @@
 """Every error that attnscope raises on purpose.
 
-AttnscopeError
-├── ImageError            (ValueError)    a picture that can't be read or has no usable size
-├── ModelError            (ValueError)    a model that can't be loaded or has no U-Net attention
-├── MissingExtraError     (ImportError)   an optional package that the call needs is not installed
-├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
-│   └── UnobservedError                   an attention layer whose Q and K can't be watched
-├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
-│   └── WordError                         a word that the prompt does not contain
-├── ParameterError        (ValueError)    a number or a choice outside its range
-├── KeywordError          (TypeError)     a keyword that a function does not have
-├── BusyError             (RuntimeError)  too much long work is waiting already
-├── TraceFormatError      (ValueError)    a trace folder that is broken, hostile or of another version
-└── OutputError           (OSError)       a file that can't be written
+    AttnscopeError
+    ├── ImageError            (ValueError)    a picture that can't be read or has no usable size
+    ├── ModelError            (ValueError)    a model that can't be loaded or has no U-Net attention
+    ├── MissingExtraError     (ImportError)   an optional package that the call needs is not installed
+    ├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
+    │   └── UnobservedError                   an attention layer whose Q and K can't be watched
+    ├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
+    │   └── WordError                         a word that the prompt does not contain
+    ├── ParameterError        (ValueError)    a number or a choice outside its range
+    ├── KeywordError          (TypeError)     a keyword that a function does not have
+    ├── BusyError             (RuntimeError)  too much long work is waiting already
+    ├── TraceFormatError      (ValueError)    a trace folder that is broken, hostile or of another version
+    └── OutputError           (OSError)       a file that can't be written
 
 A message says what came, what was expected, and what to do.
 """
@@ -35,7 +35,7 @@ class ImageError(AttnscopeError, ValueError):
 
 
 class ModelError(AttnscopeError, ValueError):
-    """A model can't be loaded, or has no U-Net whose attention could be seen."""
+    """A model can't be loaded, or has no U-Net with attention."""
 
 
 class MissingExtraError(AttnscopeError, ImportError):
@@ -47,7 +47,7 @@ class CaptureError(AttnscopeError, RuntimeError):
 
 
 class UnobservedError(CaptureError):
-    """An attention layer ran in a way that shows neither its queries nor its keys."""
+    """An attention layer ran in a way that shows neither its queries nor its keys, as xformers does."""
 
 
 class SelectionError(AttnscopeError, KeyError):
@@ -79,14 +79,30 @@ class OutputError(AttnscopeError, OSError):
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
-    """The known names most like `name`, as text for a message; all of them when none is alike."""
+    """The known names most like `name`, as text for a message.
+
+    Args:
+        name: The name that nobody knows.
+        known: All the names that would have been right.
+        count: How many to list at most.
+
+    Returns:
+        Quoted names, separated by commas. All known names where none is similar.
+    """
     options = list(dict.fromkeys(known))
     close = difflib.get_close_matches(name, options, n=count, cutoff=0.5)
     return ", ".join(repr(option) for option in (close or options))
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:
-    """'0 to 49', or the numbers themselves where they have gaps."""
+    """Numbers as text for a message: '0 to 49', or one by one where they have gaps.
+
+    Args:
+        numbers: Whole numbers in ascending order.
+
+    Returns:
+        'none' where there are no numbers.
+    """
     if not len(numbers):
         return "none"
     if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):

@@ -14,9 +14,16 @@ from attnscope.errors import OutputError
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes the name `path` when the block ends well.
+    """A temporary path to write a file to. It becomes `path` when the block ends without an exception.
 
-    Raises OutputError when the place can't be written or the disk is full; nothing half is left.
+    Args:
+        path: Where the file is to be. Missing folders are made; a file that is there is replaced.
+
+    Yields:
+        A path in the same folder, with the same ending.
+
+    Raises:
+        OutputError: The place can't be written, or the disk is full. Nothing half-written is left.
     """
     target = Path(path)
     with _explained(target):
@@ -36,9 +43,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; it takes the name `path` when the block ends well.
+    """A temporary folder to fill. It becomes `path` when the block ends without an exception.
 
-    Raises OutputError when `path` exists and overwrite is false, or the place can't be written.
+    Args:
+        path: Where the folder is to be.
+        overwrite: Replace a folder that is there. An empty one is replaced in any case.
+
+    Yields:
+        A folder beside `path`.
+
+    Raises:
+        OutputError: `path` exists and overwrite is false, or the place can't be written.
     """
     target = Path(path)
     if target.exists() and not overwrite and not is_empty_folder(target):
@@ -56,7 +71,11 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Whether there is a folder with nothing in it: a place that is free."""
+    """Whether the path is a folder with nothing in it, and so may be taken.
+
+    Args:
+        path: A path that need not exist.
+    """
     return path.is_dir() and not any(path.iterdir())
 
 

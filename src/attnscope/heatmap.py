@@ -32,10 +32,12 @@ Preset = Literal["daam"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HeatMap:
-    """Attention that a word receives at each place of the picture.
+    """Where a word landed: the attention that it receives at each place of the picture.
 
-    array: (height, width) at latent size, float32. Its unit is the share of attention that one token
-    of the word receives, 0..1; with preset 'daam' that share summed over steps.
+    Attributes:
+        array: At latent size, the share of attention that one token of the word receives, 0..1 (a sum with 'daam').
+        image_size_hw: (height, width) of the picture in pixels, None if unknown.
+        picture: The picture that the run made, None if the trace has none.
     """
 
     array: Float[np.ndarray, "height width"]
@@ -67,20 +69,33 @@ class HeatMap:
         return int(row), int(column)
 
     def resized(self, to_hw: tuple[int, int] | None = None) -> Float[np.ndarray, "height width"]:
-        """The map at another (height, width), the picture's by default; bicubic, kept inside its own range."""
+        """The map at another size: bicubic, kept inside its own range.
+
+        Args:
+            to_hw: (height, width). Default: the picture's, or else the map's own.
+        """
         target = to_hw or self.image_size_hw or self.array.shape
         source = torch.from_numpy(self.array)[None, None]
         larger = interpolate(source, size=tuple(target), mode="bicubic", align_corners=False)
         return larger[0, 0].clamp(float(self.array.min()), float(self.array.max())).numpy()
 
     def mask(self, threshold: float = 0.4) -> Bool[np.ndarray, "height width"]:
-        """Places whose value is at least `threshold` (0..1) of the map's maximum, at latent size."""
+        """The places whose value is at least a share of the map's maximum, at latent size.
+
+        Args:
+            threshold: The share, 0..1.
+        """
         if not 0 <= threshold <= 1:
             raise ParameterError(f"threshold {threshold}: expected a share of the map's maximum, 0 to 1")
         return (self.array >= threshold * self.array.max()) & (self.array > 0)
 
     def iou(self, other: HeatMap | Bool[np.ndarray, "height width"], *, threshold: float = 0.4) -> float:
-        """Intersection over union of this map's mask with another's, or with a mask of any size; 0..1."""
+        """Intersection over union of this map's mask and another mask, 0..1.
+
+        Args:
+            other: A heat map, or a mask of any size.
+            threshold: As for `mask`.
+        """
         theirs = other.mask(threshold) if isinstance(other, HeatMap) else np.asarray(other, dtype=bool)
         ours = self.mask(threshold)
         if ours.shape != theirs.shape:
@@ -92,10 +107,12 @@ class HeatMap:
     def overlay(
         self, image: Picture | None = None, *, opacity: float = 0.75, maximum: float | None = None
     ) -> Image:
-        """The picture with the map over it.
+        """The map over a picture.
 
-        image: the trace's own picture by default. maximum: the value that gets the brightest colour;
-        the map's own maximum by default, so give one number to compare maps.
+        Args:
+            image: Default: the picture of the run.
+            opacity: Opacity of the colours where the map is largest, 0..1.
+            maximum: The value with the brightest colour. Default: the map's maximum. Give one number to compare maps.
         """
         under = self.picture if image is None else load_picture(image)
         if under is None:
@@ -107,11 +124,16 @@ class HeatMap:
         return blend_heat(under, values, opacity=opacity)
 
     def _repr_png_(self) -> bytes:
-        """For notebooks: the overlay, or where there is no picture the map by itself."""
+        """For notebooks: the overlay, or the map by itself where there is no picture."""
         return png_bytes(heat_picture(self.array) if self.picture is None else self.overlay())
 
     def plot(self, ax: Any = None, *, image: Picture | None = None) -> Any:
-        """Draw the overlay with a colour bar of the true values on a matplotlib axes; returns the axes."""
+        """Draw the overlay with matplotlib, with a colour bar of the true values, and return the axes.
+
+        Args:
+            ax: matplotlib axes. Default: a new figure.
+            image: Default: the picture of the run.
+        """
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
@@ -128,7 +150,12 @@ class HeatMap:
         return axes
 
     def save(self, path: str | Path, *, image: Picture | None = None) -> Path:
-        """Write the overlay (.png, .jpg, .webp) or the numbers (.npy), whole or not at all."""
+        """Write the overlay or the numbers to a file, whole or not at all, and return its path.
+
+        Args:
+            path: Ends in .png, .jpg or .webp for the overlay, in .npy for the numbers.
+            image: Picture under the overlay. Default: the picture of the run.
+        """
         target = Path(path)
         if target.suffix == ".npy":
             with whole_file(target) as partial:
@@ -155,24 +182,32 @@ def heat_map(
     occurrence: int = 0,
     reduced: str | None = None,
 ) -> HeatMap:
-    """Where one word or phrase of the prompt landed.
+    """Where a word or phrase of the prompt landed in the picture.
 
-    word: a word, a phrase, '<start>', '<end>', '<padding>', a token number or a span.
-    The cross-attention that its tokens receive, mean over steps, blocks, heads and tokens, each block's
-    map resized bilinearly to the latent size. All is averaged unless chosen: steps, blocks, heads.
-    preset 'daam' repeats DAAM's rules: all blocks but the coarsest grid; each (block, head) map
-    summed over steps, resized bicubically, clamped at 0.
-    reduced: name of maps that `capture(keep=...)` reduced over the run, taken in place of Q and K; steps, blocks,
-    heads, branch and preset were settled then.
-    Raises WordError for a word that the prompt lacks, SelectionError for a block, step or head that
-    the trace lacks or when it holds no cross-attention.
-    Cost: one softmax over all tokens per step, block and head; memory of one layer's columns.
-    Source: Tang et al. 2023, "What the DAAM", section 3; differs without the preset: mean over steps, so
-    that the unit does not depend on their number, and the coarsest blocks count.
+    Args:
+        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        word: A word, a phrase, `<start>`, `<end>`, `<padding>`, a token number, or a span from `trace.span`.
+        preset: 'daam' follows DAAM: without the coarsest grid, summed over steps, resized bicubically, clamped at 0.
+        steps: Step numbers from 0, or a slice. Default: all.
+        blocks: Block numbers from 1. Default: all.
+        heads: Head numbers from 0. Default: all.
+        branch: Guidance branch. 'uncond' reads the negative prompt, so it takes token numbers only.
+        image: Which picture of the batch, from 0.
+        occurrence: Which one of several such words in the prompt, from 0; -1 is the last.
+        reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
+
+    Returns:
+        Cross-attention to its tokens: the mean over steps, heads, tokens and blocks (resized bilinearly), 0..1.
+
+    Raises:
+        WordError: The prompt does not hold the word.
+        SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
+
+    Cost: one softmax over all tokens for each step, block and head; memory of one layer's columns.
+    Source: Tang et al. 2023 (DAAM), section 3. Differs: mean over steps, not sum, and the coarsest blocks count.
 
     >>> import attnscope
     >>> pipe = attnscope.load_pipeline("demo")
-    >>> pipe.set_progress_bar_config(disable=True)
     >>> with attnscope.capture(pipe, kind="cross") as trace:
     ...     result = pipe("a red house", num_inference_steps=2)
     >>> attnscope.heat_map(trace, "house").array.shape

@@ -41,7 +41,7 @@ _DTYPES = {
 
 
 class VanishedModelWarning(UserWarning):
-    """A model id is gone from the hub, and its mirror is loaded instead."""
+    """A model is gone from the hub, and a mirror of it is loaded instead."""
 
 
 def load_pipeline(
@@ -52,17 +52,26 @@ def load_pipeline(
     torch_dtype: str | torch.dtype | None = None,
     **kwargs: Any,
 ) -> DiffusionPipeline:
-    """A diffusers pipeline, ready to run on `device`.
+    """A diffusers pipeline, loaded and moved to a device.
 
-    name: "demo" (the model inside this package), "sd1", "sd2-base", "sd2", a hub id, a folder in diffusers'
-    format, or a single .safetensors file in the original Stable Diffusion layout.
-    device: by default the first of cuda, mps, cpu that is there.
-    dtype (alias torch_dtype): float32 by default.
-    kwargs: handed to diffusers' `from_pretrained` or `from_single_file` (revision, variant, cache_dir,
-    local_files_only, config, safety_checker ...). HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and HF_TOKEN count.
-    Ids that vanished from the hub load their mirrors, with a VanishedModelWarning.
-    Raises ModelError, with what to do, for a model that can't be found or read; MissingExtraError without
-    diffusers or transformers. Pickles (.ckpt, .pt, .bin) are refused: they can run any program.
+    Args:
+        name: 'demo' (the model inside this package), 'sd1', 'sd2-base', 'sd2', a hub id, a folder in diffusers'
+            format, or one .safetensors file in the original Stable Diffusion layout. A hub id that has vanished
+            is replaced by its mirror, with a `VanishedModelWarning`.
+        device: Default: the first of cuda, mps and cpu that is there.
+        dtype: Type of the weights, such as 'float16'. Default: float32.
+        torch_dtype: The same, by its older name in diffusers.
+        **kwargs: Passed to diffusers' `from_pretrained` or `from_single_file`: revision, variant, cache_dir,
+            local_files_only, config, safety_checker ...
+
+    Returns:
+        The pipeline. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and HF_TOKEN decide where its files come from.
+
+    Raises:
+        ModelError: The model can't be found or read; the message says what to do. A pickle (.ckpt, .pt, .bin) is
+            refused, because opening one can run any program.
+        ParameterError: The device can't be used, or the dtype is unknown.
+        MissingExtraError: diffusers or transformers is not installed.
 
     >>> import attnscope
     >>> pipe = attnscope.load_pipeline("demo")
@@ -118,7 +127,7 @@ _ADVICE = (
 
 
 def _hub_reason(error: BaseException) -> str:
-    """What went wrong in the first place: diffusers tells of the last thing that it tried."""
+    """What went wrong first; diffusers reports the last thing that it tried."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
@@ -152,7 +161,7 @@ def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
 
 
 def _class_for(path: Path) -> Any:
-    """Pipeline class that fits the weights' names in the file; only its header is read."""
+    """The pipeline class for the weights in a file. Only the file's header is read."""
     import diffusers
     from safetensors import SafetensorError, safe_open
 

@@ -1,7 +1,4 @@
-"""Where a place or a region of the picture looks, and which words it reads; one block, one head, or means over them.
-
-Computed from Q and K when somebody asks. What the viewer shows is one of these functions.
-"""
+"""Where a place or a region of the picture looks, and which words it reads. The viewer shows these numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from attnscope.trace.trace import Trace
 
 @dataclass(frozen=True)
 class View:
-    """Which attention is looked at. block, head, step: None is the mean over all of them."""
+    """Which attention to look at: block, head and step (None is the mean over all of them), branch and image."""
 
     block: int | None = None
     head: int | None = None
@@ -35,7 +32,7 @@ class View:
 
 @dataclass(frozen=True)
 class Box:
-    """A part of the picture in shares of its height and width, 0..1; a single place has no extent."""
+    """A part of the picture, in shares of its height and width, 0..1. A single place has no extent."""
 
     top: float
     left: float
@@ -52,10 +49,20 @@ class Box:
 
     @classmethod
     def of_place(cls, y: float, x: float) -> Box:
+        """The box of a single place.
+
+        Args:
+            y: Share of the height, 0..1.
+            x: Share of the width, 0..1.
+        """
         return cls(y, x, y, x)
 
     def cells(self, grid: Grid) -> list[int]:
-        """Flat numbers of the grid's cells that the box touches, at least one."""
+        """Flat numbers of the grid's cells that the box touches, at least one.
+
+        Args:
+            grid: Grid of a layer.
+        """
         rows, columns = (
             range(_cell(low, count), _cell_up_to(high, low, count) + 1)
             for low, high, count in (
@@ -67,7 +74,7 @@ class Box:
 
 
 NEARLY = 1e-5
-"""Of a cell: shares that come from a link or from a product such as 7/25 * 25 are a little off."""
+"""In cells: shares that come from a link, or from a product such as 7/25 * 25, are slightly off."""
 
 
 def _cell(share: float, count: int) -> int:
@@ -80,9 +87,13 @@ def _cell_up_to(high: float, low: float, count: int) -> int:
 
 
 def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height width"]:
-    """Where a place looks, or on average the places of a box: self-attention, sum 1.
+    """Where a place looks, or the places of a box on average: self-attention, sum 1.
 
-    With view.block None: the mean over all blocks, each resized bilinearly to the finest grid and scaled to sum 1.
+    Args:
+        trace: A trace with self-attention.
+        view: Without a block: the mean over blocks, each resized to the finest grid and scaled to sum 1.
+        box: The place or the box.
+
     Cost: one softmax over the keys for each head, step and cell of the box.
     """
     layers = _layers(trace, "self", view)
@@ -94,13 +105,25 @@ def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height wid
 
 
 def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
-    """The same for every block by itself, each at its own size: (block, map)."""
+    """`box_map` for each block by itself, at its own size, as (block, map).
+
+    Args:
+        trace: A trace with self-attention.
+        view: Its block is not used.
+        box: The place or the box.
+    """
     for layer in _layers(trace, "self", replace(view, block=None)):
         yield layer.block, _layer_box_map(trace, layer, view, box).numpy()
 
 
 def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
-    """Where a place, or a box, looks in every head of view.block by itself: (head, map)."""
+    """`box_map` for each head of one block by itself, as (head, map).
+
+    Args:
+        trace: A trace with self-attention.
+        view: Its block is needed; its head is not used.
+        box: The place or the box.
+    """
     layer = _chosen_layer(trace, "self", view)
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
@@ -113,7 +136,13 @@ def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[n
 def word_head_maps(
     trace: Trace, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
-    """Where tokens landed in every head of view.block by itself, on the block's grid: (head, map)."""
+    """Where tokens landed in each head of one block by itself, on the block's grid, as (head, map).
+
+    Args:
+        trace: A trace with cross-attention.
+        view: Its block is needed; its head is not used.
+        tokens: Token numbers.
+    """
     layer = _chosen_layer(trace, "cross", view)
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
@@ -125,15 +154,24 @@ def word_head_maps(
 def word_block_maps(
     trace: Trace, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
-    """Where tokens landed in every block by itself, at latent size: (block, map)."""
+    """Where tokens landed in each block by itself, at latent size, as (block, map).
+
+    Args:
+        trace: A trace with cross-attention.
+        view: Its block is not used.
+        tokens: Token numbers.
+    """
     for layer in _layers(trace, "cross", replace(view, block=None)):
         yield layer.block, word_map(trace, replace(view, block=layer.block), tokens)
 
 
 def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " token"]:
-    """What a place, or the places of a box on average, takes from each token: cross-attention, sum 1.
+    """The share of attention that a place, or a box on average, gives to each token: cross-attention, sum 1.
 
-    With view.block None: the mean over all blocks.
+    Args:
+        trace: A trace with cross-attention.
+        view: Without a block: the mean over all blocks.
+        box: The place or the box.
     """
     shares = [
         trace.probabilities(
@@ -149,7 +187,14 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
 
 
 def check_choice(trace: Trace, step: int | None, branch: str, image: int) -> None:
-    """Raises SelectionError where the trace lacks the step (None: all), the branch or the image."""
+    """Raise SelectionError if the trace lacks the step, the branch or the image.
+
+    Args:
+        trace: Any trace.
+        step: Step number, None for all.
+        branch: Guidance branch.
+        image: Which picture of the batch.
+    """
     steps = [one.index for one in trace.steps]
     if not 0 <= image < trace.images:
         raise SelectionError(f"image {image}: this trace has images 0 to {trace.images - 1}")
@@ -160,7 +205,13 @@ def check_choice(trace: Trace, step: int | None, branch: str, image: int) -> Non
 
 
 def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
-    """Where tokens landed: `attnscope.heat_map` of them all, at latent size; the mean share of one token."""
+    """Where tokens landed: `attnscope.heat_map` of all of them, at latent size; the mean share of one token.
+
+    Args:
+        trace: A trace with cross-attention.
+        view: Which block, head, step, branch and image.
+        tokens: Token numbers, at least one.
+    """
     if not tokens:
         raise ParameterError("tokens are empty; expected token numbers, such as 2 or 2,3")
     span = TokenSpan("+".join(map(str, tokens)), 0, 0, tuple(tokens))
@@ -178,10 +229,9 @@ def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarra
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a map says in numbers.
+    """A map in numbers: mean, minimum and maximum in its own unit, peak (row, column), and entropy in bits.
 
-    mean, minimum, maximum: in the map's unit, a share of attention. peak: (row, column) of the maximum.
-    entropy_bits: of the map as a distribution over its places; log2(places) for an even one.
+    The entropy is that of the map as a distribution over its places: log2(places) for an even one.
     """
 
     mean: float
@@ -192,6 +242,11 @@ class Numbers:
 
     @classmethod
     def of(cls, array: Float[np.ndarray, "height width"]) -> Numbers:
+        """The numbers of a map.
+
+        Args:
+            array: The map, not negative.
+        """
         row, column = np.unravel_index(int(array.argmax()), array.shape)
         total = float(array.sum(dtype=np.float64))
         share = array[array > 0].astype(np.float64) / total if total > 0 else np.ones(1)

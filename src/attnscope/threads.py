@@ -1,4 +1,4 @@
-"""A few kept threads for work in tiles, in each of which torch itself uses one thread."""
+"""A few threads that are kept for work in tiles. In each of them torch itself uses one thread."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _pool: tuple[int, ThreadPoolExecutor] | None = None
-"""How many threads, and the threads."""
+"""The number of threads, and the threads."""
 
 
 def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """work(item) of every item, shared among as many threads as torch uses, in each of which it uses one; results in
-    order.
+    """The results of `work(item)` for every item, in the items' order.
 
-    After an exception, or Ctrl-C, no further item is begun, and it is raised when those that have begun are over.
+    The items are shared among as many threads as torch uses. In each of them torch itself uses one.
+    After an exception, or Ctrl-C, no further item is started. The exception is raised once the running items are
+    done.
+
+    Args:
+        work: Called once for each item, from several threads at a time.
+        items: What to work on.
+
+    Returns:
+        One result per item.
     """
     count = torch.get_num_threads()
     if count == 1:
@@ -42,14 +50,14 @@ def in_tile_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> li
 
 
 def start_tile_threads() -> None:
-    """Start the threads now, since that changes torch's settings for a moment."""
+    """Start the threads now, because starting them changes torch's settings for a moment."""
     if (count := torch.get_num_threads()) > 1:
         with _lock:
             _pool_of(count)
 
 
 def _pool_of(count: int) -> ThreadPoolExecutor:
-    """A pool of `count` threads with torch's own threading off inside; kept, since starting them costs.
+    """A pool of `count` threads with torch's own threading off inside; kept, because starting them takes time.
 
     torch's number of threads elsewhere, also in threads that start later, stays as it is.
     """
@@ -79,9 +87,9 @@ def _alone() -> None:
 
 
 def _settle_vector_mathematics() -> None:
-    """Call once what threads will call at once.
+    """Call exp and log once, before threads call them at the same time.
 
-    MKL chooses a function's code at its first call; first calls in two threads at a time can get a code of low
+    MKL chooses a function's code at its first call. First calls in two threads at a time can get a code of low
     accuracy (pytorch/pytorch#188792; seen here in some fresh processes as errors of 1.6e-7 instead of 6e-9).
     """
     for dtype in (torch.float32, torch.float64):

@@ -68,10 +68,19 @@ class _Placed:
 
 
 def unet_diagram(model: Any, *, size: tuple[int, int] | None = None, name: str | None = None) -> str:
-    """The model's U-Net as SVG text: down, mid and up with every residual unit and numbered block.
+    """The model's U-Net as an SVG drawing: every residual unit, with its attention blocks numbered.
 
-    model, size: as for `attnscope.layers`. name: heading; the model's name by default.
-    Raises ModelError for a model whose attention the atlas does not understand.
+    Args:
+        model: As for `attnscope.layers`.
+        size: Picture (height, width) in pixels. Default: the model's native size.
+        name: Heading. Default: the model's name.
+
+    Returns:
+        The text of an SVG file.
+
+    Raises:
+        ModelError: The atlas does not understand the model's attention.
+        ParameterError: The model can't make pictures of this size.
 
     >>> unet_diagram("sd1").startswith("<svg")
     True
@@ -104,9 +113,12 @@ def unet_diagram(model: Any, *, size: tuple[int, int] | None = None, name: str |
 
 
 def staircase(found: Sequence[Section]) -> list[int]:
-    """Column of each section's first unit when sections are drawn as a U, a level in each row.
+    """Column of each section's first unit in a drawing as a U, with one row for each level.
 
-    The last unit of one section stands straight above or below the first of the next.
+    The last unit of a section stands straight above or below the first of the next.
+
+    Args:
+        found: The sections in execution order.
     """
     columns = [0]
     for before, after in pairwise(found):
@@ -197,7 +209,7 @@ def _skips(placed: list[_Placed]) -> Iterator[str]:
 
 
 def _facts(placed: list[_Placed]) -> Iterator[str]:
-    """In the middle of each level: its grid, and what its attention has."""
+    """In the middle of each level: its grid and its attention."""
     for level in sorted({one.section.level for one in placed}):
         row = [one for one in placed if one.section.level == level]
         gap = [(a.right + b.left) / 2 for a, b in pairwise(row) if b.left - a.right > _PITCH]

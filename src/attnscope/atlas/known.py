@@ -1,4 +1,4 @@
-"""Models whose attention is known as facts, without a file: Stable Diffusion v1 and v2, and the demo."""
+"""Models that the atlas knows without a file: Stable Diffusion v1 and v2, and the demo."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "model"
 DEMO_MERGE_THRESHOLD = 0.5
 """DiffSeg's merging threshold for the shipped model, in nats; docs/demo-model.md says how it was chosen."""
 
-PIXELS_PER_LATENT = 8  # what the VAE of every Stable Diffusion (v1, v2, XL) divides height and width by
-CLIP_TOKENS = 77  # length to which every Stable Diffusion pads its prompt
+PIXELS_PER_LATENT = 8  # the VAE of every Stable Diffusion (v1, v2, XL) divides height and width by it
+CLIP_TOKENS = 77  # every Stable Diffusion pads its prompt to this length
 
 _SD1: dict[str, Any] = {
     "sample_size": 64,

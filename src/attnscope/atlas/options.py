@@ -1,4 +1,4 @@
-"""A U-Net's configuration, checked and spread out: one value per level, finest level first."""
+"""A U-Net's configuration, checked, with one value per level, finest level first."""
 
 from __future__ import annotations
 
@@ -31,8 +31,20 @@ Depth = int | Sequence[int]  # transformer blocks per residual unit: one number,
 class UNetOptions:
     """The options that decide which attention a U-Net has.
 
-    up_types and up_depths run from the coarsest level to the finest, as the up path does; all else from the
-    finest. head_dims is what diffusers' AttnDownBlock2D and AttnUpBlock2D take for the dimension of a head.
+    Lists hold one value per level, finest level first, unless stated otherwise.
+
+    Attributes:
+        down_types: Block types of the down path.
+        mid_type: Block type of the middle, None without one.
+        up_types: Block types of the up path, coarsest level first.
+        channels: Channels of each level.
+        heads: Attention heads of each level.
+        head_dims: What diffusers' AttnDownBlock2D and AttnUpBlock2D take for the dimension of a head.
+        units: Residual units in each down block. An up block has one more.
+        depths: Transformer blocks after each residual unit of the down path.
+        up_depths: The same for the up path, coarsest level first.
+        only_cross: Whether a transformer block has cross-attention in place of self-attention.
+        padding: Padding of the convolutions that halve the grid, 0 or 1.
     """
 
     down_types: tuple[str, ...]
@@ -49,14 +61,18 @@ class UNetOptions:
 
     @property
     def levels(self) -> int:
+        """How many grids the U-Net has."""
         return len(self.down_types)
 
 
 def read_options(config: Mapping[str, Any]) -> UNetOptions:
-    """The options in diffusers' configuration of a UNet2DConditionModel, with diffusers' defaults.
+    """Read a diffusers configuration of a UNet2DConditionModel, with diffusers' own defaults.
 
-    Raises ModelError that names what came, for a missing or malformed option and for a block type or an
-    option whose attention is not understood.
+    Args:
+        config: The contents of the U-Net's config.json.
+
+    Raises:
+        ModelError: An option is missing or malformed, or its attention is not understood. The message names it.
     """
     downs, ups = _names(config, "down_block_types"), _names(config, "up_block_types")
     levels = len(downs)

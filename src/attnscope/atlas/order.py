@@ -1,4 +1,4 @@
-"""Block numbers: module paths of attention layers, put in the order in which data passes them."""
+"""Block numbers: attention modules in the order in which data passes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ _LEAF_RANK = {"attn1": 0, "attn2": 2}  # anything else inside a block, as GLIGEN
 
 @dataclass(frozen=True)
 class LayerPlace:
-    """Where one attention module stands: its block number 1.. and its stage."""
+    """Where an attention module stands in the U-Net.
+
+    Attributes:
+        block: Block number in execution order, from 1.
+        stage: 'down', 'mid' or 'up'.
+        path: The module's path, as in `unet.named_modules()`.
+    """
 
     block: int
     stage: Stage
@@ -23,13 +29,20 @@ class LayerPlace:
 
 
 def execution_order(paths: Iterable[str]) -> tuple[LayerPlace, ...]:
-    """Attention modules numbered and sorted as data passes them: down, mid, up.
+    """Attention modules in the order in which data passes them, with their block numbers.
 
-    paths: names as in `unet.named_modules()`, in any order; what stands before "down_blocks",
-    "mid_block" or "up_blocks" (a wrapper's name) is ignored.
-    The attentions of one transformer block (attn1, attn2) share its number; an attention that stands
-    outside a transformer block has a number of its own.
-    Raises ModelError for a path that lies in none of the three stages.
+    The attentions of one transformer block (attn1, attn2) share its number. An attention outside a transformer
+    block has a number of its own.
+
+    Args:
+        paths: Names as in `unet.named_modules()`, in any order. A prefix before `down_blocks`, `mid_block` or
+            `up_blocks` is ignored.
+
+    Returns:
+        One place for each path: down, then mid, then up.
+
+    Raises:
+        ModelError: A path lies in none of the three stages.
 
     >>> for place in execution_order(["mid_block.attentions.0", "down_blocks.0.attentions.0"]):
     ...     print(place.block, place.stage, place.path)

@@ -17,7 +17,12 @@ from attnscope.records import Grid, Kind, Stage
 
 @dataclass(frozen=True)
 class Block:
-    """One numbered block and the paths of its attention modules, in execution order."""
+    """A numbered block.
+
+    Attributes:
+        number: Block number in execution order, from 1.
+        attentions: Kind and module path of each attention, in execution order.
+    """
 
     number: int
     attentions: tuple[tuple[Kind, str], ...]
@@ -25,7 +30,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Unit:
-    """One residual unit and the blocks that follow it, if any."""
+    """A residual unit and the blocks that follow it.
+
+    Attributes:
+        path: The residual unit's module path.
+        blocks: The blocks after it, () without attention.
+    """
 
     path: str
     blocks: tuple[Block, ...] = ()
@@ -33,9 +43,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class Section:
-    """One of the U-Net's down, mid or up blocks: units that share a grid.
+    """One down, mid or up block of the U-Net: residual units on the same grid.
 
-    level: 0 for the finest grid. resamples: a halving (down) or a doubling (up) follows.
+    Attributes:
+        stage: 'down', 'mid' or 'up'.
+        path: Module path, such as `down_blocks.0`.
+        type: Block type in diffusers, such as 'CrossAttnDownBlock2D'.
+        level: 0 for the finest grid, 1 for the next, ...
+        grid: Height and width in latent positions.
+        channels: Channels of the features.
+        heads: Attention heads of each layer.
+        units: The residual units in execution order.
+        resamples: Whether the grid is halved (down) or doubled (up) afterwards.
     """
 
     stage: Stage
@@ -50,17 +69,24 @@ class Section:
 
     @property
     def head_dim(self) -> int:
+        """Channels of one head."""
         return self.channels // self.heads
 
     @property
     def blocks(self) -> tuple[Block, ...]:
+        """All blocks of the section in execution order."""
         return tuple(block for unit in self.units for block in unit.blocks)
 
 
 def plan_unet(config: Mapping[str, Any], latent: Grid) -> tuple[Section, ...]:
-    """All sections of the U-Net in execution order, for latents of the given size.
+    """All sections of a U-Net in execution order.
 
-    Raises ModelError for a block type or an option whose attention is not understood; it is named.
+    Args:
+        config: The contents of the U-Net's config.json.
+        latent: Height and width of the latent.
+
+    Raises:
+        ModelError: The attention of a block type or an option is not understood. The message names it.
     """
     options = read_options(config)
     grids = _grids(latent, options.levels, options.padding)
@@ -117,7 +143,7 @@ def _up(options: UNetOptions, grids: list[Grid]) -> Iterator[Section]:
 
 
 def _heads(options: UNetOptions, style: Style, level: int, position: int) -> int:
-    """position: the section's own number; diffusers forgets to reverse head_dims on the way up."""
+    """Heads of a section, whose own number is `position`: diffusers does not reverse head_dims on the way up."""
     if style == "plain":
         return max(1, options.channels[level] // options.head_dims[position])
     return options.heads[level]

@@ -1,4 +1,4 @@
-"""From whatever names a model (name, folder, config.json, mapping, U-Net, pipeline) to its configuration."""
+"""A model's configuration, found from a name, a folder, a config.json, a mapping, a U-Net or a pipeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ MAX_CONFIG_BYTES = 1_000_000  # a U-Net's config.json has about 2 kB
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the atlas needs of a model: its U-Net's configuration, its VAE's scale, its text length."""
+    """What the atlas needs to know of a model.
+
+    Attributes:
+        name: The model's name, for messages.
+        unet: The configuration of its U-Net.
+        pixels_per_latent: Pixels along each side of a latent position.
+        tokens: Tokens that a prompt is padded to.
+    """
 
     name: str
     unet: Mapping[str, Any]
@@ -26,7 +33,11 @@ class ModelFacts:
 
     @property
     def native_size(self) -> tuple[int, int]:
-        """Image (height, width) in pixels that the model was trained for."""
+        """Picture (height, width) in pixels that the model was trained for.
+
+        Raises:
+            ModelError: The configuration has no usable sample_size.
+        """
         sample = self.unet.get("sample_size")
         sides = (sample, sample) if isinstance(sample, int) else tuple(sample or ())
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
@@ -38,10 +49,16 @@ class ModelFacts:
 
 
 def model_facts(model: Any) -> ModelFacts:
-    """Configuration of a built-in name, a folder or config.json, a mapping, a U-Net or a pipeline.
+    """The configuration of a model, from whatever names it.
 
-    Reads at most three small JSON files; loads neither weights nor torch.
-    Raises ModelError if `model` is none of these, or has no U-Net.
+    Args:
+        model: A built-in name, a hub id of Stable Diffusion v1 or v2, a folder, a config.json, a mapping, a U-Net
+            or a pipeline.
+
+    Raises:
+        ModelError: `model` is none of these, or has no U-Net.
+
+    Cost: at most three small JSON files are read. Neither weights nor torch are loaded.
     """
     if isinstance(model, str) and model in UNETS:
         return ModelFacts(model, UNETS[model])

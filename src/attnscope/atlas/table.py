@@ -1,4 +1,4 @@
-"""The table of a model's attention layers: which there are, and the shapes of their Q, K, V and P."""
+"""The table of a model's attention layers, with the shapes of their Q, K, V and P."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from attnscope.records import Grid, Kind, Layer
 
 @dataclass(frozen=True)
 class Sources:
-    """What a layer's queries, keys and values are projections of."""
+    """What a layer computes its queries, keys and values from.
+
+    Attributes:
+        query: Where Q comes from.
+        key: Where K comes from.
+        value: Where V comes from.
+    """
 
     query: str
     key: str
@@ -28,7 +34,10 @@ _SOURCES: dict[Kind, Sources] = {
 
 
 def sources(kind: Kind) -> Sources:
-    """Where Q, K and V come from: self-attention looks at the picture itself, cross-attention at the text.
+    """Where Q, K and V come from: self-attention reads the picture, cross-attention the text.
+
+    Args:
+        kind: 'self' or 'cross'.
 
     >>> sources("cross")
     Sources(query='latent features', key='text embedding', value='text embedding')
@@ -46,12 +55,21 @@ def layers(
 ) -> tuple[Layer, ...]:
     """All attention layers of a model's U-Net in execution order, with the shapes of one step.
 
-    model: "sd1", "sd2-base", "sd2" or "demo"; a pipeline; a U-Net; a folder, config.json or mapping.
-    size: image (height, width) in pixels; the model's native size by default.
-    batch: images made at once. guidance: classifier-free guidance, which doubles the batch.
-    tokens: text tokens per prompt; the model's own number (77 for CLIP) by default.
-    Raises ModelError for a model that is not understood, ParameterError for an impossible size.
-    Cost: arithmetic only; neither weights nor torch are loaded.
+    Args:
+        model: 'sd1', 'sd2-base', 'sd2' or 'demo'; a pipeline; a U-Net; a folder, a config.json or its contents.
+        size: Picture (height, width) in pixels. Default: the model's native size.
+        batch: Pictures made at once.
+        guidance: Classifier-free guidance, which doubles the rows of the batch.
+        tokens: Text tokens per prompt. Default: the model's own number, 77 for CLIP.
+
+    Returns:
+        One `Layer` for each attention, block 1 first.
+
+    Raises:
+        ModelError: The model's attention is not understood.
+        ParameterError: The model can't make pictures of this size, or batch or tokens is less than 1.
+
+    Cost: arithmetic only. Neither weights nor torch are loaded.
 
     >>> first = layers("sd1")[0]
     >>> first.block, first.kind, str(first.grid), first.query, first.probability
@@ -80,13 +98,28 @@ def layers(
 
 
 def sections(model: Any, *, size: tuple[int, int] | None = None) -> tuple[Section, ...]:
-    """The U-Net's down, mid and up sections with their residual units and numbered blocks."""
+    """The U-Net's down, mid and up blocks, with their residual units and numbered attention blocks.
+
+    Args:
+        model: As for `layers`.
+        size: Picture (height, width) in pixels. Default: the model's native size.
+
+    Raises:
+        ModelError: The model's attention is not understood.
+        ParameterError: The model can't make pictures of this size.
+    """
     facts = model_facts(model)
     return plan_unet(facts.unet, latent_grid(facts, size))
 
 
 def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
-    """Numbers of the blocks that work at each grid, finest first: the scale-to-index table.
+    """The blocks that work on each grid, finest grid first.
+
+    Args:
+        layers: Layers as `layers()` or `trace.layers` gives them.
+
+    Returns:
+        Block numbers for each grid.
 
     >>> {str(grid): blocks for grid, blocks in blocks_by_grid(layers("sd1")).items()}
     {'64x64': (1, 2, 14, 15, 16), '32x32': (3, 4, 11, 12, 13), '16x16': (5, 6, 8, 9, 10), '8x8': (7,)}
@@ -98,7 +131,16 @@ def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
 
 
 def latent_grid(facts: ModelFacts, size: tuple[int, int] | None) -> Grid:
-    """Latent (height, width) of a picture of this size in pixels."""
+    """Height and width of the latent for a picture.
+
+    Args:
+        facts: The model.
+        size: Picture (height, width) in pixels. None: the model's native size.
+
+    Raises:
+        ParameterError: A side is no multiple of the pixels in a latent position.
+        ModelError: No size is given, and the configuration has none.
+    """
     height, width = facts.native_size if size is None else size
     step = facts.pixels_per_latent
     for name, side in (("height", height), ("width", width)):

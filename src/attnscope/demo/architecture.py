@@ -1,7 +1,7 @@
-"""The demo model's parts: Stable Diffusion v1's topology, small enough to train on a laptop.
+"""The demo model's parts: the layout of Stable Diffusion v1, small enough to train on a laptop.
 
-Sixteen transformer blocks, self- and cross-attention with eight heads in each, 8x VAE, 77 tokens. At 256x256
-pixels the grids are 32, 16, 8 and 4 where SD v1 has 64, 32, 16 and 8 at 512x512.
+Sixteen transformer blocks, self- and cross-attention with eight heads in each, an 8x VAE, 77 tokens. At 256x256
+pixels the grids are 32, 16, 8 and 4, where SD v1 has 64, 32, 16 and 8 at 512x512.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEXT_WIDTH = 64
 HEADS = 8
 
 SHARPER = 2.0
-"""Query and key weights start this many times larger than usual: attention has contrasts to learn from."""
+"""Query and key weights start this many times larger than usual, so that attention has contrasts to learn."""
 
 
 def new_tokenizer() -> CLIPTokenizer:
@@ -34,7 +34,11 @@ def new_tokenizer() -> CLIPTokenizer:
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """CLIP's text transformer with one layer; 0.1 M parameters."""
+    """CLIP's text transformer with one layer; 0.1 M parameters.
+
+    Args:
+        tokenizer: From `new_tokenizer`. It gives the size of the vocabulary and the special tokens.
+    """
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -52,7 +56,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def new_vae() -> AutoencoderKL:
-    """SD's autoencoder without attention; 0.8 M parameters. Training makes its latents white."""
+    """Stable Diffusion's autoencoder without attention; 0.8 M parameters. Training makes its latents white."""
     return AutoencoderKL(
         block_out_channels=(16, 32, 48, 64),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -66,7 +70,7 @@ def new_vae() -> AutoencoderKL:
 
 
 def new_unet() -> UNet2DConditionModel:
-    """SD v1's U-Net with 32 to 96 channels where that has 320 to 1280; 5.5 M parameters."""
+    """SD v1's U-Net with 32 to 96 channels in place of 320 to 1280; 5.5 M parameters."""
     unet = UNet2DConditionModel(
         sample_size=PICTURE_PX // LATENT_PX,
         block_out_channels=(32, 64, 96, 96),
@@ -96,7 +100,11 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def untrained_pipeline(seed: int = 0) -> StableDiffusionPipeline:
-    """The whole pipeline with random weights: where training starts, and what evaluation compares with."""
+    """The whole pipeline with random weights: training starts here, and evaluation compares with it.
+
+    Args:
+        seed: Seed of the weights. torch's own random state stays as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokenizer = new_tokenizer()

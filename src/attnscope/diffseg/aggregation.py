@@ -23,22 +23,27 @@ def aggregate(
     grid: SizeHW | None = None,
     weights: Mapping[SizeHW, float] | None = None,
 ) -> Float[Tensor, "height width height width"]:
-    """Where each latent position looks, as one map over the image, from the self-attention of all layers.
+    """DiffSeg's first step: the self-attention of all layers as one map for each latent position.
 
-    layers: pairs of a head-mean attention map (query, key) and its grid (height, width), in any order; an
-    iterable is consumed one map at a time. Arrays are taken too.
-    grid: (height, width) of the result; the largest grid of the layers by default. A grid that is not a
-    whole multiple of a layer's is served by half-pixel nearest queries.
-    weights: one number per layer grid, {(64, 64): 64, (32, 32): 32, ...}, scaled to sum 1 here; by default
-    sqrt(height * width), which is the paper's 64:32:16:8.
+    Args:
+        layers: Pairs of a head-mean attention map (query, key) and its grid (height, width), in any order. Arrays
+            are taken too. An iterator is read one map at a time.
+        grid: (height, width) of the result. Default: the largest grid of the layers. Where it is no whole multiple of
+            a layer's grid, each position takes the nearest query.
+        weights: One number for each grid, {(64, 64): 64, (32, 32): 32, ...}, scaled to sum 1 here. Default:
+            sqrt(height * width), the paper's 64:32:16:8.
 
-    Returns float32 (float64 if a layer is), on the layers' device: result[y, x] is the map of position
-    (y, x), values 0.., sum 1.
-    Raises ParameterError for no layers, for shapes, grids or weights that do not fit, and for maps that
-    hold NaN, infinite or negative values or sum to 0.
-    Cost: holds one sum per layer grid, that of the finest being the result: 64 MiB at 64x64, and a map given.
-    Source: paper, "Attention Aggregation"; layers of one grid are averaged first, as in the
-    authors' program, so five layers at 64x64 do not outweigh one at 8x8 beyond the weights.
+    Returns:
+        Float32 (float64 if a layer is), on the layers' device. `result[y, x]` is the map of position (y, x); it is
+        not negative and sums to 1.
+
+    Raises:
+        ParameterError: There are no layers; shapes, grids or weights do not fit; or a map holds NaN, infinite or
+            negative values or sums to 0.
+
+    Cost: one sum for each grid, and the map at hand. The finest grid's sum becomes the result: 64 MiB at 64x64.
+    Source: Tian et al. 2024, "Attention Aggregation". As in the authors' program, layers of one grid are averaged
+    first, so five layers at 64x64 do not outweigh one at 8x8 beyond the weights.
 
     >>> import torch
     >>> fine, coarse = torch.full((16, 16), 1 / 16), torch.eye(4)
@@ -59,22 +64,36 @@ def _added(probs: Tensor, total: Tensor | None) -> Tensor:
 
 
 class ScaleSums:
-    """The sum of the head-mean maps of each layer grid; that of the finest becomes the result, in place.
+    """Running sums of head-mean maps, one for each grid.
 
-    So a layer can be added straight from its Q and K, and nothing of the result's size is held twice.
+    A layer can be added straight from its Q and K. The finest sum becomes the result in place, so nothing of that
+    size is held twice.
     """
 
     def __init__(self) -> None:
         self._sums: dict[SizeHW, Tensor] = {}
 
     def add(self, size: SizeHW, add_to: Callable[[Tensor | None], Tensor]) -> None:
-        """add_to(total) adds one layer's (query, key) map to the total of its grid, None at first; returns it."""
+        """Add one layer's map to the sum of its grid.
+
+        Args:
+            size: The layer's grid, (height, width).
+            add_to: Called with the sum so far, None at first. Adds the (query, key) map to it and returns it.
+        """
         self._sums[size] = add_to(self._sums.get(size))
 
     def aggregated(
         self, *, grid: SizeHW | None = None, weights: Mapping[SizeHW, float] | None = None
     ) -> Float[Tensor, "height width height width"]:
-        """What `aggregate` returns; the sums are used up. Raises ParameterError as `aggregate` does."""
+        """The result of `aggregate`. It uses up the sums.
+
+        Args:
+            grid: As for `aggregate`.
+            weights: As for `aggregate`.
+
+        Raises:
+            ParameterError: As in `aggregate`.
+        """
         sums, self._sums = self._sums, {}
         if not sums:
             raise ParameterError(

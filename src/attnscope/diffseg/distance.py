@@ -8,12 +8,17 @@ from torch import Tensor
 
 
 def symmetric_kl(x: Float[Tensor, "x position"], y: Float[Tensor, "y position"]) -> Float[Tensor, "x y"]:
-    """The mean of KL(x||y) and KL(y||x) between every map of x and every map of y, in nats, float64.
+    """Symmetric Kullback-Leibler divergence: the mean of KL(x||y) and KL(y||x), for every map of x and every map of y.
 
-    x, y: maps that sum to 1 over position. 0 log 0 counts 0; infinite where one map is 0 and the other not.
-    Computed in float64, because D is a small difference of large sums.
-    Cost: two matrix products of x by y by position.
-    Source: paper, the distance of "Iterative Attention Merging".
+    Args:
+        x: Maps that sum to 1 over position.
+        y: Maps that sum to 1 over position.
+
+    Returns:
+        Distances in nats, float64. Infinite where one map is 0 and the other is not; 0 log 0 counts as 0.
+
+    Cost: two matrix products of x by y by position, in float64, because the result is a small difference of large sums.
+    Source: Tian et al. 2024, the distance of "Iterative Attention Merging".
 
     >>> import torch
     >>> p = torch.tensor([[0.5, 0.5], [0.25, 0.75]])

@@ -1,6 +1,6 @@
-"""Which maps are within tau of each anchor, decided as in exact arithmetic, mostly by float32 products.
+"""Which maps are within tau of each anchor: decided exactly, mostly with float32 products.
 
-float32 products take half the time of float64 ones, and their error is bounded. A pair whose distance is
+Float32 products take half the time of float64 ones, and their error is bounded. A pair whose distance is
 further from tau than the bound is settled; the others are computed again in float64.
 """
 
@@ -20,16 +20,22 @@ CHAIN = 1024  # positions summed in float32; sums of these sums are float64
 
 
 class Screened(NamedTuple):
-    """Distances to float32's precision, and a bound of what is missing, rounded up."""
+    """Distances in float32's precision, and how far off they can be.
+
+    Attributes:
+        distance: Distance of every anchor to every map, in nats.
+        error: An upper bound of the distance's error; negative for one that is exact.
+    """
 
     distance: Float[Tensor, "anchor map"]
     error: Float[Tensor, "anchor map"]
 
 
 class ExactNeighbours:
-    """Decides whether symmetric_kl(anchors, maps) < tau, for any tau once the distances are there.
+    """Decides whether `symmetric_kl(anchors, maps) < tau`. Distances are computed once and serve any tau.
 
-    anchors: (anchor, position), sums 1 over position.
+    Args:
+        anchors: Maps that sum to 1 over position.
     """
 
     def __init__(self, anchors: Float[Tensor, "anchor position"]) -> None:
@@ -38,18 +44,34 @@ class ExactNeighbours:
         self.logs = _CentredLogs.of(anchors, self.centre)
 
     def distances(self, maps: Float[Tensor, "map position"]) -> Screened:
+        """Distances to the anchors: float32 with a bound on the error, or float64 where float32 products are inexact.
+
+        Args:
+            maps: Maps that sum to 1 over position.
+        """
         if not _float32_products_are_float32(maps):
             return self.settled(maps)
         return _screened(self.logs, _CentredLogs.of(maps, self.centre))
 
     def settled(self, maps: Float[Tensor, "map position"]) -> Screened:
-        """Distances in float64, which leave nothing open for any tau; twice the time of `distances`."""
+        """Distances in float64, which decide every tau. Takes twice the time of `distances`.
+
+        Args:
+            maps: Maps that sum to 1 over position.
+        """
         exact = symmetric_kl(self.anchors, maps)
         return Screened(exact, exact.new_tensor(-1.0))
 
     def near(
         self, maps: Float[Tensor, "map position"], distances: Screened, tau: float
     ) -> Bool[Tensor, "anchor map"]:
+        """Whether each map is closer than tau to each anchor. Pairs too close to call are computed again in float64.
+
+        Args:
+            maps: The maps that `distances` got.
+            distances: What `distances` or `settled` returned for them.
+            tau: Threshold in nats.
+        """
         near = distances.distance < tau
         is_open = (distances.distance - tau).abs() <= distances.error
         rows, columns = is_open.any(1).nonzero()[:, 0], is_open.any(0).nonzero()[:, 0]
@@ -60,10 +82,10 @@ class ExactNeighbours:
 
 @dataclass(frozen=True)
 class _CentredLogs:
-    """Maps and their logs in float32, less a constant per position, which D does not notice.
+    """Maps and their logs in float32, minus a constant per position, which cancels in D.
 
     plogp: sum of maps times logs, float64. mass: sum of maps. reach: largest |log|, infinite for a map with a
-    0. rounding: bound of the error of one log.
+    0. rounding: bound on the error of one log.
     """
 
     maps: Float[Tensor, "map position"]
@@ -100,5 +122,5 @@ def _screened(x: _CentredLogs, y: _CentredLogs) -> Screened:
 
 
 def _float32_products_are_float32(maps: Tensor) -> bool:
-    """Not on a GPU (TF32), nor where the user allows products of fewer bits."""
+    """Whether products are whole float32: not on a GPU (TF32), nor where the user allows fewer bits."""
     return maps.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"

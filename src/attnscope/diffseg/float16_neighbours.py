@@ -22,25 +22,41 @@ PAIR_VALUES = 2**20  # pairs times positions that are held at once: 2 MiB an arr
 
 
 class Float16Neighbours:
-    """Decides whether the authors' float16 distance is below tau, which is rounded too; for any tau.
+    """Decides whether the authors' float16 distance is below tau, which is rounded as well. Serves any tau.
 
-    anchors: (anchor, position), sums 1 over position.
+    Args:
+        anchors: Maps that sum to 1 over position.
     """
 
     def __init__(self, anchors: Float[Tensor, "anchor position"]) -> None:
         self.anchors, self.logs = _rounded(anchors)
 
     def distances(self, maps: Float[Tensor, "map position"]) -> tuple[Tensor, Tensor]:
-        """Distances of the rounded maps, and how far the float16 result can be from each."""
+        """Distances of the rounded maps, and how far the float16 result can be from each.
+
+        Args:
+            maps: Maps that sum to 1 over position.
+        """
         return _distance_and_error(self.anchors, self.logs, *_rounded(maps))
 
     def settled(self, maps: Float[Tensor, "map position"]) -> tuple[Tensor, Tensor]:
-        """The same: what is open depends on tau, since the authors round it."""
+        """The same as `distances`: which pairs are open depends on tau, because the authors round it.
+
+        Args:
+            maps: Maps that sum to 1 over position.
+        """
         return self.distances(maps)
 
     def near(
         self, maps: Float[Tensor, "map position"], distances: tuple[Tensor, Tensor], tau: float
     ) -> Bool[Tensor, "anchor map"]:
+        """Whether each map is closer than tau to each anchor, as the authors' program decides it.
+
+        Args:
+            maps: The maps that `distances` got.
+            distances: What `distances` returned for them.
+            tau: Threshold in nats, rounded to float16 here.
+        """
         x, log_x = self.anchors, self.logs
         y, log_y = _rounded(maps)
         limit = float(torch.tensor(tau, dtype=torch.float16))
@@ -65,7 +81,14 @@ def float16_distance(
     y: Float[Tensor, "pair position"],
     log_y: Float[Tensor, "pair position"],
 ) -> Float[Tensor, " pair"]:
-    """The authors' D of pairs of float16 maps, in float16, element by element."""
+    """The authors' distance of pairs of float16 maps, element by element, in float16.
+
+    Args:
+        x: The first map of each pair, float16.
+        log_x: Its logarithm, float16.
+        y: The second map of each pair, float16.
+        log_y: Its logarithm, float16.
+    """
     q = log_x - log_y
     kl_x = (x * q).sum(-1, dtype=torch.float32).half() / 2
     kl_y = -(y * q).sum(-1, dtype=torch.float32).half() / 2

@@ -22,16 +22,23 @@ def word_maps(
     *,
     weights: Mapping[SizeHW, float] | None = None,
 ) -> Float[Tensor, "word height width"]:
-    """One map per word, comparable between words: attention from all layers, unit L2 norm over the image.
+    """One map for each word, comparable between words: the cross-attention of all layers, with unit L2 norm.
 
-    layers: pairs of a head-mean cross-attention map and its grid (height, width). Layers of one grid are
-    added and the sum normalised over tokens, so one common factor on them does not matter.
-    spans: the token numbers of each word. size_hw: (height, width) of the result.
-    weights: one number per grid; all grids count the same by default, as in the authors' demonstration.
+    Args:
+        layers: Pairs of a head-mean cross-attention map and its grid (height, width). Layers of one grid are added and
+            the sum is normalised over tokens, so a common factor does not matter.
+        spans: The token numbers of each word.
+        size_hw: (height, width) of the result.
+        weights: One number for each grid. Default: all grids count the same, as in the authors' demonstration.
 
-    Returns float32, not negative. Raises ParameterError for no layers, empty spans, or absent tokens.
-    Source: paper, appendix on semantic labels, and the authors' program; differs: a word is the mean over
-    ALL its tokens, where they take one (see `reference_tokens`).
+    Returns:
+        Float32, not negative.
+
+    Raises:
+        ParameterError: There are no layers, a span is empty, or a token is not there.
+
+    Source: Tian et al. 2024, appendix on semantic labels, and the authors' program. Differs: a word is the mean over
+    all of its tokens, where they take one (see `reference_tokens`).
     """
     sums: dict[SizeHW, Tensor] = {}
     for probs, (height, width) in layers:
@@ -55,13 +62,22 @@ def word_maps(
 def name_segments(
     labels: Int[Tensor, "height width"], maps: Float[Tensor, "word height width"], *, count: int | None = None
 ) -> Int[Tensor, " segment"]:
-    """The number of the word for each segment: the largest mean inside it; -1 for a segment without a pixel.
+    """The word for each segment: the one whose map has the largest mean inside it.
 
-    labels: from `segment_map`, at the size of maps. maps: from `word_maps`.
-    count: how many segments there are, when the last may be without a pixel.
+    Args:
+        labels: From `segment_map`, at the size of maps.
+        maps: From `word_maps`.
+        count: How many segments there are. Needed where the last may have no pixel.
+
+    Returns:
+        The number of the word; -1 for a segment without a pixel.
+
+    Raises:
+        ParameterError: Labels and maps differ in size.
+
     Source: the authors' program, its vote by the mean.
     """
-    labels, maps = labels.cpu(), maps.cpu()  # float64 is not everywhere
+    labels, maps = labels.cpu(), maps.cpu()  # not every device has float64
     if labels.shape != maps.shape[1:]:
         raise ParameterError(
             f"labels are {tuple(labels.shape)} and word maps {tuple(maps.shape)}; expected (height, width) "
@@ -76,7 +92,16 @@ def name_segments(
 def mean_inside(
     labels: Int[Tensor, "height width"], maps: Float[Tensor, "word height width"], *, count: int | None = None
 ) -> Float[Tensor, "segment word"]:
-    """The mean of every word's map inside every segment, float64; NaN for a segment without a pixel."""
+    """The mean of every word's map inside every segment.
+
+    Args:
+        labels: The segment of every pixel.
+        maps: From `word_maps`, at the size of labels.
+        count: How many segments there are. Default: up to the largest label.
+
+    Returns:
+        Float64; NaN for a segment without a pixel.
+    """
     flat = labels.flatten()
     segments = int(flat.max()) + 1 if count is None else count
     sums = torch.zeros(segments, len(maps), dtype=torch.float64)
@@ -85,7 +110,13 @@ def mean_inside(
 
 
 def unite_namesakes(named: Int[Tensor, " segment"]) -> Int[Tensor, " segment"]:
-    """The new number of each segment when all with one word become one, numbered by first appearance.
+    """New segment numbers that make all segments of one word the same segment.
+
+    Args:
+        named: The word of each segment, from `name_segments`.
+
+    Returns:
+        The new number of each old segment, in order of first appearance.
 
     >>> import torch
     >>> unite_namesakes(torch.tensor([2, 0, 2, 1])).tolist()
@@ -96,10 +127,16 @@ def unite_namesakes(named: Int[Tensor, " segment"]) -> Int[Tensor, " segment"]:
 
 
 def reference_tokens(prompt: str, words: Sequence[str]) -> list[list[int]]:
-    """The token that the authors' program takes for each word: its place among the prompt's words, plus 1.
+    """The one token that the authors' program takes for each word: the word's place in the prompt, plus 1.
 
-    Wrong as soon as an earlier word has two tokens; kept because preset="reference" repeats it.
-    Raises WordError for a word that is not in the prompt. Of a phrase the first word counts.
+    This is wrong as soon as an earlier word has two tokens. `preset="reference"` repeats it.
+
+    Args:
+        prompt: The text in which the words stand.
+        words: The words. Of a phrase only the first word counts.
+
+    Raises:
+        WordError: A word is not in the prompt.
 
     >>> reference_tokens("a red house", ["house"])
     [[3]]

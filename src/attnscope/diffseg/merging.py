@@ -26,7 +26,7 @@ MOST_THREADS = 8  # each holds two results of anchors by positions: 16 MiB at 64
 
 
 class Neighbours(Protocol):
-    """Which maps are near each anchor: distances once, decisions for every tau."""
+    """Which maps are near each anchor: `distances` (or exactly, `settled`) once, then `near` for every tau."""
 
     def distances(self, maps: Tensor) -> Any: ...
 
@@ -42,23 +42,27 @@ def merge(
     *,
     anchors: int | tuple[int, int] = ANCHORS,
 ) -> Float[Tensor, "segment height width"]:
-    """The maps of the segments, from the maps of all positions.
+    """DiffSeg's second step: the maps of all positions become the maps of the segments.
 
-    aggregated: result of `aggregate`; an array is taken too.
-    thresholds: tau, in nats of symmetric KL, above 0, one per pass; one number means three equal passes.
-    A larger tau gives fewer segments.
-    preset: "paper" computes every distance exactly (float64). "reference" repeats the authors' program: its
-    first pass compares in float16, tau included, and a map with a value that float16 rounds to 0 (below
-    3e-8) is near nothing.
-    anchors: maps on a regular grid that the first pass starts from, per side or as (rows, columns); 16 gives
-    256. A side with fewer positions takes each once.
+    Args:
+        aggregated: The result of `aggregate`, or an array like it.
+        thresholds: Tau in nats of symmetric KL, above 0: one per pass, or one number for three equal passes. A larger
+            tau gives fewer segments.
+        preset: 'paper' computes every distance exactly (float64). 'reference' repeats the authors' program: its first
+            pass compares in float16, tau included, and a map with a value that float16 rounds to 0 (below 3e-8)
+            is near nothing.
+        anchors: Maps that the first pass starts from, on a regular grid: per side, or (rows, columns). 16 gives 256.
+            A side with fewer positions takes each once.
 
-    Returns float64, maps in the order in which the authors' program finds them; each sums to 1.
-    Raises ParameterError for shapes, thresholds, anchors and presets that do not fit, and when "reference"
-    is left without any map.
-    Cost: three matrix products of anchors by maps by positions; 0.4 s for 256 anchors at 64x64 on two cores,
-    some tiles of 16 MiB beside the result. A device without float64 is left for the CPU.
-    Source: paper, "Iterative Attention Merging".
+    Returns:
+        Float64, in the order in which the authors' program finds the maps. Each sums to 1.
+
+    Raises:
+        ParameterError: Shapes, thresholds, anchors or preset do not fit; or 'reference' is left without any map.
+
+    Cost: three matrix products of anchors by maps by positions: 0.4 s for 256 anchors at 64x64 on two cores, and some
+    tiles of 16 MiB beside the result. Runs on the CPU where a device has no float64.
+    Source: Tian et al. 2024, "Iterative Attention Merging".
 
     >>> import torch
     >>> left, right = torch.tensor([[0.6, 0.4, 0, 0]]) + 1e-3, torch.tensor([[0, 0, 0.4, 0.6]]) + 1e-3
@@ -70,10 +74,14 @@ def merge(
 
 
 class Merger:
-    """Merges the maps of one picture, also again and again: what does not depend on tau is computed once.
+    """Merges the maps of one picture again and again. What does not depend on tau is computed once.
 
-    aggregated, preset, anchors: as for `merge`, which is this for one time.
-    Memory: 16 bytes for each anchor and map, 16 MiB for 256 anchors at 64x64, from the first merge on.
+    Args:
+        aggregated: As for `merge`.
+        preset: As for `merge`.
+        anchors: As for `merge`.
+
+    Cost: 16 bytes for each anchor and map from the first merge on: 16 MiB for 256 anchors at 64x64.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class Merger:
         self._distances: list[Any] = []
 
     def settle(self) -> None:
-        """Compute all distances in float64 now, for a caller that is going to merge many times.
+        """Compute all distances in float64 now, before many merges.
 
         Cost: 0.4 s for 256 anchors at 64x64 on two cores. It spares each merge the pairs too close to tau for
         float32: 0.3 s where most pairs are about tau apart, 0.02 s where segments are clear.
@@ -108,7 +116,10 @@ class Merger:
     def merge(
         self, thresholds: float | Sequence[float] = (PAPER_THRESHOLD,) * PASSES
     ) -> Float[Tensor, "segment height width"]:
-        """The maps of the segments for these thresholds; see `attnscope.diffseg.merge`.
+        """The maps of the segments for these thresholds, as `attnscope.diffseg.merge` returns them.
+
+        Args:
+            thresholds: As for `merge`.
 
         Cost: for 256 anchors at 64x64 on two cores 0.3 s the first time; again, with 8 to 24 clear segments, 0.06
         to 0.09 s.
@@ -150,16 +161,23 @@ class Merger:
 
 
 def _product(near: Float[Tensor, "anchor map"], maps: Float[Tensor, "map position"]) -> Tensor:
-    """near @ maps in float64, some columns at a time: one whole copy of the maps takes as long as the product."""
+    """near @ maps in float64, some columns at a time: a whole copy of the maps would take as long as the product."""
     return torch.cat([near @ columns.double() for columns in maps.split(COLUMNS, dim=1)], 1)
 
 
 def anchor_points(
     size_hw: tuple[int, int], anchors: int | tuple[int, int] = ANCHORS
 ) -> Int[Tensor, "anchor 2"]:
-    """(row, column) of the anchors on a grid of size_hw, row by row; 1, 5, ..., 61 on 64 with 16 a side.
+    """(row, column) of each anchor, row by row: 1, 5, ..., 61 on a side of 64 with 16 anchors.
 
-    Source: the authors' program: spacing (side - 1) // (anchors - 1), the rest halved; on any side length.
+    Args:
+        size_hw: Grid (height, width).
+        anchors: Anchors per side, or (rows, columns).
+
+    Raises:
+        ParameterError: `anchors` is neither.
+
+    Source: the authors' program: spacing (side - 1) // (anchors - 1), the rest halved; here for any side.
     """
     per_side = tuple(anchors) if isinstance(anchors, tuple | list) else (anchors, anchors)
     if len(per_side) != 2 or not all(isinstance(count, int) and count >= 1 for count in per_side):
@@ -176,8 +194,9 @@ def _spread(side: int, count: int) -> Int[Tensor, " count"]:
 
 
 def _for_each(work: Callable[[Any], Any], items: Sequence[Any], device: torch.device) -> Iterator[Any]:
-    """Results in the items' order; on a CPU by `in_tile_threads`, since these matrix products are too small for torch's
-    own threading: on a busy machine it waits at every one of them."""
+    """Results in the items' order. On a CPU they come from `in_tile_threads`: these matrix products are too small for
+    torch's own threading, which on a busy machine waits at every one of them.
+    """
     threads = min(torch.get_num_threads(), MOST_THREADS)
     if device.type != "cpu" or threads == 1 or len(items) == 1:
         yield from map(work, items)

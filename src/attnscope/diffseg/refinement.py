@@ -12,13 +12,22 @@ from attnscope.errors import MissingExtraError, ParameterError
 def refine(
     aggregated: Float[Tensor, "height width height width"], merged: Float[Tensor, "segment height width"]
 ) -> Float[Tensor, "segment height width"]:
-    """Merged maps replaced by the mean maps of the k-means clusters that start at them.
+    """DiffSeg's optional step: k-means over all maps, started at the merged ones.
 
-    Returns float64 on merged's device, in the order of merged.
-    Raises MissingExtraError without scikit-learn, ParameterError for shapes that do not fit.
-    Cost: seconds at 64x64 (Lloyd's algorithm over height*width maps on the CPU).
-    Source: the authors' program (on in their demonstration, off in their benchmark): one start,
-    scikit-learn's own defaults for iterations and tolerance.
+    Args:
+        aggregated: The result of `aggregate`.
+        merged: The result of `merge`.
+
+    Returns:
+        The mean map of each cluster, float64 on merged's device, in the order of merged.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+        ParameterError: The shapes do not fit.
+
+    Cost: seconds at 64x64 (Lloyd's algorithm over height * width maps on the CPU).
+    Source: the authors' program (on in their demonstration, off in their benchmark): one start, with scikit-learn's own
+    defaults for iterations and tolerance.
     """
     if merged.ndim != 3 or aggregated.shape != merged.shape[1:] * 2:
         raise ParameterError(

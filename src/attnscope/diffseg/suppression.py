@@ -17,14 +17,21 @@ PIXELS_AT_ONCE = 2**17  # pixels whose maps may be interpolated together; at mos
 def segment_map(
     merged: Float[Tensor, "segment height width"], size_hw: tuple[int, int]
 ) -> Int[Tensor, "out_height out_width"]:
-    """The number of the segment of every pixel: the largest merged map there, the first of equals.
+    """DiffSeg's third step: the segment of every pixel, the one whose merged map is largest there.
 
-    merged: result of `merge`. size_hw: (height, width) of the label map in pixels.
-    Returns int64, values 0..segment-1; a segment that is nowhere largest does not occur.
-    Raises ParameterError for shapes and sizes that do not fit.
-    Cost: a pixel whose four latent neighbours agree takes their segment, since interpolation keeps order;
-    only pixels between them are interpolated, in tiles. 1 s for 12 million pixels and 25 maps on one core.
-    Source: paper, "Non-Maximum Suppression": bilinear (half-pixel centres, no anti-aliasing), argmax.
+    Args:
+        merged: The result of `merge`.
+        size_hw: (height, width) of the label map in pixels.
+
+    Returns:
+        Int64, from 0 to segment - 1; of equal maps the first wins. A segment that is nowhere largest does not occur.
+
+    Raises:
+        ParameterError: Shapes or sizes do not fit.
+
+    Cost: 1 s for 12 million pixels and 25 maps on one core. A pixel whose four latent neighbours agree takes their
+    segment, because interpolation keeps order; only the pixels between are interpolated, in tiles.
+    Source: Tian et al. 2024, "Non-Maximum Suppression": bilinear (half-pixel centres, no anti-aliasing), argmax.
 
     >>> import torch
     >>> merged = torch.tensor([[[0.9, 0.1]], [[0.1, 0.9]]])
@@ -56,7 +63,7 @@ def _disputed(coarse: Int[Tensor, "height width"]) -> Bool[Tensor, "height width
 
 @dataclass(frozen=True)
 class _Between:
-    """For each output position: the source positions around it, and the way from one to the other, 0..1."""
+    """For each output position: the source positions on either side, and how far it lies between them, 0..1."""
 
     before: Int[Tensor, " out"]
     after: Int[Tensor, " out"]

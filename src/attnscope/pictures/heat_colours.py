@@ -17,13 +17,27 @@ _STOPS = ("#0d0829", "#3b0f70", "#7b1f83", "#b8347a", "#e75863", "#fb8b5c", "#fe
 
 
 def heat_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
-    """sRGB of values in 0..1; what lies outside gets the end of the ramp."""
+    """sRGB colours of values in 0..1.
+
+    Args:
+        values: An array of any shape. Values outside 0..1 get the colours at the ends, NaN that of 0.
+
+    Returns:
+        uint8, with one more axis for red, green and blue.
+    """
     index = np.clip(np.nan_to_num(values) * 255 + 0.5, 0, 255).astype(np.uint8)
     return _ramp()[index]
 
 
 def heat_picture(values: Float[np.ndarray, "height width"]) -> Image:
-    """A map by itself: 0 dark, its maximum bright, each value a square; some 512 pixels along the longer side."""
+    """A map as a picture of its own, each value a square: 0 is dark, the map's maximum bright.
+
+    Args:
+        values: The map, not negative, of any scale.
+
+    Returns:
+        A picture of about 512 pixels along its longer side.
+    """
     from PIL import Image as Pillow
 
     scale = max(SIDE_PX // max(values.shape), 1)
@@ -32,9 +46,12 @@ def heat_picture(values: Float[np.ndarray, "height width"]) -> Image:
 
 
 def blend_heat(image: Image, values: Float[np.ndarray, "height width"], *, opacity: float) -> Image:
-    """The picture, greyed and dimmed where the heat is low, under the heat's colours.
+    """A heat map over a picture, which is greyed and dimmed where the heat is low.
 
-    values: 0..1 at the picture's size. opacity: of the colours where the heat is highest, 0..1.
+    Args:
+        image: The picture.
+        values: The map in 0..1, at the picture's size.
+        opacity: Opacity of the colours where the heat is highest, 0..1.
     """
     from PIL import Image as Pillow
 

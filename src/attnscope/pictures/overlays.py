@@ -17,9 +17,12 @@ SHADING = 0.7  # how strongly the light of the photo shades the colours laid ove
 
 
 def segment_colours(count: int) -> UInt8[np.ndarray, "colour 3"]:
-    """sRGB colours for segments 0, 1, ...; neighbours in number are far apart in hue, all equally strong.
+    """sRGB colours for segments 0, 1, 2, ...: equally strong, and far apart in hue from one number to the next.
 
-    Colour n does not depend on count. Golden-angle hues in OKLCH, lightness and chroma in turns of five.
+    Colour n does not depend on count. Hues step by the golden angle in OKLCH; lightness and chroma repeat every five.
+
+    Args:
+        count: How many colours.
     """
     number = np.arange(count)
     hue = np.deg2rad((25 + 137.508 * number) % 360)
@@ -37,11 +40,16 @@ def overlay_labels(
     names: Mapping[int, str] | None = None,
     opacity: float = 0.8,
 ) -> Image.Image:
-    """The picture under its segments' colours, a thin white line between segments, names in their middles.
+    """A picture under the colours of its segments, with a thin white line between segments.
 
-    labels: the segment of every pixel, at the picture's size. names: text for some of the segments.
-    opacity: of the colours, 0..1.
-    Raises ParameterError if the sizes differ or opacity is outside its range.
+    Args:
+        image: The picture.
+        labels: The segment of every pixel, at the picture's size.
+        names: Text to write in the middle of some of the segments, by their numbers.
+        opacity: Opacity of the colours: 0 shows only the picture, 1 only the colours.
+
+    Raises:
+        ParameterError: The sizes differ, or opacity is outside 0..1.
     """
     if labels.shape != size_hw(image):
         raise ParameterError(
@@ -61,7 +69,7 @@ def overlay_labels(
 
 
 def _tinted(photo: Image.Image, colours: UInt8[np.ndarray, "height width 3"], opacity: float) -> Image.Image:
-    """The colours, lit as the photo is, over the photo; a plain blend would mix both to mud."""
+    """The photo under colours that are lit as the photo is; a plain blend would turn both to mud."""
     light = np.asarray(photo.convert("L"), dtype=np.float32)[..., None] / 255
     contrast = min(SHADING, 5 * SHADING * (1 - opacity))  # none where only the colours are asked for
     lit = np.clip(colours * (1 + contrast * (light - 0.64)), 0, 255)
@@ -71,7 +79,12 @@ def _tinted(photo: Image.Image, colours: UInt8[np.ndarray, "height width 3"], op
 def boundaries(
     labels: Integer[np.ndarray, "height width"], width_px: int = 1
 ) -> Bool[np.ndarray, "height width"]:
-    """Pixels on the lines between segments; lines are width_px wide, none along the picture's border."""
+    """The pixels on the lines between segments. The picture's own border has none.
+
+    Args:
+        labels: The segment of every pixel.
+        width_px: Width of the lines in pixels.
+    """
     line = np.zeros(labels.shape, dtype=bool)
     line[1:] |= labels[1:] != labels[:-1]
     line[:, 1:] |= labels[:, 1:] != labels[:, :-1]
@@ -88,9 +101,13 @@ def boundaries(
 
 
 def indexed_png(labels: Integer[np.ndarray, "height width"]) -> Image.Image:
-    """The label map as a palette picture: pixel value = segment, colour = its colour in the overlay.
+    """A label map as a palette picture: a pixel's value is its segment, shown in the colour of the overlay.
 
-    Raises ParameterError for labels outside 0..255.
+    Args:
+        labels: The segment of every pixel, 0..255.
+
+    Raises:
+        ParameterError: A label is outside 0..255.
     """
     if labels.min() < 0 or labels.max() >= MAX_COLOURS:
         raise ParameterError(
@@ -103,7 +120,7 @@ def indexed_png(labels: Integer[np.ndarray, "height width"]) -> Image.Image:
 
 
 def _srgb_from_oklab(lab: Float[np.ndarray, "colour 3"]) -> UInt8[np.ndarray, "colour 3"]:
-    """Ottosson 2020, "A perceptual color space for image processing"; out of gamut is clipped."""
+    """sRGB of OKLab colours, clipped (Ottosson 2020, "A perceptual color space for image processing")."""
     to_lms = np.array(
         [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
     )
@@ -155,7 +172,11 @@ def _widest_place(labels: np.ndarray, number: int, *, at_most_px: int = 192) -> 
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The picture as a PNG file's content."""
+    """The contents of a PNG file with this picture.
+
+    Args:
+        image: The picture.
+    """
     body = io.BytesIO()
     image.save(body, format="PNG")
     return body.getvalue()

@@ -23,11 +23,15 @@ MAX_PIXELS = 160_000_000  # the largest cameras; 480 MB as RGB
 def load_picture(source: Picture) -> Image.Image:
     """An upright RGB picture from a file, a PIL image or an array.
 
-    source: a path; a PIL image of any mode; an array (height, width) or (height, width, 1 | 3 | 4) of uint8,
-    uint16, bool, or floats in 0..1. EXIF orientation is applied, transparency is laid over white, 16 bits
-    become 8 by their high byte's scale (0..65535), of an animation the first frame counts.
-    Raises ImageError for what is missing, empty, broken, no picture, smaller than 8 pixels a side or larger
-    than 160 million pixels; sizes are read from the header before memory is taken.
+    EXIF orientation is applied. Transparent pixels are laid over white. Of an animation the first frame is read.
+
+    Args:
+        source: A path; a PIL image of any mode; or an array, (height, width) or (height, width, 1 | 3 | 4), of uint8,
+            uint16, bool, or floats in 0..1. 16 bits (0..65535) are scaled to 8.
+
+    Raises:
+        ImageError: The file is missing, empty, broken or no picture; or the picture has a side of less than 8 pixels,
+            or more than 160 million pixels. The size is read from the header before memory is taken.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)

@@ -1,4 +1,4 @@
-"""What is known of each segment of a label map: area, box, centroid, COCO run lengths."""
+"""Facts about each segment of a label map: area, box, centroid, COCO run lengths."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from jaxtyping import Bool, Integer
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment of a label map; lengths in pixels.
+    """One segment of a label map.
 
-    box: (left, top, width, height), as in COCO. centroid: (x, y) of the mean pixel centre.
-    rle: COCO's compressed run lengths of the mask, {"size": [height, width], "counts": "..."}.
+    Attributes:
+        id: The segment's number in the label map.
+        label: Its name, None without names.
+        area: Pixels in it.
+        box: (left, top, width, height) in pixels, as in COCO.
+        centroid: (x, y) in pixels: the mean of the pixel centres.
+        rle: COCO's compressed run lengths of the mask, {"size": [height, width], "counts": "..."}.
     """
 
     id: int
@@ -28,7 +33,12 @@ class Segment:
 def describe_segments(
     labels: Integer[np.ndarray, "height width"], names: tuple[str, ...] = ()
 ) -> tuple[Segment, ...]:
-    """Every segment that has a pixel, by number. names: the label of segment 0, 1, ..., or none at all."""
+    """Every segment that has a pixel, in the order of their numbers.
+
+    Args:
+        labels: The segment of every pixel, from 0.
+        names: The label of segment 0, 1, ...; or () for none.
+    """
     count = int(labels.max()) + 1
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
     flat = labels.ravel()
@@ -52,7 +62,10 @@ def describe_segments(
 
 
 def rle_mask(rle: dict[str, Any]) -> Bool[np.ndarray, "height width"]:
-    """The mask of COCO run lengths, compressed (text) or plain (a list of numbers).
+    """The mask that COCO run lengths stand for.
+
+    Args:
+        rle: {"size": [height, width], "counts": ...}, the counts compressed (text) or plain (a list of numbers).
 
     >>> rle_mask({"size": [2, 2], "counts": [1, 2, 1]}).tolist()   # down each column
     [[False, True], [True, False]]
@@ -90,7 +103,7 @@ def _run_lengths(labels: np.ndarray, count: int) -> list[list[int]]:
 
 
 def _packed(lengths: list[int]) -> str:
-    """COCO's text form: from the third on the difference to the one before last, 5 bits a character."""
+    """COCO's text form, 5 bits a character: from the third number on, the difference to the one before last."""
     text = []
     for at, length in enumerate(lengths):
         value = length - lengths[at - 2] if at > 2 else length

@@ -1,4 +1,4 @@
-"""Sizes of pictures, always (height, width), and the one at which a model sees a picture."""
+"""Sizes of pictures, always (height, width), and the size at which a model sees one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,27 @@ MAX_ASPECT = 16
 
 
 def size_hw(image: Image.Image) -> SizeHW:
-    """(height, width) of a PIL image in pixels."""
+    """(height, width) of a PIL image in pixels.
+
+    Args:
+        image: The picture.
+    """
     return image.height, image.width
 
 
 def fitted_size(size_hw: SizeHW, *, native_px: int, multiple_px: int) -> SizeHW:
-    """(height, width) with the picture's aspect ratio, the model's area, and sides that its U-Net can halve.
+    """The size at which a model should see a picture: its aspect ratio, at the area that the model was trained on.
 
-    native_px: side of the square that the model was trained on. multiple_px: divides both sides.
-    Of all such sizes the one with the least |log aspect error| + |log area error| / 2: shape before area.
-    Raises ImageError for a picture more than 16 times as long as it is wide, or the reverse.
+    Args:
+        size_hw: (height, width) of the picture in pixels.
+        native_px: Side of the square that the model was trained on, in pixels.
+        multiple_px: Both sides of the result are multiples of it, so that the U-Net can halve them.
+
+    Returns:
+        (height, width) in pixels with the least |log aspect error| + |log area error| / 2: shape counts more than area.
+
+    Raises:
+        ImageError: The picture is more than 16 times as long as it is wide, or the reverse.
     """
     height, width = size_hw
     if max(height, width) > MAX_ASPECT * min(height, width):
@@ -43,14 +54,23 @@ def fitted_size(size_hw: SizeHW, *, native_px: int, multiple_px: int) -> SizeHW:
 
 
 def middle_square(image: Image.Image) -> Image.Image:
-    """The largest square in the middle, as the paper crops."""
+    """The largest square in the middle of a picture, as the DiffSeg paper crops it.
+
+    Args:
+        image: The picture.
+    """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
 
 def resized(image: Image.Image, size_hw: SizeHW) -> Image.Image:
-    """The picture at another size in pixels, smoothed before it is made smaller."""
+    """A picture at another size, smoothed before it is made smaller (Lanczos).
+
+    Args:
+        image: The picture.
+        size_hw: (height, width) in pixels.
+    """
     return (
         image
         if (image.height, image.width) == size_hw

@@ -1,13 +1,13 @@
 """The attention probability, P = softmax(Q K^T x scale + mask), and sums over it, straight from Q and K.
 
 reference.py       a dozen lines that materialise P: the oracle
-contraction.py     what is asked for: which axes of P are summed, with which weights
+contraction.py     what to compute: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
-tile_loops.py      what is done with a tile, compiled by TorchScript
+tile_loops.py      the work on one tile, compiled by TorchScript
 triton_sums.py     the same numbers on a GPU: never more than the result
-triton_kernels.py  the Triton kernels that make them
+triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not
-choose.py          the entries: they pick the path, and say which
+choose.py          the entry points: they choose the path, and say which
 
     from attnscope import probability
 

@@ -1,4 +1,4 @@
-"""The entries to sums over the attention probability: they pick a path and say which."""
+"""The entry points to sums over the attention probability: they choose a path and say which."""
 
 from __future__ import annotations
 
@@ -18,14 +18,29 @@ from attnscope.probability.triton_support import is_interpreted, why_not_triton
 
 
 class Path(NamedTuple):
-    """Which code computes a reduction, and why."""
+    """Which code computes a sum over attention, and why.
+
+    Attributes:
+        name: 'reference', 'tiled' or 'triton'.
+        reason: Why this path is taken, as text for people.
+    """
 
     name: Literal["reference", "tiled", "triton"]
     reason: str
 
 
 def path_for(query: Tensor, key: Tensor, *, over: Sequence[str] = ()) -> Path:
-    """The path that `reduce` takes for these tensors."""
+    """The path that `reduce` takes for these tensors.
+
+    Args:
+        query: Q, (head, query, dim).
+        key: K, (head, key, dim).
+        over: The axes that are summed, as for `reduce`.
+
+    >>> import torch
+    >>> path_for(torch.zeros(8, 64, 40), torch.zeros(8, 64, 40)).name
+    'reference'
+    """
     if query.device.type == "meta":
         return Path("reference", "meta tensors have shapes only")
     if not over:
@@ -48,19 +63,36 @@ def reduce(
     columns: Tensor | None = None,
     into: Tensor | None = None,
 ) -> Float[Tensor, ...]:
-    """P = softmax(Q K^T x scale + mask), averaged over the axes named in `over` ('head', 'query', 'key').
+    """P = softmax(Q K^T x scale + mask), averaged over some of its axes.
 
-    mask: broadcasts to (head, query, key), float (added to the scores) or bool (true: visible).
-    weights: {axis: numbers}, one for each place of an axis in `over`, make its mean a weighted sum: a region of
-    queries, some heads. columns: numbers of the keys to keep; the softmax is over all keys all the same. Mask, weights
-    and columns may be on any device.
-    into: a result of an earlier call, which this one is added to and returned: sums over layers and steps
-    without a second copy.
-    Returns what is left of (head, query, key), float32 (float64 for float64 input).
-    Raises ParameterError for an axis that can't be summed, for weights, columns or an `into` that do not fit, and for
-    Q and K without a head or a key.
-    Cost: one product of Q and K and one exponential for each of (head, query, key); memory of the result and
-    of one tile a thread. Without `over` the result is P itself.
+    Args:
+        query: Q of one batch row.
+        key: K of one batch row, on the same device.
+        scale: Factor before the softmax, 1/sqrt(dim) in Stable Diffusion.
+        mask: Float (added to the scores) or bool (true where a key may be seen). Broadcasts to (head, query, key).
+        over: Axes to average: some of 'head', 'query' and 'key'. Without any the result is P itself.
+        weights: Numbers for the places of an axis in `over`. They turn its mean into a weighted sum, such as that
+            of a region of queries or of some heads.
+        columns: Numbers of the keys to keep. The softmax is still over all keys.
+        into: The result of an earlier call. This one is added to it in place, so sums over layers and steps need
+            no second array.
+
+    Mask, weights and columns may be on any device.
+
+    Returns:
+        What is left of (head, query, key), float32 (float64 for float64 input); `into` where it is given.
+
+    Raises:
+        ParameterError: An axis that can't be summed; weights, columns or an `into` that do not fit; Q and K on two
+            devices, or without a head or a key.
+
+    Cost: one product of Q and K and one exponential for each of (head, query, key). Memory of the result and of one
+    tile a thread.
+
+    >>> import torch
+    >>> q, k = torch.randn(2, 8, 16, 40).unbind()
+    >>> reduce(q, k, scale=40**-0.5, over=("head",)).shape  # the mean over heads
+    torch.Size([16, 16])
     """
     dtype = working_dtype(query)
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
@@ -84,10 +116,21 @@ def entropy(
     scale: float,
     mask: Tensor | None = None,
 ) -> Float[Tensor, "head query"]:
-    """How spread each query's attention is: -sum P log P over the keys, in nats.
+    """How widely each query spreads its attention: -sum P log P over the keys, in nats.
 
-    0 where all attention is on one key, log(keys) where it is even. mask: as for `reduce`.
-    Returns float32 (float64 for float64 input). Cost: as `reduce`; never more than one tile a thread.
+    Args:
+        query: Q of one batch row.
+        key: K of one batch row, on the same device.
+        scale: Factor before the softmax, 1/sqrt(dim) in Stable Diffusion.
+        mask: As for `reduce`.
+
+    Returns:
+        0 where all attention is on one key, log(keys) where it is even. Float32 (float64 for float64 input).
+
+    Raises:
+        ParameterError: Q and K are on two devices, or have no head or no key.
+
+    Cost: as `reduce`; never more than one tile a thread.
     """
     check_inputs(query, key)
     if query.is_meta:

@@ -1,4 +1,4 @@
-"""What is asked of P: which of its axes are summed, with which weights, and which keys count at all."""
+"""What to compute from P: which axes are summed, with which weights, and which keys count."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ AXES = ("head", "query", "key")
 
 @dataclass(frozen=True)
 class Contraction:
-    """One weighted sum over P: result[...] = sum of weight x P over the axes that have a weight.
+    """A weighted sum over P: result[...] = sum of weight x P over the axes that have a weight.
 
-    An axis without a weight is kept. columns: numbers of the keys that count, None for all; the key
-    weights are theirs.
+    Attributes:
+        head: Weights of the heads, None to keep the axis.
+        query: Weights of the queries, None to keep the axis.
+        key: Weights of the keys that count, None to keep the axis.
+        columns: Numbers of the keys that count, None for all.
+        shape: Shape of the result: what is left of (head, query, key).
+        kept_shape: The same with 1 for each axis that is summed.
     """
 
     head: Float[Tensor, head] | None
@@ -27,9 +32,7 @@ class Contraction:
     key: Float[Tensor, column] | None
     columns: Int[Tensor, column] | None
     shape: tuple[int, ...]
-    """Of the result: what is left of (head, query, key)."""
     kept_shape: tuple[int, int, int]
-    """The same with 1 for an axis that is summed."""
 
 
 def contraction(
@@ -40,10 +43,19 @@ def contraction(
     columns: Tensor | None,
     dtype: torch.dtype,
 ) -> Contraction:
-    """The sum over the axes in `over`, 1/n for each of n where no weights are given: a mean.
+    """The sum over some axes of P, checked against Q and K.
 
-    Weights and columns may be on any device. Raises ParameterError for an unknown axis, for weights that belong to no
-    summed axis or do not fit, for columns that are no keys, and for Q and K without a head or a key or on two devices.
+    Args:
+        query: Q, which gives the lengths of head and query.
+        key: K, which gives the length of key.
+        over: The axes to sum: some of 'head', 'query' and 'key'.
+        weights: Numbers for axes in `over`, on any device. Default: 1/n for each of n, which is a mean.
+        columns: Numbers of the keys that count, on any device. Default: all.
+        dtype: Type of the weights in the result.
+
+    Raises:
+        ParameterError: An unknown axis; weights that do not fit or belong to an axis that is kept; columns that are
+            no keys; Q and K on two devices, or without a head or a key.
     """
     check_inputs(query, key)
     if unknown := [axis for axis in over if axis not in AXES]:
@@ -70,7 +82,15 @@ def contraction(
 
 
 def check_inputs(query: Tensor, key: Tensor) -> None:
-    """Raise ParameterError where there is nothing that P could be a share of, or Q and K can't meet."""
+    """Check that attention from these queries to these keys can be computed.
+
+    Args:
+        query: Q, (head, query, dim).
+        key: K, (head, key, dim).
+
+    Raises:
+        ParameterError: Q and K are on two devices, or there is no head or no key.
+    """
     if query.device != key.device:
         raise ParameterError(
             f"query is on {query.device} and key on {key.device}: move one to the other's device"

@@ -8,7 +8,11 @@ from torch import Tensor
 
 
 def working_dtype(query: Tensor) -> torch.dtype:
-    """float64 stays; everything else is computed in float32, as upcast attention asks."""
+    """The type to compute in: float64 stays, and everything else is float32, as upcast attention asks.
+
+    Args:
+        query: Q, of any floating-point type.
+    """
     return torch.float64 if query.dtype == torch.float64 else torch.float32
 
 
@@ -19,12 +23,19 @@ def attention_probability(
     scale: float,
     mask: Float[Tensor, ...] | Bool[Tensor, ...] | None = None,
 ) -> Float[Tensor, "*rows query key"]:
-    """Share of attention that each query gives to each key; rows over keys sum to 1.
+    """The share of its attention that each query gives to each key.
 
-    scale: 1/sqrt(dim) in Stable Diffusion. mask: added to the scores (float), or true where a key
-    may be seen (bool); broadcast to (*rows, query, key).
-    Returns float32 (float64 for float64 input), whatever half-precision type Q and K have.
-    Cost: rows x query x key numbers in memory; `reduce` gives sums of it without.
+    Args:
+        query: Q, with any number of leading axes.
+        key: K, with the same leading axes.
+        scale: Factor before the softmax, 1/sqrt(dim) in Stable Diffusion.
+        mask: Float (added to the scores) or bool (true where a key may be seen). Broadcasts to
+            (..., query, key).
+
+    Returns:
+        Values in 0..1; rows sum to 1 over key. Float32 (float64 for float64 input), also for half-precision Q and K.
+
+    Cost: rows x query x key numbers in memory. `reduce` gives sums over P without them.
     Source: Vaswani et al. 2017, section 3.2.1, equation 1.
     """
     dtype = working_dtype(query)
@@ -36,7 +47,12 @@ def attention_probability(
 
 
 def add_mask(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Scores with the mask applied, as scaled_dot_product_attention defines it."""
+    """Scores with the mask applied, as torch's `scaled_dot_product_attention` defines it.
+
+    Args:
+        scores: (..., query, key), before the softmax.
+        mask: Float (added) or bool (false hides a key). None: the scores as they are.
+    """
     if mask is None:
         return scores
     if mask.dtype == torch.bool:

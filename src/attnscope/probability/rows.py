@@ -13,7 +13,14 @@ from attnscope.records.qkv import Record
 def row_head_mean(
     record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
 ) -> Float[Tensor, "query key"]:
-    """Mean over heads of one batch row's attention, times share; added to `into` if given."""
+    """Mean over heads of the attention in one batch row, times a share.
+
+    Args:
+        record: Q and K of one layer in one step.
+        row: Number of the row in the batch.
+        share: Factor for the result, such as 1/n in a mean over n steps.
+        into: An earlier result to add to, in place.
+    """
     heads = record.query.shape[1]
     mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
     weights = {"head": torch.full([heads], share / heads, device=record.query.device)}

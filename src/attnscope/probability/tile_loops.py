@@ -1,12 +1,12 @@
-"""The loops over tiles of P, in the part of Python that TorchScript compiles.
+"""The loops over tiles of P, written in the part of Python that TorchScript compiles.
 
 A tile is some rows of one head against all keys: a matrix product, exponentials and their sums, in one buffer that
-stays in a core's own cache and is used again; where keys are kept, rows are divided by their sums as they are added
-to the result. Compiled, a loop runs without the interpreter, so that threads do not wait for each other's turn in it
-at every one of the 2500 operations of a large layer; not compiled, the same functions give the same numbers.
+stays in a core's own cache and is used again. Where keys are kept, rows are divided by their sums while they are
+added to the result. A large layer has 2500 such operations. Compiled, a loop runs without the interpreter, so threads
+do not wait for each other at every one of them. Uncompiled, the same functions give the same numbers.
 """
 
-# No `from __future__ import annotations`: TorchScript does not resolve a NamedTuple's that are texts.
+# No `from __future__ import annotations`: TorchScript can't resolve a NamedTuple's annotations from text.
 
 import os
 import threading
@@ -22,20 +22,25 @@ _one_at_a_time = threading.Lock()
 
 
 class Scores(NamedTuple):
-    """What P of some rows is computed from: their softmax(query keys x scale + mask)."""
+    """What P of some rows is computed from: their softmax(query keys x scale + mask).
+
+    Attributes:
+        query: (head, row, dim).
+        keys: (head, dim, key).
+        mask: (head, row, key): added to the scores, or true where a key may be seen.
+        scale: Factor before the softmax; with base 2 divided by log(2).
+        base_e: Whether exponentials are to the base e; else to the base 2.
+        tile_rows: Rows of one tile.
+        needs_maximum: For each head and tile: whether its scores may be too far from 0 for an exponential.
+    """
 
     query: Tensor
-    """(head, row, dim)."""
     keys: Tensor
-    """(head, dim, key)."""
     mask: Tensor | None
-    """(head, row, key): added to the scores, or true where a key is seen."""
     scale: float
     base_e: bool
-    """Whether the softmax is to the base e, or else 2."""
     tile_rows: int
     needs_maximum: list[list[bool]]
-    """Of each head and tile: whether scores may leave the range in which an exponential is a number."""
 
 
 def add_rows(
@@ -47,10 +52,17 @@ def add_rows(
     fresh: bool,
     result: Tensor,
 ) -> None:
-    """Add P to a result (head or 1, row, column); its last axis is 1 where keys are summed, by their weights.
+    """Add P to a result (head or 1, row, column).
 
-    columns: numbers of the keys that count. in_one: rows are divided by their sums, weighted and added in one pass;
-    keys are kept then, and head_weights near enough to 1. fresh: the result holds nothing yet; with in_one only.
+    Args:
+        scores: The rows.
+        head_weights: One factor per head.
+        columns: Numbers of the keys that count, None for all.
+        key_weights: Weights by which keys are summed; the result's last axis is 1 then. None keeps the keys.
+        in_one: Divide rows by their sums, weight them and add them in one pass. Needs kept keys, and head_weights
+            near enough to 1.
+        fresh: The result holds nothing yet. Only with in_one.
+        result: What is added to, in place.
     """
     buffer = _buffer(scores)
     for start in range(0, scores.query.shape[1], scores.tile_rows):
@@ -76,7 +88,16 @@ def add_sum_of_rows(
     key_weights: Tensor | None,
     result: Tensor,
 ) -> None:
-    """Add P's rows, weighted, to a result (head or 1, 1, column); its last axis is 1 where keys are summed, too."""
+    """Add the weighted sum of P's rows to a result (head or 1, 1, column).
+
+    Args:
+        scores: The rows.
+        head_weights: One factor per head.
+        query_weights: One factor per row.
+        columns: Numbers of the keys that count, None for all.
+        key_weights: Weights by which keys are summed, too; the result's last axis is 1 then. None keeps the keys.
+        result: What is added to, in place.
+    """
     buffer = _buffer(scores)
     for start in range(0, scores.query.shape[1], scores.tile_rows):
         stop = min(start + scores.tile_rows, scores.query.shape[1])
@@ -90,7 +111,12 @@ def add_sum_of_rows(
 
 
 def write_entropy(scores: Scores, result: Tensor) -> None:
-    """Write -sum P log P of each row, in nats, to a result (head, row)."""
+    """Write the entropy of each row, -sum P log P in nats.
+
+    Args:
+        scores: The rows.
+        result: (head, row), written.
+    """
     buffer = _buffer(scores)
     for start in range(0, scores.query.shape[1], scores.tile_rows):
         stop = min(start + scores.tile_rows, scores.query.shape[1])
@@ -100,13 +126,13 @@ def write_entropy(scores: Scores, result: Tensor) -> None:
 
 
 def _buffer(scores: Scores) -> Tensor:
-    """Of one tile; each tile of each head overwrites the last."""
+    """Room for one tile; each tile overwrites the last."""
     rows = min(scores.tile_rows, scores.query.shape[1])
     return torch.empty([rows, scores.keys.shape[2]], dtype=scores.query.dtype, device=scores.query.device)
 
 
 def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
-    """Exponentials of a tile's scores (row, key), and one over their sums (row, 1): their product is P."""
+    """Exponentials of a tile's scores (row, key), and the reciprocals of their sums (row, 1). Their product is P."""
     tile = buffer[: stop - start]
     tile.addmm_(scores.query[head, start:stop], scores.keys[head], beta=0, alpha=scores.scale)
     mask = scores.mask
@@ -129,32 +155,36 @@ def _counted(tile: Tensor, columns: Tensor | None) -> Tensor:
 
 @cache
 def compiled(loop: Callable[..., None]) -> Callable[..., None]:
-    """One of the loops as TorchScript; as it is, where `why_not_compiled` says so."""
+    """A loop compiled by TorchScript; unchanged where `why_not_compiled` gives a reason.
+
+    Args:
+        loop: One of the functions above.
+    """
     return loop if why_not_compiled() else _script(loop)
 
 
 @cache
 def why_not_compiled() -> str:
-    """What keeps TorchScript from compiling the loops; empty where it can."""
+    """Why TorchScript can't compile the loops; empty where it can."""
     loops: list[Callable[..., None]] = [add_rows, add_sum_of_rows, write_entropy]
     try:
         off = any(_script(loop) is loop for loop in loops)
     except Exception as cause:
-        # without source files, or with what a later torch may say; Python gives the same numbers
+        # there are no source files, or a later torch objects; Python gives the same numbers
         first_line = str(cause).strip().partition("\n")[0]
         return f"TorchScript does not compile them: {type(cause).__name__}: {first_line}"
     return "TorchScript is off (PYTORCH_JIT=0)" if off else ""
 
 
 def _script(loop: Callable[..., None]) -> Any:
-    # torch advises torch.compile instead, which needs a C++ compiler. Filters of warnings are the process's.
+    # torch advises torch.compile, which needs a C++ compiler. Warning filters belong to the process, so lock.
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(loop)
 
 
 def _forget() -> None:
-    """In a forked process nobody is left to open the lock."""
+    """After a fork nobody is left to release the lock."""
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
 

@@ -1,7 +1,7 @@
 """Sums over the attention probability in row tiles, without materialising it.
 
-On a CPU the rows are shared among a few threads, each with torch's own threading off: inside a tile it costs more
-than it gives. What is done with a tile is in `tile_loops`.
+On a CPU a few threads share the rows, each with torch's own threading off: within a tile it costs more than it
+gains. The work on a tile is in `tile_loops`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attnscope.probability.tile_loops import Scores, add_rows, add_sum_of_rows, 
 from attnscope.threads import in_tile_threads
 
 TILE_NUMBERS = 64 * 4096  # x 4 bytes = 1 MB: with as much of the result it fits a core's own cache
-TILE_NUMBERS_ELSEWHERE = 1024 * 4096  # of a GPU without Triton: few and large launches
+TILE_NUMBERS_ELSEWHERE = 1024 * 4096  # on a GPU without Triton: few, large launches
 SMALL = 1 << 20  # numbers of P under which starting threads costs more than it gives
 NEAR_1 = (1e-3, 1e3)  # weights whose product with one over a row's sum stays well inside float32
 RANGES_A_THREAD = 2  # a thread that is done early takes another range
@@ -42,10 +42,18 @@ def reduce_tiled(
     into: Tensor | None = None,
     tile_rows: int | None = None,
 ) -> Float[Tensor, ...]:
-    """The contraction of P that is asked for, as a new tensor or added to `into`.
+    """A contraction of P, computed in row tiles.
 
-    mask: broadcasts to (head, query, key).
-    Cost: heads x query x key exponentials; memory of the result and one tile a thread.
+    Args:
+        query: Q of one batch row.
+        key: K of one batch row.
+        asked: Which axes are summed, and with which weights.
+        scale: Factor before the softmax.
+        mask: Broadcasts to (head, query, key).
+        into: A result to add to, in place. Default: a new tensor.
+        tile_rows: Rows of one tile. Default: as many as fit a core's cache.
+
+    Cost: heads x query x key exponentials. Memory of the result and of one tile a thread.
     """
     parts = _parts(query, key, scale, mask, tile_rows)
     weights = [1.0] * query.shape[0] if asked.head is None else asked.head.tolist()
@@ -74,7 +82,7 @@ def _rows_kept(parts: list[Part], weights: list[float], asked: Contraction, into
 def _rows_summed(
     parts: list[Part], weights: list[float], query_weights: Tensor, asked: Contraction, into: Tensor | None
 ) -> Tensor:
-    """Each part of the rows has a sum of its own, so that the order of threads can't change a bit."""
+    """Each part of the rows has a sum of its own, so the order of threads can't change a bit."""
     loop = compiled(add_sum_of_rows)
 
     def summed(part: Part) -> Tensor:
@@ -95,7 +103,15 @@ def entropy_tiled(
     mask: Tensor | None = None,
     tile_rows: int | None = None,
 ) -> Float[Tensor, "head query"]:
-    """-sum P log P over the keys, in nats."""
+    """-sum P log P over the keys in nats, computed in row tiles.
+
+    Args:
+        query: Q of one batch row.
+        key: K of one batch row.
+        scale: Factor before the softmax.
+        mask: Broadcasts to (head, query, key).
+        tile_rows: Rows of one tile. Default: as many as fit a core's cache.
+    """
     parts = _parts(query, key, scale, mask, tile_rows)
     result = parts[0][1].query.new_empty(query.shape[:2])
     loop = compiled(write_entropy)
@@ -106,7 +122,7 @@ def entropy_tiled(
 def _parts(
     query: Tensor, key: Tensor, scale: float, mask: Tensor | None, tile_rows: int | None
 ) -> list[Part]:
-    """The rows in parts, of which a thread takes one at a time."""
+    """The rows in parts. A thread takes one part at a time."""
     dtype = working_dtype(query)
     base_e = mask is not None or _base_e_is_faster()
     query, key = _whole_vectors(query.to(dtype)), _whole_vectors(key.to(dtype))
@@ -133,7 +149,7 @@ def _parts(
 
 
 def _ranges(device: torch.device, heads: int, queries: int, keys: int) -> list[slice]:
-    """Rows that a thread takes at a time; all of them where threads would not pay."""
+    """The rows of each part; all rows in one where threads would not pay."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1 or heads * queries * keys < SMALL:
         return [slice(0, queries)]
@@ -142,17 +158,17 @@ def _ranges(device: torch.device, heads: int, queries: int, keys: int) -> list[s
 
 
 def _in_threads(use: Callable[[Part], T], parts: list[Part]) -> list[T]:
-    """use(part) of every part, shared among threads, which start without the caller's settings."""
+    """Results of `use(part)` for every part, shared among threads, which start without the caller's settings."""
     alone = torch.no_grad()(use)
     return in_tile_threads(alone, parts) if len(parts) > 1 else [alone(parts[0])]
 
 
 @cache
 def _base_e_is_faster() -> bool:
-    """Whether exp is faster than exp2: where MKL computes it on a core it was made for.
+    """Whether exp is faster than exp2, as in MKL on Intel's cores.
 
-    134 million of them on two threads took MKL 11 ms on an Intel Xeon and over 46 ms on an AMD EPYC, torch's own
-    exp2 17 ms on the Xeon.
+    For 134 million of them on two threads MKL took 11 ms on an Intel Xeon and over 46 ms on an AMD EPYC; torch's own
+    exp2 took 17 ms on the Xeon.
     """
     about_cpu: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.backends.mkl.is_available() and "Intel" in about_cpu.get("cpu_name", "")
@@ -161,11 +177,11 @@ def _base_e_is_faster() -> bool:
 def _far_from_0(
     query: Float[Tensor, "head query dim"], key: Float[Tensor, "head key dim"], scale: float
 ) -> Bool[Tensor, "head query"]:
-    """Whether exp of a row's scores may leave the range of its type, or come near to it.
+    """Whether a row's scores may be too far from 0 for an exponential in this type.
 
-    A softmax subtracts each row's largest score because of that; elsewhere it changes nothing but the time. A query's
-    length times the longest key's is the furthest that its scores can be from 0. A fifth of the exponents is left for
-    sums and for the weight of a head where it is near 1; other weights meet P only. True for what is no number.
+    That is why a softmax subtracts each row's largest score; for all other rows this only takes time. No score is
+    further from 0 than the query's length times the longest key's. A fifth of the exponents is left for sums and for
+    the weight of a head near 1; other weights are applied to P. True for NaN.
     """
     longest_key = torch.linalg.vector_norm(key, dim=2).amax(1, keepdim=True)
     reach = torch.linalg.vector_norm(query, dim=2) * longest_key * abs(scale)
@@ -173,5 +189,5 @@ def _far_from_0(
 
 
 def _whole_vectors(tensor: Float[Tensor, "... dim"]) -> Float[Tensor, "... padded"]:
-    """With zeros up to a multiple of 8, as wide as a vector register: products of 4 take longer than those of 8."""
+    """The last axis padded with zeros to a multiple of 8 (a vector register): products over 4 take longer."""
     return pad(tensor, (0, -tensor.shape[-1] % 8)) if tensor.shape[-1] % 8 else tensor

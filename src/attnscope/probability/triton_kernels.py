@@ -1,4 +1,4 @@
-"""The Triton kernels: P is made tile by tile in registers, summed along one axis, and never written down.
+"""The Triton kernels: P is computed tile by tile in registers, summed along one axis, and never stored.
 
 `inputs` is triton_sums.Inputs: inside a kernel its tensors are pointers.
 """
@@ -22,7 +22,12 @@ SLICE_BYTES = tl.constexpr(64)
 def row_statistics_kernel(inputs, largest_ptr, total_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
     """One program: m and l of 64 queries of one head, from one walk over the keys.
 
-    largest_ptr, total_ptr: (head, query), contiguous, written.
+    Args:
+        inputs: Q, K, mask and their strides, as `triton_sums.Inputs`.
+        largest_ptr: m, (head, query), contiguous, written.
+        total_ptr: l, (head, query), contiguous, written.
+        DIM: Channels of a head.
+        STEP: How many numbers one load may take.
     """
     rows = _places(tl.program_id(0) * BLOCK_QUERY, BLOCK_QUERY)
     head = tl.program_id(1).to(tl.int64)
@@ -51,8 +56,15 @@ def over_heads_kernel(
 ):
     """One program: 64 x 64 numbers of the (query, key) result, summed over all heads.
 
-    largest_ptr, factor_ptr: (head, query), contiguous. result_ptr: (query, key) with result_stride, written;
-    ADD: it is read first, and added to.
+    Args:
+        inputs: Q, K, mask and their strides, as `triton_sums.Inputs`.
+        largest_ptr: m, (head, query), contiguous.
+        factor_ptr: What exp(S - m) is multiplied by, (head, query), contiguous.
+        result_ptr: (query, key), written.
+        result_stride: Strides of the result.
+        DIM: Channels of a head.
+        STEP: How many numbers one load may take.
+        ADD: Read the result first, and add to it.
     """
     columns = _places(
         tl.program_id(0) * BLOCK_KEY, BLOCK_KEY
@@ -74,7 +86,13 @@ def over_heads_kernel(
 def over_queries_kernel(inputs, largest_ptr, factor_ptr, result_ptr, DIM: tl.constexpr, STEP: tl.constexpr):
     """One program: 64 numbers of the (head, key) result, from a walk over the queries of one head.
 
-    largest_ptr, factor_ptr: (head, query), contiguous. result_ptr: (head, key), contiguous, written.
+    Args:
+        inputs: Q, K, mask and their strides, as `triton_sums.Inputs`.
+        largest_ptr: m, (head, query), contiguous.
+        factor_ptr: What exp(S - m) is multiplied by, (head, query), contiguous.
+        result_ptr: (head, key), contiguous, written.
+        DIM: Channels of a head.
+        STEP: How many numbers one load may take.
     """
     columns = _places(tl.program_id(0) * BLOCK_KEY, BLOCK_KEY)
     head = tl.program_id(1).to(tl.int64)
@@ -92,8 +110,14 @@ def over_keys_kernel(
 ):
     """One program: 64 numbers of the (head, query) result, from a walk over the keys of one head.
 
-    largest_ptr, factor_ptr: (head, query), contiguous. weight_ptr: (key), contiguous, or None for the
-    entropy's terms (m - S) x P. result_ptr: (head, query), contiguous, written.
+    Args:
+        inputs: Q, K, mask and their strides, as `triton_sums.Inputs`.
+        largest_ptr: m, (head, query), contiguous.
+        factor_ptr: What exp(S - m) is multiplied by, (head, query), contiguous.
+        weight_ptr: Weights of the keys, (key), contiguous. None for the entropy's terms, (m - S) x P.
+        result_ptr: (head, query), contiguous, written.
+        DIM: Channels of a head.
+        STEP: How many numbers one load may take.
     """
     rows = _places(tl.program_id(0) * BLOCK_QUERY, BLOCK_QUERY)
     head = tl.program_id(1).to(tl.int64)

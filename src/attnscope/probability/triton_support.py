@@ -18,17 +18,21 @@ TYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def is_interpreted() -> bool:
-    """Whether Triton's own switch, TRITON_INTERPRET=1, makes kernels run on a CPU: slowly, for tests.
+    """Whether TRITON_INTERPRET=1 is set: Triton then runs kernels on a CPU, slowly, for tests.
 
-    Triton reads it while it is imported: set it before.
+    Triton reads this variable when it is imported, so set it before.
     """
     return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y")
 
 
 def why_not_triton(query: Tensor, key: Tensor) -> str:
-    """The first thing that keeps Triton's kernels from these tensors; empty where they can run.
+    """The first reason why Triton's kernels can't take these tensors; empty where they can.
 
-    Imports triton only where nothing else is in the way.
+    Triton is imported only if nothing else stands in the way.
+
+    Args:
+        query: Q.
+        key: K.
     """
     if query.device.type != "cuda" and not (query.device.type == "cpu" and is_interpreted()):
         return "Triton kernels need a GPU of CUDA or ROCm"

@@ -1,4 +1,4 @@
-"""How many bytes a capture is going to take, for each way to keep less, worked out before the run."""
+"""How many bytes a capture will take, for each way to keep less, worked out before the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ HALF = 2  # bytes a number, of a model known by its configuration alone
 
 @dataclass(frozen=True)
 class Policy:
-    """One way to capture. call: what chooses it. step_bytes: what each captured step adds; run_bytes: of all steps."""
+    """One way to capture, and the bytes it takes.
+
+    Attributes:
+        name: What is kept, in words.
+        call: The call that does it.
+        step_bytes: Bytes that each captured step adds.
+        run_bytes: Bytes of all steps.
+    """
 
     name: str
     call: str
@@ -34,12 +41,24 @@ def estimate(
     tokens: int | None = None,
     itemsize: int | None = None,
 ) -> tuple[Policy, ...]:
-    """Memory, or disk, that a capture of `steps` steps takes, for every way to keep its attention.
+    """The memory, or disk, that a capture takes, for each way to keep its attention.
 
-    model, size, batch, guidance, tokens: as for `attnscope.layers`. itemsize: bytes a number of Q and K; a loaded
-    model's own by default, else 2 (float16). Reduced maps are float32.
-    The last entry is what others keep: the probabilities themselves, which attnscope never stores.
-    Raises ModelError and ParameterError as `attnscope.layers` does.
+    Args:
+        model: As for `attnscope.layers`.
+        steps: Steps of the run.
+        size: Picture (height, width) in pixels. Default: the model's native size.
+        batch: Pictures made at once.
+        guidance: Classifier-free guidance, which doubles the rows of the batch.
+        tokens: Text tokens per prompt. Default: the model's own number.
+        itemsize: Bytes a number of Q and K. Default: a loaded model's own, else 2 (float16). Reduced maps are float32.
+
+    Returns:
+        One `Policy` for each way. The last is the probabilities themselves, which attnscope never stores.
+
+    Raises:
+        ModelError: The model's attention is not understood.
+        ParameterError: The model can't make pictures of this size, or steps, batch or tokens is less than 1.
+
     Cost: arithmetic only.
 
     >>> import attnscope

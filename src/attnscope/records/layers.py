@@ -1,4 +1,4 @@
-"""Which attention layers there are and what shapes they have in one run."""
+"""Attention layers, and the shapes that they have in one run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ KINDS: tuple[Kind, ...] = ("self", "cross")
 
 @dataclass(frozen=True)
 class Grid:
-    """Latent positions that are a layer's queries, row by row."""
+    """Height and width of a layer in latent positions. Flat numbers run along its rows.
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+    """
 
     height: int
     width: int
 
     @property
     def size(self) -> int:
+        """How many positions: height x width."""
         return self.height * self.width
 
     def __iter__(self):
@@ -30,7 +36,12 @@ class Grid:
 
 @dataclass(frozen=True, order=True)
 class LayerId:
-    """One attention of the U-Net: block 1.. in execution order, and its kind."""
+    """The name of one attention layer: its block and its kind.
+
+    Attributes:
+        block: Block number in execution order, from 1.
+        kind: 'self' or 'cross'.
+    """
 
     block: int
     kind: Kind
@@ -41,10 +52,19 @@ class LayerId:
 
 @dataclass(frozen=True)
 class Layer:
-    """One attention layer with the shapes that it has in one run.
+    """One attention layer, with the shapes that it has in one run.
 
-    batch: images in the run. branches: guidance rows per image (2 with guidance, 1 without).
-    keys: key positions (grid.size for self-attention, text tokens for cross-attention).
+    Attributes:
+        block: Block number in execution order, from 1.
+        kind: 'self' or 'cross'.
+        path: The module's path, as in `unet.named_modules()`.
+        stage: 'down', 'mid' or 'up'.
+        grid: Height and width in latent positions; each position is a query.
+        heads: Attention heads.
+        head_dim: Channels of one head.
+        keys: How many keys: `grid.size` for self-attention, text tokens for cross-attention.
+        batch: Pictures in the run.
+        branches: Guidance rows per picture: 2 with guidance, 1 without.
     """
 
     block: int
@@ -60,27 +80,32 @@ class Layer:
 
     @property
     def id(self) -> LayerId:
+        """Block and kind, which name the layer."""
         return LayerId(self.block, self.kind)
 
     @property
     def leading(self) -> int:
-        """Leading axis as in the shape tables: batch x branches x heads."""
+        """Leading axis of the shapes: batch x branches x heads."""
         return self.batch * self.branches * self.heads
 
     @property
     def query(self) -> tuple[int, int, int]:
+        """Shape of Q: (leading, places, head_dim)."""
         return (self.leading, self.grid.size, self.head_dim)
 
     @property
     def key(self) -> tuple[int, int, int]:
+        """Shape of K: (leading, keys, head_dim)."""
         return (self.leading, self.keys, self.head_dim)
 
     @property
     def value(self) -> tuple[int, int, int]:
+        """Shape of V, which is that of K."""
         return self.key
 
     @property
     def probability(self) -> tuple[int, int, int]:
+        """Shape of P: (leading, places, keys)."""
         return (self.leading, self.grid.size, self.keys)
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,9 +114,17 @@ class Layer:
         return {**asdict(self), "grid": list(self.grid), **shapes}
 
     def bytes_query_key(self, itemsize: int = 2) -> int:
-        """Bytes of Q and K of one step, itemsize bytes a number (2 for float16)."""
+        """Bytes of Q and K in one step.
+
+        Args:
+            itemsize: Bytes a number, 2 for float16.
+        """
         return self.leading * (self.grid.size + self.keys) * self.head_dim * itemsize
 
     def bytes_probability(self, itemsize: int = 2) -> int:
-        """Bytes of the attention probability of one step, if it were materialised."""
+        """Bytes that the attention probability of one step would take.
+
+        Args:
+            itemsize: Bytes a number, 2 for float16.
+        """
         return self.leading * self.grid.size * self.keys * itemsize

@@ -14,8 +14,14 @@ from torch import Tensor
 class Record:
     """What one attention layer computed in one step, for all rows of the batch.
 
-    mask: broadcasts to (row, head, query, key), float (added to scores) or bool (true: visible).
-    scale: the factor before the softmax. upcast: the model asks for float32 scores.
+    Attributes:
+        query: Q.
+        key: K.
+        value: V, None unless the capture kept it.
+        mask: Float (added to the scores) or bool (true where a key may be seen). Broadcasts to
+            (row, head, query, key). None without a mask.
+        scale: Factor before the softmax.
+        upcast: Whether the model asks for float32 scores.
     """
 
     query: Float[Tensor, "row head query dim"]
@@ -27,10 +33,15 @@ class Record:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are there, by name: 'query', 'key', 'value' and 'mask'."""
         parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         return {name: tensor for name, tensor in parts.items() if tensor is not None}
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Record:
-        """The same with function(tensor) for each of its tensors."""
+        """A record with each tensor replaced by `function(tensor)`.
+
+        Args:
+            function: Applied to Q, K, V and the mask, those that are there.
+        """
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in self.tensors.items()}
         return replace(self, **changed)

@@ -1,6 +1,6 @@
 """Maps kept of a whole run instead of every step's Q and K: head-mean attention, reduced over steps.
 
-`Reduced` is the order that a user gives, `ReducedMaps` is what the trace holds; recording/reductions.py carries it out.
+`Reduced` says what to keep, and `ReducedMaps` is what the trace then holds. recording/reductions.py does the work.
 """
 
 from __future__ import annotations
@@ -21,21 +21,30 @@ How = Literal["mean", "sum", "max", "last", "top"]
 Per = Literal["layer", "grid", "all"]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 Key = LayerId | Grid
-"""What one map stands for: a layer, or all layers of a grid; for per='all' the latent grid."""
+"""What one map belongs to: a layer, all layers of a grid, or (per='all') the latent grid."""
 
 
 @both_spellings("blocks", "steps")
 @dataclass(frozen=True)
 class Reduced:
-    """Keep head-mean maps of the run, reduced over steps, in place of Q and K.
+    """A reduction for `capture(keep=...)`: keep head-mean maps of the run, reduced over steps, in place of Q and K.
 
-    kind: 'self' or 'cross'. how: 'mean', 'sum', 'max', 'last' or 'top' over the steps (the `top` largest of each
-    place and key, with the steps they are of).
-    per: one map a 'layer'; one a 'grid', the mean of its layers; or one of 'all' layers on the latent grid: for
-    cross-attention the mean of the layers' maps, each resized bilinearly (what a word's heat map is made of), for
-    self-attention DiffSeg's aggregate.
-    branch: guidance branch. blocks: block numbers, steps: step numbers or a slice; all by default.
-    Memory: a map is float32, places x keys: 67 MB for self-attention at 64x64, 1.3 MB for cross-attention; 'top' holds
+    Attributes:
+        kind: 'self' or 'cross'.
+        how: Over the steps: 'mean', 'sum', 'max', 'last', or 'top' for the `top` largest of each place and key,
+            together with their steps.
+        per: One map for each 'layer'; for each 'grid', the mean of its layers; or one for 'all' layers on the latent
+            grid. For cross-attention that is the mean of the layers' maps, each resized bilinearly (what a heat map
+            is made of); for self-attention it is DiffSeg's aggregate.
+        branch: Guidance branch.
+        blocks: Block numbers from 1. Default: all.
+        steps: Step numbers from 0, or a slice. Default: all.
+        top: How many values 'top' keeps of each place and key.
+
+    Raises:
+        ParameterError: An unknown kind, how or per; or blocks or top below 1.
+
+    Cost: a map is float32, places x keys: 67 MB for self-attention at 64x64, 1.3 MB for cross-attention. 'top' holds
     2 x `top` of them, the others one.
 
     >>> import attnscope
@@ -77,7 +86,12 @@ class Reduced:
             object.__setattr__(self, "blocks", numbers)
 
     def bytes(self, layers: Sequence[Layer], latent: Grid) -> int:
-        """Memory of the maps of one run. layers: of the model; those of another kind or block are left out."""
+        """Bytes of the maps of one run.
+
+        Args:
+            layers: The model's layers. Those of another kind or block are left out.
+            latent: The latent grid, which maps of 'all' layers have.
+        """
         chosen = [layer for layer in layers if self.takes(layer.id)]
         if not chosen:
             return 0
@@ -89,12 +103,24 @@ class Reduced:
         return 4 * chosen[0].batch * places * (2 * self.top if self.how == "top" else 1)
 
     def takes(self, layer: LayerId) -> bool:
+        """Whether a layer goes into the maps.
+
+        Args:
+            layer: Block and kind of the layer.
+        """
         blocks: Any = self.blocks  # a tuple by now
         return layer.kind == self.kind and (blocks is None or layer.block in blocks)
 
 
 def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
-    """Raises ParameterError for names that can't be files' names, and for what is no `Reduced`."""
+    """The reductions of a capture, checked.
+
+    Args:
+        keep: Names and reductions, as `capture(keep=...)` takes them.
+
+    Raises:
+        ParameterError: A name that can't be a file's name, or a value that is no `Reduced`.
+    """
     for name, order in keep.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ParameterError(f"keep names {name!r}; expected 1 to 40 letters, digits, '-' or '_'")
@@ -107,10 +133,14 @@ def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
 
 @dataclass
 class ReducedMaps:
-    """The maps that one `Reduced` kept.
+    """The maps that one `Reduced` kept of a run.
 
-    maps: per key (image, query, key) float32; 'top' has a leading axis of ranks. step_numbers: for 'top', of what step
-    each value is. layers: the layers that went in. steps: step numbers that were added.
+    Attributes:
+        order: The reduction that was asked for.
+        maps: For each layer or grid: (image, query, key), float32. 'top' has a leading axis of ranks.
+        step_numbers: For 'top': the step of each value.
+        layers: The layers that went in.
+        steps: Numbers of the steps that went in.
     """
 
     order: Reduced
@@ -122,9 +152,18 @@ class ReducedMaps:
     def map(
         self, *, block: int | None = None, grid: tuple[int, int] | Grid | None = None, image: int = 0
     ) -> Float[Tensor, "query key"]:
-        """The map of a block (kept per layer), of a grid (kept per grid), or the only one there is.
+        """One of the maps. Without a choice it is the only one there is.
 
-        With 'top' the first axis is the rank. Raises SelectionError for what was not kept.
+        Args:
+            block: Block number, for maps kept per layer.
+            grid: Grid (height, width), for maps kept per grid.
+            image: Which picture of the batch, from 0.
+
+        Returns:
+            Shares of attention. With 'top' the first axis is the rank, largest first.
+
+        Raises:
+            SelectionError: No such map was kept.
         """
         wanted: Any = LayerId(block, self.order.kind) if block is not None else grid and Grid(*grid)
         if wanted is None and len(self.maps) == 1:
@@ -135,7 +174,18 @@ class ReducedMaps:
         return self._of_image(self.maps[wanted], image)
 
     def counted(self, image: int) -> Iterator[tuple[Grid, int, Float[Tensor, "query key"]]]:
-        """(grid, number of layers in it, map) of every map of one image; not for 'top'."""
+        """Every map of one picture, with its grid and the number of layers in it. Not for 'top'.
+
+        Args:
+            image: Which picture of the batch, from 0.
+
+        Yields:
+            (grid, number of layers, map).
+
+        Raises:
+            ParameterError: The maps were kept with 'top', so there are several values for each place.
+            SelectionError: The run has no such picture.
+        """
         if self.order.how == "top":
             raise ParameterError(
                 "maps kept with how='top' hold several values a place, not one map: use their .map()"

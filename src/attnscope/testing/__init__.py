@@ -1,6 +1,6 @@
-"""For tests of what is built on attnscope: models and traces that are made in a moment, without weights or a download.
+"""For tests of code that builds on attnscope: models and traces made in a moment, without weights or a download.
 
-tiny_models.py   a random Stable Diffusion of v1's topology, 128x128 pixels, with a tokenizer of its own
+tiny_models.py   a random Stable Diffusion laid out as v1, 128x128 pixels, with a tokenizer of its own
 made_traces.py   traces with known numbers, of any shape, made without a model
 full_size.py     the U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights
 

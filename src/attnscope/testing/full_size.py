@@ -26,7 +26,14 @@ SDXL: dict[str, Any] = {
 def full_size_unet(
     name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **changes
 ):
-    """name: 'sd1', 'sd2-base', 'sd2' or 'sdxl'. On the device 'meta' it has shapes only."""
+    """A U-Net of Stable Diffusion at full size, with random weights that are the same each time.
+
+    Args:
+        name: 'sd1', 'sd2-base', 'sd2' or 'sdxl'.
+        device: Where it is made. On 'meta' it has shapes only.
+        dtype: Type of the weights.
+        **changes: Options of diffusers' UNet2DConditionModel to change.
+    """
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
@@ -42,7 +49,13 @@ def full_size_unet(
 
 
 def fill(path: str, parameter: torch.Tensor, generator: torch.Generator) -> None:
-    """Variance is kept from layer to layer; queries are large, so that attention is far from even."""
+    """Fill a weight so that variance is kept from layer to layer. Queries are large, so attention is far from even.
+
+    Args:
+        path: The parameter's name.
+        parameter: The weight, filled in place.
+        generator: Source of the random numbers.
+    """
     if parameter.ndim < 2:
         parameter.fill_(1.0 if path.endswith("weight") else 0.0)
         return
@@ -51,7 +64,15 @@ def fill(path: str, parameter: torch.Tensor, generator: torch.Generator) -> None
 
 
 def inputs(unet, *, height: int, width: int, rows: int = 1, tokens: int = 77) -> tuple[Any, ...]:
-    """What one call gets, sample, timestep and text first; height and width of the latent."""
+    """Arguments for one call of a U-Net: sample, timestep and text, and what SDXL needs besides.
+
+    Args:
+        unet: From `full_size_unet`.
+        height: Height of the latent.
+        width: Width of the latent.
+        rows: Rows of the batch.
+        tokens: Text tokens.
+    """
     weights = next(unet.parameters())
     config, on = unet.config, {"device": weights.device, "dtype": weights.dtype}
     generator = None if weights.is_meta else torch.Generator(weights.device).manual_seed(1)

@@ -33,7 +33,20 @@ def made_trace(
     mask=False,
     seed=0,
 ) -> Trace:
-    """Block n has grid n of `grids`; queries and keys are random; tokens are those of PROMPT."""
+    """A trace made by hand, without a model: random Q and K of any shape. Block n has grid n of `grids`.
+
+    Args:
+        grids: (height, width) of each block. The first is the latent's.
+        steps: How many steps.
+        heads: Heads of each layer.
+        dim: Channels of one head.
+        branches: Guidance branches, in the batch's order.
+        images: Pictures in the batch. Each has the prompt "red cat", whose tokens are `TOKENS`.
+        kinds: Which attentions each block has, of 'self' and 'cross'.
+        dtype: Type of Q and K.
+        mask: Whether records have a mask that is added to the scores.
+        seed: Seed of the random numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     rows = tuple(Row(branch, image) for branch in branches for image in range(images))
     records = MemoryRecords()

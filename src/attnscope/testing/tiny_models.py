@@ -1,4 +1,4 @@
-"""A random Stable Diffusion of SD v1's topology, made in a second: no weights on disk, no download."""
+"""A random Stable Diffusion laid out as SD v1, made in a second: no weights on disk, no download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ KEYS = 77
 
 
 def tiny_tokenizer(folder: Path):
-    """CLIP's tokenizer with a vocabulary of bytes and a few words."""
+    """CLIP's tokenizer with a vocabulary of bytes and a few words.
+
+    Args:
+        folder: Where its two files are written.
+    """
     from transformers import CLIPTokenizer
 
     letters = _byte_letters()
@@ -32,7 +36,11 @@ def tiny_tokenizer(folder: Path):
 
 
 def tiny_unet(**changes):
-    """U-Net with 16 blocks, 8 heads and grids 16, 8, 4, 2; attention far from uniform."""
+    """A U-Net with 16 blocks, 8 heads and the grids 16, 8, 4 and 2, whose attention is far from even.
+
+    Args:
+        **changes: Options of diffusers' UNet2DConditionModel to change.
+    """
     from diffusers import UNet2DConditionModel
 
     settings = {
@@ -46,7 +54,11 @@ def tiny_unet(**changes):
 
 
 def sharpen(unet) -> None:
-    """Scale queries up: a fresh network attends almost evenly, which would hide mistakes."""
+    """Scale queries up in place: a fresh network attends almost evenly, which would hide mistakes.
+
+    Args:
+        unet: The U-Net.
+    """
     with torch.no_grad():
         for name, parameter in unet.named_parameters():
             if name.endswith("to_q.weight"):
@@ -54,7 +66,11 @@ def sharpen(unet) -> None:
 
 
 def tiny_pipeline(folder: Path):
-    """A StableDiffusionPipeline of 128x128 pixels in float32."""
+    """A StableDiffusionPipeline of 128x128 pixels in float32, with random weights.
+
+    Args:
+        folder: Where the tokenizer's files are written.
+    """
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
     from transformers import CLIPTextConfig, CLIPTextModel
 
