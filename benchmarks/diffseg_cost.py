@@ -18,7 +18,7 @@ from harness import Report, in_turns
 
 import attnscope
 from attnscope.segmentation.recipe import Recipe
-from attnscope.segmentation.result import segmentation
+from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.full_size import full_size_unet, inputs
 
@@ -43,11 +43,8 @@ def main() -> None:
         return trace
 
     trace = traced()
-    made_up = segmentation(
-        regions_attention(64), (512, 512), Recipe((REGIONS_THRESHOLDS[0],) * 3), None, (), None, {}
-    )
-    merger = made_up.merger
-    assert merger is not None
+    made_up = Evidence(regions_attention(64), (512, 512)).segments(Recipe((REGIONS_THRESHOLDS[0],) * 3))
+    merger = made_up.evidence.merger()
     timings = in_turns(
         {
             "plain pass": plain,

@@ -5,8 +5,8 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 import attnscope
-from attnscope.errors import MissingExtraError, ParameterError, SelectionError, WordError
-from attnscope.heatmap import HeatMap
+from attnscope.errors import MissingExtraError, OutputError, ParameterError, SelectionError, WordError
+from attnscope.heatmap.result import HeatMap
 from attnscope.records import Call, Grid, Layer, Row, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryRecords
@@ -206,3 +206,47 @@ def test_a_heat_map_is_an_array_to_numpy_and_can_be_compared_and_shown():
     row, column = red.peak
     assert repr(red).startswith("<HeatMap 'red', 4x6, ")
     assert repr(red).endswith(f"largest at ({row}, {column})>")
+
+
+def test_several_words_at_once_are_the_maps_of_each():
+    trace = made_trace(images=2)
+    together = attnscope.heat_maps(trace, ["red", "cat", 0], image=1, step=1)
+    assert together == [attnscope.heat_map(trace, word, image=1, steps=1) for word in ("red", "cat", 0)]
+    assert [one.word for one in attnscope.heat_maps(trace)] == ["red", "cat"]
+    daam = attnscope.heat_maps(trace, ["cat", "red"], preset="daam", heads=2)
+    assert daam[0] == attnscope.heat_map(trace, "cat", preset="daam", heads=2)
+
+
+def test_an_existing_file_is_left_alone_unless_told(tmp_path):
+    heat = HeatMap(np.eye(4, dtype=np.float32), "x")
+    path = heat.save(tmp_path / "x.npy")
+    with pytest.raises(OutputError, match="exists already"):
+        heat.save(path)
+    assert heat.save(path, overwrite=True) == path
+
+
+def test_the_table_of_words_is_their_heat_maps_in_numbers():
+    trace = made_trace()
+    table = attnscope.word_table(trace)
+    assert table["word"].tolist() == ["red", "cat"]
+    assert table["tokens"].tolist() == [(1,), (2, 3)]
+    for _, row in table.iterrows():
+        heat = attnscope.heat_map(trace, row["word"])
+        assert row["share"] == float(heat.array.mean())
+        assert (row["peak"], (row["peak_row"], row["peak_column"])) == (float(heat.array.max()), heat.peak)
+        assert row["area"] == heat.mask().mean()
+
+
+def test_the_table_has_a_row_for_each_step_and_block_on_request():
+    trace = made_trace()
+    table = attnscope.word_table(trace, by=("block", "step"), steps=[1])
+    assert list(zip(table["step"], table["block"], table["word"], strict=True)) == [
+        (1, block, word) for block in (1, 2) for word in ("red", "cat")
+    ]
+    cat = table[(table["block"] == 2) & (table["word"] == "cat")].iloc[0]
+    assert cat["peak"] == float(attnscope.heat_map(trace, "cat", blocks=2, steps=1).array.max())
+    assert attnscope.word_table(trace, by="step")["share"].groupby(lambda at: at % 2).mean().tolist() == (
+        pytest.approx(attnscope.word_table(trace)["share"].tolist(), rel=1e-6)
+    )
+    with pytest.raises(ParameterError, match="by is 'head'"):
+        attnscope.word_table(trace, by="head")

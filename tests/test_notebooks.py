@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from attnscope.heatmap import heat_map
+from attnscope.heatmap.heat_map import heat_map
 from attnscope.pictures.heat_colours import heat_colours
 from attnscope.pictures.overlays import indexed_png
 from attnscope.segmentation.segment import segment_trace

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.places import (
     Box,
-    Numbers,
+    Statistics,
     View,
     block_maps,
     box_map,
@@ -108,9 +108,9 @@ def test_a_box_that_is_none_is_refused(sides):
 
 
 def test_numbers_counted_by_hand():
-    found = Numbers.of(np.array([[0.0, 0.5], [0.25, 0.25]], np.float32))
-    assert found == Numbers(mean=0.25, minimum=0, maximum=0.5, peak=(0, 1), entropy_bits=1.5)
-    assert Numbers.of(np.full((4, 4), 1 / 16, np.float32)).entropy_bits == 4
+    found = Statistics.of(np.array([[0.0, 0.5], [0.25, 0.25]], np.float32))
+    assert found == Statistics(mean=0.25, minimum=0, maximum=0.5, peak=(0, 1), entropy_bits=1.5)
+    assert Statistics.of(np.full((4, 4), 1 / 16, np.float32)).entropy_bits == 4
 
 
 def test_a_trace_without_one_kind_says_so():

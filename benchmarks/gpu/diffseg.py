@@ -18,7 +18,7 @@ from harness import Report, in_turns
 
 import attnscope
 from attnscope.segmentation.recipe import Recipe
-from attnscope.segmentation.result import segmentation
+from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.full_size import inputs
 
@@ -45,7 +45,7 @@ def main() -> None:
     trace = traced()
     pixels_hw = (8 * side, 8 * side)
     recipe = Recipe((REGIONS_THRESHOLDS[0],) * 3)
-    made_up = segmentation(regions_attention(side).to(DEVICE), pixels_hw, recipe, None, (), None, {})
+    made_up = Evidence(regions_attention(side).to(DEVICE), pixels_hw).segments(recipe)
     todo = {
         "plain pass": plain,
         "pass and segments": lambda: segment_trace(traced(), thresholds=THRESHOLD),

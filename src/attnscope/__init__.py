@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from attnscope import diffseg
     from attnscope.atlas import layers
     from attnscope.errors import AttnscopeError
-    from attnscope.heatmap import HeatMap, heat_map
+    from attnscope.heatmap.heat_map import heat_map, heat_maps
+    from attnscope.heatmap.result import HeatMap
+    from attnscope.heatmap.word_table import word_table
     from attnscope.pipelines import load_pipeline
     from attnscope.recording.capture import capture
     from attnscope.recording.estimate import Policy, estimate
@@ -30,8 +32,10 @@ _HOMES = {
     "estimate": "attnscope.recording.estimate",
     "capture": "attnscope.recording.capture",
     "AttnscopeError": "attnscope.errors",
-    "HeatMap": "attnscope.heatmap",
-    "heat_map": "attnscope.heatmap",
+    "HeatMap": "attnscope.heatmap.result",
+    "heat_map": "attnscope.heatmap.heat_map",
+    "heat_maps": "attnscope.heatmap.heat_map",
+    "word_table": "attnscope.heatmap.word_table",
     "load_pipeline": "attnscope.pipelines",
     "Reduced": "attnscope.records.reduced",
     "Segmentation": "attnscope.segmentation.result",
@@ -41,7 +45,7 @@ _HOMES = {
     "load_trace": "attnscope.trace.files",
     "Trace": "attnscope.trace.trace",
 }
-_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records")
+_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records", "viewer")
 
 __all__ = [
     "AttnscopeError",
@@ -55,12 +59,14 @@ __all__ = [
     "diffseg",
     "estimate",
     "heat_map",
+    "heat_maps",
     "layers",
     "load_pipeline",
     "load_trace",
     "segment",
     "segment_many",
     "segment_trace",
+    "word_table",
 ]
 
 

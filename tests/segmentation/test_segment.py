@@ -25,7 +25,7 @@ from attnscope.pictures.regions import rle_mask
 from attnscope.segmentation import photo as photo_pass
 from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.segmentation.segment import segment, segment_many, segment_trace
-from attnscope.segmentation.words import word_spans
+from attnscope.segmentation.words import named_spans
 from attnscope.testing.made_traces import made_trace
 from attnscope.trace.tokens import tokenize
 
@@ -72,7 +72,7 @@ def test_labels_have_the_photos_size_and_no_gaps(found, photo):
     assert np.issubdtype(found.labels.dtype, np.integer)
     assert np.unique(found.labels).tolist() == list(range(len(found)))
     assert len(found) > 1
-    assert found.image.size == photo.size
+    assert found.picture.size == photo.size
 
 
 def test_aspect_ratio_is_kept_by_default(found):
@@ -131,7 +131,7 @@ def test_crop_takes_the_middle_square_at_the_models_size(pipe, photo):
     assert cropped.labels.shape == (90, 90)
     assert cropped.origin["crop"]
     assert cropped.aggregated.shape == (16, 16, 16, 16)
-    assert np.array_equal(np.asarray(cropped.image), np.asarray(photo)[:, 25:115])
+    assert np.array_equal(np.asarray(cropped.picture), np.asarray(photo)[:, 25:115])
 
 
 def test_exif_orientation_turns_labels_with_the_photo(pipe, photo, tmp_path):
@@ -164,12 +164,11 @@ def test_half_precision_models_segment(photo, dtype):
 
 
 def test_reference_preset_crops_and_takes_one_pass(pipe, photo, monkeypatch):
-    calls = []
+    calls, passing = [], photo_pass.photo_trace
     monkeypatch.setattr(
-        "attnscope.segmentation.segment.photo_trace",
-        lambda *args, **kwargs: (
-            calls.append((args[2], kwargs["kind"])) or photo_pass.photo_trace(*args, **kwargs)
-        ),
+        photo_pass,
+        "photo_trace",
+        lambda *args, **kwargs: calls.append((args[2], kwargs["kind"])) or passing(*args, **kwargs),
     )
     found = segment(photo, pipe, thresholds=TAU, labels=["sky", "grass"], preset="reference")
     assert calls == [("sky grass", None)]
@@ -199,7 +198,7 @@ def test_a_prompt_gives_the_words_their_surroundings(pipe, photo):
 
 
 def test_a_word_that_is_not_in_the_prompt_is_an_error_before_any_pass(pipe, photo, monkeypatch):
-    monkeypatch.delattr("attnscope.segmentation.segment.photo_trace")
+    monkeypatch.delattr("attnscope.segmentation.photo.photo_trace")
     with pytest.raises(WordError, match="moon"):
         segment(photo, pipe, labels=["moon"], prompt="a red sun over grass")
 
@@ -210,7 +209,7 @@ def test_more_words_than_the_model_reads_are_an_error(pipe, photo):
 
 
 def test_another_recipe_needs_no_model(found, monkeypatch):
-    monkeypatch.delattr("attnscope.segmentation.segment.photo_trace")
+    monkeypatch.delattr("attnscope.segmentation.photo.photo_trace")
     coarser = found.again(10.0)
     assert len(coarser) == 1
     assert coarser.recipe.thresholds == (10.0,) * 3
@@ -260,6 +259,27 @@ def test_a_trace_lacks_what_it_lacks(trace):
         segment_trace(trace, labels=["moon"], thresholds=TAU)
 
 
+def test_a_trace_can_be_segmented_by_its_own_choices(trace):
+    chosen = segment(trace, thresholds=TAU, step=[1], branch="uncond", image=0)
+    assert chosen.origin["steps"] == [1]
+    assert chosen == segment_trace(trace, steps=[1], branch="uncond", threshold=TAU)
+    assert chosen.aggregated.shape == segment(trace, thresholds=TAU).aggregated.shape
+    assert not torch.equal(chosen.aggregated, segment(trace, thresholds=TAU).aggregated)
+
+
+def test_choices_of_a_trace_are_refused_for_a_photo(pipe, photo):
+    with pytest.raises(ParameterError, match="steps, image can't be chosen for a photo: only a trace has it"):
+        segment(photo, pipe, steps=[0], image=0)
+
+
+def test_a_segmentation_draws_itself_on_given_axes(found):
+    import matplotlib.figure
+
+    axes = matplotlib.figure.Figure().subplots()
+    assert found.plot(axes) is axes
+    assert axes.images[0].get_array().shape[:2] == found.labels.shape
+
+
 def test_choices_of_a_photos_pass_are_refused_for_a_trace(trace):
     with pytest.raises(ParameterError, match="crop, timestep can't be chosen for a trace"):
         segment(trace, crop=True, timestep=1)
@@ -268,7 +288,7 @@ def test_choices_of_a_photos_pass_are_refused_for_a_trace(trace):
 def test_a_trace_without_self_attention_says_so(pipe):
     with attnscope.capture(pipe.unet, kind="cross") as trace, torch.no_grad():
         pipe.unet(torch.randn(1, 4, 8, 8), 1, encoder_hidden_states=torch.randn(1, 77, 64))
-    with pytest.raises(ParameterError, match="kind='cross' only"):
+    with pytest.raises(SelectionError, match="this trace holds no self-attention"):
         segment_trace(trace, thresholds=TAU)
 
 
@@ -315,7 +335,8 @@ def test_saved_files_hold_labels_overlay_and_segments(found, tmp_path):
 def test_existing_files_can_be_protected(found, tmp_path):
     found.save(tmp_path / "photo")
     with pytest.raises(OutputError, match=r"photo.labels.png.* exists already"):
-        found.save(tmp_path / "photo", overwrite=False)
+        found.save(tmp_path / "photo")
+    assert len(found.save(tmp_path / "photo", overwrite=True)) == 3
 
 
 def test_a_place_that_cannot_be_written_is_named(found, tmp_path):
@@ -397,9 +418,13 @@ def test_diffseg_can_be_named_without_torch():
 def test_a_word_inside_an_earlier_phrase_is_found_at_its_own_place(pipe):
     words = ("red house", "house", "tree")
     tokens = tokenize(pipe.tokenizer, ", ".join(words))
-    spans = word_spans(", ".join(words), tokens, words, "paper")
-    assert [[tokens[at].text for at in span] for span in spans] == [["red", "house"], ["house"], ["tree"]]
-    assert spans[1][0] > spans[0][-1]
+    spans = named_spans(", ".join(words), tokens, words, "paper")
+    assert [[tokens[at].text for at in span.tokens] for span in spans] == [
+        ["red", "house"],
+        ["house"],
+        ["tree"],
+    ]
+    assert spans[1].tokens[0] > spans[0].tokens[-1]
 
 
 def test_a_segmentation_is_an_array_of_labels_to_numpy_and_can_be_compared():

@@ -332,7 +332,7 @@ def test_long_work_shows_how_far_it_is_and_stops(browser, folders, monkeypatch):
             progress(done, 1000)
             time.sleep(0.02)
 
-    monkeypatch.setattr(aggregates, "aggregated_attention", slow)
+    monkeypatch.setattr(aggregates, "evidence_of_trace", slow)
     with serving(folders[0]) as address, opened(browser, address) as page:
         page.keyboard.press("3")
         page.get_by_text(re.compile(r"Aggregating self-attention: \d+ of 1000 layers")).wait_for()

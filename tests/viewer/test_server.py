@@ -138,7 +138,7 @@ def test_weights_change_the_aggregate(client, trace):
     assert aggregated(client, query)["state"] == "ready"
     aggregate = client.app.state.answers.aggregates.get(0, aggregates.Source(weights=((4, 0.0), (8, 1.0))))
     expected = aggregated_attention(trace, weights={(8, 12): 1, (4, 6): 0})
-    assert (aggregate.attention - expected).abs().max() < 1e-6
+    assert (aggregate.evidence.aggregated - expected).abs().max() < 1e-6
     assert "expected one for each" in aggregated(client, "weights=8:1")["error"]
 
 
@@ -168,7 +168,7 @@ def test_long_work_tells_how_far_it_is_and_can_be_cancelled(client, monkeypatch)
             progress(done, 10_000)
             time.sleep(0.01)
 
-    monkeypatch.setattr(aggregates, "aggregated_attention", slow)
+    monkeypatch.setattr(aggregates, "evidence_of_trace", slow)
     client.post("/api/traces/0/aggregate?image=1")
     time.sleep(0.1)
     state = client.get("/api/traces/0/aggregate?image=1").json()

@@ -23,7 +23,7 @@ from attnscope.cli.output import (
 from attnscope.errors import WordError
 
 if TYPE_CHECKING:
-    from attnscope.heatmap import HeatMap
+    from attnscope.heatmap.result import HeatMap
     from attnscope.records import TokenSpan
     from attnscope.trace.trace import Trace
 
@@ -68,7 +68,7 @@ def heatmap_command(
     force: Force = False,
 ) -> None:
     """Draw the heat map of each word over the picture, and print where it peaks."""
-    from attnscope.heatmap import heat_map
+    from attnscope.heatmap.heat_map import heat_maps
 
     opened = open_pass(trace, of_pass)
     spans = chosen_spans(opened, words, image, occurrence)
@@ -85,7 +85,8 @@ def heatmap_command(
         "image": image,
     }
     with progress() as bars:
-        maps = [heat_map(opened, span, **choice) for span in bars.track(spans, description="heat maps")]
+        bars.add_task("heat maps", total=None)
+        maps = heat_maps(opened, spans, **choice)
     save_maps(maps, files, same_scale=same_scale, numbers=numbers)
     found = [map_object(one, span, file) for one, span, file in zip(maps, spans, files, strict=True)]
     if as_json:
@@ -122,7 +123,7 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
                 drawn.save(partial)
             say_wrote(file)
         if numbers:
-            say_wrote(one.save(file.with_suffix(".npy")))
+            say_wrote(one.save(file.with_suffix(".npy"), overwrite=True))
 
 
 def file_names(words: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from attnscope.pictures.overlays import overlay_labels
 
 if TYPE_CHECKING:
     from attnscope.demo.segmented_scene import SceneResult
-    from attnscope.heatmap import HeatMap
+    from attnscope.heatmap.result import HeatMap
     from attnscope.segmentation.result import Segmentation
     from attnscope.trace.trace import Trace
 

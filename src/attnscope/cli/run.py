@@ -18,7 +18,7 @@ from attnscope.errors import OutputError, ParameterError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from attnscope.heatmap import HeatMap
+    from attnscope.heatmap.result import HeatMap
     from attnscope.trace.trace import Trace
 
 MAX_TRACE_GB = 8.0
@@ -81,11 +81,11 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
 
 def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     """One heat map a word as folder/words/WORD.png, and all of them on folder/words.png."""
-    from attnscope.heatmap import heat_map
+    from attnscope.heatmap.heat_map import heat_maps
 
-    spans = trace.words()
     with progress() as bars:
-        maps = [heat_map(trace, span) for span in bars.track(spans, description="heat maps")]
+        bars.add_task("heat maps", total=None)
+        maps = heat_maps(trace)
     names = file_names([one.word for one in maps])
     for of_an_earlier_prompt in (folder / "words").glob("*.png"):
         of_an_earlier_prompt.unlink()

@@ -1,9 +1,10 @@
 """DiffSeg from a photo or a trace to labels, names and files.
 
 segment.py   the entries: a photo or a trace to its segments
-photo.py     one U-Net pass over a photo
-evidence.py  the attention of a trace, aggregated
+photo.py     one U-Net pass over a photo, and the evidence that it gives
+evidence.py  the evidence of a trace: its attention, aggregated
+result.py    Evidence and Segmentation: what segments are made of, and what they are
 words.py     the words that segments can be named by
 recipe.py    thresholds and the other choices, and where they are from
-result.py    from aggregated attention to labels, names and files
+files.py     segments as files
 """

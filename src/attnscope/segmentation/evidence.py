@@ -1,4 +1,4 @@
-"""What is segmented and named: the attention of a trace, aggregated over layers, heads and steps."""
+"""From a trace to the evidence that segments are made of: its attention, aggregated over layers, heads and steps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,70 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.diffseg.aggregation import ScaleSums, SizeHW
+from attnscope.diffseg.aggregation import ScaleSums, SizeHW, aggregate
+from attnscope.diffseg.labels import word_maps
+from attnscope.errors import SelectionError
+from attnscope.pictures.reading import Picture, load_picture
+from attnscope.pictures.sizes import size_hw
+from attnscope.segmentation.result import Evidence
+from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
+
+PIXELS_A_PLACE = 8
+"""Of labels where neither a picture nor a size of the run is known."""
+
+
+def evidence_of_trace(
+    trace: Trace,
+    *,
+    steps: int | Sequence[int] | slice | None = None,
+    branch: str = "cond",
+    image: int = 0,
+    words: Sequence[NamedSpan] = (),
+    picture: Picture | None = None,
+    weights: Mapping[SizeHW, float] | None = None,
+    reduced: str | None = None,
+    preset: str = "paper",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evidence:
+    """What the segments of a generated picture are made of.
+
+    Args:
+        trace: Of one pass.
+        steps: Steps whose attention is averaged; all by default.
+        branch: Guidance branch.
+        image: Number of the image in the batch.
+        words: Words that may name segments, with their tokens.
+        picture: What to draw on; the trace's own picture by default.
+        weights: As for `attnscope.diffseg.aggregate`.
+        reduced: Name of self-attention maps that the capture reduced over the run, in place of Q and K.
+        preset: "reference" takes the authors' factors for the words' maps.
+        progress: Called as progress(done, total) after each layer of each step; what it raises ends the work.
+
+    Raises:
+        SelectionError: The trace lacks something that was chosen.
+
+    Cost: head means of all captured self-attention layers and steps.
+    """
+    choice: dict[str, Any] = {"step": step_numbers(trace, steps), "branch": branch, "image": image}
+    origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
+    if reduced is None:
+        aggregated = aggregated_attention(trace, weights=weights, progress=progress, **choice)
+    else:
+        kept = trace.reduced_maps(reduced, "self")
+        aggregated = aggregate(
+            ((maps, tuple(grid)) for grid, _, maps in kept.counted(image)), weights=weights
+        )
+        origin |= {"steps": list(kept.steps), "branch": kept.order.branch, "reduced": reduced}
+    shown = trace.picture_of(image) if picture is None else picture
+    drawn = None if shown is None else load_picture(shown)
+    out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _places_hw(aggregated)
+    spans = [word.tokens for word in words]
+    maps = word_maps(cross_attention(trace, preset, **choice), spans, out_hw) if words else None
+    return Evidence(
+        aggregated, out_hw, drawn, tuple(word.name for word in words), maps, origin, trace.run.model
+    )
 
 
 def aggregated_attention(
@@ -24,10 +85,19 @@ def aggregated_attention(
 ) -> Float[Tensor, "height width height width"]:
     """DiffSeg's aggregate of all captured self-attention, averaged over steps, straight from Q and K.
 
-    progress: called as progress(done, total) after each layer of each step; what it raises ends the work.
+    Args:
+        trace: Of one pass.
+        weights: As for `attnscope.diffseg.aggregate`.
+        progress: Called as progress(done, total) after each layer of each step; what it raises ends the work.
+        choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
+
+    Raises:
+        SelectionError: The trace lacks something that was chosen, or holds no self-attention.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = [layer for layer in trace.layers if layer.kind == "self"]
+    layers = trace.layers.of_kind("self")
+    if not layers:
+        raise SelectionError("this trace holds no self-attention: capture without kind='cross'")
     steps = choice.pop("step")
     sums, places = ScaleSums(), list(product(layers, steps))
     for done, (layer, step) in enumerate(places, start=1):
@@ -45,9 +115,15 @@ def _add_layer(trace: Trace, block: int, choice: dict[str, Any], total: Tensor |
 def cross_attention(
     trace: Trace, preset: str = "paper", **choice: Any
 ) -> Iterator[tuple[Float[Tensor, "query token"], SizeHW]]:
-    """Head-mean cross-attention of every captured layer with its grid; the authors' factors on demand."""
+    """Head-mean cross-attention of every captured layer with its grid.
+
+    Args:
+        trace: Of one pass.
+        preset: "reference" multiplies each layer by the authors' factor.
+        choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
+    """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = [layer for layer in trace.layers if layer.kind == "cross"]
+    layers = trace.layers.of_kind("cross")
     finest = max((layer.grid.size for layer in layers), default=0)
     for layer in layers:
         probs = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
@@ -57,5 +133,15 @@ def cross_attention(
 
 
 def step_numbers(trace: Trace, steps: int | Sequence[int] | slice | None) -> list[int]:
+    """Numbers of the captured steps that are chosen.
+
+    Args:
+        trace: Of one pass.
+        steps: A number, several or a slice; None for all.
+    """
     captured = [step.index for step in trace.steps]
     return [captured[position] for position in pick_number("step", steps, captured).positions]
+
+
+def _places_hw(aggregated: Tensor) -> SizeHW:
+    return aggregated.shape[0] * PIXELS_A_PLACE, aggregated.shape[1] * PIXELS_A_PLACE

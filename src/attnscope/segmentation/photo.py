@@ -1,7 +1,8 @@
-"""One U-Net pass over a photo: its clean latent, one timestep, one prompt, no guidance."""
+"""From a photo to the evidence of its segments: one U-Net pass over its clean latent, without guidance."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,97 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from attnscope.diffseg.aggregation import SizeHW
+from attnscope.diffseg.labels import word_maps
 from attnscope.errors import ModelError, ParameterError
-from attnscope.pictures.sizes import fitted_size, resized, size_hw
+from attnscope.pictures.reading import Picture, load_picture
+from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
 from attnscope.recording.capture import capture
 from attnscope.records import Kind
+from attnscope.segmentation.evidence import aggregated_attention, cross_attention
+from attnscope.segmentation.result import Evidence
+from attnscope.segmentation.words import named_spans
+from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
 
 NEEDED = ("vae", "unet", "tokenizer", "text_encoder", "encode_prompt")
+
+
+TIMESTEP = 300
+"""Of the pass; Tian et al. 2024, implementation details."""
+
+
+def evidence_of_photo(
+    picture: Picture,
+    pipe: Any,
+    *,
+    words: tuple[str, ...] = (),
+    prompt: str | None = None,
+    preset: str = "paper",
+    weights: Mapping[SizeHW, float] | None = None,
+    crop: bool | None = None,
+    timestep: int | None = None,
+    noise_seed: int | None = None,
+) -> Evidence:
+    """What the segments of a photo are made of.
+
+    Args:
+        picture: A path, a PIL image or an array.
+        pipe: A pipeline built like SD v1 or v2.
+        words: Words that may name segments.
+        prompt: The text in which they stand; by default the words themselves, joined by commas.
+        preset: "reference" takes everything from the one pass with the prompt, as the authors' program does.
+        weights: As for `attnscope.diffseg.aggregate`.
+        crop: Take the middle square; by default only with preset="reference".
+        timestep: Of the pass; 300 by default.
+        noise_seed: Adds the noise of that timestep.
+
+    Raises:
+        ModelError: The pipeline can't take a photo.
+        ImageError: The picture can't be read.
+        WordError: The prompt lacks a word.
+
+    Cost: VAE encode and one U-Net pass, two with words.
+    """
+    check_pipeline(pipe)
+    reference = preset == "reference"
+    text = prompt or (" " if reference else ", ").join(words)
+    spans = named_spans(text, tokenize(pipe.tokenizer, text), words, preset) if words else ()
+    crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
+    image = load_picture(picture)
+    image = middle_square(image) if crop else image
+    seen_hw = input_size(pipe, size_hw(image), crop=crop)
+    latent = photo_latent(pipe, photo_tensor(image, seen_hw, smooth=not reference))
+    if noise_seed is not None:
+        latent = noised(pipe, latent, at, noise_seed)
+    own, of_words = _passes(pipe, latent, text if words else None, at, one=reference)
+    aggregated = aggregated_attention(own, weights=weights)
+    tokens = [span.tokens for span in spans]
+    maps = None if of_words is None else word_maps(cross_attention(of_words, preset), tokens, seen_hw)
+    origin = {
+        "timestep": at,
+        "noise_seed": noise_seed,
+        "crop": crop,
+        "input_size": {"height": seen_hw[0], "width": seen_hw[1]},
+        "prompt": text,
+    }
+    return Evidence(
+        aggregated, size_hw(image), image, words, maps, origin, getattr(pipe, "name_or_path", None)
+    )
+
+
+def _passes(
+    pipe: Any, latent: Tensor, text: str | None, timestep: int, *, one: bool
+) -> tuple[Trace, Trace | None]:
+    """The traces of self-attention and, for a text, of cross-attention: of one pass, or of a pass without text
+    and one with it."""
+    if text is None:
+        return photo_trace(pipe, latent, "", timestep=timestep, kind="self"), None
+    if one:
+        both = photo_trace(pipe, latent, text, timestep=timestep, kind=None)
+        return both, both
+    own = photo_trace(pipe, latent, "", timestep=timestep, kind="self")
+    return own, photo_trace(pipe, latent, text, timestep=timestep, kind="cross")
 
 
 def check_pipeline(pipe: Any) -> None:

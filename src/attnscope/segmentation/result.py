@@ -1,8 +1,7 @@
-"""What segmenting gives back: labels, names, pictures, files, and the means to merge again."""
+"""What segments are made of, and what they are: labels, names, pictures, files."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -16,43 +15,130 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from attnscope.diffseg.labels import name_segments, unite_namesakes
-from attnscope.diffseg.merging import Merger
+from attnscope.diffseg.labels import mean_inside, name_segments, unite_namesakes
+from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.diffseg.suppression import segment_map
-from attnscope.errors import OutputError, ParameterError, SelectionError
-from attnscope.files import whole_file
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.pictures.axes import new_axes
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
+from attnscope.segmentation.files import write_files
 from attnscope.segmentation.recipe import Recipe, per_pass
+from attnscope.spelling import both_spellings
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evidence:
+    """What segments are made of: a picture's self-attention, and where each word landed. The model is not needed.
+
+    Attributes:
+        aggregated: DiffSeg's aggregate of self-attention on the latent grid, each place's map of sum 1.
+        size_hw: Height and width of the labels in pixels.
+        picture: The upright RGB picture that the labels lie on, None if unknown.
+        words: Words that may name segments.
+        word_maps: Where each of them landed: cross-attention at the size that the model saw, None without words.
+        origin: What is known of where the attention is from: timestep, noise, crop, steps ...
+        model: Name of the model, for the threshold that it recommends.
+    """
+
+    aggregated: Float[Tensor, "grid_height grid_width grid_height grid_width"]
+    size_hw: tuple[int, int]
+    picture: Image.Image | None = None
+    words: tuple[str, ...] = ()
+    word_maps: Float[Tensor, "word input_height input_width"] | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
+
+    def __repr__(self) -> str:
+        height, width = self.aggregated.shape[:2]
+        named = f", words {', '.join(self.words)}" if self.words else ""
+        return f"<Evidence of a {height}x{width} grid for {self.size_hw[0]}x{self.size_hw[1]} px{named}>"
+
+    def merger(self, preset: str = PRESETS[0], anchors: int | tuple[int, int] = ANCHORS) -> Merger:
+        """The distances that merging needs, computed once for each preset and anchors.
+
+        Args:
+            preset: "paper" or "reference".
+            anchors: A side, or rows and columns.
+
+        Cost: 0.3 s at a 64x64 grid on two cores; 16 bytes for each pair of anchor and place are kept.
+        """
+        if (preset, anchors) not in self._mergers:
+            while len(self._mergers) > 1:  # the first, which all thresholds share, and one more
+                self._mergers.popitem()
+            self._mergers[preset, anchors] = Merger(self.aggregated, preset, anchors=anchors)
+        return self._mergers[preset, anchors]
+
+    def segments(self, recipe: Recipe, words: Sequence[int] | None = None) -> Segmentation:
+        """Merge, refine, suppress and name.
+
+        Args:
+            recipe: Thresholds and the other choices.
+            words: Numbers, among `self.words`, of those that may name segments; all by default.
+
+        Cost: see `Segmentation.again`.
+        """
+        merged = self.merger(recipe.preset, recipe.anchors).merge(recipe.thresholds)
+        if recipe.refine:
+            merged = refine(self.aggregated, merged)
+        labels = segment_map(merged, self.size_hw)
+        present = torch.bincount(labels.flatten(), minlength=len(merged)) > 0
+        labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
+        merged, names = merged[present], ()
+        chosen = list(range(len(self.words))) if words is None else list(words)
+        if self.word_maps is not None and chosen:
+            numbers = _strongest_words(merged, self.word_maps[chosen])
+            if recipe.unite:
+                united = unite_namesakes(numbers)
+                labels, numbers = united.to(labels.device)[labels], numbers[_first_of_each(united)]
+            names = tuple(self.words[chosen[number]] for number in numbers.tolist())
+        return Segmentation(labels.cpu().numpy().astype(np.int32), recipe, self, merged, names)
+
+    def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:
+        """The mean in each segment of every word's map; maps have unit L2 norm over the picture.
+
+        Args:
+            labels: The segment of every pixel, at `size_hw`.
+        """
+        if self.word_maps is None:
+            return np.zeros((int(labels.max()) + 1, 0), np.float32)
+        return mean_inside(torch.from_numpy(labels).long(), self.word_maps).float().numpy()
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """The segments of one picture.
 
-    labels: the segment of every pixel, int32 from 0 without gaps, at the picture's size.
-    names: the word of each segment, () when no words were given.
-    image: the upright RGB picture that labels lie on (its middle square with crop), None if unknown.
-    aggregated: (height, width, height, width), what `again` merges from.
-    merged: (segment, height, width), before segments of one word are united.
-    word_maps: (word, height, width) cross-attention of `words`, at the size that the model saw.
-    origin: what is known of where the attention is from: timestep, noise, crop, steps ...
-    merger: keeps the distances that `again` needs.
+    Attributes:
+        labels: The segment of every pixel, int32 from 0 without gaps, at the picture's size.
+        recipe: The thresholds and other choices that made them.
+        evidence: What they were made of, and what `again` merges.
+        merged: The map of each segment on the grid, before segments of one word are united.
+        names: The word of each segment, () when no words were given.
     """
 
     labels: Int[np.ndarray, "height width"]
     recipe: Recipe
-    aggregated: Float[Tensor, "grid_height grid_width grid_height grid_width"]
+    evidence: Evidence
     merged: Float[Tensor, "segment grid_height grid_width"]
-    image: Image.Image | None = None
     names: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    word_maps: Float[Tensor, "word input_height input_width"] | None = None
-    origin: dict[str, Any] = field(default_factory=dict)
-    merger: Merger | None = field(default=None, repr=False)
+
+    @property
+    def picture(self) -> Image.Image | None:
+        """The upright RGB picture that labels lie on (its middle square with crop), None if unknown."""
+        return self.evidence.picture
+
+    @property
+    def aggregated(self) -> Float[Tensor, "grid_height grid_width grid_height grid_width"]:
+        """DiffSeg's aggregate of self-attention, which the segments were merged from."""
+        return self.evidence.aggregated
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What is known of where the attention is from: timestep, noise, crop, steps ..."""
+        return self.evidence.origin
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -81,7 +167,14 @@ class Segmentation:
         return f"<Segmentation {len(self)} segments{named}, {height}x{width} px, thresholds {taus}>"
 
     def mask(self, segment: int | str) -> Bool[np.ndarray, "height width"]:
-        """The pixels of a segment, by number or by name (all segments of that name)."""
+        """The pixels of a segment.
+
+        Args:
+            segment: Its number, or a name, which stands for all segments of that name.
+
+        Raises:
+            SelectionError: There is no such segment.
+        """
         if isinstance(segment, str):
             numbers = [number for number, name in enumerate(self.names) if name == segment]
             if not numbers:
@@ -91,38 +184,62 @@ class Segmentation:
             raise SelectionError(f"segment {segment}: this picture has segments 0 to {len(self) - 1}")
         return self.labels == segment
 
+    @both_spellings("thresholds")
     def again(self, thresholds: float | Sequence[float] | None = None, **changes: Any) -> Segmentation:
         """The same attention merged with another recipe; the model is not needed.
 
-        thresholds: as for `attnscope.segment`. changes: preset, anchors, refine, unite.
-        Cost: 0.06 to 0.09 s at a 64x64 grid on two cores where segments are clear, up to 0.5 s where they are not, and
-        the label map; with another preset or other anchors 0.3 s more; k-means if asked.
+        Args:
+            thresholds: As for `attnscope.segment`.
+            changes: preset, anchors, refine, unite, as for `attnscope.segment`.
+
+        Raises:
+            ParameterError: A change is none of a recipe, or outside its range.
+
+        Cost: 0.06 to 0.09 s at a 64x64 grid on two cores where segments are clear, up to 0.5 s where they are not,
+        and the label map; with another preset or other anchors 0.3 s more; k-means if asked.
         """
         if thresholds is not None:
             changes |= {"thresholds": per_pass(thresholds), "threshold_source": "given"}
         known = Recipe.__dataclass_fields__
         if unknown := [name for name in changes if name not in known]:
             raise ParameterError(f"again() got {unknown}; expected some of {list(known)}")
-        recipe = replace(self.recipe, **changes)
-        size = self.labels.shape
-        words = (self.words, self.word_maps)
-        same = (recipe.preset, recipe.anchors) == (self.recipe.preset, self.recipe.anchors)
-        merger = self.merger if same else None
-        return segmentation(
-            self.aggregated, (size[0], size[1]), recipe, self.image, *words, self.origin, merger=merger
-        )
+        return self.evidence.segments(replace(self.recipe, **changes))
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay, or where there is no picture the coloured labels."""
-        return png_bytes(indexed_png(self.labels) if self.image is None else self.overlay())
+        return png_bytes(indexed_png(self.labels) if self.picture is None else self.overlay())
 
     def overlay(self, *, opacity: float = 0.8) -> Image.Image:
-        """The picture under its segments' colours, with lines between segments and their names."""
-        if self.image is None:
+        """The picture under its segments' colours, with lines between segments and their names.
+
+        Args:
+            opacity: Of the colours, 0 to 1.
+
+        Raises:
+            ParameterError: No picture is known.
+        """
+        if self.picture is None:
             raise ParameterError(
                 "this segmentation has no picture: the trace holds none. Give one with picture="
             )
-        return overlay_labels(self.image, self.labels, names=dict(enumerate(self.names)), opacity=opacity)
+        return overlay_labels(self.picture, self.labels, names=dict(enumerate(self.names)), opacity=opacity)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the overlay, or the coloured labels where there is no picture, on matplotlib axes.
+
+        Args:
+            ax: Axes to draw on; new ones by default.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        axes = new_axes() if ax is None else ax
+        axes.imshow(self.label_image().convert("RGB") if self.picture is None else self.overlay())
+        axes.set_axis_off()
+        return axes
 
     def label_image(self) -> Image.Image:
         """The label map as a palette picture; pixel value = segment."""
@@ -139,63 +256,23 @@ class Segmentation:
             "origin": self.origin,
         }
 
-    def save(self, name: str | Path, *, overwrite: bool = True) -> list[Path]:
+    def save(self, name: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write NAME.labels.png, NAME.overlay.png (if the picture is known) and NAME.json.
 
-        name: NAME with or without a folder; a picture's or .json ending is taken off.
-        Returns their paths, in this order.
-        Raises OutputError for what can't be written, and for files that are there with overwrite=False.
+        Args:
+            name: NAME with or without a folder; a picture's ending or .json is taken off.
+            overwrite: Write over files that are there already.
+
+        Returns:
+            The paths, in this order.
+
+        Raises:
+            OutputError: One of the files is there already, or can't be written.
         """
-        stem = Path(name)
-        if stem.suffix.lower() in PICTURE_SUFFIXES:
-            stem = stem.with_suffix("")
         pictures = {".labels.png": self.label_image}
-        if self.image is not None:
+        if self.picture is not None:
             pictures[".overlay.png"] = self.overlay
-        paths = [stem.with_name(stem.name + ending) for ending in (*pictures, ".json")]
-        if existing := [str(path) for path in paths if path.exists() and not overwrite]:
-            raise OutputError(
-                f"{', '.join(existing)} exists already; choose another name, or pass overwrite=True"
-            )
-        for path, picture in zip(paths, pictures.values(), strict=False):
-            with whole_file(path) as partial:
-                picture().save(partial)
-        with whole_file(paths[-1]) as partial:
-            partial.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
-        return paths
-
-
-def segmentation(
-    aggregated: Tensor,
-    size_hw: tuple[int, int],
-    recipe: Recipe,
-    image: Image.Image | None,
-    words: tuple[str, ...],
-    word_maps: Tensor | None,
-    origin: dict[str, Any],
-    *,
-    merger: Merger | None = None,
-) -> Segmentation:
-    """Merge, refine, suppress and name: from aggregated attention to the segments of a picture.
-
-    merger: of the same aggregated attention, preset and anchors, when there is one already.
-    """
-    merger = merger or Merger(aggregated, recipe.preset, anchors=recipe.anchors)
-    merged = merger.merge(recipe.thresholds)
-    if recipe.refine:
-        merged = refine(aggregated, merged)
-    labels = segment_map(merged, size_hw)
-    present = torch.bincount(labels.flatten(), minlength=len(merged)) > 0
-    labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
-    merged, names = merged[present], ()
-    if word_maps is not None:
-        numbers = _strongest_words(merged, word_maps)
-        if recipe.unite:
-            united = unite_namesakes(numbers)
-            labels, numbers = united.to(labels.device)[labels], numbers[_first_of_each(united)]
-        names = tuple(words[number] for number in numbers.tolist())
-    array = labels.cpu().numpy().astype(np.int32)
-    return Segmentation(array, recipe, aggregated, merged, image, names, words, word_maps, origin, merger)
+        return write_files(Path(name), pictures, self.to_dict(), overwrite=overwrite)
 
 
 def _strongest_words(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from attnscope.diffseg.labels import reference_tokens
 from attnscope.errors import ParameterError
@@ -11,7 +12,22 @@ from attnscope.records import Token
 from attnscope.trace.tokens import find_span
 
 
+class NamedSpan(NamedTuple):
+    """A word that may name segments, and the numbers of its tokens."""
+
+    name: str
+    tokens: Sequence[int]
+
+
 def asked_words(labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The words that a user asks for, each once.
+
+    Args:
+        labels: Words, or one word; None for none.
+
+    Raises:
+        ParameterError: They are no words.
+    """
     if labels is None:
         return ()
     words = (labels,) if isinstance(labels, str) else tuple(labels)
@@ -20,18 +36,29 @@ def asked_words(labels: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def word_spans(
+def named_spans(
     prompt: str, tokens: tuple[Token, ...], words: tuple[str, ...], preset: str
-) -> list[Sequence[int]]:
-    """The tokens of each word; of 'red house, house' the second word is the second house."""
+) -> tuple[NamedSpan, ...]:
+    """The tokens of each word; in "red house, house" the second word is the second house.
+
+    Args:
+        prompt: The text that the model reads.
+        tokens: Its tokens.
+        words: Words that stand in it.
+        preset: "reference" takes the authors' token numbers.
+
+    Raises:
+        WordError: The prompt lacks a word.
+    """
     if preset == "reference":
-        return list(reference_tokens(prompt, words))
+        return tuple(map(NamedSpan, words, reference_tokens(prompt, words)))
     listed = prompt == ", ".join(words)
     earlier = [", ".join(words[:number]).lower() for number in range(len(words))]
-    return [
-        find_span(prompt, tokens, word, occurrence=_count(before, word) if listed else 0).tokens
+    spans = (
+        find_span(prompt, tokens, word, occurrence=_count(before, word) if listed else 0)
         for word, before in zip(words, earlier, strict=True)
-    ]
+    )
+    return tuple(NamedSpan(word, span.tokens) for word, span in zip(words, spans, strict=True))
 
 
 def _count(text: str, word: str) -> int:

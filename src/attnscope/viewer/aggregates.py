@@ -6,21 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from attnscope.diffseg.labels import mean_inside, word_maps
-from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.errors import BusyError, ParameterError
-from attnscope.pictures.sizes import size_hw
-from attnscope.segmentation.evidence import aggregated_attention, cross_attention
+from attnscope.segmentation.evidence import evidence_of_trace
 from attnscope.segmentation.recipe import Recipe
-from attnscope.segmentation.result import Segmentation, segmentation
+from attnscope.segmentation.result import Evidence, Segmentation
+from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.trace import Trace
 
 State = Literal["absent", "running", "ready", "failed"]
@@ -55,18 +48,7 @@ class Aggregate:
     failure: Exception | None = None
     wanted: bool = True
     told: Callable[[int, int], None] | None = None
-    attention: Tensor | None = None
-    mergers: dict[tuple[str, int], Merger] = field(default_factory=dict)
-    words: Float[Tensor, "word height width"] | None = None
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """(height, width) of the labels: the picture's, else what the run was asked for, else 8 px a place."""
-        run = self.trace.run
-        if self.source.image < len(run.pictures):
-            return size_hw(run.pictures[self.source.image])
-        assert self.attention is not None
-        return run.image_size_hw or (8 * self.attention.shape[0], 8 * self.attention.shape[1])
+    evidence: Evidence | None = None
 
     def compute(self) -> None:
         """In the worker's thread: everything that does not depend on thresholds."""
@@ -79,19 +61,19 @@ class Aggregate:
             self.state, self.failure = "failed", error
 
     def _compute(self) -> None:
-        trace, source = self.trace, self.source
-        steps = [step.index for step in trace.steps] if source.step is None else [source.step]
-        choice: dict[str, Any] = {"branch": source.branch, "image": source.image, "step": steps}
-        weights = self._weights() if source.weights else None
+        source = self.source
         self._progress(0, 1)
-        self.attention = aggregated_attention(trace, weights=weights, progress=self._progress, **choice)
-        merger = Merger(self.attention)
-        merger.settle()
-        self.mergers = {(PRESETS[0], ANCHORS): merger}
-        spans = [span.tokens for span in trace.words(source.image)]
-        reads_prompt = source.branch != "uncond" and any(layer.kind == "cross" for layer in trace.layers)
-        if spans and reads_prompt:
-            self.words = word_maps(cross_attention(trace, **choice), spans, self.size_hw)
+        evidence = evidence_of_trace(
+            self.trace,
+            steps=source.step,
+            branch=source.branch,
+            image=source.image,
+            words=self._words(),
+            weights=self._weights() if source.weights else None,
+            progress=self._progress,
+        )
+        evidence.merger().settle()
+        self.evidence = evidence
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
@@ -100,9 +82,15 @@ class Aggregate:
         if not self.wanted:
             raise Cancelled
 
+    def _words(self) -> list[NamedSpan]:
+        """All words of the prompt, where this branch reads it."""
+        if self.source.branch == "uncond" or not self.trace.layers.of_kind("cross"):
+            return []
+        return [NamedSpan(span.word, span.tokens) for span in self.trace.words(self.source.image)]
+
     def _weights(self) -> dict[tuple[int, int], float]:
         given = dict(self.source.weights)
-        grids = {tuple(layer.grid) for layer in self.trace.layers if layer.kind == "self"}
+        grids = {tuple(layer.grid) for layer in self.trace.layers.of_kind("self")}
         if given.keys() != {height for height, _ in grids}:
             raise ParameterError(
                 f"weights are for grids of height {sorted(given)}; expected one for each of "
@@ -112,31 +100,8 @@ class Aggregate:
 
     def segmented(self, recipe: Recipe, words: tuple[int, ...]) -> Segmentation:
         """Segments by a recipe, named by these words of the prompt (their places among its words)."""
-        assert self.attention is not None
-        anchors = recipe.anchors
-        assert isinstance(anchors, int)
-        key = (recipe.preset, anchors)
-        merger = self.mergers.get(key) or Merger(self.attention, recipe.preset, anchors=anchors)
-        self.mergers = {**dict(list(self.mergers.items())[:1]), key: merger}  # the settled one, and the last
-        spans = self.trace.words(self.source.image)
-        pictures = self.trace.run.pictures
-        maps = self.words[list(words)] if words and self.words is not None else None
-        return segmentation(
-            self.attention,
-            self.size_hw,
-            recipe,
-            pictures[self.source.image] if self.source.image < len(pictures) else None,
-            tuple(spans[word].word for word in words),
-            maps,
-            {},
-            merger=merger,
-        )
-
-    def word_scores(self, labels: np.ndarray) -> Float[np.ndarray, "segment word"]:
-        """The mean in each segment of every word's map; maps have unit L2 norm over the picture."""
-        if self.words is None:
-            return np.zeros((int(labels.max()) + 1, 0), np.float32)
-        return mean_inside(torch.from_numpy(labels).long(), self.words).float().numpy()
+        assert self.evidence is not None
+        return self.evidence.segments(recipe, words if self.evidence.words else ())
 
 
 class Aggregates:

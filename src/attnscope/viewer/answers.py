@@ -79,10 +79,10 @@ class Answers:
 
     def picture(self, request: Request, number: int, image: Image = 0) -> Response:
         """The picture that the run made, as PNG."""
-        pictures = self._open(number).trace.run.pictures
-        if image >= len(pictures):
-            raise HTTPException(404, f"image {image}: this trace holds {len(pictures)} picture(s)")
-        return self._answer(request, number, "image/png", lambda: png_bytes(pictures[image]))
+        trace = self._open(number).trace
+        if (picture := trace.picture_of(image)) is None:
+            raise HTTPException(404, f"image {image}: this trace holds {len(trace.run.pictures)} picture(s)")
+        return self._answer(request, number, "image/png", lambda: png_bytes(picture))
 
     def place(
         self, request: Request, number: int, view: Views, box: Boxes, format: MapFormat = "f16"
@@ -136,8 +136,7 @@ class Answers:
 
     def segments(self, number: int, source: Sources, recipe: Recipes, word: Words = None) -> SegmentsInfo:
         """DiffSeg's segments of an aggregate that is ready."""
-        aggregate, found = self._segmented(number, source, recipe, word)
-        return segments_info(aggregate, found)
+        return segments_info(self._segmented(number, source, recipe, word))
 
     def labels(
         self,
@@ -149,7 +148,7 @@ class Answers:
         format: LabelsFormat = "u16",
     ) -> Response:
         """The segment of every pixel, row by row: 16-bit little-endian numbers, PNG, or NPZ."""
-        _, found = self._segmented(number, source, recipe, word)
+        found = self._segmented(number, source, recipe, word)
         made: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
             "u16": (BINARY, lambda: found.labels.astype("<u2").tobytes()),
             "png": ("image/png", lambda: png_bytes(indexed_png(found.labels))),
@@ -210,7 +209,7 @@ class Answers:
 
     def _segmented(
         self, number: int, source: Source, recipe: Recipe, words: list[int] | None
-    ) -> tuple[Aggregate, Segmentation]:
+    ) -> Segmentation:
         trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
         if aggregate is None or aggregate.state != "ready":
             raise HTTPException(409, "this attention is not aggregated yet: POST /aggregate, then wait")
@@ -219,18 +218,18 @@ class Answers:
             raise HTTPException(404, f"words {bad}: this prompt has words 0 to {known - 1}")
         key = (number, source, astuple(recipe), named)
         found = self._segmentations.get(key)
-        if found is None or found.aggregated is not aggregate.attention:
+        if found is None or found.evidence is not aggregate.evidence:
             with self._turn:
                 found = aggregate.segmented(recipe, named)
             self._segmentations[key] = found  # the page asks for its segments, then for its labels
             while len(self._segmentations) > MOST_SEGMENTATIONS:
                 self._segmentations.popitem(last=False)
-        return aggregate, found
+        return found
 
 
-def segments_info(aggregate: Aggregate, found: Segmentation) -> SegmentsInfo:
+def segments_info(found: Segmentation) -> SegmentsInfo:
     """Everything about segments but their pixels."""
-    scores = aggregate.word_scores(found.labels)
+    scores = found.evidence.word_scores(found.labels)
     height, width = found.labels.shape
     return SegmentsInfo(
         height=height,

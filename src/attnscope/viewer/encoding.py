@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Float
 
 from attnscope.errors import ParameterError
-from attnscope.places import Numbers
+from attnscope.places import Statistics
 
 
 def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]]]) -> bytes:
     """Several maps in one body: the length of a JSON head (4 bytes, little endian), the head, then the values.
 
-    The head lists for each map its number (of the block or head; null for a mean), height, width and Numbers.
+    The head lists for each map its number (of the block or head; null for a mean), height, width and Statistics.
     Values are little-endian float16 of value / maximum, row by row, one map after the other: the largest is 1, and
     down to 6e-5 of it 3 decimal digits are exact.
     Raises ParameterError for maps that hold NaN or infinite values.
@@ -28,7 +28,7 @@ def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]
             "this attention holds NaN or infinite values: the run overflowed; run the U-Net in float32 or bfloat16"
         )
     head = [
-        {"number": number, "height": array.shape[0], "width": array.shape[1], **asdict(Numbers.of(array))}
+        {"number": number, "height": array.shape[0], "width": array.shape[1], **asdict(Statistics.of(array))}
         for number, array in maps
     ]
     text = json.dumps(head).encode()

@@ -11,7 +11,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope import places
 from attnscope.errors import OutputError
 from attnscope.files import whole_file
+from attnscope.heatmap.heat_map import heat_maps
 from attnscope.places import View
-from attnscope.records import Layer
+from attnscope.records import TokenSpan
 from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
@@ -34,8 +35,6 @@ from attnscope.viewer.aggregates import Aggregate, Source
 from attnscope.viewer.answers import segments_info
 from attnscope.viewer.opened import OpenTrace
 
-FINEST = 32
-"""Longer side of the grids in the page."""
 PICTURE_PX = 1024
 LABELS_PX = 512
 THRESHOLD_FACTORS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 5.0)
@@ -85,16 +84,15 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
     info.steps = [one for one in info.steps if view.step in (None, one.index)]
-    own, cross = ([layer for layer in trace.layers if layer.kind == kind] for kind in ("self", "cross"))
-    steps = [one.index for one in info.steps]
-    of_places, of_words = len(own) * len(steps), len(cross) + 1
+    own, cross = trace.layers.of_kind("self"), trace.layers.of_kind("cross")
+    of_places, of_words = len(own) * len(info.steps), len(cross) + 1
     total = 2 * of_places + of_words
     return {
         "trace": info.model_dump(),
         "picture": _picture(trace, view.image),
-        "places": dict(_places(trace, own, view, steps, lambda done: progress(done, total))),
-        "shares": _shares(trace, cross, view),
-        "words": dict(_words(trace, cross, view, lambda done: progress(of_places + done, total))),
+        "places": dict(_places(trace, view, lambda done: progress(done, total))),
+        "shares": _shares(trace, view),
+        "words": dict(_words(trace, view, lambda done: progress(of_places + done, total))),
         "segments": _segments(opened, view, lambda done, _: progress(of_places + of_words + done, total))
         if own
         else [],
@@ -102,110 +100,47 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
 
 
 def _places(
-    trace: Trace, layers: Sequence[Layer], view: View, steps: Sequence[int], progress: Callable[[int], None]
+    trace: Trace, view: View, progress: Callable[[int], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Block (or "all") -> the map of every place."""
-    together: Float[Tensor, "query height width"] | None = None
-    grids = [_coarse(tuple(layer.grid)) for layer in layers]
-    finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
-    choice: dict[str, Any] = {"branch": view.branch, "image": view.image}
-    done = 0
-    for layer, grid in zip(layers, grids, strict=True):
-        total: Tensor | None = None
-        for step in steps:
-            total = trace.probabilities(
-                block=layer.block, kind="self", step=step, mean="head", into=total, **choice
-            )
-            done += 1
-            progress(done)
-        assert total is not None
-        of_places = _coarser(total.cpu() / len(steps), tuple(layer.grid), grid)
-        yield str(layer.block), _packed(of_places, grid)
-        share = _spread(of_places, grid, finest) / len(layers)
-        together = share if together is None else together.add_(share)
-    if together is not None:
-        yield "all", _packed(together, finest)
+    for block, grid, maps in places.every_place(trace, view, progress=progress):
+        yield _name(block), _packed(maps, grid)
 
 
-def _coarse(grid: tuple[int, ...]) -> tuple[int, int]:
-    """The grid that is written: sides divided by the least whole number that makes both at most FINEST, rounded up."""
-    factor = -(-max(grid) // FINEST)
-    return -(-grid[0] // factor), -(-grid[1] // factor)
+def _name(block: int | None) -> str:
+    return "all" if block is None else str(block)
 
 
-def _coarser(
-    probabilities: Float[Tensor, "query key"], grid: tuple[int, ...], to: tuple[int, int]
-) -> Float[Tensor, "place height width"]:
-    """Mean over the queries and sum over the keys of each coarser cell; cells at the far edges may be smaller."""
-    keys = probabilities.view(-1, 1, *grid)
-    if tuple(grid) == to:
-        return keys[:, 0]
-    factor = -(-max(grid) // FINEST)
-    settings: dict[str, Any] = {"kernel_size": factor, "ceil_mode": True}
-    summed = avg_pool2d(keys, divisor_override=1, **settings).view(*grid, to[0] * to[1]).permute(2, 0, 1)
-    return avg_pool2d(summed, **settings).permute(1, 2, 0).reshape(-1, *to)
-
-
-def _spread(
-    of_places: Float[Tensor, "place h w"], grid: tuple[int, int], finest: tuple[int, int]
-) -> Float[Tensor, "place height width"]:
-    """As `places.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
-    large = interpolate(of_places[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
-    large = large / large.sum((1, 2), keepdim=True)
-    rows, columns = (torch.arange(to) * of // to for of, to in zip(grid, finest, strict=True))
-    return large.view(*grid, *finest)[rows[:, None], columns].flatten(0, 1)
-
-
-def _words(
-    trace: Trace, cross: Sequence[Layer], view: View, progress: Callable[[int], None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _words(trace: Trace, view: View, progress: Callable[[int], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Block (or "all") -> the map of every word, then of start, end and padding."""
     spans = _spans(trace, view.image)
+    cross = trace.layers.of_kind("cross")
     if not cross or not spans:
         return
+    choice: dict[str, Any] = {"steps": view.step, "branch": view.branch, "image": view.image}
     for done, block in enumerate((None, *(layer.block for layer in cross)), start=1):
-        found = [
-            places.word_map(trace, View(block, None, view.step, view.branch, view.image), span)
-            for span in spans
-        ]
-        size = _coarse(found[0].shape)
-        small = adaptive_avg_pool2d(torch.from_numpy(np.stack(found)), size)
-        yield "all" if block is None else str(block), _packed(small, size)
+        maps = np.stack([one.array for one in heat_maps(trace, spans, blocks=block, **choice)])
+        size = places.coarse(maps.shape[1:])
+        yield _name(block), _packed(adaptive_avg_pool2d(torch.from_numpy(maps), size), size)
         progress(done)
 
 
-def _spans(trace: Trace, image: int) -> list[tuple[int, ...]]:
+def _spans(trace: Trace, image: int) -> list[TokenSpan]:
     """Tokens of each word, then of each role, in the page's own order."""
-    roles = {
-        role: tuple(token.index for token in trace.tokens(image) if token.role == role)
+    of_roles = (
+        TokenSpan(role, 0, 0, tuple(token.index for token in trace.tokens(image) if token.role == role))
         for role in ("start", "end", "padding")
-    }
-    return [span.tokens for span in trace.words(image)] + [tokens for tokens in roles.values() if tokens]
+    )
+    return [*trace.words(image), *(span for span in of_roles if span.tokens)]
 
 
-def _shares(trace: Trace, cross: Sequence[Layer], view: View) -> dict[str, Any] | None:
+def _shares(trace: Trace, view: View) -> dict[str, Any] | None:
     """What every place takes from each token, mean over all blocks."""
-    if not cross:
+    shares = places.every_places_words(trace, view)
+    if shares is None:
         return None
-    finest = max((_coarse(tuple(layer.grid)) for layer in cross), key=lambda grid: grid[0] * grid[1])
-    choice: dict[str, Any] = {"step": view.step, "branch": view.branch, "image": view.image}
-    averaged = ("head",) if view.step is not None else ("step", "head")
-    of_layers = []
-    for layer in cross:
-        shares = trace.probabilities(block=layer.block, kind="cross", mean=averaged, **choice).cpu()
-        of_layers.append(_at_places(shares.T.view(-1, *layer.grid), finest))
-    together = torch.stack(of_layers).mean(0)
-    return _packed(together.flatten(1).T.reshape(-1, 1, len(together)), finest)
-
-
-def _at_places(
-    values: Float[Tensor, "value h w"], grid: tuple[int, int]
-) -> Float[Tensor, "value height width"]:
-    """Values of a finer or coarser grid at the places of another: means, or repeated."""
-    if values.shape[1] > grid[0]:
-        return adaptive_avg_pool2d(values, grid)
-    rows, columns = (torch.arange(to) * of // to for of, to in zip(values.shape[1:], grid, strict=True))
-    return values[:, rows[:, None], columns]
+    grid, of_places = shares
+    return _packed(of_places.reshape(len(of_places), 1, -1), grid)
 
 
 def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[str, Any]]:
@@ -220,7 +155,7 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
         one = aggregate.segmented(Recipe(per_pass(tau), unite=False), names)
         labels = Image.fromarray(one.labels.astype(np.int32))
         labels.thumbnail((LABELS_PX, LABELS_PX), Image.Resampling.NEAREST)
-        described = segments_info(aggregate, one)
+        described = segments_info(one)
         for segment in described.segments:
             segment.rle = {}
         found.append(
@@ -254,9 +189,9 @@ def _deflated(content: bytes) -> str:
 
 
 def _picture(trace: Trace, image: int) -> str | None:
-    if image >= len(trace.run.pictures):
+    if (shown := trace.picture_of(image)) is None:
         return None
-    picture = trace.run.pictures[image].convert("RGB")
+    picture = shown.convert("RGB")
     picture.thumbnail((PICTURE_PX, PICTURE_PX))
     body = io.BytesIO()
     picture.save(body, format="WEBP", quality=88)

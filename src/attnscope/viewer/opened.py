@@ -83,7 +83,8 @@ class OpenTrace:
 
     def _image(self, image: int) -> ImageInfo:
         trace, run = self.trace, self.trace.run
-        size = size_hw(run.pictures[image]) if image < len(run.pictures) else (None, None)
+        picture = trace.picture_of(image)
+        size = (None, None) if picture is None else size_hw(picture)
         negative = run.negative_prompts[image] if image < len(run.negative_prompts) else ""
         return ImageInfo(
             prompt=trace.prompt(image),

@@ -1,10 +1,9 @@
-"""Where a place or a region of the picture looks, and which words it reads. The viewer shows these numbers."""
+"""Maps of one view: where a place or a region looks, which words it reads, where tokens landed."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,77 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from attnscope.errors import ParameterError, SelectionError, describe_numbers
-from attnscope.heatmap import heat_map
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.heatmap.heat_map import heat_map
+from attnscope.places.view import Box, View
 from attnscope.records import Grid, Kind, Layer, TokenSpan
 from attnscope.trace.trace import Trace
-
-
-@dataclass(frozen=True)
-class View:
-    """Which attention to look at: block, head and step (None is the mean over all of them), branch and image."""
-
-    block: int | None = None
-    head: int | None = None
-    step: int | None = None
-    branch: str = "cond"
-    image: int = 0
-
-
-@dataclass(frozen=True)
-class Box:
-    """A part of the picture, in shares of its height and width, 0..1. A single place has no extent."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-    def __post_init__(self) -> None:
-        sides = (self.top, self.left, self.bottom, self.right)
-        if not all(0 <= side <= 1 for side in sides) or self.top > self.bottom or self.left > self.right:
-            raise ParameterError(
-                f"the box (top, left, bottom, right) is {sides}; expected shares of the picture, 0 to 1, top before "
-                "bottom and left before right"
-            )
-
-    @classmethod
-    def of_place(cls, y: float, x: float) -> Box:
-        """The box of a single place.
-
-        Args:
-            y: Share of the height, 0..1.
-            x: Share of the width, 0..1.
-        """
-        return cls(y, x, y, x)
-
-    def cells(self, grid: Grid) -> list[int]:
-        """Flat numbers of the grid's cells that the box touches, at least one.
-
-        Args:
-            grid: Grid of a layer.
-        """
-        rows, columns = (
-            range(_cell(low, count), _cell_up_to(high, low, count) + 1)
-            for low, high, count in (
-                (self.top, self.bottom, grid.height),
-                (self.left, self.right, grid.width),
-            )
-        )
-        return [row * grid.width + column for row in rows for column in columns]
-
-
-NEARLY = 1e-5
-"""In cells: shares that come from a link, or from a product such as 7/25 * 25, are slightly off."""
-
-
-def _cell(share: float, count: int) -> int:
-    return min(int(share * count + NEARLY), count - 1)
-
-
-def _cell_up_to(high: float, low: float, count: int) -> int:
-    """The last cell of a box; a box that ends on a line between cells does not touch the next one."""
-    return max(min(math.ceil(high * count - NEARLY) - 1, count - 1), _cell(low, count))
 
 
 def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height width"]:
@@ -186,24 +119,6 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
     return torch.stack([one.cpu().double() for one in shares]).mean(0).float().numpy()
 
 
-def check_choice(trace: Trace, step: int | None, branch: str, image: int) -> None:
-    """Raise SelectionError if the trace lacks the step, the branch or the image.
-
-    Args:
-        trace: Any trace.
-        step: Step number, None for all.
-        branch: Guidance branch.
-        image: Which picture of the batch.
-    """
-    steps = [one.index for one in trace.steps]
-    if not 0 <= image < trace.images:
-        raise SelectionError(f"image {image}: this trace has images 0 to {trace.images - 1}")
-    if branch not in trace.branches:
-        raise SelectionError(f"branch {branch!r}: this trace has {', '.join(trace.branches)}")
-    if step is not None and step not in steps:
-        raise SelectionError(f"step {step}: this trace has steps {describe_numbers(steps)}")
-
-
 def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
     """Where tokens landed: `attnscope.heat_map` of all of them, at latent size; the mean share of one token.
 
@@ -225,38 +140,6 @@ def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarra
         image=view.image,
     )
     return found.array
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A map in numbers: mean, minimum and maximum in its own unit, peak (row, column), and entropy in bits.
-
-    The entropy is that of the map as a distribution over its places: log2(places) for an even one.
-    """
-
-    mean: float
-    minimum: float
-    maximum: float
-    peak: tuple[int, int]
-    entropy_bits: float
-
-    @classmethod
-    def of(cls, array: Float[np.ndarray, "height width"]) -> Numbers:
-        """The numbers of a map.
-
-        Args:
-            array: The map, not negative.
-        """
-        row, column = np.unravel_index(int(array.argmax()), array.shape)
-        total = float(array.sum(dtype=np.float64))
-        share = array[array > 0].astype(np.float64) / total if total > 0 else np.ones(1)
-        return cls(
-            float(array.mean(dtype=np.float64)),
-            float(array.min()),
-            float(array.max()),
-            (int(row), int(column)),
-            float(-(share * np.log2(share)).sum()),
-        )
 
 
 def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Tensor, "height width"]:

@@ -1,0 +1,234 @@
+"""Where the words of the prompt landed in the picture, from cross-attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.heatmap.result import HeatMap
+from attnscope.records import Grid, Layer, TokenSpan
+from attnscope.spelling import both_spellings
+from attnscope.trace.selection import pick_number
+from attnscope.trace.trace import Trace
+
+Preset = Literal["daam"]
+Word = str | int | TokenSpan
+
+
+@both_spellings("steps", "blocks", "heads")
+def heat_map(
+    trace: Trace,
+    word: Word,
+    *,
+    preset: Preset | None = None,
+    steps: int | Sequence[int] | slice | None = None,
+    blocks: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
+    branch: str = "cond",
+    image: int = 0,
+    occurrence: int = 0,
+    reduced: str | None = None,
+) -> HeatMap:
+    """Where a word or phrase of the prompt landed in the picture.
+
+    Args:
+        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        word: A word, a phrase, `<start>`, `<end>`, `<padding>`, a token number, or a span from `trace.span`.
+        preset: 'daam' follows DAAM: without the coarsest grid, summed over steps, resized bicubically, clamped at 0.
+        steps: Step numbers from 0, or a slice. Default: all.
+        blocks: Block numbers from 1. Default: all.
+        heads: Head numbers from 0. Default: all.
+        branch: Guidance branch. 'uncond' reads the negative prompt, so it takes token numbers only.
+        image: Which picture of the batch, from 0.
+        occurrence: Which one of several such words in the prompt, from 0; -1 is the last.
+        reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
+
+    Returns:
+        Cross-attention to its tokens: the mean over steps, heads, tokens and blocks (resized bilinearly), 0..1.
+
+    Raises:
+        WordError: The prompt does not hold the word.
+        SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
+
+    Cost: one softmax over all tokens for each step, block and head; memory of one layer's columns.
+    Source: Tang et al. 2023 (DAAM), section 3. Differs: mean over steps, not sum, and the coarsest blocks count.
+
+    >>> import attnscope
+    >>> pipe = attnscope.load_pipeline("demo")
+    >>> with attnscope.capture(pipe, kind="cross") as trace:
+    ...     result = pipe("a red house", num_inference_steps=2)
+    >>> attnscope.heat_map(trace, "house").array.shape
+    (32, 32)
+    """
+    span = as_span(trace, word, branch, image, occurrence)
+    (found,) = heat_maps(
+        trace,
+        [span],
+        preset=preset,
+        steps=steps,
+        blocks=blocks,
+        heads=heads,
+        branch=branch,
+        image=image,
+        reduced=reduced,
+    )
+    return found
+
+
+@both_spellings("steps", "blocks", "heads", "words")
+def heat_maps(
+    trace: Trace,
+    words: Sequence[Word] | None = None,
+    *,
+    preset: Preset | None = None,
+    steps: int | Sequence[int] | slice | None = None,
+    blocks: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
+    branch: str = "cond",
+    image: int = 0,
+    reduced: str | None = None,
+) -> list[HeatMap]:
+    """Where several words landed, in one pass over the attention.
+
+    Args:
+        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        words: Each as for `heat_map`. Default: every word of the prompt, in order.
+        preset: As for `heat_map`.
+        steps: As for `heat_map`.
+        blocks: As for `heat_map`.
+        heads: As for `heat_map`.
+        branch: As for `heat_map`.
+        image: As for `heat_map`.
+        reduced: As for `heat_map`.
+
+    Returns:
+        A map for each word, the same as `heat_map` gives of it alone.
+
+    Raises:
+        WordError: The prompt does not hold a word.
+        SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
+
+    Cost: that of one heat map, and resizing each word's map of each block.
+    """
+    given = trace.words(image) if words is None else words
+    spans = [as_span(trace, word, branch, image, 0) for word in given]
+    if preset not in (None, "daam"):
+        raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
+    if reduced is not None:
+        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads}
+        arrays = _reduced_maps(trace, reduced, spans, image, settled)
+    else:
+        choice = {"step": steps, "branch": branch, "image": image, "head": heads}
+        arrays = _word_maps(trace, spans, blocks, choice, preset)
+    size, picture = trace.run.image_size_hw, trace.picture_of(image)
+    return [
+        HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)
+        for array, span in zip(arrays, spans, strict=True)
+    ]
+
+
+def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) -> TokenSpan:
+    """The tokens of a word.
+
+    Args:
+        trace: Of one pass.
+        word: A word or phrase, a token number, or a span.
+        branch: Guidance branch whose text is meant.
+        image: Number of the image in the batch.
+        occurrence: Which one of several such words, from 0.
+
+    Raises:
+        WordError: The prompt does not hold the word.
+        ParameterError: A word is asked of the negative branch.
+    """
+    if isinstance(word, TokenSpan):
+        return word
+    if isinstance(word, (int, np.integer)):
+        tokens = trace.tokens(image) if branch == "cond" else ()
+        text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
+        return TokenSpan(text, 0, 0, (int(word),))
+    if branch == "uncond":
+        raise ParameterError(
+            f"word {word!r} of the branch {branch!r}: words are those of the prompt, and this branch reads the "
+            "negative prompt; give a token number"
+        )
+    return trace.span(word, image=image, occurrence=occurrence)
+
+
+def _word_maps(
+    trace: Trace, spans: Sequence[TokenSpan], blocks: Any, choice: dict[str, Any], preset: Preset | None
+) -> Float[Tensor, "word height width"]:
+    """Mean over layers of each word's map at latent size."""
+    layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
+    size = trace.run.latent_size_hw or max((tuple(layer.grid) for layer in layers), key=math.prod)
+    tokens = sorted({token for span in spans for token in span.tokens})
+    places = [[tokens.index(token) for token in span.tokens] for span in spans]
+    total = torch.zeros(len(spans), *size, dtype=torch.float64)
+    of_layer = _daam_maps if preset == "daam" else _share_maps
+    for layer in layers if spans else ():
+        total += of_layer(trace, layer, choice | {"token": tokens}, places, size).cpu()
+    return total / len(layers)
+
+
+def _share_maps(
+    trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
+) -> Float[Tensor, "word height width"]:
+    """Mean over steps, heads and each word's tokens of one layer, at latent size."""
+    shares = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
+    return torch.stack([_at_size(shares[:, of_word].mean(-1), layer.grid, size) for of_word in places])
+
+
+def _daam_maps(
+    trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
+) -> Float[Tensor, "word height width"]:
+    """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
+    steps = pick_number("step", choice["step"], [step.index for step in trace.steps])
+    mean = trace.probabilities(block=layer.block, kind="cross", mean="step", **choice)
+    summed = (mean * len(steps.positions)).movedim(-1, -2)  # heads, where not one was chosen, then tokens
+    maps = []
+    for of_word in places:
+        of_tokens = summed[..., of_word, :].reshape(1, -1, *layer.grid)  # side by side
+        larger = interpolate(of_tokens, size=size, mode="bicubic", align_corners=False)
+        maps.append(larger.clamp(min=0).mean(1)[0])
+    return torch.stack(maps)
+
+
+def _reduced_maps(
+    trace: Trace, name: str, spans: Sequence[TokenSpan], image: int, settled: dict[str, Any]
+) -> Float[Tensor, "word height width"]:
+    """Mean over layers and each word's tokens of maps that were reduced over steps, at latent size."""
+    if given := [choice for choice, value in settled.items() if value is not None]:
+        raise ParameterError(f"{', '.join(given)} can't be chosen for reduced maps: leave it out")
+    maps = list(trace.reduced_maps(name, "cross").counted(image))
+    size = trace.run.latent_size_hw or max((tuple(grid) for grid, _, _ in maps), key=math.prod)
+    total = torch.zeros(len(spans), *size, dtype=torch.float64)
+    for grid, layers, shares in maps:
+        for number, span in enumerate(spans):
+            total[number] += layers * _at_size(shares[:, list(span.tokens)].mean(-1), grid, size).cpu()
+    return total / sum(layers for _, layers, _ in maps)
+
+
+def _at_size(
+    shares: Float[Tensor, query], grid: Grid, size: tuple[int, int]
+) -> Float[Tensor, "height width"]:
+    return interpolate(shares.reshape(1, 1, *grid), size=size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
+    layers = trace.layers.of_kind("cross")
+    if not layers:
+        raise SelectionError("this trace holds no cross-attention: capture without kind='self'")
+    numbers = [layer.block for layer in layers]
+    chosen = [layers[at] for at in pick_number("block", blocks, numbers).positions]
+    if not without_coarsest:
+        return chosen
+    coarsest = min(layer.grid.size for layer in chosen)
+    return [layer for layer in chosen if layer.grid.size > coarsest] or chosen

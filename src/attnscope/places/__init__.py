@@ -1,0 +1,38 @@
+"""Where a place or a region of the picture looks, and which words it reads. The viewer shows these numbers.
+
+view.py         what is looked at: View (which attention) and Box (which part of the picture)
+maps.py         maps of one view: by block, by head, of a place, of tokens
+every_place.py  the maps of all places at once
+statistics.py   a map in numbers
+"""
+
+from attnscope.places.every_place import EveryPlace, coarse, every_place, every_places_words
+from attnscope.places.maps import (
+    block_maps,
+    box_map,
+    head_maps,
+    token_shares,
+    word_block_maps,
+    word_head_maps,
+    word_map,
+)
+from attnscope.places.statistics import Statistics
+from attnscope.places.view import Box, View, check_choice
+
+__all__ = [
+    "Box",
+    "EveryPlace",
+    "Statistics",
+    "View",
+    "block_maps",
+    "box_map",
+    "check_choice",
+    "coarse",
+    "every_place",
+    "every_places_words",
+    "head_maps",
+    "token_shares",
+    "word_block_maps",
+    "word_head_maps",
+    "word_map",
+]

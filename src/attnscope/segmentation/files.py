@@ -1,0 +1,48 @@
+"""Segments as files: pictures and their facts, under one name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from attnscope.errors import OutputError
+from attnscope.files import whole_file
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
+"""Taken off a name that is given: the picture that was segmented may be named."""
+
+
+def write_files(
+    name: Path,
+    pictures: Mapping[str, Callable[[], Image.Image]],
+    facts: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> list[Path]:
+    """Write NAME + ending for each picture, then NAME.json; returns their paths.
+
+    Args:
+        name: NAME, with or without a folder.
+        pictures: What makes each picture, by ending.
+        facts: Plain values for JSON.
+        overwrite: Write over files that are there already.
+
+    Raises:
+        OutputError: One of the files is there already, or can't be written.
+    """
+    stem = name.with_suffix("") if name.suffix.lower() in SUFFIXES else name
+    paths = [stem.with_name(stem.name + ending) for ending in (*pictures, ".json")]
+    if existing := [str(path) for path in paths if path.exists() and not overwrite]:
+        raise OutputError(
+            f"{', '.join(existing)} exists already; choose another name, or pass overwrite=True"
+        )
+    for path, picture in zip(paths, pictures.values(), strict=False):
+        with whole_file(path) as partial:
+            picture().save(partial)
+    with whole_file(paths[-1]) as partial:
+        partial.write_text(json.dumps(facts, indent=1) + "\n")
+    return paths
