@@ -168,7 +168,7 @@ def test_atlas_equals_what_the_full_size_unet_computes(name, size):
     seen = run_on_meta(meta_unet(UNETS[name]), size)
     expected = [
         [
-            (2, layer.heads, layer.grid.size, layer.head_dim),
+            (2, layer.heads, layer.grid.places, layer.head_dim),
             (2, layer.heads, layer.keys, layer.head_dim),
             (2, layer.heads, layer.keys, layer.head_dim),
         ]

@@ -87,7 +87,7 @@ def layers(
             grid=section.grid,
             heads=section.heads,
             head_dim=section.head_dim,
-            keys=section.grid.size if kind == "self" else tokens,
+            keys=section.grid.places if kind == "self" else tokens,
             batch=batch,
             branches=2 if guidance else 1,
         )
@@ -127,7 +127,7 @@ def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
     found: dict[Grid, dict[int, None]] = {}
     for layer in layers:
         found.setdefault(layer.grid, {})[layer.block] = None
-    return {grid: tuple(found[grid]) for grid in sorted(found, key=lambda grid: -grid.size)}
+    return {grid: tuple(found[grid]) for grid in sorted(found, key=lambda grid: -grid.places)}
 
 
 def latent_grid(facts: ModelFacts, size: tuple[int, int] | None) -> Grid:

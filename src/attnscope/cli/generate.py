@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from attnscope.cli.loading import load
-from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Output, Seed, Size, parse_size
+from attnscope.cli.options import (
+    MAX_TRACE_GB,
+    Config,
+    Device,
+    Dtype,
+    Force,
+    Json,
+    Model,
+    Output,
+    Seed,
+    Size,
+    parse_size,
+)
 from attnscope.cli.output import print_json, refuse_overwriting
 from attnscope.errors import ParameterError
 
@@ -18,22 +29,6 @@ EXAMPLES = """Examples:
   attnscope generate "a red house on grass"
 
   attnscope generate "a blue star" -o star -s 7 -n 30 --force"""
-
-
-class KeepChoice(str, Enum):
-    """Kinds of attention that the trace keeps."""
-
-    all = "all"
-    self = "self"
-    cross = "cross"
-
-
-class BranchChoice(str, Enum):
-    """Guidance branches that the trace keeps."""
-
-    all = "all"
-    cond = "cond"
-    uncond = "uncond"
 
 
 def generate_command(
@@ -48,12 +43,17 @@ def generate_command(
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", help="What to avoid.")] = None,
     size: Size = None,
-    keep: Annotated[KeepChoice, typer.Option("--keep", help="Attention in the trace.")] = KeepChoice.all,
+    keep: Annotated[
+        Literal["all", "self", "cross"], typer.Option("--keep", help="Attention in the trace.")
+    ] = "all",
     keep_every: Annotated[int, typer.Option("--keep-every", help="Keep each N-th step.")] = 1,
     keep_branch: Annotated[
-        BranchChoice, typer.Option("--keep-branch", help="Guidance branches in the trace.")
-    ] = BranchChoice.all,
-    max_trace_gb: Annotated[float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")] = 8.0,
+        Literal["all", "cond", "uncond"],
+        typer.Option("--keep-branch", help="Guidance branches in the trace."),
+    ] = "all",
+    max_trace_gb: Annotated[
+        float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")
+    ] = MAX_TRACE_GB,
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -71,8 +71,8 @@ def generate_command(
     if keep_every < 1:
         raise ParameterError(f"--keep-every {keep_every}: expected 1 or more")
     kept: dict[str, Any] = {
-        "kind": None if keep is KeepChoice.all else keep.value,
-        "branch": None if keep_branch is BranchChoice.all else keep_branch.value,
+        "kind": None if keep == "all" else keep,
+        "branch": None if keep_branch == "all" else keep_branch,
         "steps": slice(None, None, keep_every) if keep_every > 1 else None,
     }
     if guidance_scale is None and model == "demo":
@@ -89,11 +89,7 @@ def generate_command(
     )
     pipe = load(model, config=config, device=device, dtype=dtype)
     _, trace = run_captured(pipe, plan, output)
-    maps = (
-        draw_words(trace, output)
-        if keep is not KeepChoice.self and keep_branch is not BranchChoice.uncond
-        else []
-    )
+    maps = draw_words(trace, output) if keep != "self" and keep_branch != "uncond" else []
     if as_json:
         print_json(
             {

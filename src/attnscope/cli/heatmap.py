@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,12 +33,6 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
   attnscope heatmap output/run.trace "red house" --blocks 11-16 --json"""
 
 
-class PresetChoice(str, Enum):
-    """Rules of other programs that can be repeated."""
-
-    daam = "daam"
-
-
 def heatmap_command(
     trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
     words: Annotated[
@@ -48,7 +41,7 @@ def heatmap_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where WORD.heat.png goes.")
     ] = Path(),
-    preset: Annotated[PresetChoice | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
+    preset: Annotated[Literal["daam"] | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
     steps: Annotated[str | None, typer.Option("--steps", metavar="0,5-9", help="Only these steps.")] = None,
     blocks: Annotated[
         str | None, typer.Option("--blocks", metavar="1,5-7", help="Only these blocks.")
@@ -77,7 +70,7 @@ def heatmap_command(
         files, numbers = [file.with_suffix(".npy") for file in files], True
     refuse_overwriting(*files, *(file.with_suffix(".npy") for file in files if numbers), force=force)
     choice: dict[str, Any] = {
-        "preset": None if preset is None else preset.value,
+        "preset": preset,
         "steps": parse_numbers("--steps", steps),
         "blocks": parse_numbers("--blocks", blocks),
         "heads": parse_numbers("--heads", heads),

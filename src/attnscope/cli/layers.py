@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from attnscope.cli.options import Force, Json, Size, parse_size
 from attnscope.cli.output import data_console, print_data, print_json, refuse_overwriting, say_wrote
 from attnscope.errors import ModelError, ParameterError
 from attnscope.files import whole_file
+from attnscope.records import Kind
 
 if TYPE_CHECKING:
     from attnscope.recording.estimate import Policy
@@ -36,13 +36,6 @@ EXAMPLES = """Examples:
   attnscope layers sd1 --steps 50
 
   attnscope layers sd1 --diagram unet.svg"""
-
-
-class KindChoice(str, Enum):
-    """The kinds as choices of an option."""
-
-    self = "self"
-    cross = "cross"
 
 
 def layers_command(
@@ -64,9 +57,7 @@ def layers_command(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Also print what a run of so many steps takes.")
     ] = None,
-    kind: Annotated[
-        KindChoice | None, typer.Option("--kind", help="Only self- or only cross-attention.")
-    ] = None,
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Only self- or only cross-attention.")] = None,
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a layer.")] = False,
@@ -85,7 +76,7 @@ def layers_command(
     model = named or model
     size_hw = parse_size(size)
     found = layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
-    chosen = [layer for layer in found if kind is None or layer.kind == kind.value]
+    chosen = [layer for layer in found if kind is None or layer.kind == kind]
     if not chosen:
         raise ModelError(f"the U-Net of {model} has no attention layers{' of this kind' if found else ''}")
     if diagram is not None:

@@ -12,6 +12,8 @@ from attnscope.errors import ParameterError
 
 _SIZE = re.compile(r"(\d{1,6})(?:[xX×](\d{1,6}))?")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+MAX_TRACE_GB = 8.0
+"""A larger trace is not written unless it is asked for."""
 _MOST_NUMBERS = 10_000  # in one list such as 0-49
 
 Model = Annotated[

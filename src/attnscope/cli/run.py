@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.heatmap import file_names, save_maps
 from attnscope.cli.layer_tables import readable_bytes
+from attnscope.cli.options import MAX_TRACE_GB
 from attnscope.cli.output import progress, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.errors import OutputError, ParameterError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from attnscope.heatmap.result import HeatMap
     from attnscope.trace.trace import Trace
 
-MAX_TRACE_GB = 8.0
 _SHEET_COLUMNS = 5
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,11 +30,7 @@ EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 _ENDINGS = (".labels.png", ".overlay.png", ".json")
 
 
-class PresetChoice(str, Enum):
-    """Rules of merging."""
-
-    paper = "paper"
-    reference = "reference"
+Preset = Literal["paper", "reference"]
 
 
 def segment_command(
@@ -53,9 +48,7 @@ def segment_command(
             "--threshold", "-t", help="In nats; larger gives fewer segments. Repeat it: one per pass."
         ),
     ] = None,
-    preset: Annotated[PresetChoice, typer.Option("--preset", help="reference: the authors' program.")] = (
-        PresetChoice.paper
-    ),
+    preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
     refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
@@ -75,7 +68,7 @@ def segment_command(
     refuse_overwriting(*(output / (name + ending) for name in names for ending in _ENDINGS), force=force)
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
-        "preset": preset.value,
+        "preset": preset,
         "refine": refine,
         "thresholds": _thresholds(threshold),
     }

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 
+from attnscope.demo import GUIDANCE_SCALE
 from attnscope.demo.recognition import Recogniser, Recognition, answer, judge, recognise, small
 from attnscope.demo.scenes import Scene, scene
 from attnscope.demo.vae_training import encode
@@ -23,7 +24,6 @@ FIRST_PROMPT_SEED = 10_000
 """Scenes that lend their captions; none of them is trained on."""
 HELD_OUT_DRAWINGS = 500
 STEPS = 20
-GUIDANCE = 3.0
 GROUP = 8
 """Pictures painted together."""
 GRID_COLUMNS = 8
@@ -110,7 +110,7 @@ def paint(
         pictures += pipe(
             [picture.caption for picture in group],
             num_inference_steps=steps,
-            guidance_scale=GUIDANCE,
+            guidance_scale=GUIDANCE_SCALE,
             generator=[torch.Generator().manual_seed(picture.seed) for picture in group],
         ).images
     return Painted(list(asked), pictures)

@@ -12,12 +12,10 @@ from diffusers import StableDiffusionPipeline
 import attnscope
 from attnscope.demo.scenes import Scene, Word
 from attnscope.demo.scoring import heat_iou, pointing_hit
-from attnscope.segmentation.photo import noised, photo_latent, photo_tensor, photo_trace
+from attnscope.segmentation.photo import TIMESTEP, noised, photo_latent, photo_tensor, photo_trace
 from attnscope.trace.tokens import find_span, tokenize
 from attnscope.trace.trace import Trace
 
-TIMESTEP = 300
-"""DiffSeg's timestep; words are read there too."""
 HEAT_THRESHOLD = 0.4
 """A word's mask is where its heat is above this share of its largest value."""
 COLOURLESS = "thing, no colour named"

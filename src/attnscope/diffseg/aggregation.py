@@ -9,11 +9,11 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.errors import ParameterError
+from attnscope.pictures.maps import resize_maps
+from attnscope.records.layers import SizeHW
 
-SizeHW = tuple[int, int]
 OVERFLOW = "NaN often means a float16 overflow: run the U-Net in float32 or bfloat16"
 
 
@@ -128,9 +128,7 @@ def _share_out(maps: Float[Tensor, "y x height width"], share: float) -> None:
 def _add_scale(result: Tensor, total: Tensor, size: SizeHW, share: float) -> None:
     """Add one scale's maps, resized to the result's grid over keys and repeated over queries."""
     height, width = result.shape[:2]
-    maps = total.view(size[0] * size[1], 1, *size)
-    maps = interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
-    maps = maps.view(*size, height, width)
+    maps = resize_maps(total.view(*size, *size), (height, width))
     _share_out(maps, share)
     rows, columns = (_nearest(of, to, result.device) for of, to in zip(size, (height, width), strict=True))
     for y, row in enumerate(rows.tolist()):  # a row at a time: no second (H, W, H, W)

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.errors import ParameterError, WordError
-
-SizeHW = tuple[int, int]
+from attnscope.pictures.maps import resize_maps
+from attnscope.records.layers import SizeHW
 
 
 def word_maps(
@@ -53,9 +52,8 @@ def word_maps(
     result = torch.zeros((len(spans), *size_hw), device=next(iter(sums.values())).device)
     for grid, total in sums.items():
         shares = total / total.sum(-1, keepdim=True)
-        maps = torch.stack([shares[:, list(span)].mean(-1) for span in spans]).view(-1, 1, *grid)
-        resized = interpolate(maps, size=size_hw, mode="bilinear", align_corners=False)[:, 0]
-        result += resized * (1.0 if weights is None else float(weights[grid]))
+        maps = torch.stack([shares[:, list(span)].mean(-1) for span in spans]).view(-1, *grid)
+        result += resize_maps(maps, size_hw) * (1.0 if weights is None else float(weights[grid]))
     return result / torch.linalg.vector_norm(result, dim=(1, 2), keepdim=True)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.heatmap.result import HeatMap
+from attnscope.pictures.maps import resize_maps
 from attnscope.records import Grid, Layer, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.selection import pick_number
@@ -168,7 +168,7 @@ def _word_maps(
 ) -> Float[Tensor, "word height width"]:
     """Mean over layers of each word's map at latent size."""
     layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
-    size = trace.run.latent_size_hw or max((tuple(layer.grid) for layer in layers), key=math.prod)
+    size = trace.run.latent_size_hw or max((layer.grid for layer in layers), key=math.prod)
     tokens = sorted({token for span in spans for token in span.tokens})
     places = [[tokens.index(token) for token in span.tokens] for span in spans]
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
@@ -195,9 +195,8 @@ def _daam_maps(
     summed = (mean * len(steps.positions)).movedim(-1, -2)  # heads, where not one was chosen, then tokens
     maps = []
     for of_word in places:
-        of_tokens = summed[..., of_word, :].reshape(1, -1, *layer.grid)  # side by side
-        larger = interpolate(of_tokens, size=size, mode="bicubic", align_corners=False)
-        maps.append(larger.clamp(min=0).mean(1)[0])
+        of_tokens = summed[..., of_word, :].reshape(-1, *layer.grid)  # heads and tokens side by side
+        maps.append(resize_maps(of_tokens, size, mode="bicubic").clamp(min=0).mean(0))
     return torch.stack(maps)
 
 
@@ -208,7 +207,7 @@ def _reduced_maps(
     if given := [choice for choice, value in settled.items() if value is not None]:
         raise ParameterError(f"{', '.join(given)} can't be chosen for reduced maps: leave it out")
     maps = list(trace.reduced_maps(name, "cross").counted(image))
-    size = trace.run.latent_size_hw or max((tuple(grid) for grid, _, _ in maps), key=math.prod)
+    size = trace.run.latent_size_hw or max((grid for grid, _, _ in maps), key=math.prod)
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
     for grid, layers, shares in maps:
         for number, span in enumerate(spans):
@@ -219,7 +218,7 @@ def _reduced_maps(
 def _at_size(
     shares: Float[Tensor, query], grid: Grid, size: tuple[int, int]
 ) -> Float[Tensor, "height width"]:
-    return interpolate(shares.reshape(1, 1, *grid), size=size, mode="bilinear", align_corners=False)[0, 0]
+    return resize_maps(shares.reshape(*grid), size)
 
 
 def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
@@ -230,5 +229,5 @@ def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[
     chosen = [layers[at] for at in pick_number("block", blocks, numbers).positions]
     if not without_coarsest:
         return chosen
-    coarsest = min(layer.grid.size for layer in chosen)
-    return [layer for layer in chosen if layer.grid.size > coarsest] or chosen
+    coarsest = min(layer.grid.places for layer in chosen)
+    return [layer for layer in chosen if layer.grid.places > coarsest] or chosen

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch.nn.functional import interpolate
 
 from attnscope.errors import OutputError, ParameterError
 from attnscope.files import whole_file
 from attnscope.pictures.axes import new_axes
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
+from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.overlays import png_bytes
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
@@ -71,9 +71,8 @@ class HeatMap:
             to_hw: (height, width). Default: the picture's, or else the map's own.
         """
         target = to_hw or self.image_size_hw or self.array.shape
-        source = torch.from_numpy(self.array)[None, None]
-        larger = interpolate(source, size=tuple(target), mode="bicubic", align_corners=False)
-        return larger[0, 0].clamp(float(self.array.min()), float(self.array.max())).numpy()
+        larger = resize_maps(torch.from_numpy(self.array), target, mode="bicubic")
+        return larger.clamp(float(self.array.min()), float(self.array.max())).numpy()
 
     def mask(self, threshold: float = MASK_THRESHOLD) -> Bool[np.ndarray, "height width"]:
         """The places whose value is at least a share of the map's maximum, at latent size.

@@ -7,8 +7,8 @@ import math
 from PIL import Image
 
 from attnscope.errors import ImageError
+from attnscope.records.layers import SizeHW
 
-SizeHW = tuple[int, int]
 MAX_ASPECT = 16
 """Longer side / shorter side; beyond it a latent of the model's area is thinner than its U-Net."""
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import View
 from attnscope.trace.trace import Trace
 
@@ -51,7 +52,7 @@ def every_place(
     """
     layers = trace.layers.of_kind("self")
     steps = [step.index for step in trace.steps] if view.step is None else [view.step]
-    grids = [coarse(tuple(layer.grid), longest) for layer in layers]
+    grids = [coarse(layer.grid, longest) for layer in layers]
     finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
     choice: dict[str, Any] = {"branch": view.branch, "image": view.image, "mean": "head"}
     together: Tensor | None = None
@@ -64,7 +65,7 @@ def every_place(
             if progress is not None:
                 progress(done)
         assert total is not None  # a trace has a step
-        maps = _coarser(total.cpu() / len(steps), tuple(layer.grid), grid)
+        maps = _coarser(total.cpu() / len(steps), layer.grid, grid)
         yield EveryPlace(layer.block, grid, maps)
         share = _spread(maps, grid, finest) / len(layers)
         together = share if together is None else together.add_(share)
@@ -88,7 +89,7 @@ def every_places_words(
     layers = trace.layers.of_kind("cross")
     if not layers:
         return None
-    finest = max((coarse(tuple(layer.grid), longest) for layer in layers), key=lambda grid: grid[0] * grid[1])
+    finest = max((coarse(layer.grid, longest) for layer in layers), key=lambda grid: grid[0] * grid[1])
     choice: dict[str, Any] = {"step": view.step, "branch": view.branch, "image": view.image}
     of_layers = []
     for layer in layers:
@@ -116,7 +117,7 @@ def _coarser(
 ) -> Float[Tensor, "place height width"]:
     """Mean over the queries and sum over the keys of each coarser cell; cells at the far edges may be smaller."""
     keys = probabilities.view(-1, 1, *grid)
-    if tuple(grid) == to:
+    if grid == to:
         return keys[:, 0]
     factor = -(-max(grid) // max(to))  # the same that `coarse` took, which was the least that would do
     settings: dict[str, Any] = {"kernel_size": factor, "ceil_mode": True}
@@ -128,7 +129,7 @@ def _spread(
     of_places: Float[Tensor, "place h w"], grid: tuple[int, int], finest: tuple[int, int]
 ) -> Float[Tensor, "place height width"]:
     """As `places.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
-    large = interpolate(of_places[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
+    large = resize_maps(of_places, finest)
     large = large / large.sum((1, 2), keepdim=True)
     rows, columns = (torch.arange(to) * of // to for of, to in zip(grid, finest, strict=True))
     return large.view(*grid, *finest)[rows[:, None], columns].flatten(0, 1)

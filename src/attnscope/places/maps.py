@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.heatmap.heat_map import heat_map
+from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import Box, View
 from attnscope.records import Grid, Kind, Layer, TokenSpan
 from attnscope.trace.trace import Trace
@@ -33,7 +33,7 @@ def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height wid
     maps = [_layer_box_map(trace, layer, view, box) for layer in layers]
     if len(maps) == 1:
         return maps[0].numpy()
-    finest = max((layer.grid for layer in layers), key=lambda grid: grid.size)
+    finest = max((layer.grid for layer in layers), key=lambda grid: grid.places)
     return torch.stack([_resized(one, finest) for one in maps]).mean(0).numpy()
 
 
@@ -154,7 +154,7 @@ def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Te
 
 
 def _resized(array: Float[Tensor, "h w"], grid: Grid) -> Float[Tensor, "height width"]:
-    larger = interpolate(array[None, None], size=tuple(grid), mode="bilinear", align_corners=False)[0, 0]
+    larger = resize_maps(array, grid)
     return larger / larger.sum()
 
 

@@ -77,7 +77,7 @@ def estimate(
     value = sum(layer.leading * layer.keys * layer.head_dim * each for layer in found)
     cross = sum(layer.bytes_query_key(each) for layer in found if layer.kind == "cross")
     tenth = len(range(0, steps, 10))
-    latent = max((layer.grid for layer in found), key=lambda grid: grid.size)
+    latent = max((layer.grid for layer in found), key=lambda grid: grid.places)
     return (
         Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
         *([_one_branch(whole // 2, steps)] if guidance else []),

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.diffseg.aggregation import ScaleSums
 from attnscope.errors import CaptureError
+from attnscope.pictures.maps import resize_maps
 from attnscope.probability.rows import row_head_mean
 from attnscope.records import Call, Grid, Layer, LayerId
 from attnscope.records.qkv import Record
@@ -138,8 +138,7 @@ def _on_one_grid(
 
 
 def _resized(shares: Float[Tensor, "query key"], grid: Grid, latent: Grid) -> Tensor:
-    maps = shares.T.reshape(1, -1, *grid)
-    return interpolate(maps, size=tuple(latent), mode="bilinear", align_corners=False)[0].flatten(1).T
+    return resize_maps(shares.T.reshape(-1, *grid), latent).flatten(1).T
 
 
 def _aggregate(
@@ -149,9 +148,9 @@ def _aggregate(
     sums = ScaleSums()
     for layer, record in records.items():
         add_to = partial(_add_head_mean, record, row)
-        sums.add((grids[layer].height, grids[layer].width), add_to)
-    aggregated = sums.aggregated(grid=(latent.height, latent.width))
-    return aggregated.reshape(latent.size, latent.size)
+        sums.add(grids[layer], add_to)
+    aggregated = sums.aggregated(grid=latent)
+    return aggregated.reshape(latent.places, latent.places)
 
 
 def _add_head_mean(record: Record, row: int, total: Tensor | None) -> Tensor:

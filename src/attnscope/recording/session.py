@@ -212,7 +212,7 @@ def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], runni
     """A layer with the shapes that it has in this run. shape: of the feature map that it reads."""
     _, heads, queries, dim = record.query.shape
     grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
-    if grid.size != queries:
+    if grid.places != queries:
         raise CaptureError(
             f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
         )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["self", "cross"]
 Stage = Literal["down", "mid", "up"]
 KINDS: tuple[Kind, ...] = ("self", "cross")
 
 
-@dataclass(frozen=True)
-class Grid:
+SizeHW = tuple[int, int]
+"""(height, width), of a grid in places or of a picture in pixels."""
+
+
+class Grid(NamedTuple):
     """Height and width of a layer in latent positions. Flat numbers run along its rows.
 
     Attributes:
@@ -23,12 +26,14 @@ class Grid:
     width: int
 
     @property
-    def size(self) -> int:
+    def places(self) -> int:
         """How many positions: height x width."""
         return self.height * self.width
 
-    def __iter__(self):
-        return iter((self.height, self.width))
+    @property
+    def size(self) -> int:
+        """The older name of `places`."""
+        return self.places
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
@@ -62,7 +67,7 @@ class Layer:
         grid: Height and width in latent positions; each position is a query.
         heads: Attention heads.
         head_dim: Channels of one head.
-        keys: How many keys: `grid.size` for self-attention, text tokens for cross-attention.
+        keys: How many keys: `grid.places` for self-attention, text tokens for cross-attention.
         batch: Pictures in the run.
         branches: Guidance rows per picture: 2 with guidance, 1 without.
     """
@@ -91,7 +96,7 @@ class Layer:
     @property
     def query(self) -> tuple[int, int, int]:
         """Shape of Q: (leading, places, head_dim)."""
-        return (self.leading, self.grid.size, self.head_dim)
+        return (self.leading, self.grid.places, self.head_dim)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -106,7 +111,7 @@ class Layer:
     @property
     def probability(self) -> tuple[int, int, int]:
         """Shape of P: (leading, places, keys)."""
-        return (self.leading, self.grid.size, self.keys)
+        return (self.leading, self.grid.places, self.keys)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything about the layer as plain values for JSON."""
@@ -119,7 +124,7 @@ class Layer:
         Args:
             itemsize: Bytes a number, 2 for float16.
         """
-        return self.leading * (self.grid.size + self.keys) * self.head_dim * itemsize
+        return self.leading * (self.grid.places + self.keys) * self.head_dim * itemsize
 
     def bytes_probability(self, itemsize: int = 2) -> int:
         """Bytes that the attention probability of one step would take.
@@ -127,4 +132,4 @@ class Layer:
         Args:
             itemsize: Bytes a number, 2 for float16.
         """
-        return self.leading * self.grid.size * self.keys * itemsize
+        return self.leading * self.grid.places * self.keys * itemsize

@@ -96,10 +96,10 @@ class Reduced:
         if not chosen:
             return 0
         if self.per == "all":
-            places = latent.size * (latent.size if self.kind == "self" else chosen[0].keys)
+            places = latent.places * (latent.places if self.kind == "self" else chosen[0].keys)
         else:
             maps = chosen if self.per == "layer" else {layer.grid: layer for layer in chosen}.values()
-            places = sum(layer.grid.size * layer.keys for layer in maps)
+            places = sum(layer.grid.places * layer.keys for layer in maps)
         return 4 * chosen[0].batch * places * (2 * self.top if self.how == "top" else 1)
 
     def takes(self, layer: LayerId) -> bool:

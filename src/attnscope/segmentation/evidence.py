@@ -10,11 +10,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.diffseg.aggregation import ScaleSums, SizeHW, aggregate
+from attnscope.diffseg.aggregation import ScaleSums, aggregate
 from attnscope.diffseg.labels import word_maps
 from attnscope.errors import SelectionError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
+from attnscope.records.layers import SizeHW
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.selection import pick_number
@@ -62,9 +63,7 @@ def evidence_of_trace(
         aggregated = aggregated_attention(trace, weights=weights, progress=progress, **choice)
     else:
         kept = trace.reduced_maps(reduced, "self")
-        aggregated = aggregate(
-            ((maps, tuple(grid)) for grid, _, maps in kept.counted(image)), weights=weights
-        )
+        aggregated = aggregate(((maps, grid) for grid, _, maps in kept.counted(image)), weights=weights)
         origin |= {"steps": list(kept.steps), "branch": kept.order.branch, "reduced": reduced}
     shown = trace.picture_of(image) if picture is None else picture
     drawn = None if shown is None else load_picture(shown)
@@ -102,7 +101,7 @@ def aggregated_attention(
     sums, places = ScaleSums(), list(product(layers, steps))
     for done, (layer, step) in enumerate(places, start=1):
         add_to = partial(_add_layer, trace, layer.block, choice | {"step": step})
-        sums.add((layer.grid.height, layer.grid.width), add_to)
+        sums.add(layer.grid, add_to)
         if progress is not None:
             progress(done, len(places))
     return sums.aggregated(weights=weights)
@@ -124,12 +123,12 @@ def cross_attention(
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
     layers = trace.layers.of_kind("cross")
-    finest = max((layer.grid.size for layer in layers), default=0)
+    finest = max((layer.grid.places for layer in layers), default=0)
     for layer in layers:
         probs = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
         if preset == "reference":
-            probs = probs / (3 if layer.grid.size == finest and layer.stage == "up" else 5)
-        yield probs, (layer.grid.height, layer.grid.width)
+            probs = probs / (3 if layer.grid.places == finest and layer.stage == "up" else 5)
+        yield probs, layer.grid
 
 
 def step_numbers(trace: Trace, steps: int | Sequence[int] | slice | None) -> list[int]:

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from attnscope.diffseg.aggregation import SizeHW
 from attnscope.diffseg.labels import word_maps
 from attnscope.errors import ModelError, ParameterError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
 from attnscope.recording.capture import capture
 from attnscope.records import Kind
+from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import named_spans

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attnscope.diffseg.aggregation import SizeHW
 from attnscope.diffseg.merging import ANCHORS, PASSES
 from attnscope.errors import ParameterError
 from attnscope.pictures.reading import Picture
+from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import evidence_of_trace
 from attnscope.segmentation.photo import evidence_of_photo
 from attnscope.segmentation.recipe import recipe_for

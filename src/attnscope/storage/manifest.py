@@ -128,10 +128,10 @@ class PassManifest:
         for layer_id, facts in self.facts[call.index].items():
             layer, rows = self.layers[layer_id], len(call.rows)
             of_part = {
-                "query": (rows, layer.heads, layer.grid.size, layer.head_dim),
+                "query": (rows, layer.heads, layer.grid.places, layer.head_dim),
                 "key": (rows, layer.heads, layer.keys, layer.head_dim),
                 "value": (rows, layer.heads, layer.keys, layer.head_dim),
-                "mask": (rows, layer.heads, layer.grid.size, layer.keys),
+                "mask": (rows, layer.heads, layer.grid.places, layer.keys),
             }
             shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
         return shapes
@@ -150,7 +150,7 @@ class PassManifest:
         if len({call.index for call in made.calls}) < len(made.calls):
             raise ValueError("a call stands twice")
         latent = made.run.latent_size_hw
-        finest = max((layer.grid.size for layer in made.layers.values()), default=MAX_PLACES)
+        finest = max((layer.grid.places for layer in made.layers.values()), default=MAX_PLACES)
         if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
             raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
         made.pictures = [_parse_picture(name) for name in item["pictures"]]

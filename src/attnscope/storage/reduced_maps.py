@@ -79,11 +79,11 @@ def _shapes(order: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps:
     for layer in layers:
         key: Key = layer.id if order.per == "layer" else layer.grid
         if order.per != "all":
-            shapes[key] = (*ranks, layer.batch, layer.grid.size, layer.keys)
+            shapes[key] = (*ranks, layer.batch, layer.grid.places, layer.keys)
     if order.per == "all" and layers:
         (grid,) = grids
-        keys = grid.size if order.kind == "self" else layers[0].keys
-        shapes[grid] = (*ranks, layers[0].batch, grid.size, keys)
+        keys = grid.places if order.kind == "self" else layers[0].keys
+        shapes[grid] = (*ranks, layers[0].batch, grid.places, keys)
     return shapes
 
 

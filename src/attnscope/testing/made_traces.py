@@ -53,7 +53,7 @@ def made_trace(
 
     def record(layer: Layer) -> Record:
         shape = (len(rows), layer.heads)
-        query = torch.randn(*shape, layer.grid.size, layer.head_dim, generator=generator) * 2
+        query = torch.randn(*shape, layer.grid.places, layer.head_dim, generator=generator) * 2
         key = torch.randn(*shape, layer.keys, layer.head_dim, generator=generator)
         added = torch.randn(len(rows), 1, 1, layer.keys, generator=generator) if mask else None
         return Record(query.to(dtype), key.to(dtype), mask=added, scale=layer.head_dim**-0.5)
@@ -61,7 +61,7 @@ def made_trace(
     for block, (height, width) in enumerate(grids, start=1):
         grid = Grid(height, width)
         for kind in kinds:
-            keys = grid.size if kind == "self" else len(TOKENS)
+            keys = grid.places if kind == "self" else len(TOKENS)
             path = (
                 f"down_blocks.0.attentions.{block - 1}.transformer_blocks.0.attn{1 if kind == 'self' else 2}"
             )

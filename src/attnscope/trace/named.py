@@ -84,6 +84,6 @@ def _all(query: Query, axis: str) -> Sequence[Any]:
         "branch": query.branches,
         "image": query.images,
         "head": range(query.layer.heads),
-        "query": range(query.layer.grid.size),
+        "query": range(query.layer.grid.places),
         "key": range(query.layer.keys),
     }[axis]

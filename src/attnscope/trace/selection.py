@@ -62,7 +62,7 @@ def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
     slice of flat indexes; a boolean (height, width) array for a region.
     """
     if choice is None or isinstance(choice, slice) or _is_int(choice):
-        return pick_number(axis, choice, range(grid.size))
+        return pick_number(axis, choice, range(grid.places))
     region = np.asarray(choice)
     if region.dtype == bool:
         return _region(axis, region, grid)
@@ -87,7 +87,7 @@ def _region(axis: str, region: np.ndarray, grid: Grid) -> Pick:
 
 def _flat(axis: str, place: Any, grid: Grid) -> int:
     if _is_int(place):
-        return _position(axis, int(place), range(grid.size))
+        return _position(axis, int(place), range(grid.places))
     if not hasattr(place, "__len__") or len(place) != 2 or not all(_is_int(part) for part in place):
         raise SelectionError(f"{axis} {place!r}: expected (row, column), two whole numbers, or a flat index")
     row, column = place

@@ -90,7 +90,7 @@ class Aggregate:
 
     def _weights(self) -> dict[tuple[int, int], float]:
         given = dict(self.source.weights)
-        grids = {tuple(layer.grid) for layer in self.trace.layers.of_kind("self")}
+        grids = {layer.grid for layer in self.trace.layers.of_kind("self")}
         if given.keys() != {height for height, _ in grids}:
             raise ParameterError(
                 f"weights are for grids of height {sorted(given)}; expected one for each of "

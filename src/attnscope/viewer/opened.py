@@ -69,7 +69,7 @@ class OpenTrace:
                     path=layer.path,
                     stage=layer.stage,
                     heads=layer.heads,
-                    grid=(layer.grid.height, layer.grid.width),
+                    grid=layer.grid,
                     head_dim=layer.head_dim,
                     keys=layer.keys,
                 )
@@ -99,11 +99,11 @@ class OpenTrace:
         run = self.trace.run
         if run.pictures:
             return size_hw(run.pictures[0])
-        finest = max((layer.grid for layer in self.trace.layers), key=lambda grid: grid.size)
+        finest = max((layer.grid for layer in self.trace.layers), key=lambda grid: grid.places)
         return run.image_size_hw or (8 * finest.height, 8 * finest.width)
 
     def _first_step(self) -> int | None:
-        steps, finest = self.trace.steps, max(layer.grid.size for layer in self.trace.layers)
+        steps, finest = self.trace.steps, max(layer.grid.places for layer in self.trace.layers)
         if len(steps) * finest <= QUICK_PLACES:
             return None
         return steps[2 * len(steps) // 3].index
