@@ -16,7 +16,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from attnscope import places
 from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
-from attnscope.pictures.overlays import indexed_png, png_bytes
+from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
 from attnscope.places import Box, View
 from attnscope.segmentation.recipe import Recipe
 from attnscope.segmentation.result import Segmentation
@@ -237,6 +237,7 @@ def segments_info(aggregate: Aggregate, found: Segmentation) -> SegmentsInfo:
         height=height,
         width=width,
         thresholds=list(found.recipe.thresholds),
+        colours=segment_colours(len(found)).tolist(),
         segments=[
             SegmentInfo(
                 id=one.id,
