@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from attnscope.errors import OutputError, SelectionError
+from attnscope.pictures.overlays import segment_colours
 from attnscope.places import Box, View, box_map, token_shares, word_map
 from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.export import export_page
@@ -88,6 +89,11 @@ def test_names_stand_where_segments_are_in_large_pictures(tmp_path):
     assert (first["found"]["height"], first["found"]["width"]) == (1024, 1536)
     assert max(first["labels_height"], first["labels_width"]) == 512
     assert all(segment["centroid"][0] < 1536 for segment in first["found"]["segments"])
+
+
+def test_segments_have_the_colours_of_python(exported):
+    for one in exported["segments"]:
+        assert one["found"]["colours"] == segment_colours(len(one["found"]["segments"])).tolist()
 
 
 def test_one_step_of_a_branch(trace, tmp_path):

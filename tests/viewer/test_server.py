@@ -13,6 +13,7 @@ from PIL import Image
 
 import attnscope
 from attnscope.errors import SelectionError, TraceFormatError
+from attnscope.pictures.overlays import boundaries
 from attnscope.pictures.regions import rle_mask
 from attnscope.places import Box, View, block_maps, box_map, token_shares, word_map
 from attnscope.segmentation.evidence import aggregated_attention
@@ -122,6 +123,23 @@ def test_segments_are_those_of_python(client, trace):
         np.testing.assert_array_equal(rle_mask(segment["rle"]), labels == segment["id"])
         best = int(np.argmax(segment["scores"]))
         assert segment["label"] == ["red", "cat"][best]
+
+
+def test_segments_have_the_colours_of_python(client, trace, tmp_path):
+    assert aggregated(client)["state"] == "ready"
+    found = client.get(f"/api/traces/0/segments?{RECIPE}").json()
+    expected = segment_trace(trace, thresholds=0.05, passes=2, anchors=4, unite=False)
+    assert len(found["colours"]) == len(expected) > 2
+    labels, *_ = expected.save(tmp_path / "found")
+    with Image.open(labels) as saved:
+        palette = np.array(saved.getpalette()).reshape(-1, 3)
+    overlay = np.asarray(expected.overlay(opacity=1))
+    inside = ~boundaries(expected.labels, 3)
+    for segment, colour in enumerate(found["colours"]):
+        assert palette[segment].tolist() == colour
+        drawn = overlay[(expected.labels == segment) & inside]
+        assert (drawn == colour).all()
+        assert len(drawn)
 
 
 def test_labels_come_as_png_and_npz(client):

@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 from attnscope import __version__, places
 from attnscope.pictures.heat_colours import heat_picture
-from attnscope.pictures.overlays import indexed_png, png_bytes
+from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
 from attnscope.places import Box, View
 from attnscope.segmentation.recipe import Recipe
 from attnscope.segmentation.result import Segmentation
@@ -235,6 +235,7 @@ def segments_info(found: Segmentation) -> SegmentsInfo:
         height=height,
         width=width,
         thresholds=list(found.recipe.thresholds),
+        colours=segment_colours(len(found)).tolist(),
         segments=[
             SegmentInfo(
                 id=one.id,

@@ -17,7 +17,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 SCRIPTS = "attnscope/"
-VENDORED = {"preact": "vendor/htm-preact-standalone.js"}
+VENDORED = {SCRIPTS + "preact": "vendor/htm-preact-standalone.js"}
 
 
 @cache

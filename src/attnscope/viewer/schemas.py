@@ -108,11 +108,12 @@ class SegmentInfo(BaseModel):
 
 
 class SegmentsInfo(BaseModel):
-    """A segmentation; the pixels are at /labels with the same choices."""
+    """A segmentation; the pixels are at /labels with the same choices. colours: sRGB of segments 0, 1, ..."""
 
     height: int
     width: int
     thresholds: list[float]
+    colours: list[tuple[int, int, int]]
     segments: list[SegmentInfo]
 
 

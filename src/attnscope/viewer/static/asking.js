@@ -1,7 +1,9 @@
 // Hooks: the state, and answers to questions that change faster than they are answered.
 
-import { useEffect, useRef, useState } from "preact";
+import { useEffect, useState } from "attnscope/preact";
 import { get, listen } from "attnscope/state";
+
+/** @import { Answer, Told } from "attnscope/types" */
 
 export function useView() {
   const [, again] = useState(0);
@@ -9,58 +11,110 @@ export function useView() {
   return get();
 }
 
-// The answer to the question `key`: ask(signal, told) is called for it. One question is under way at a time, the newest
-// waits, those between are never asked. The last answer stays until the next is there. A question of another group
-// stops the one under way, and its answer is not shown any more; stop() stops it too, again() asks it once more.
-// Returns {value, error, busy, progress, stop, again}.
-export function useAnswer(key, ask, group = "") {
-  const [answer, setAnswer] = useState({ key: null, group: null, value: null, error: null });
-  const [progress, setProgress] = useState(null);
-  const slot = useRef({ running: null, next: null, gone: false }).current;
+/**
+ * @template Value
+ * @typedef {object} Question
+ * @property {string} key
+ * @property {string} group
+ * @property {(signal: AbortSignal, told: Told) => Promise<Value>} ask
+ */
+
+/**
+ * @template Value
+ * @typedef {{ key: string | null, group: string | null, value: Value | null, error: Error | null }} Answered
+ */
+
+/** @typedef {{ done: number, total: number } | null} Progress */
+
+/**
+ * Asks one question at a time: the newest waits, those between are never asked. A question of another group
+ * stops the one under way; stop() stops it too. After leave() nothing is told any more.
+ * @template Value
+ * @param {(answer: Answered<Value>) => void} onAnswer
+ * @param {(progress: Progress) => void} onProgress
+ */
+export function asker(onAnswer, onProgress) {
+  /** @type {Question<Value> & { stopper: AbortController } | null} */
+  let running = null;
+  /** @type {Question<Value> | null} */
+  let next = null;
+  let gone = false;
+
+  /** @param {Answered<Value>} answer */
+  const tell = (answer) => {
+    if (!gone) onAnswer(answer);
+  };
+
+  /** @param {Question<Value>} question */
+  const answer = async ({ key, group, ask }) => {
+    const stopper = new AbortController();
+    running = { key, group, ask, stopper };
+    try {
+      const value = await ask(stopper.signal, (done, total) => onProgress({ done, total }));
+      tell({ key, group, value, error: null });
+    } catch (error) {
+      tell({ key, group, value: null, error: /** @type {Error} */ (error) });
+    }
+    running = null;
+    onProgress(null);
+  };
 
   const pump = async () => {
-    while (slot.next && !slot.running) {
-      const asked = slot.next;
-      slot.next = null;
-      slot.running = { ...asked, stopper: new AbortController() };
-      try {
-        const value = await asked.ask(slot.running.stopper.signal, (done, total) => setProgress({ done, total }));
-        if (!slot.gone) setAnswer({ key: asked.key, group: asked.group, value, error: null });
-      } catch (error) {
-        if (!slot.gone) setAnswer({ key: asked.key, group: asked.group, value: null, error });
-      }
-      slot.running = null;
-      setProgress(null);
+    while (next && !running) {
+      const asked = next;
+      next = null;
+      await answer(asked);
     }
   };
 
-  useEffect(() => {
-    if (key === null) {
-      slot.next = null;
-      return;
-    }
-    slot.next = { key, ask, group };
-    if (slot.running && slot.running.group !== group) slot.running.stopper.abort();
-    pump();
-  }, [key]);
-  useEffect(
-    () => () => {
-      slot.gone = true;
-      slot.running?.stopper.abort();
-    },
-    [],
-  );
-
   return {
-    value: key !== null && answer.group === group ? answer.value : null,
-    error: key === answer.key ? answer.error : null,
-    busy: key !== null && answer.key !== key,
-    progress,
-    stop: () => slot.running?.stopper.abort(),
-    again: () => {
-      slot.next = { key, ask, group };
-      setAnswer((before) => ({ ...before, key: null, error: null }));
-      pump();
+    /** @param {Question<Value>} question */
+    ask(question) {
+      next = question;
+      if (running && running.group !== question.group) running.stopper.abort();
+      return pump();
+    },
+    forget() {
+      next = null;
+    },
+    stop() {
+      running?.stopper.abort();
+    },
+    leave() {
+      gone = true;
+      running?.stopper.abort();
     },
   };
 }
+
+/**
+ * The answer to a question, if any, as asker says. The last answer stays until the next is there, unless it
+ * is of another group; again() asks once more.
+ * @template Value
+ * @param {Question<Value>} [question]
+ * @returns {Answer<Value>}
+ */
+export function useAnswer(question) {
+  const [answer, setAnswer] = useState(/** @returns {Answered<Value>} */ () => NOTHING);
+  const [progress, setProgress] = useState(/** @type {Progress} */ (null));
+  const [own] = useState(() => asker(setAnswer, setProgress));
+  useEffect(() => {
+    if (question) own.ask(question);
+    else own.forget();
+  }, [question?.key]);
+  useEffect(() => own.leave, []);
+  return {
+    value: question && answer.group === question.group ? answer.value : null,
+    error: question && answer.key === question.key ? answer.error : null,
+    busy: question !== undefined && answer.key !== question.key,
+    progress,
+    stop: own.stop,
+    again: () => {
+      setAnswer((before) => ({ ...before, key: null, error: null }));
+      if (question) own.ask(question);
+    },
+  };
+}
+
+/** @type {Answered<never>} */
+const NOTHING = { key: null, group: null, value: null, error: null };

@@ -1,35 +1,72 @@
 // The answers of an exported page, from the data inside it. The functions are those of source.js.
 
-import { cellsOf } from "attnscope/look";
+import { cellsOf } from "attnscope/cells";
+import { roleTokens } from "attnscope/words";
+
+/** @import { ManyOfBox, ManyOfTokens, OfBox, OfTokens } from "attnscope/source" */
+/** @import { Box, FieldMap, Found, Grid, Recipe, SegmentsInfo, TraceInfo } from "attnscope/types" */
 
 export const LIVE = false;
 
-const data = JSON.parse(document.querySelector("#data").textContent);
+/** @typedef {{ grid: Grid, height: number, width: number, levels: string, maxima: string }} Packed */
+/** @typedef {Omit<Packed, "levels" | "maxima"> & { levels: Uint8Array, maxima: Float32Array }} Unpacked */
 
+/**
+ * @typedef {object} Segmented
+ * @property {number} threshold
+ * @property {SegmentsInfo} found
+ * @property {string} labels
+ * @property {number} labels_height
+ * @property {number} labels_width
+ */
+
+/**
+ * places, words: by block, or "all". What export.py writes.
+ * @typedef {object} PageData
+ * @property {TraceInfo} trace
+ * @property {string | null} picture
+ * @property {Record<string, Packed>} places
+ * @property {Record<string, Packed>} words
+ * @property {Packed} shares
+ * @property {Segmented[]} segments
+ */
+
+/** @type {PageData} */
+const data = JSON.parse(document.querySelector("#data")?.textContent ?? "");
+
+/** @param {string} text */
 async function inflated(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).arrayBuffer();
 }
 
+/** @type {Map<Packed, Promise<Unpacked>>} */
 const opened = new Map();
 
-// {grid, height, width, levels, maxima} of one block's maps, unpacked once
+/**
+ * One block's maps, unpacked once
+ * @param {Packed} packed
+ */
 function unpacked(packed) {
-  if (!opened.has(packed)) {
-    opened.set(
-      packed,
-      Promise.all([inflated(packed.levels), inflated(packed.maxima)]).then(([levels, maxima]) => ({
-        ...packed,
-        levels: new Uint8Array(levels),
-        maxima: new Float32Array(maxima),
-      })),
-    );
-  }
-  return opened.get(packed);
+  const answer = opened.get(packed) ?? unpack(packed);
+  opened.set(packed, answer);
+  return answer;
 }
 
-// The mean of these maps, with its numbers
+/** @param {Packed} packed */
+async function unpack(packed) {
+  const [levels, maxima] = await Promise.all([inflated(packed.levels), inflated(packed.maxima)]);
+  return { ...packed, levels: new Uint8Array(levels), maxima: new Float32Array(maxima) };
+}
+
+/**
+ * The mean of these maps, with its numbers
+ * @param {Unpacked} all
+ * @param {number[]} numbers
+ * @param {number | null} number
+ * @returns {FieldMap}
+ */
 function meanOf(all, numbers, number) {
   const size = all.height * all.width;
   const values = new Float32Array(size);
@@ -40,6 +77,10 @@ function meanOf(all, numbers, number) {
   return { number, height: all.height, width: all.width, values, ...numbersOf(values, all.width) };
 }
 
+/**
+ * @param {Float32Array} values
+ * @param {number} width
+ */
 function numbersOf(values, width) {
   let [sum, top, low] = [0, 0, Infinity];
   values.forEach((value, at) => {
@@ -47,16 +88,27 @@ function numbersOf(values, width) {
     if (value > values[top]) top = at;
     low = Math.min(low, value);
   });
-  const entropy = values.reduce((bits, value) => (value > 0 ? bits - (value / sum) * Math.log2(value / sum) : bits), 0);
   return {
     mean: sum / values.length,
     minimum: low,
     maximum: values[top],
-    peak: [Math.floor(top / width), top % width],
-    entropy_bits: entropy,
+    peak: /** @type {Grid} */ ([Math.floor(top / width), top % width]),
+    entropy_bits: entropy(values, sum),
   };
 }
 
+/**
+ * @param {Float32Array} values
+ * @param {number} sum
+ */
+const entropy = (values, sum) =>
+  values.reduce((bits, value) => (value > 0 ? bits - (value / sum) * Math.log2(value / sum) : bits), 0);
+
+/**
+ * Numbers of the maps of a box's places
+ * @param {Box} box
+ * @param {Grid} grid
+ */
 function cells(box, grid) {
   const [top, left, bottom, right] = cellsOf(box, grid);
   const found = [];
@@ -65,27 +117,32 @@ function cells(box, grid) {
   return found;
 }
 
-const name = (block) => (block === null || block === undefined ? "all" : String(block));
+/** @param {number | null} block */
+const name = (block) => (block === null ? "all" : String(block));
+
+/** @param {Record<string, Packed>} packed */
 const blocksOf = (packed) =>
   Object.keys(packed)
     .filter((block) => block !== "all")
     .map(Number);
 
+/**
+ * @param {number | null} block
+ * @param {Box} box
+ */
 async function placeIn(block, box) {
   const all = await unpacked(data.places[name(block)]);
   return meanOf(all, cells(box, all.grid), block);
 }
 
 // Words as export.py lists them: those of the prompt, then start, end and padding
-const roles = ["start", "end", "padding"];
 const image = data.trace.images[0];
-const spans = [
-  ...image.words.map((word) => word.tokens),
-  ...roles
-    .map((role) => image.tokens.filter((token) => token.role === role).map((token) => token.index))
-    .filter((tokens) => tokens.length),
-];
+const spans = [...image.words.map((word) => word.tokens), ...roleTokens(image).map(([, tokens]) => tokens)];
 
+/**
+ * @param {number | null} block
+ * @param {number[]} tokens
+ */
 async function wordsIn(block, tokens) {
   const all = await unpacked(data.words[name(block)]);
   const asked = spans.flatMap((span, number) =>
@@ -94,14 +151,25 @@ async function wordsIn(block, tokens) {
   return meanOf(all, asked, block);
 }
 
-export const traces = async () => ({ traces: [data.trace] });
+export const traces = async () => ({ version: "", traces: [data.trace] });
+
 export const picture = () => data.picture;
+
+/** @type {OfBox} */
 export const place = (trace, view, box) => placeIn(view.block, box);
+
+/** @type {OfTokens} */
 export const words = (trace, view, tokens) => wordsIn(view.block, tokens);
-export const placeBlocks = (trace, view, box) => Promise.all(blocksOf(data.places).map((block) => placeIn(block, box)));
+
+/** @type {ManyOfBox} */
+export const placeBlocks = (trace, view, box) =>
+  Promise.all(blocksOf(data.places).map((block) => placeIn(block, box)));
+
+/** @type {ManyOfTokens} */
 export const wordBlocks = (trace, view, tokens) =>
   Promise.all(blocksOf(data.words).map((block) => wordsIn(block, tokens)));
 
+/** @type {typeof import("attnscope/source").shares} */
 export async function shares(trace, view, box) {
   const all = await unpacked(data.shares);
   return meanOf(all, cells(box, all.grid), null).values;
@@ -109,24 +177,39 @@ export async function shares(trace, view, box) {
 
 export const thresholds = () => data.segments.map((one) => one.threshold);
 
+/**
+ * Those of the nearest threshold that the page has
+ * @param {number} trace
+ * @param {unknown} source
+ * @param {Recipe} recipe
+ * @returns {Promise<Found>}
+ */
 export async function segments(trace, source, recipe) {
   const nearest = data.segments.reduce((best, one) =>
-    Math.abs(Math.log(one.threshold / recipe.threshold)) < Math.abs(Math.log(best.threshold / recipe.threshold))
-      ? one
-      : best,
+    distance(one, recipe.threshold) < distance(best, recipe.threshold) ? one : best,
   );
   const labels = new Uint16Array(await inflated(nearest.labels));
-  const named = nearest.found.segments.map((segment) => ({ ...segment, label: nameOf(segment.scores, recipe.word) }));
-  return {
-    ...nearest.found,
-    segments: named,
-    labels,
-    labels_height: nearest.labels_height,
-    labels_width: nearest.labels_width,
-  };
+  const named = nearest.found.segments.map((segment) => ({
+    ...segment,
+    label: nameOf(segment.scores, recipe.word),
+  }));
+  const { labels_height, labels_width } = nearest;
+  return { ...nearest.found, segments: named, labels, labels_height, labels_width };
 }
 
-function nameOf(scores, words) {
-  const best = words.reduce((most, word) => (most === null || scores[word] > scores[most] ? word : most), null);
+/**
+ * @param {Segmented} one
+ * @param {number} threshold
+ */
+const distance = (one, threshold) => Math.abs(Math.log(one.threshold / threshold));
+
+/**
+ * @param {number[]} scores
+ * @param {number[]} named
+ */
+function nameOf(scores, named) {
+  /** @type {number | null} */
+  let best = null;
+  for (const word of named) if (best === null || scores[word] > scores[best]) best = word;
   return best === null ? null : image.words[best].text;
 }

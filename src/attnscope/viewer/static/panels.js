@@ -1,29 +1,37 @@
 // The numbers beside the picture: of a place, of words.
 
-import { html } from "preact";
-import { boxOf, choosable, gridOf, placeText, wordsOf } from "attnscope/look";
+import { placeText } from "attnscope/cells";
+import { boxOf, gridOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
-import { PIN_COLOURS } from "attnscope/paint";
-import { removePin } from "attnscope/stage";
+import { pinColour } from "attnscope/marks";
+import { removePin } from "attnscope/pins";
+import { html } from "attnscope/preact";
+import { shareOf } from "attnscope/prompt";
 import { set } from "attnscope/state";
+import { choosable, wordsOf } from "attnscope/words";
 
-export function Numbers({ map }) {
+/** @import { ChoosableWord, FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
+
+/** @param {{ map: FieldMap | null }} props */
+function Numbers({ map }) {
   if (!map) return null;
-  const even = 1 / (map.height * map.width);
+  const [row, column] = map.peak;
+  const even = Math.log2(map.height * map.width);
   return html`<dl class="numbers">
     <dt>brightest</dt>
-    <dd data-number="maximum">${percent(map.maximum)} <small>at row ${map.peak[0]}, column ${map.peak[1]}</small></dd>
+    <dd data-number="maximum">${percent(map.maximum)} <small>at row ${row}, column ${column}</small></dd>
     <dt>mean</dt>
     <dd data-number="mean">${percent(map.mean)}</dd>
     <dt>entropy</dt>
     <dd data-number="entropy">
-      ${map.entropy_bits.toFixed(2)} bits <small>of ${(-Math.log2(even)).toFixed(2)} when even</small>
+      ${map.entropy_bits.toFixed(2)} bits <small>of ${even.toFixed(2)} when even</small>
     </dd>
     <dt>size</dt>
     <dd>${map.height} × ${map.width} cells</dd>
   </dl>`;
 }
 
+/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 export function PlacesPanel({ info, state, look }) {
   const box = boxOf(state);
   if (!box)
@@ -32,36 +40,41 @@ export function PlacesPanel({ info, state, look }) {
       <p class="quiet">Move over the picture. Click to pin a place, drag to pin a region.</p>
     </section>`;
   const words = choosable(info.images[state.image], state.branch);
-  const shares = look.shares.value;
-  const ranked =
-    shares &&
-    words
-      .map((word) => ({ ...word, share: word.tokens.reduce((sum, token) => sum + shares[token], 0) }))
-      .sort((one, other) => other.share - one.share);
   return html`<section>
     <h2>Where ${box.length === 2 ? "this place" : "this region"} looks</h2>
     <p class="quiet">${placeText(box, gridOf(info, state))}${state.cursor ? "" : " (pinned)"}</p>
     <${Numbers} map=${look.shown.value} />
     <${Pins} info=${info} state=${state} />
-    ${
-      ranked &&
-      html`<h3>Words it reads</h3>
-        <table class="shares">
-          <tbody>
-            ${ranked.slice(0, 9).map(
-              (word) =>
-                html`<tr key=${word.id} class=${word.role}>
-                  <th>${word.text}</th>
-                  <td><i style=${{ width: `${(100 * word.share) / ranked[0].share}%` }}></i></td>
-                  <td>${percent(word.share)}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>`
-    }
+    ${look.shares.value && wordShares(words, look.shares.value)}
   </section>`;
 }
 
+const MOST_ROWS = 9;
+
+/**
+ * @param {ChoosableWord[]} words
+ * @param {ArrayLike<number>} shares
+ */
+function wordShares(words, shares) {
+  const ranked = words
+    .map((word) => ({ ...word, share: shareOf(word, shares) }))
+    .sort((one, other) => other.share - one.share);
+  return html`<h3>Words it reads</h3>
+    <table class="shares">
+      <tbody>
+        ${ranked.slice(0, MOST_ROWS).map(
+          (word) =>
+            html`<tr key=${word.id} class=${word.role}>
+              <th>${word.text}</th>
+              <td><i style=${{ width: `${(100 * word.share) / ranked[0].share}%` }}></i></td>
+              <td>${percent(word.share)}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>`;
+}
+
+/** @param {{ info: TraceInfo, state: Fitted }} props */
 function Pins({ info, state }) {
   if (!state.pins.length) return null;
   return html`<ul class="pins" aria-label="Pins">
@@ -69,27 +82,29 @@ function Pins({ info, state }) {
       (pin, number) =>
         html`<li key=${pin.join()}>
           <button aria-pressed=${number === (state.pin ?? 0)} onClick=${() => set({ pin: number })}>
-            <b style=${{ background: PIN_COLOURS[number % PIN_COLOURS.length] }}></b
-            >${placeText(pin, gridOf(info, state))}
+            <b style=${{ background: pinColour(number) }}></b>${placeText(pin, gridOf(info, state))}
           </button>
-          <button class="bare" aria-label=${`remove pin ${number + 1}`} onClick=${() => removePin(number)}>✕</button>
+          <button class="bare" aria-label=${`remove pin ${number + 1}`} onClick=${() => removePin(number)}>
+            ✕
+          </button>
         </li>`,
     )}
   </ul>`;
 }
 
+/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 export function WordsPanel({ info, state, look }) {
-  const words = choosable(info.images[state.image], state.branch).filter((word) => wordsOf(state).includes(word.id));
+  const all = choosable(info.images[state.image], state.branch);
+  const words = all.filter((word) => wordsOf(state).includes(word.id));
   if (!words.length)
     return html`<section>
       <h2>Where a word landed</h2>
       <p class="quiet">Choose a word above the picture; several are shown together.</p>
     </section>`;
+  const where = state.block === null ? "mean over all blocks" : `block ${state.block}`;
   return html`<section>
     <h2>Where “${words.map((word) => word.text).join(" + ")}” landed</h2>
-    <p class="quiet">
-      ${`Share of attention that one token of it gets, ${state.block === null ? "mean over all blocks" : `block ${state.block}`}.`}
-    </p>
+    <p class="quiet">${`Share of attention that one token of it gets, ${where}.`}</p>
     <${Numbers} map=${look.shown.value} />
   </section>`;
 }

@@ -1,42 +1,97 @@
 // The words of the prompt, above the picture.
 
-import { html } from "preact";
-import { choosable, namesOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
+import { html } from "attnscope/preact";
 import { set } from "attnscope/state";
+import { choosable, namesOf } from "attnscope/words";
 
-// Bars say what the place under the cursor takes from each word; a click looks at the word, or lets it name segments
+/** @import { WordId } from "attnscope/fields" */
+/** @import { State } from "attnscope/state" */
+/** @import { ChoosableWord, Fitted, TraceInfo } from "attnscope/types" */
+
+/**
+ * Bars say what the place under the cursor takes from each word; a click looks at the word, or lets it name
+ * segments. shares: of each token
+ * @param {{ info: TraceInfo, state: Fitted, shares: ArrayLike<number> | null }} props
+ */
 export function PromptBar({ info, state, shares }) {
-  const image = info.images[state.image];
-  const words = choosable(image, state.branch).filter((word) => state.mode !== "segments" || word.role === "text");
-  const sums = shares && words.map((word) => word.tokens.reduce((sum, token) => sum + shares[token], 0));
+  const all = choosable(info.images[state.image], state.branch);
+  const words = all.filter((word) => state.mode !== "segments" || word.role === "text");
+  const sums = shares && words.map((word) => shareOf(word, shares));
   const most = sums && Math.max(...sums.filter((_, at) => words[at].role === "text"), 1e-9);
+  /** @type {WordId[] | null} */
   const names = state.mode === "segments" ? namesOf(info, state) : null;
-  const choose = (id) =>
-    set((now) => {
-      if (names) return { names: names.includes(id) ? names.filter((other) => other !== id) : [...names, id] };
-      if (now.mode === "places") return { mode: "words", words: [id], touched: null };
-      return {
-        words: now.words.includes(id) ? now.words.filter((other) => other !== id) : [...now.words, id],
-        touched: null,
-      };
-    });
+  /** @param {WordId} id */
+  const pressed = (id) => (names ? names.includes(id) : state.mode === "words" && state.words.includes(id));
   return html`<nav class="prompt" aria-label="Words of the prompt">
-    ${words.length === 0 && html`<span class="quiet">${state.branch === "uncond" ? "The negative prompt's tokens are not in the trace." : "This trace knows no words: the run got embeddings."}</span>`}
+    ${words.length === 0 && html`<span class="quiet">${wordless(state)}</span>`}
     ${words.map(
       (word, at) =>
         html`<button
           key=${word.id}
           class=${`word ${word.role}`}
           data-word=${word.id}
-          aria-pressed=${names ? names.includes(word.id) : state.mode === "words" && state.words.includes(word.id)}
-          title=${`token ${word.tokens.length > 3 ? `${word.tokens[0]} to ${word.tokens.at(-1)}` : word.tokens.join(", ")}${sums ? `: ${percent(sums[at])} of this place's attention` : ""}`}
-          onClick=${() => choose(word.id)}
+          aria-pressed=${pressed(word.id)}
+          title=${titleOf(word, sums && sums[at])}
+          onClick=${() => choose(word, info, state)}
           onPointerEnter=${() => state.mode === "words" && set({ touched: word.id })}
           onPointerLeave=${() => set({ touched: null })}
         >
-          ${word.text}${sums && html`<i style=${{ width: `${Math.min((100 * sums[at]) / most, 100)}%` }}></i>`}
+          ${word.text}${sums && most && html`<i style=${{ width: barWidth(sums[at], most) }}></i>`}
         </button>`,
     )}
   </nav>`;
 }
+
+/**
+ * What a place takes from a word
+ * @param {ChoosableWord} word
+ * @param {ArrayLike<number>} shares of each token
+ */
+export const shareOf = (word, shares) => word.tokens.reduce((sum, token) => sum + shares[token], 0);
+
+/**
+ * @param {number} share
+ * @param {number} most
+ */
+const barWidth = (share, most) => `${Math.min((100 * share) / most, 100)}%`;
+
+/** @param {State} state */
+const wordless = (state) =>
+  state.branch === "uncond"
+    ? "The negative prompt's tokens are not in the trace."
+    : "This trace knows no words: the run got embeddings.";
+
+/**
+ * @param {ChoosableWord} word
+ * @param {number | null} share
+ */
+function titleOf({ tokens }, share) {
+  const which = tokens.length > 3 ? `${tokens[0]} to ${tokens.at(-1)}` : tokens.join(", ");
+  return `token ${which}${share === null ? "" : `: ${percent(share)} of this place's attention`}`;
+}
+
+/**
+ * @param {ChoosableWord} word
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ */
+function choose({ id }, info, state) {
+  if (state.mode === "segments" && typeof id === "number") {
+    return set({ names: turned(namesOf(info, state), id) });
+  }
+  return set((now) => ({
+    mode: "words",
+    words: now.mode === "places" ? [id] : turned(now.words, id),
+    touched: null,
+  }));
+}
+
+/**
+ * The list without the one, or with it at its end
+ * @template V
+ * @param {V[]} list
+ * @param {V} one
+ */
+export const turned = (list, one) =>
+  list.includes(one) ? list.filter((other) => other !== one) : [...list, one];

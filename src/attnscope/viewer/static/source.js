@@ -1,82 +1,170 @@
-// Where answers come from: this page's own server. An exported page has the same functions over data of its own
-// (export-source.js). Every answer is kept for a while, so going back and forth asks nothing.
+// Where answers come from: this page's own server. An exported page has the same functions over data of its
+// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing.
 
 import { unpack } from "attnscope/maps";
 
-export const LIVE = true;
+/** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
+/** @import { Shares, Source, Told, TracesInfo, View } from "attnscope/types" */
+
+export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
+/** @type {Map<string, Promise<unknown>>} */
 const kept = new Map();
 
 export class Refused extends Error {}
 
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
 async function fetched(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
+  const response = await fetch(path, options).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refused("The server does not answer. Is `attnscope view` still running?");
-  }
-  if (!response.ok) {
-    const told = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
-    throw Object.assign(new Refused(told.error), { status: response.status });
-  }
+  });
+  if (!response.ok) throw await refusal(response);
   return response;
 }
 
+/** @param {Response} response */
+async function refusal(response) {
+  /** @type {Problem} */
+  const told = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
+  return Object.assign(new Refused(told.error), { status: response.status });
+}
+
+/**
+ * @template V
+ * @param {string} path
+ * @param {(path: string) => Promise<V>} make
+ * @returns {Promise<V>}
+ */
 function once(path, make) {
-  const answer = kept.get(path) ?? make(path);
+  const answer = /** @type {Promise<V>} */ (kept.get(path) ?? make(path));
   kept.delete(path);
   kept.set(path, answer); // used last
   answer.catch(() => kept.delete(path));
-  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  const oldest = kept.keys().next().value;
+  if (kept.size > KEPT && oldest !== undefined) kept.delete(oldest);
   return answer;
 }
 
+/** @param {string} path */
 const maps = (path) => once(path, async () => unpack(await (await fetched(path)).arrayBuffer()));
+
+/**
+ * @template V
+ * @param {string} path
+ * @returns {Promise<V>}
+ */
 const json = (path) => once(path, async () => (await fetched(path)).json());
 
+/** @typedef {string | number | boolean | null | undefined} Plain */
+/** @typedef {Record<string, Plain | Plain[]>} Parts */
+
+/** @param {Parts} parts what is null is left out */
 function query(parts) {
   const pairs = new URLSearchParams();
   for (const [name, value] of Object.entries(parts)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== "") pairs.append(name, one);
+      if (one !== null && one !== undefined && one !== "") pairs.append(name, String(one));
     }
   }
   return pairs.toString();
 }
 
+/** @param {Box} box */
 function boxed(box) {
   return box.length === 2
     ? { top: box[0], left: box[1] }
     : { top: box[0], left: box[1], bottom: box[2], right: box[3] };
 }
 
+/**
+ * @param {number} trace
+ * @param {string} what
+ * @param {Parts} parts
+ */
 const at = (trace, what, parts) => `/api/traces/${trace}/${what}?${query(parts)}`;
 
+/** @type {(path: string) => Promise<FieldMap>} */
+const oneMap = async (path) => (await maps(path))[0];
+
+/** @typedef {(trace: number, view: View, box: Box) => Promise<FieldMap>} OfBox */
+/** @typedef {(trace: number, view: View, tokens: number[]) => Promise<FieldMap>} OfTokens */
+/** @typedef {(trace: number, view: View, box: Box) => Promise<FieldMap[]>} ManyOfBox */
+/** @typedef {(trace: number, view: View, tokens: number[]) => Promise<FieldMap[]>} ManyOfTokens */
+
+/** @type {() => Promise<TracesInfo>} */
 export const traces = () => json("/api/traces");
+
+/** @type {(trace: number, image: number) => string | null} */
 export const picture = (trace, image) => at(trace, "picture", { image });
-export const place = async (trace, view, box) => (await maps(at(trace, "place", { ...view, ...boxed(box) })))[0];
-export const words = async (trace, view, token) => (await maps(at(trace, "words", { ...view, token })))[0];
-export const placeBlocks = (trace, view, box) => maps(at(trace, "blocks", { ...view, block: null, ...boxed(box) }));
+
+/** @type {OfBox} */
+export const place = (trace, view, box) => oneMap(at(trace, "place", { ...view, ...boxed(box) }));
+
+/** @type {OfTokens} */
+export const words = (trace, view, token) => oneMap(at(trace, "words", { ...view, token }));
+
+/** @type {ManyOfBox} */
+export const placeBlocks = (trace, view, box) =>
+  maps(at(trace, "blocks", { ...view, block: null, ...boxed(box) }));
+
+/** @type {ManyOfTokens} */
 export const wordBlocks = (trace, view, token) => maps(at(trace, "blocks", { ...view, block: null, token }));
-export const placeHeads = (trace, view, box) => maps(at(trace, "heads", { ...view, head: null, ...boxed(box) }));
+
+/** @type {ManyOfBox} */
+export const placeHeads = (trace, view, box) =>
+  maps(at(trace, "heads", { ...view, head: null, ...boxed(box) }));
+
+/** @type {ManyOfTokens} */
 export const wordHeads = (trace, view, token) => maps(at(trace, "heads", { ...view, head: null, token }));
-export const shares = async (trace, view, box) => (await json(at(trace, "shares", { ...view, ...boxed(box) }))).shares;
+
+/** @type {(trace: number, view: View, box: Box) => Promise<ArrayLike<number>>} */
+export async function shares(trace, view, box) {
+  /** @type {Shares} */
+  const found = await json(at(trace, "shares", { ...view, ...boxed(box) }));
+  return found.shares;
+}
 
 // Addresses of files to keep
+
+/** @type {(trace: number, view: View, box: Box, format: string) => string} */
 export const placeFile = (trace, view, box, format) => at(trace, "place", { ...view, ...boxed(box), format });
+
+/** @type {(trace: number, view: View, token: number[], format: string) => string} */
 export const wordsFile = (trace, view, token, format) => at(trace, "words", { ...view, token, format });
+
+/** @type {(trace: number, asked: Source & Recipe, format: string) => string} */
 export const labelsFile = (trace, asked, format) => at(trace, "labels", { ...asked, format });
+
+/** The thresholds that can be asked for, null for any: only an exported page has a list. */
+export const thresholds = () => /** @type {number[] | null} */ (null);
 
 const POLL_MS = 150;
 
-// Segments of a trace: aggregates its attention first, which may take long. told(done, total) is called meanwhile;
-// aborting the signal cancels the work on the server.
+/**
+ * @param {string} address
+ * @param {RequestInit} [options]
+ * @returns {Promise<AggregateInfo>}
+ */
+const aggregate = async (address, options) => (await fetched(address, options)).json();
+
+/**
+ * Segments of a trace: aggregates its attention first, which may take long. told(done, total) is called
+ * meanwhile; aborting the signal cancels the work on the server.
+ * @param {number} trace
+ * @param {Source} source
+ * @param {Recipe} recipe
+ * @param {Told} told
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Found>}
+ */
 export async function segments(trace, source, recipe, told, signal) {
-  const address = at(trace, "aggregate", source);
-  let state = await (await fetched(address)).json();
-  if (state.state === "failed") state = await (await fetched(address, { method: "POST" })).json();
+  const address = at(trace, "aggregate", { ...source });
+  let state = await aggregate(address);
+  if (state.state === "failed") state = await aggregate(address, { method: "POST" });
   while (state.state === "running" || state.state === "absent") {
     // absent: not asked for yet, or somebody else has cancelled it
     if (state.state === "absent") await fetched(address, { method: "POST" });
@@ -86,15 +174,20 @@ export async function segments(trace, source, recipe, told, signal) {
       await fetched(address, { method: "DELETE" });
       throw new DOMException("cancelled", "AbortError");
     }
-    state = await (await fetched(address)).json();
+    state = await aggregate(address);
   }
   if (state.state === "failed") throw new Refused(state.error);
   return ready(trace, { ...source, ...recipe });
 }
 
-// Not kept here: labels of a large picture are megabytes, and the server has them
+/**
+ * Not kept here: labels of a large picture are megabytes, and the server has them
+ * @param {number} trace
+ * @param {Source & Recipe} asked
+ */
 async function ready(trace, asked) {
-  const found = await (await fetched(at(trace, "segments", asked))).json();
-  const labels = new Uint16Array(await (await fetched(at(trace, "labels", asked))).arrayBuffer());
+  /** @type {SegmentsInfo} */
+  const found = await (await fetched(at(trace, "segments", { ...asked }))).json();
+  const labels = new Uint16Array(await (await fetched(at(trace, "labels", { ...asked }))).arrayBuffer());
   return { ...found, labels, labels_height: found.height, labels_width: found.width };
 }

@@ -1,0 +1,78 @@
+// Two traces side by side: one question, words of the same text, one scale.
+
+import { fitted } from "attnscope/fitted";
+import { wordsOf } from "attnscope/words";
+
+/** @import { WordId } from "attnscope/fields" */
+/** @import { Fitted, ImageInfo, Look, TraceInfo } from "attnscope/types" */
+
+/**
+ * The same question to a second trace: its words are those of the same text
+ * @param {TraceInfo} info
+ * @param {TraceInfo} other
+ * @param {Fitted} own
+ * @returns {Fitted}
+ */
+export function besideOf(info, other, own) {
+  const fit = fitted(other, { ...own, words: [], names: null, step: own.step ?? other.step });
+  const [from, to] = [info.images[own.image], other.images[fit.image]];
+  const touched = own.touched ?? null;
+  return {
+    ...fit,
+    words: present(own.words.map((id) => sameId(from, to, id))),
+    names: own.names && present(own.names.map((id) => sameWord(from, to, id))),
+    touched: touched === null ? null : sameId(from, to, touched),
+    missing: own.mode === "words" ? missing(from, to, wordsOf(own)) : null,
+  };
+}
+
+/**
+ * @template V
+ * @param {(V | null)[]} values
+ */
+const present = (values) => /** @type {V[]} */ (values.filter((value) => value !== null));
+
+/**
+ * Start, end and padding are the same in every prompt.
+ * @param {ImageInfo} from
+ * @param {ImageInfo} to
+ * @param {WordId} id
+ */
+const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id) : id);
+
+/**
+ * @param {ImageInfo} from
+ * @param {ImageInfo} to
+ * @param {WordId[]} ids
+ */
+function missing(from, to, ids) {
+  const numbers = ids.filter((id) => typeof id === "number");
+  const absent = numbers.filter((id) => sameWord(from, to, id) === null);
+  const texts = absent.map((id) => `“${from.words[id].text}”`);
+  return texts.length ? `This prompt does not hold ${texts.join(", ")}.` : null;
+}
+
+/**
+ * The number of the word's namesake: the second of the second, where there are two, else the first
+ * @param {ImageInfo} from
+ * @param {ImageInfo} to
+ * @param {number} number
+ */
+export function sameWord(from, to, number) {
+  /** @param {ImageInfo} image */
+  const namesakes = (image) =>
+    image.words.flatMap((word, at) =>
+      word.text.toLowerCase() === from.words[number].text.toLowerCase() ? [at] : [],
+    );
+  const places = namesakes(to);
+  return places[namesakes(from).indexOf(number)] ?? places[0] ?? null;
+}
+
+/**
+ * The brightest value of all maps that are there
+ * @param {...Look} looks
+ */
+export function commonTop(...looks) {
+  const tops = looks.flatMap((look) => look.shown.value?.maximum ?? []);
+  return tops.length ? Math.max(...tops) : null;
+}

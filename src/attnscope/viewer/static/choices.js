@@ -1,0 +1,145 @@
+// Which attention: block, head, step, branch, image.
+
+import { Select } from "attnscope/controls";
+import { headsOf, kindOf, layersOf } from "attnscope/look";
+import { html, useEffect, useState } from "attnscope/preact";
+import * as source from "attnscope/source";
+import { set } from "attnscope/state";
+import { firstWords } from "attnscope/words";
+
+/** @import { State } from "attnscope/state" */
+/** @import { Fitted, TraceInfo } from "attnscope/types" */
+
+/** @param {number} count */
+const range = (count) => Array.from({ length: count }, (_, number) => number);
+
+/**
+ * busy: whether an answer is awaited
+ * @param {{ info: TraceInfo, state: Fitted, busy: boolean }} props
+ */
+export function Choices({ info, state, busy }) {
+  return html`<section aria-label="Which attention">
+    ${state.mode !== "segments" && source.LIVE && blockAndHead(info, state)}
+    ${source.LIVE && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
+    ${
+      info.branches.length > 1 &&
+      html`<${Select}
+        label="Branch"
+        value=${state.branch}
+        change=${(/** @type {string} */ branch) => set({ branch })}
+        options=${info.branches.map((branch) => [branch, branch])}
+        title="of guidance: cond reads the prompt, uncond the negative prompt"
+      />`
+    }
+    ${
+      info.images.length > 1 &&
+      html`<${Select}
+        label="Image"
+        value=${state.image}
+        change=${(/** @type {number} */ image) => set(imageTurn(info, state, image))}
+        options=${range(info.images.length).map((image) => [image, `image ${image}`])}
+      />`
+    }
+  </section>`;
+}
+
+/**
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ */
+function blockAndHead(info, state) {
+  const blocks = layersOf(info, kindOf(state)).map((layer) => [
+    layer.block,
+    `${layer.block} · ${layer.stage} · ${layer.grid.join("×")}`,
+  ]);
+  const heads = range(headsOf(info, state)).map((head) => [head, `head ${head}`]);
+  const all = [null, "all, mean"];
+  return html` <${Select}
+      label="Block"
+      value=${state.block}
+      change=${(/** @type {number | null} */ block) => set({ block })}
+      title="[ and ]"
+      options=${[all, ...blocks]}
+    />
+    <${Select}
+      label="Head"
+      value=${state.head}
+      change=${(/** @type {number | null} */ head) => set({ head })}
+      title="h"
+      options=${[all, ...heads]}
+    />`;
+}
+
+/**
+ * Words stay where both images have one prompt
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @param {number} image
+ * @returns {Partial<State>}
+ */
+export function imageTurn(info, state, image) {
+  const same = info.images[image].prompt === info.images[state.image].prompt;
+  return { image, cursor: null, ...(same ? {} : { words: firstWords(info.images[image]), names: null }) };
+}
+
+const PLAY_MS = 450;
+
+/**
+ * Playing waits for each step's map
+ * @param {{ info: TraceInfo, state: Fitted, busy: boolean }} props
+ */
+function Steps({ info, state, busy }) {
+  const { steps } = info;
+  const position = steps.findIndex((step) => step.index === state.step);
+  const [playing, play] = useState(false);
+  useEffect(() => {
+    if (!playing || busy) return undefined;
+    const timer = setTimeout(() => set({ step: steps[(position + 1) % steps.length].index }), PLAY_MS);
+    return () => clearTimeout(timer);
+  }, [playing, busy, state.step]);
+  /** @param {number | null} step */
+  const choose = (step) => {
+    play(false);
+    set({ step });
+  };
+  /** @param {{ target: HTMLInputElement }} event */
+  const take = ({ target }) => choose(steps[Number(target.value)]?.index ?? null);
+  const shown = stepText(info, state);
+  return html`<div class="field" title=", and .">
+    <span id="step-name">Step</span>
+    <div class="steps">
+      <button aria-pressed=${state.step === null} onClick=${() => choose(null)}>mean</button>
+      ${
+        state.mode !== "segments" &&
+        html`<button
+          aria-label=${playing ? "pause" : "play the steps"}
+          aria-pressed=${playing}
+          disabled=${steps.length === 1}
+          onClick=${() => play(!playing)}
+        >
+          ${playing ? "❚❚" : "▶"}
+        </button>`
+      }
+      <input
+        type="range"
+        min="-1"
+        max=${steps.length - 1}
+        value=${position}
+        aria-labelledby="step-name"
+        aria-valuetext=${shown}
+        disabled=${steps.length === 1}
+        onInput=${take}
+      />
+      <output>${shown}</output>
+    </div>
+  </div>`;
+}
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ */
+function stepText(info, state) {
+  const step = info.steps.find(({ index }) => index === state.step);
+  return step ? `step ${step.index} · t = ${Math.round(step.timestep)}` : `all ${info.steps.length}, mean`;
+}

@@ -1,0 +1,59 @@
+// The state as a trace can answer it.
+
+import { headsOf, kindOf, layersOf, weightsOf } from "attnscope/look";
+
+/** @import { WordId } from "attnscope/fields" */
+/** @import { State } from "attnscope/state" */
+/** @import { Fitted, TraceInfo } from "attnscope/types" */
+
+/** @typedef {"block" | "step" | "head" | "branch"} Choice */
+
+/** @type {Choice[]} */
+const CHOICES = ["block", "step", "head", "branch"];
+
+/**
+ * What the trace lacks falls back to the mean over all, or to what there is; `lacks` says so.
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Fitted}
+ */
+export function fitted(info, state) {
+  const layers = layersOf(info, kindOf(state));
+  const image = info.images[state.image] ? state.image : 0;
+  const branch = info.branches.includes(state.branch) ? state.branch : (info.branches.at(-1) ?? "cond");
+  const own = { ...state, image, branch };
+  if (!layers.some((layer) => layer.block === state.block)) own.block = null;
+  if (!info.steps.some((step) => step.index === state.step)) own.step = null;
+  if (state.head !== null && state.head >= headsOf(info, own)) own.head = null;
+  /** @param {WordId} id */
+  const isWord = (id) => typeof id !== "number" || id in info.images[image].words;
+  own.words = state.words.filter(isWord);
+  own.names = state.names?.filter(isWord) ?? null;
+  if (!weighsAll(info, state)) own.weights = "";
+  return { ...own, lacks: lacks(state, own) };
+}
+
+/**
+ * Whether weights are given for just the heights that the trace has
+ * @param {TraceInfo} info
+ * @param {State} state
+ */
+function weighsAll(info, state) {
+  const heights = new Set(layersOf(info, "self").map((layer) => String(layer.grid[0])));
+  const weighed = weightsOf(state).map(([height]) => height);
+  return weighed.length === heights.size && weighed.every((height) => heights.has(height));
+}
+
+/**
+ * @param {State} state
+ * @param {State} own
+ */
+function lacks(state, own) {
+  const missing = CHOICES.filter((name) => state[name] !== null && own[name] !== state[name]);
+  if (!missing.length) return null;
+  const asked = missing.map((name) => `${name} ${state[name]}`).join(", no ");
+  const shown = missing.map((name) =>
+    own[name] === null ? `the mean over all ${name}s` : `${name} ${own[name]}`,
+  );
+  return `This trace has no ${asked}: shown is ${shown.join(", ")}.`;
+}

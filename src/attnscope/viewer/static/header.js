@@ -1,0 +1,148 @@
+// The bar at the top: traces, modes, and what can be taken along.
+
+import { pythonOf } from "attnscope/code";
+import { Select } from "attnscope/controls";
+import { boxOf, viewOf } from "attnscope/look";
+import { html, useState } from "attnscope/preact";
+import { save, sideBySide } from "attnscope/saving";
+import * as source from "attnscope/source";
+import { link, set } from "attnscope/state";
+import { turnTheme } from "attnscope/theme";
+import { firstWords, tokensOf } from "attnscope/words";
+
+/** @import { State } from "attnscope/state" */
+/** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
+
+/** @type {[State["mode"], string][]} */
+const MODES = [
+  ["places", "Places"],
+  ["words", "Words"],
+  ["segments", "Segments"],
+];
+
+/** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look }} props */
+export function Header({ traces, info, state, look }) {
+  return html`<header>
+    <h1>attnscope</h1>
+    ${traces.length > 1 && traceChoices(traces, state)}
+    <div class="modes" role="group" aria-label="What to look at">
+      ${MODES.map(
+        ([mode, name], at) =>
+          html`<button
+            aria-pressed=${state.mode === mode}
+            title=${`key ${at + 1}`}
+            onClick=${() => set({ mode, cursor: null })}
+          >
+            ${name}
+          </button>`,
+      )}
+    </div>
+    <span class="gap"></span>
+    <${Actions} info=${info} state=${state} map=${look.shown.value} />
+  </header>`;
+}
+
+/**
+ * @param {TraceInfo[]} traces
+ * @param {Fitted} state
+ */
+function traceChoices(traces, state) {
+  const names = traces.map((trace) => [trace.number, trace.name]);
+  return html` <${Select}
+      label="Trace"
+      value=${state.trace}
+      options=${names}
+      change=${(/** @type {number} */ trace) => set(turnTo(traces, state, trace))}
+    />
+    <${Select}
+      label="beside"
+      value=${state.other}
+      options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]}
+      change=${(/** @type {number | null} */ other) => set({ other })}
+    />`;
+}
+
+/**
+ * Another trace first: what belongs to the one before is left behind; a trace is not compared with itself
+ * @param {TraceInfo[]} traces
+ * @param {State} state
+ * @param {number} trace
+ * @returns {Partial<State>}
+ */
+export function turnTo(traces, state, trace) {
+  const words = firstWords(traces[trace].images[0]);
+  const { step } = traces[trace];
+  const other = state.other === trace ? state.trace : state.other;
+  return { trace, words, names: null, image: 0, weights: "", step, cursor: null, other };
+}
+
+const TOLD_MS = 1800;
+
+/** @param {{ info: TraceInfo, state: Fitted, map: FieldMap | null }} props */
+function Actions({ info, state, map }) {
+  const [told, tell] = useState("");
+  /** @param {string} text @param {string} what */
+  const copy = async (text, what) => {
+    if (!navigator.clipboard) {
+      prompt(`${what}, to copy:`, text); // browsers give a clipboard to https and this machine only
+      return;
+    }
+    await navigator.clipboard.writeText(text);
+    tell(`${what} copied`);
+    setTimeout(() => tell(""), TOLD_MS);
+  };
+  const file = mapFile(info, state);
+  return html`<span class="told" role="status">${told}</span>
+    ${
+      source.LIVE &&
+      html`<button
+          id="copy-code"
+          title="the lines of Python that make this (c)"
+          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}
+        >
+          Copy code
+        </button>
+        <button title="a link that opens this view" onClick=${() => copy(address(), "Link")}>
+          Copy link
+        </button>`
+    }
+    <button id="save-png" title="the picture with its map" onClick=${savePicture}>PNG</button>
+    ${
+      file &&
+      map &&
+      html`<a
+        class="button"
+        id="save-npz"
+        href=${file}
+        download="attention.npz"
+        title="the map's numbers for numpy.load"
+        >NPZ</a
+      >`
+    }
+    <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
+    <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>
+      ?
+    </button>`;
+}
+
+const address = () => `${location.href.split("#")[0]}#${link()}`;
+
+function savePicture() {
+  /** @type {NodeListOf<HTMLCanvasElement>} */
+  const canvases = document.querySelectorAll(".stage canvas");
+  sideBySide([...canvases]).toBlob((blob) => blob && save(blob, "attention.png"));
+}
+
+/**
+ * Where the map's numbers are, null for none: segments have files of their own, an exported page has none
+ * @param {TraceInfo} info
+ * @param {State} state
+ */
+function mapFile(info, state) {
+  if (!source.LIVE) return null;
+  const box = boxOf(state);
+  if (state.mode === "places" && box) return source.placeFile(info.number, viewOf(state), box, "npz");
+  const tokens = tokensOf(info.images[state.image], state, state.words);
+  if (state.mode !== "words" || !tokens.length) return null;
+  return source.wordsFile(info.number, viewOf(state), tokens, "npz");
+}

@@ -1,0 +1,100 @@
+// Keys that work everywhere but in fields.
+
+import { fitted } from "attnscope/fitted";
+import { headsOf, kindOf, layersOf } from "attnscope/look";
+import * as source from "attnscope/source";
+import { get, set } from "attnscope/state";
+import { turnTheme } from "attnscope/theme";
+import { contentWords } from "attnscope/words";
+
+/** @import { State } from "attnscope/state" */
+/** @import { TraceInfo } from "attnscope/types" */
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {TraceInfo[]} traces
+ */
+export function onKey(event, traces) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
+  const state = get();
+  const change = keyChange(event.key, traces[state.trace], state);
+  if (event.key === "t") turnTheme();
+  else if (event.key === "c") document.getElementById("copy-code")?.click();
+  else if (change) set(change);
+}
+
+/** @param {EventTarget | null} target */
+const isField = (target) => target instanceof Element && /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName);
+
+const ONLY_LIVE = [",", ".", "h"]; // an exported page has one view of steps and heads
+
+/**
+ * What a key changes, null for nothing
+ * @param {string} key
+ * @param {TraceInfo} info
+ * @param {State} state
+ */
+export function keyChange(key, info, state) {
+  if (!source.LIVE && ONLY_LIVE.includes(key)) return null;
+  return CHANGES.get(key)?.(info, state) ?? null;
+}
+
+/** @type {[string, (info: TraceInfo, state: State) => Partial<State>][]} */
+const KEYS = [
+  ["1", () => ({ mode: "places", cursor: null })],
+  ["2", () => ({ mode: "words", cursor: null })],
+  ["3", () => ({ mode: "segments", cursor: null })],
+  ["[", (info, state) => ({ block: turn(blocksOf(info, state), state.block, -1) })],
+  ["]", (info, state) => ({ block: turn(blocksOf(info, state), state.block, 1) })],
+  [",", (info, state) => ({ step: turn(stepsOf(info), state.step, -1) })],
+  [".", (info, state) => ({ step: turn(stepsOf(info), state.step, 1) })],
+  ["h", (info, state) => ({ head: turn(headNumbers(info, state), state.head, 1) })],
+  ["w", nextWord],
+  ["?", (_, state) => ({ hint: !state.hint })],
+  ["Escape", () => ({ hint: false, cursor: null })],
+];
+
+const CHANGES = new Map(KEYS);
+
+/** @typedef {(number | null)[]} Turns null: the mean over all */
+
+/**
+ * The next in a round
+ * @param {Turns} list
+ * @param {number | null} value
+ * @param {number} by
+ */
+const turn = (list, value, by) => list[(list.indexOf(value) + by + list.length) % list.length];
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Turns}
+ */
+const blocksOf = (info, state) => [null, ...layersOf(info, kindOf(state)).map((layer) => layer.block)];
+
+/**
+ * @param {TraceInfo} info
+ * @returns {Turns}
+ */
+const stepsOf = (info) => [null, ...info.steps.map((step) => step.index)];
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Turns}
+ */
+const headNumbers = (info, state) => [null, ...Array(headsOf(info, fitted(info, state))).keys()];
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Partial<State>}
+ */
+function nextWord(info, state) {
+  const words = contentWords(info.images[state.image] ?? info.images[0]);
+  if (!words.length) return {};
+  const at = words.findIndex((word) => word === state.words[0]);
+  const next = state.mode === "words" ? (at + 1) % words.length : Math.max(at, 0);
+  return { mode: "words", words: [words[next]] };
+}
