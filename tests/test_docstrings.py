@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import attnscope
-from docs.tools.docstrings import ALREADY, NOT_YET, problems
+from docs.tools.docstrings import NOT_YET, problems
 
 SOURCE = Path(attnscope.__file__).parent
 
@@ -27,6 +27,23 @@ class Blur:
         return image
 
     def _private(self, image): ...
+
+    @property
+    def edge(self):
+        """How it goes on beyond the edge."""
+        return self._edge
+
+    @edge.setter
+    def edge(self, edge):
+        self._edge = edge
+'''
+
+COMMAND = '''
+def blur_command(image):
+    """Blur a picture."""
+
+def blurred(image):
+    """The picture, blurred."""
 '''
 
 
@@ -45,5 +62,16 @@ def test_what_is_missing_or_too_much_is_named(tmp_path):
     ]
 
 
+def test_commands_say_what_their_parameters_are_in_help(tmp_path):
+    for folder in ("cli", "pictures"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "blur.py").write_text(COMMAND)
+    assert list(problems(tmp_path)) == [
+        "cli/blur.py:5: blurred: Args lacks image",
+        "pictures/blur.py:2: blur_command: Args lacks image",
+        "pictures/blur.py:5: blurred: Args lacks image",
+    ]
+
+
 def test_rooms_that_do_not_follow_yet_are_there():
-    assert [name for name in (*NOT_YET, *ALREADY) if not (SOURCE / name).exists()] == []
+    assert [name for name in NOT_YET if not (SOURCE / name).exists()] == []

@@ -1,14 +1,35 @@
-"""The README's Python runs as it stands, on the demo model."""
+"""The Python of the README and of the guides runs as it stands, on the demo model."""
 
+import doctest
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert blocks
-    exec("\n".join(blocks), {})
+    assert blocks("README.md", "python")
+    exec("\n".join(blocks("README.md", "python")), {})
     assert {path.name for path in tmp_path.iterdir()} >= {"tree.png", "run.trace", "segments.labels.png"}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Heun's scheduler and NumPy 2
+def test_the_guide_to_passes_gives_the_output_that_it_shows(tmp_path, monkeypatch):
+    page = "docs/passes.md"
+    monkeypatch.chdir(tmp_path)
+    assert not blocks(page, "python")  # all its Python shows its output
+    session = doctest.DocTestParser().get_doctest("\n".join(blocks(page, "pycon")), {}, page, page, 0)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    results = runner.run(session, out=report.append)
+    assert results.attempted > 30
+    assert results.failed == 0, "".join(report)

@@ -137,6 +137,28 @@ def test_a_bare_model_begins_a_pass_with_each_other_size():
     assert [one.run.latent_size_hw for one in trace.passes] == [(16, 16), (8, 8)]
 
 
+# Each pass is said to lack the other's steps.
+@pytest.mark.filterwarnings("ignore:pass .. steps .* never came")
+def test_a_latent_that_grows_within_a_call_begins_a_pass_with_the_same_prompt(pipe, seeded):
+    """As where a pipeline refines its own result; the seed and the picture are those of the call, too."""
+
+    def grow(pipe, step, timestep, tensors):
+        latents = tensors["latents"]
+        larger = torch.nn.functional.interpolate(latents, scale_factor=2.0) if step == 0 else latents
+        return {"latents": larger}
+
+    with attnscope.capture(pipe, kind="cross") as trace:
+        run(pipe, seeded, num_inference_steps=3, generator=seeded(3), callback_on_step_end=grow)
+    first, second = trace.passes
+    assert [one.prompt() for one in trace.passes] == [PROMPT, PROMPT]
+    assert [one.run.seed for one in trace.passes] == [3, 3]
+    assert [one.run.latent_size_hw for one in trace.passes] == [(16, 16), (32, 32)]
+    assert [one.run.image_size_hw for one in trace.passes] == [(128, 128), (256, 256)]
+    assert [len(one.steps) for one in trace.passes] == [1, 2]
+    assert second.branches == first.branches == ("uncond", "cond")
+    assert attnscope.heat_map(second, "star").array.shape == (32, 32)
+
+
 def test_a_later_pass_that_lacks_the_wanted_steps_runs_on_and_is_said(pipe, seeded):
     def two_runs():
         with attnscope.capture(pipe, steps=[1, -2]) as trace:

@@ -59,7 +59,11 @@ app.command("info", epilog=info.EXAMPLES)(info.info_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code and never raises."""
+    """Run one command and return its exit code. It never raises.
+
+    Args:
+        arguments: Default: the command line's.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:

@@ -79,7 +79,12 @@ def demo_command(
 
 
 def write_tables(pipe: Any, folder: Path) -> None:
-    """layers.md and unet.svg: which attention the model has."""
+    """Write layers.md and unet.svg, which say what attention the model has.
+
+    Args:
+        pipe: The pipeline.
+        folder: Where to write.
+    """
     from attnscope.atlas import layers
     from attnscope.atlas.diagram import unet_diagram
     from attnscope.cli.layer_tables import markdown_tables
@@ -89,7 +94,12 @@ def write_tables(pipe: Any, folder: Path) -> None:
 
 
 def write_scene(result: SceneResult, folder: Path) -> None:
-    """The scene, its true masks, and the segments that were found."""
+    """Write the scene, its true masks, and the segments that were found.
+
+    Args:
+        result: The segmented scene.
+        folder: Where to write.
+    """
     from attnscope.pictures.overlays import indexed_png
 
     _save(result.scene.pil_image, folder / "scene.png")

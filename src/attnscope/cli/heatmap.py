@@ -95,7 +95,17 @@ def heatmap_command(
 def chosen_spans(
     trace: Trace, words: Sequence[str] | None, image: int, occurrence: int = 0
 ) -> list[TokenSpan]:
-    """The words that were asked for, or all of the prompt."""
+    """The words that were asked for, or all of the prompt.
+
+    Args:
+        trace: A trace of one pass.
+        words: Words or phrases. None: all.
+        image: Which image of the batch, from 0.
+        occurrence: Which one of several such words, from 0; -1 is the last.
+
+    Raises:
+        WordError: The prompt lacks a word, or the trace knows no words at all.
+    """
     if words:
         return [trace.span(word, image=image, occurrence=occurrence) for word in words]
     if spans := list(trace.words(image)):
@@ -106,6 +116,14 @@ def chosen_spans(
 
 
 def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: bool, numbers: bool) -> None:
+    """Write each map over its picture, where there is one.
+
+    Args:
+        maps: The maps.
+        files: A PNG file for each.
+        same_scale: Give all maps the colours of the largest value among them.
+        numbers: Also write each map's numbers, beside its picture, as .npy.
+    """
     from attnscope.files import whole_file
 
     top = max((float(one.array.max()) for one in maps), default=0.0) if same_scale else None
@@ -120,7 +138,10 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
 
 
 def file_names(words: Sequence[str]) -> list[str]:
-    """A file name for each word; words that come twice are numbered.
+    """A file name for each word. Words that come twice are numbered.
+
+    Args:
+        words: Any text.
 
     >>> file_names(["red house", "a", "a", "../x"])
     ['red-house', 'a', 'a-2', 'x']
@@ -134,7 +155,13 @@ def file_names(words: Sequence[str]) -> list[str]:
 
 
 def map_object(heat: HeatMap, span: TokenSpan, file: Path) -> dict[str, Any]:
-    """A heat map in numbers; shares are 0..1, the peak is on the latent grid."""
+    """A heat map as a JSON object. Shares are 0..1, and the peak is on the latent grid.
+
+    Args:
+        heat: The map.
+        span: The word.
+        file: Where its picture is.
+    """
     return {
         "word": span.word,
         "tokens": list(span.tokens),

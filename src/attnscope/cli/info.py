@@ -106,7 +106,7 @@ def _reduced(maps: ReducedMaps) -> str:
 
 
 def _layer_rows(trace: Trace) -> Iterator[tuple[str, ...]]:
-    """Layers of one grid and head count in one row, as all blocks of a scale are alike."""
+    """One row for all layers of a grid and head count, since blocks of a scale are alike."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
     for layer in trace.layers:
         key = (layer.grid, layer.kind, layer.heads, layer.query, layer.key)

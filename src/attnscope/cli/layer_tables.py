@@ -25,9 +25,11 @@ _DETAILS = ("Stage", "Grid", "Heads", "Q+K", "P")
 
 
 def rich_tables(layers: Sequence[Layer], *, width: int = WIDE_COLUMNS) -> Iterator[Group | str]:
-    """The scale table, what Q, K and V are made of, and one table of shapes for each kind.
+    """The scale table, the sources of Q, K and V, and one table of shapes for each kind.
 
-    width: columns of the screen; on a narrow one only block and shapes are shown.
+    Args:
+        layers: The layers.
+        width: Columns of the screen. On a narrow one only block and shapes are shown.
     """
     details = width >= WIDE_COLUMNS
     yield plain_table("Latent scale and blocks", ("Scale (height x width)", "Blocks"), _scale_rows(layers))
@@ -41,17 +43,31 @@ def rich_tables(layers: Sequence[Layer], *, width: int = WIDE_COLUMNS) -> Iterat
 
 
 def policy_table(policies: Sequence[Policy], steps: int) -> Group:
-    """Bytes of each way to capture a run of so many steps."""
+    """A table of what each way to capture takes.
+
+    Args:
+        policies: From `attnscope.estimate`.
+        steps: Steps of the run, for the title.
+    """
     return plain_table(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
 
 
 def policy_markdown(policies: Sequence[Policy], steps: int) -> str:
-    """The same as Markdown."""
+    """The same table as Markdown.
+
+    Args:
+        policies: From `attnscope.estimate`.
+        steps: Steps of the run, for the title.
+    """
     return _markdown(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
 
 
 def markdown_tables(layers: Sequence[Layer]) -> str:
-    """The same as Markdown, with the shapes only."""
+    """The tables of layers as Markdown, with the shapes only.
+
+    Args:
+        layers: The layers.
+    """
     parts = [
         _markdown("Latent scale and blocks", ("Scale", "Blocks"), _scale_rows(layers)),
         _markdown("Sources", ("", "Query", "Key", "Value"), _source_rows(layers)),
@@ -65,7 +81,11 @@ def markdown_tables(layers: Sequence[Layer]) -> str:
 
 
 def csv_table(layers: Sequence[Layer]) -> str:
-    """One row a layer; a shape is written as 16x4096x40, a grid as height x width."""
+    """One row a layer. A shape is written as 16x4096x40, a grid as height x width.
+
+    Args:
+        layers: The layers.
+    """
     text = io.StringIO()
     rows = [layer_object(layer) for layer in layers]
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
@@ -76,7 +96,11 @@ def csv_table(layers: Sequence[Layer]) -> str:
 
 
 def layer_object(layer: Layer) -> dict[str, Any]:
-    """One layer as a JSON object. Bytes are those of one step in float16."""
+    """One layer as a JSON object. Bytes are those of one step in float16.
+
+    Args:
+        layer: The layer.
+    """
     origin, facts = sources(layer.kind), layer.as_dict()
     return {
         **{name: value for name, value in facts.items() if name not in ("keys", "batch", "branches")},
@@ -90,6 +114,9 @@ def layer_object(layer: Layer) -> dict[str, Any]:
 
 def readable_bytes(count: float) -> str:
     """Bytes with a unit, in steps of 1000.
+
+    Args:
+        count: Bytes.
 
     >>> readable_bytes(10_485_760)
     '10.5 MB'
@@ -128,7 +155,7 @@ def _detail_row(layer: Layer) -> tuple[str, ...]:
 
 
 def _leading(layers: Sequence[Layer]) -> str:
-    """What the leading axis is made of, and what all layers weigh together."""
+    """What the leading axis is made of, and the bytes of all layers together."""
     first = layers[0]
     heads = sorted({layer.heads for layer in layers})
     weights = [sum(size(layer) for layer in layers) for size in (_query_key, _probability)]

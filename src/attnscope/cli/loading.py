@@ -19,7 +19,14 @@ _QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 def load(
     model: str, *, config: Path | None = None, device: str | None = None, dtype: str | None = None
 ) -> Any:
-    """`attnscope.load_pipeline` without the libraries' own messages; downloads keep their progress bars."""
+    """`attnscope.load_pipeline` without the libraries' own messages. Downloads keep their progress bars.
+
+    Args:
+        model: As for `attnscope.load_pipeline`.
+        config: A folder with the model's configuration, or None.
+        device: As for `attnscope.load_pipeline`.
+        dtype: As for `attnscope.load_pipeline`.
+    """
     extra = {} if config is None else {"config": str(config)}
     for name, level in _QUIET.items():
         os.environ.setdefault(name, level)
@@ -33,7 +40,15 @@ def load(
 
 
 def open_pass(folder: Path, number: int | None) -> Trace:
-    """A trace, or one pass of it. Raises ParameterError where it isn't clear which one is meant."""
+    """A trace, or one pass of it.
+
+    Args:
+        folder: The trace.
+        number: Number of the pass, from 0. None: the only one.
+
+    Raises:
+        ParameterError: There is no such pass, or there are several and none was chosen.
+    """
     from attnscope.trace.files import load_trace
 
     passes = load_trace(folder).passes
@@ -48,14 +63,14 @@ def open_pass(folder: Path, number: int | None) -> Trace:
 
 
 def _spinner(model: str) -> AbstractContextManager[Any]:
-    """Not for a model from the hub: its downloads draw bars of their own."""
+    """A spinner, except for a model from the hub, whose downloads draw bars of their own."""
     if model == "demo" or Path(model).exists():
         return word_console().status(f"loading {model}")
     return nullcontext()
 
 
 def _hide_loading_bars() -> None:
-    """Two bars of their own while a pipeline's parts are read would tear the spinner."""
+    """The libraries' bars while a pipeline's parts are read, which would tear the spinner."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -47,7 +47,10 @@ Size = Annotated[
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) in pixels from "768x512" (768 high, 512 wide) or "512" (a square).
+    """(height, width) in pixels.
+
+    Args:
+        text: "768x512" (768 high, 512 wide), "512" (a square), or None.
 
     >>> parse_size("768x512")
     (768, 512)
@@ -64,6 +67,10 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 def parse_numbers(name: str, text: str | None) -> list[int] | None:
     """Numbers and ranges, both ends included.
+
+    Args:
+        name: The option, for messages.
+        text: Numbers and ranges with commas, or None.
 
     >>> parse_numbers("--blocks", "1,5-7")
     [1, 5, 6, 7]
@@ -84,6 +91,9 @@ def parse_numbers(name: str, text: str | None) -> list[int] | None:
 
 def parse_words(given: list[str] | None) -> list[str] | None:
     """Words from repeated options and comma lists.
+
+    Args:
+        given: What each option got, or None.
 
     >>> parse_words(["house,red star", "grass"])
     ['house', 'red star', 'grass']

@@ -38,12 +38,20 @@ def word_console() -> Console:
 
 
 def print_data(text: str) -> None:
-    """Text to stdout as it is: no wrapping, no colour."""
+    """Print text to stdout as it is: no wrapping, no colour.
+
+    Args:
+        text: The text.
+    """
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def print_json(value: Any) -> None:
-    """JSON to stdout; of a list every object has a line of its own."""
+    """Print JSON to stdout. Each object of a list has a line of its own.
+
+    Args:
+        value: Plain values.
+    """
     if isinstance(value, list) and value:
         lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in value)
         print_data(f"[\n{lines}\n]")
@@ -56,7 +64,11 @@ def plain_table(
 ) -> Group:
     """A title over a table with a line under its head, and an empty line.
 
-    right: name of the column that is aligned to the right. Columns without names have no head.
+    Args:
+        title: The title.
+        columns: Names of the columns. Without names the table has no head.
+        rows: The cells, as text.
+        right: Name of the column that is aligned to the right.
     """
     head = any(columns)
     table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=head, padding=(0, 1, 0, 0), pad_edge=False)
@@ -68,19 +80,38 @@ def plain_table(
 
 
 def say(message: str) -> None:
+    """Print a message to stderr.
+
+    Args:
+        message: The message.
+    """
     word_console().print(message, markup=False)
 
 
 def say_wrote(path: Path) -> None:
+    """Say that a file was written.
+
+    Args:
+        path: The file.
+    """
     say(f"wrote {path}")
 
 
 def say_error(message: str) -> None:
-    """One line, whatever the message holds."""
+    """Print an error as one line, whatever the message holds.
+
+    Args:
+        message: The message.
+    """
     _say_line("[bold red]attnscope:[/] ", message)
 
 
 def say_warning(message: str) -> None:
+    """Print a warning as one line.
+
+    Args:
+        message: The message.
+    """
     _say_line("[yellow]attnscope: warning:[/] ", message)
 
 
@@ -102,7 +133,15 @@ def progress() -> Iterator[Progress]:
 
 
 def refuse_overwriting(*paths: Path, force: bool) -> None:
-    """Raise OutputError if one of the files, or a folder that holds something, is already there."""
+    """Refuse to write where something is.
+
+    Args:
+        paths: Files, and folders that must be empty.
+        force: Overwrite after all.
+
+    Raises:
+        OutputError: One of them is there already.
+    """
     for path in paths:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
         if taken and not force:

@@ -31,7 +31,15 @@ def overview(
     generated: Segmentation,
     result: SceneResult,
 ) -> Image.Image:
-    """One page: the picture, its words and segments; a scene with its truth; the U-Net's blocks."""
+    """One page: the picture, its words and segments; a scene with its truth; the U-Net's blocks.
+
+    Args:
+        pipe: The pipeline.
+        trace: The trace of the picture.
+        maps: A heat map for each word.
+        generated: The segments of the picture.
+        result: The segmented scene.
+    """
     words = tile_row([*_generated_tiles(trace, maps), _segments_tile(generated)], columns=_COLUMNS)
     return stacked(
         "attnscope",
@@ -60,7 +68,7 @@ def _scene_tiles(result: SceneResult) -> list[Tile]:
     from attnscope.demo.scoring import partners
 
     drawn, found = result.scene, result.found
-    numbers = partners(found.labels, drawn.segments)  # what is matched has one colour
+    numbers = partners(found.labels, drawn.segments)  # a match has the same colour in both
     names = dict(zip(numbers.tolist(), drawn.parts, strict=True))
     truth = overlay_labels(drawn.pil_image, numbers[drawn.segments], names=names)
     return [
@@ -72,7 +80,12 @@ def _scene_tiles(result: SceneResult) -> list[Tile]:
 
 
 def unet_strip(found: Sequence[Section], width_px: int) -> Image.Image:
-    """The U-Net as a small U: numbered blocks where there is attention, grey where there is none."""
+    """The U-Net as a small U: numbered blocks where there is attention, grey ones where there is none.
+
+    Args:
+        found: Its sections.
+        width_px: Width of the drawing in pixels.
+    """
     columns = staircase(found)
     levels = 1 + max(section.level for section in found)
     pitch = width_px * _SUPERSAMPLED / (columns[-1] + len(found[-1].units))

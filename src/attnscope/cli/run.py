@@ -29,8 +29,15 @@ _SHEET_COLUMNS = 5
 class Plan:
     """What to make, and how much of its attention to keep.
 
-    size_hw: pixels, the model's own by default. keep: handed to `attnscope.capture` (kind, steps, branch).
-    max_trace_gb: a trace that would be larger is refused before the run.
+    Attributes:
+        prompt: The prompt.
+        seed: Seed of the noise.
+        steps: Denoising steps.
+        guidance_scale: None: the pipeline's own.
+        negative_prompt: None: the pipeline's own.
+        size_hw: (height, width) in pixels. None: the model's own.
+        keep: Passed to `attnscope.capture`: kind, steps, branch.
+        max_trace_gb: A trace that would be larger is refused before the run.
     """
 
     prompt: str
@@ -43,6 +50,7 @@ class Plan:
     max_trace_gb: float = MAX_TRACE_GB
 
     def call_arguments(self) -> dict[str, Any]:
+        """The arguments of the pipeline's call."""
         import torch
 
         height, width = self.size_hw or (None, None)
@@ -61,7 +69,17 @@ class Plan:
 
 
 def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
-    """Run the pipeline; writes folder/output.png and folder/run.trace, step by step as they come."""
+    """Run the pipeline. Writes folder/output.png, and folder/run.trace step by step.
+
+    Args:
+        pipe: The pipeline.
+        plan: What to make and to keep.
+        folder: Where to write.
+
+    Raises:
+        ParameterError: The prompt is empty, there are no steps, or the trace would be too large.
+        OutputError: Something else than a trace has the trace's name.
+    """
     from attnscope.recording.capture import capture
 
     if not plan.prompt.strip():
@@ -80,7 +98,12 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
 
 
 def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
-    """One heat map a word as folder/words/WORD.png, and all of them on folder/words.png."""
+    """Write one heat map a word as folder/words/WORD.png, and all of them as folder/words.png.
+
+    Args:
+        trace: The trace.
+        folder: Where to write.
+    """
     from attnscope.heatmap.heat_map import heat_maps
 
     with progress() as bars:
@@ -95,7 +118,12 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
 
 
 def contact_sheet(trace: Trace, maps: Sequence[HeatMap]) -> Image:
-    """The picture and all its words on one page."""
+    """The picture and all its words on one page.
+
+    Args:
+        trace: The trace.
+        maps: A heat map for each word.
+    """
     from PIL import Image as Pillow
 
     picture = trace.picture or Pillow.new("RGB", (8, 8))
@@ -105,7 +133,11 @@ def contact_sheet(trace: Trace, maps: Sequence[HeatMap]) -> Image:
 
 
 def about_run(trace: Trace) -> str:
-    """Steps, guidance and model of a run in a few words; of a local model its name, not its path."""
+    """Steps, guidance and model of a run in a few words. A local model has its name, not its path.
+
+    Args:
+        trace: The trace.
+    """
     run = trace.run
     model = run.model or ""
     model = "demo model" if model == "demo" else Path(model).name if Path(model).exists() else model
@@ -114,7 +146,11 @@ def about_run(trace: Trace) -> str:
 
 
 def word_tile(heat: HeatMap) -> Tile:
-    """A heat map with its strength: the attention a token of the word gets at its peak and on average."""
+    """A heat map with its strength: the attention that a token of the word gets at its peak and on average.
+
+    Args:
+        heat: The map.
+    """
     note = f"mean {100 * heat.array.mean():.2f} %, peak {100 * heat.array.max():.2f} %"
     return Tile(heat.overlay(), heat.word, note)
 
@@ -128,7 +164,7 @@ def _save(image: Image, path: Path) -> None:
 
 
 def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
-    """Refuse, before the run, what would fill the disk; the size is worked out from the configuration."""
+    """Refuse, before the run, a trace that would fill the disk. Its size follows from the configuration."""
     from attnscope.atlas import layers
 
     guided = plan.guidance_scale is None or plan.guidance_scale > 1
@@ -148,7 +184,7 @@ def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
 
 
 def _clear_trace(folder: Path) -> None:
-    """Take an older trace away; anything else that has its name is left alone."""
+    """Remove an older trace. Anything else of that name is left alone."""
     if not folder.exists():
         return
     if not (folder / "manifest.json").is_file():
@@ -157,7 +193,7 @@ def _clear_trace(folder: Path) -> None:
 
 
 def _step_watcher(pipe: Any, advance: Callable[[], None]) -> dict[str, Any]:
-    """Pipelines that can tell of each step get a function to call; the others run without a bar."""
+    """A callback for pipelines that take one; the others run without a bar."""
     if "callback_on_step_end" not in inspect.signature(pipe.__call__).parameters:
         return {}
 

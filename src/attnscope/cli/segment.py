@@ -103,7 +103,7 @@ def _segment(
     of_pass: int | None,
     force: bool,
 ) -> dict[str, Any]:
-    """Segment one picture and write its files; what is to be printed of it."""
+    """Segment one picture and write its files. Returns what to print."""
     from attnscope.segmentation.segment import segment
 
     if image.is_dir():
@@ -122,7 +122,7 @@ def _thresholds(given: list[float] | None) -> float | list[float] | None:
 
 
 def _names(images: Iterable[Path]) -> list[str]:
-    """The results' names: the pictures' own, so two pictures of one name can't be done in one go."""
+    """The results' names, which are the pictures'. Two pictures of one name can't be done in one go."""
     names = [image.name if image.is_dir() else image.stem for image in images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -16,7 +16,13 @@ _CAPTION_PX, _NOTE_PX = 17, 14
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with a caption and a smaller note under it."""
+    """A picture with a caption and a smaller note under it.
+
+    Attributes:
+        picture: The picture.
+        caption: The caption.
+        note: The note.
+    """
 
     picture: Image.Image
     caption: str
@@ -24,7 +30,13 @@ class Tile:
 
 
 def tile_row(tiles: Sequence[Tile], *, tile_px: int = TILE_PX, columns: int | None = None) -> Image.Image:
-    """Tiles in rows of `columns` (one row by default), all scaled into squares of tile_px."""
+    """Tiles in rows, all scaled into squares.
+
+    Args:
+        tiles: The tiles.
+        tile_px: Side of the squares in pixels.
+        columns: Tiles in a row. None: one row.
+    """
     columns = columns or len(tiles)
     rows = -(-len(tiles) // columns)
     height_px = tile_px + _CAPTION_PX + _NOTE_PX + 22
@@ -38,7 +50,13 @@ def tile_row(tiles: Sequence[Tile], *, tile_px: int = TILE_PX, columns: int | No
 
 
 def stacked(title: str, subtitle: str, parts: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """A page: a title, then each part under its heading."""
+    """A page: a title, then each part under its heading.
+
+    Args:
+        title: The title; '' for none.
+        subtitle: A smaller line under the title.
+        parts: (heading, picture) of each part.
+    """
     width_px = max(part.width for _, part in parts) + 2 * _MARGIN_PX
     head_px, heading_px = (92 if title else _MARGIN_PX), 40
     height_px = head_px + sum(part.height + (heading_px if text else 0) + _MARGIN_PX for text, part in parts)
@@ -58,7 +76,12 @@ def stacked(title: str, subtitle: str, parts: Sequence[tuple[str, Image.Image]])
 
 
 def font(size_px: int, text: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, so that a sheet looks the same everywhere; a system font for text that it lacks."""
+    """Pillow's own font, so that a sheet looks the same everywhere; a system font for text that it lacks.
+
+    Args:
+        size_px: Size in pixels.
+        text: What will be written.
+    """
     if not all(ord(letter) < 0x250 or letter in "“”…–" for letter in text):
         for name in _WORLD_FONTS:
             try:
@@ -69,7 +92,13 @@ def font(size_px: int, text: str = "") -> ImageFont.FreeTypeFont | ImageFont.Ima
 
 
 def fitted(text: str, width_px: int, size_px: int) -> str:
-    """The text, cut with an ellipsis where it would be wider than width_px."""
+    """A text, cut with an ellipsis if it would be too wide.
+
+    Args:
+        text: The text.
+        width_px: The most that it may take, in pixels.
+        size_px: Size of the font in pixels.
+    """
     of_text = font(size_px, text)
     if of_text.getlength(text) <= width_px:
         return text
@@ -81,7 +110,16 @@ def fitted(text: str, width_px: int, size_px: int) -> str:
 def write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width_px: int, size_px: int, ink: str
 ) -> None:
-    """One line of text, cut where it would be wider than width_px."""
+    """Write one line of text, cut if it would be too wide.
+
+    Args:
+        draw: Where to draw.
+        place: (x, y) in pixels.
+        text: The text.
+        width_px: The most that it may take, in pixels.
+        size_px: Size of the font in pixels.
+        ink: Its colour.
+    """
     draw.text(place, fitted(text, width_px, size_px), ink, font(size_px, text))
 
 

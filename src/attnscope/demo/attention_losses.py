@@ -1,8 +1,8 @@
 """Teach attention to mean something: each map is pulled towards a distribution that the scene's masks give.
 
-Both losses have one form, KL(target || attention). Self-attention: a query's target spreads evenly over the
-segment it lies in, so that the rows of one segment become alike and those of different segments part (what
-DiffSeg measures). Segments are looked at equally often, small ones as well as the sky. Cross-attention: a
+Both losses have one form, KL(target || attention). Self-attention: a query's target spreads evenly over its
+segment, so that rows of one segment become alike and rows of different segments part (what DiffSeg
+measures). All segments are looked at equally often, small ones and the sky. Cross-attention: a
 word's map, normalised over places, should spread evenly over the word's mask. Without them, attention stays
 nearly uniform in a training as short as ours.
 """
@@ -35,7 +35,12 @@ FLOOR = 1e-6
 
 
 class SelfRows(NamedTuple):
-    """Some queries of one self-attention layer: where they lie, and their probability, mean over heads."""
+    """Some queries of one self-attention layer.
+
+    Attributes:
+        places: Where they lie, as flat numbers.
+        probability: Their attention, mean over heads.
+    """
 
     places: Int[Tensor, "batch row"]
     probability: Float[Tensor, "batch row key"]
@@ -43,27 +48,45 @@ class SelfRows(NamedTuple):
 
 @dataclass
 class Tape:
-    """Head-mean attention of one forward pass, with gradients. parts: share of each part in a latent cell."""
+    """Head-mean attention of one forward pass, with gradients.
+
+    Attributes:
+        parts: Share of each part in each latent cell, 0..1.
+        self_rows: One entry for each self-attention layer.
+        cross: One entry for each cross-attention layer.
+    """
 
     parts: Float[Tensor, "batch part h w"]
     self_rows: list[SelfRows] = field(default_factory=list)
     cross: list[Float[Tensor, "batch query token"]] = field(default_factory=list)
 
     def member(self, places: int) -> Float[Tensor, "batch place part"]:
-        """What each place of a layer with so many shows, its largest part taking most of it."""
+        """What each place of a layer shows. Its largest part takes most of it.
+
+        Args:
+            places: How many places the layer has.
+        """
         raised = _at_scale(self.parts, places) ** SHARPNESS
         return raised / raised.sum(2, keepdim=True).clamp(min=FLOOR)
 
     @torch.no_grad()
     def drawn(self, places: int) -> Int[Tensor, "batch row"]:
-        """Queries of a layer with so many places: every segment comes equally often, one below a place in its share."""
+        """Queries of a layer. Every segment is drawn equally often; one smaller than a place, by its share of one.
+
+        Args:
+            places: How many places the layer has.
+        """
         member = self.member(places)
         area = member.sum(1, keepdim=True)
         return torch.multinomial((member / area.clamp(min=1.0)).sum(2), QUERIES, replacement=True)
 
 
 class TapingProcessor:
-    """Computes attention as diffusers does and puts head means on the tape."""
+    """Computes attention as diffusers does, and puts head means on the tape.
+
+    Args:
+        tape: The tape.
+    """
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
@@ -98,7 +121,15 @@ def _probability(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 @contextmanager
 def taping(unet: UNet2DConditionModel, parts: Float[Tensor, "batch part h w"]) -> Iterator[Tape]:
-    """Every pass of the U-Net inside the block goes on the tape; the processors are put back after."""
+    """Record every pass of the U-Net inside the block; its processors are put back afterwards.
+
+    Args:
+        unet: The U-Net.
+        parts: Share of each part in each latent cell, 0..1.
+
+    Yields:
+        The tape.
+    """
     tape, before = Tape(parts), unet.attn_processors
     unet.set_attn_processor(TapingProcessor(tape))
     try:
@@ -108,7 +139,12 @@ def taping(unet: UNet2DConditionModel, parts: Float[Tensor, "batch part h w"]) -
 
 
 def self_loss(tape: Tape, weight: Float[Tensor, batch]) -> Tensor:
-    """Mean KL of the taped rows from their segments."""
+    """Mean KL, in nats, of the taped rows from their segments.
+
+    Args:
+        tape: From `taping`.
+        weight: Weight of each scene in the batch.
+    """
     losses = []
     for places, probability in tape.self_rows:
         member = tape.member(probability.shape[-1])
@@ -119,7 +155,13 @@ def self_loss(tape: Tape, weight: Float[Tensor, batch]) -> Tensor:
 
 
 def cross_loss(tape: Tape, words: Int[Tensor, "word 3"], weight: Float[Tensor, batch]) -> Tensor:
-    """Mean KL of the words' maps from their masks. words: (batch row, token position, part) of each."""
+    """Mean KL, in nats, of the words' maps from their masks.
+
+    Args:
+        tape: From `taping`.
+        words: (batch row, token position, part) of each word.
+        weight: Weight of each scene in the batch.
+    """
     if len(words) == 0:
         return torch.zeros((), device=tape.parts.device)
     batch, token, part = words.unbind(1)
@@ -136,7 +178,7 @@ def cross_loss(tape: Tape, words: Int[Tensor, "word 3"], weight: Float[Tensor, b
 
 
 def _at_scale(parts: Float[Tensor, "batch part h w"], places: int) -> Float[Tensor, "batch place part"]:
-    """Membership of each place of a coarser grid; the demo's grids are square halvings of the latent's."""
+    """Parts in each place of a coarser grid. The demo's grids halve the latent's again and again."""
     factor = round((parts.shape[-2] * parts.shape[-1] / places) ** 0.5)
     return F.avg_pool2d(parts, factor).flatten(2).transpose(1, 2)
 

@@ -1,4 +1,4 @@
-"""How large a training batch pays on a GPU: as large as it holds, and as makes samples go by faster."""
+"""How large a training batch pays on a GPU: it must fit, and samples must go by faster."""
 
 from __future__ import annotations
 
@@ -18,24 +18,33 @@ from attnscope.demo.scenes import FIRST_TRAINING_SEED
 from attnscope.demo.truth import draw_truths
 
 LEAST_GAIN = 1.1
-"""A doubled batch pays while samples a second grow by so much."""
+"""A doubled batch pays if samples a second grow at least by this factor."""
 MOST_MEMORY = 0.4
-"""Of the card's: a step that takes more is not doubled."""
+"""Share of the card's memory: a batch that takes more is not doubled."""
 MOST_SAMPLES = 2048
 TRIED_SCENES = 64
 TIMED_STEPS = 3
 BATCHES_A_POOL = 16
-"""Scenes are drawn for so many batches at once: starting the processes that draw takes a second or two."""
+"""Batches for which scenes are drawn at once: starting the processes that draw takes a second or two."""
 MOST_SCENES = 4096
-"""Drawn at once, lest training waits for them: some 2 s on 16 cores."""
+"""The most scenes drawn at once, so that training does not wait long: some 2 s on 16 cores."""
 
 
 def filling(pipe: StableDiffusionPipeline, phase: Phase, *, most: int = MOST_SAMPLES) -> Phase:
-    """The phase with the largest batch that pays, and scenes to match.
+    """The phase with the largest batch that pays on this GPU, and scenes to match.
 
     The learning rate stays: a step with less noise is safe, a longer one may not be. Weights and random numbers
-    are left as they are. Cost: about a second for each doubling.
-    Raises OutOfMemoryError where not even the phase's own batch fits.
+    are left as they are.
+
+    Args:
+        pipe: The pipeline, on its device.
+        phase: The phase with the batch to begin with.
+        most: The largest batch to try, in samples.
+
+    Raises:
+        torch.cuda.OutOfMemoryError: Not even the phase's own batch fits.
+
+    Cost: about a second for each doubling.
     """
     best, fastest, batch = phase.batch, 0.0, phase.batch
     with torch.random.fork_rng(devices=[pipe.device] if pipe.device.type == "cuda" else []):
@@ -56,13 +65,13 @@ def filling(pipe: StableDiffusionPipeline, phase: Phase, *, most: int = MOST_SAM
                 break
         trainee.optimizer.zero_grad(set_to_none=True)
         _begin_memory(pipe.device)
-    if phase.name not in UNET_PHASES:  # crops of a few pictures are as good
+    if phase.name not in UNET_PHASES:  # crops of a few pictures will do
         return replace(phase, batch=best, scenes=max(phase.scenes, -(-best // phase.uses)))
     return replace(phase, batch=best, scenes=max(phase.scenes, min(BATCHES_A_POOL * best, MOST_SCENES)))
 
 
 def _losses(pipe: StableDiffusionPipeline, phase: Phase) -> Callable[[int], Tensor]:
-    """The phase's loss of a batch of any size, from a few scenes that come again and again."""
+    """The phase's loss for a batch of any size, from a few scenes used again and again."""
     seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + TRIED_SCENES)
     truths = draw_truths(seeds, phase.size_px, LATENT_PX, workers=0)
     if phase.name not in UNET_PHASES:
@@ -80,7 +89,7 @@ def _losses(pipe: StableDiffusionPipeline, phase: Phase) -> Callable[[int], Tens
 
 
 def _seconds_of_a_step(loss: Callable[[], Tensor], trainee: Trainee) -> float:
-    """Of a forward and a backward pass, after one that chooses code and takes memory; weights do not move."""
+    """Of a forward and a backward pass, after one to warm up. Weights do not move."""
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         began = time.perf_counter()
@@ -93,14 +102,14 @@ def _seconds_of_a_step(loss: Callable[[], Tensor], trainee: Trainee) -> float:
 
 
 def _begin_memory(device: torch.device) -> None:
-    """Give back what earlier tries have taken, and count from here."""
+    """Give back the memory of earlier tries, and count from here."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def _share_of_memory(device: torch.device) -> float:
-    """The most of a GPU's memory that the last try has taken, 0 without a GPU."""
+    """The largest share of a GPU's memory that the last try took, 0 without a GPU."""
     if device.type != "cuda":
         return 0.0
     return torch.cuda.max_memory_allocated(device) / torch.cuda.get_device_properties(device).total_memory

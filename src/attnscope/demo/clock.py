@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 
 LONGEST_STEP = 90.0
-"""Seconds that one step can count at most (drawing scenes belongs to a step); more was a pause."""
+"""The most seconds that one step can count, drawing of scenes included; more was a pause."""
 
 
 class WorkClock:
-    """Adds up the time between ticks; a phase is over when its seconds are used."""
+    """Adds up the time between ticks. A phase is over when its seconds are used.
+
+    Args:
+        budget_s: Seconds of the phase.
+        used_s: Seconds used before.
+    """
 
     def __init__(self, budget_s: float, used_s: float = 0.0) -> None:
         self.budget_s = budget_s
@@ -33,7 +38,11 @@ class WorkClock:
 
 
 class StepClock(WorkClock):
-    """Its budget is steps: two trainings of as many steps are paced alike on any machine."""
+    """A clock whose budget is steps: two trainings of as many steps are paced alike on any machine.
+
+    Args:
+        steps: How many.
+    """
 
     def __init__(self, steps: int) -> None:
         super().__init__(0.0)
@@ -41,6 +50,7 @@ class StepClock(WorkClock):
         self.taken = 0
 
     def tick(self) -> None:
+        """Call once a step."""
         super().tick()
         self.taken += 1
 
@@ -51,7 +61,13 @@ class StepClock(WorkClock):
 
 
 def learning_rate(peak: float, progress: float, *, warm_up: float = 0.03) -> float:
-    """Linear warm-up, then a straight line down to 2 % of the peak; progress is the share of time used."""
+    """Linear warm-up, then a straight line down to 2 % of the peak.
+
+    Args:
+        peak: The largest rate.
+        progress: Share of the time that is used, 0..1.
+        warm_up: Share of the time for the warm-up, 0..1.
+    """
     if progress < warm_up:
         return peak * (0.02 + 0.98 * progress / warm_up)
     return peak * (1 - 0.98 * (progress - warm_up) / (1 - warm_up))

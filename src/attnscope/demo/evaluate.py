@@ -53,7 +53,15 @@ TIMED_PROMPT = "a red house and a blue star on grass under a night sky"
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over words or scenes, 0..1; words by kind, DiffSeg's mean IoU and number of segments by threshold."""
+    """Means over words or scenes, 0..1, and counts of segments.
+
+    Attributes:
+        pointing: Share of words whose map points into their mask, by kind of word.
+        chance: Mean area of the masks, which is what pointing by chance reaches.
+        word_iou: Mean IoU of the words' masks, by kind of word.
+        segment_iou: DiffSeg's mean IoU, by threshold.
+        segments: Mean number of segments, by threshold.
+    """
 
     pointing: dict[str, float]
     chance: dict[str, float]
@@ -65,7 +73,15 @@ class Scores:
 def evaluate(
     pipe: StableDiffusionPipeline, chosen: Iterable[Scene], *, thresholds: Sequence[float] = THRESHOLDS
 ) -> Scores:
-    """Scores of a pipeline on scenes. Cost: one to two seconds a scene on two cores."""
+    """Scores of a pipeline on scenes.
+
+    Args:
+        pipe: The pipeline.
+        chosen: The scenes.
+        thresholds: Merge thresholds for DiffSeg, each tried by itself.
+
+    Cost: one to two seconds a scene on two cores.
+    """
     hits, areas, ious = defaultdict(list), defaultdict(list), defaultdict(list)
     segment_ious, counts = defaultdict(list), defaultdict(list)
     for picture in chosen:
@@ -82,7 +98,11 @@ def evaluate(
 
 
 def colour_clusters(picture: Scene) -> Int[np.ndarray, "height width"]:
-    """The baseline: k-means on the pixels' RGB, told how many segments there are."""
+    """The baseline: k-means on the pixels' RGB, told how many segments there are.
+
+    Args:
+        picture: The scene.
+    """
     side = len(picture.image)
     count = len(np.unique(picture.segments))
     pixels = picture.image.reshape(-1, 3).astype(np.float32)
@@ -90,7 +110,12 @@ def colour_clusters(picture: Scene) -> Int[np.ndarray, "height width"]:
 
 
 def seconds_to_generate(pipe: StableDiffusionPipeline, *, repeats: int = 3) -> float:
-    """Median seconds for one picture of 20 steps with guidance, after one to warm up."""
+    """Median seconds for one picture of 20 steps with guidance, after one to warm up.
+
+    Args:
+        pipe: The pipeline.
+        repeats: How many pictures are timed.
+    """
     pipe.set_progress_bar_config(disable=True)
     times = []
     for _ in range(repeats + 1):
@@ -102,7 +127,15 @@ def seconds_to_generate(pipe: StableDiffusionPipeline, *, repeats: int = 3) -> f
 
 @dataclass(frozen=True)
 class Order:
-    """What to measure. pictures, supervision_steps: 0 leaves that part out; grid: a PNG to write."""
+    """What to measure.
+
+    Attributes:
+        scenes: How many scenes, from seed 0.
+        pictures: How many painted pictures of one thing, and as many of two. 0: none.
+        supervision_steps: Steps of the two short trainings. 0: none.
+        thresholds: Merge thresholds for DiffSeg.
+        grid: PNG file for painted pictures, None for none.
+    """
 
     scenes: int = SCENES
     pictures: int = PICTURES
@@ -116,10 +149,17 @@ class Order:
 
 
 def report(model: Path, order: Order, console: Console, *, device: str = "cpu") -> dict[str, Any]:
-    """All measurements, as plain values for JSON. Seeds are 0.. and so never among the training's."""
+    """All measurements, as plain values for JSON. The scenes' seeds begin at 0, so training has never seen them.
+
+    Args:
+        model: The model's folder.
+        order: What to measure.
+        console: Where progress is shown.
+        device: Where to run, such as 'cpu' or 'cuda'.
+    """
     pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None).to(device)
     untrained = untrained_pipeline().to(device)
-    untrained.vae = pipe.vae  # the question is what the U-Net's attention learnt, on the same latents
+    untrained.vae = pipe.vae  # the same latents: the question is what the U-Net's attention learnt
     networks = [("trained", pipe), ("untrained", untrained)]
     if order.supervision_steps:
         networks += trained_both_ways(pipe.vae, order.supervision_steps, console)
@@ -161,7 +201,11 @@ def _grid_of(one: Painted, two: Painted) -> Image.Image:
 
 
 def table(measured: Mapping[str, Any]) -> Table:
-    """The measurements for people."""
+    """The measurements as a table for people.
+
+    Args:
+        measured: From `report`.
+    """
     networks = measured["networks"]
     title = f"{measured['scenes']} held-out scenes"
     if measured["supervision_steps"]:
@@ -211,7 +255,11 @@ def _means(lists: Mapping[Any, Sequence[float]]) -> dict[Any, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table, and write it as JSON when asked to."""
+    """Print the table, and write it as JSON if that was asked for.
+
+    Args:
+        arguments: Default: the command line's.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m attnscope.demo.evaluate", description=__doc__.split("\n")[0]
     )

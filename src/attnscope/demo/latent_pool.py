@@ -16,12 +16,20 @@ from attnscope.demo.truth import Truth
 from attnscope.demo.vae_training import encode
 
 MOST_WORDS = 10
-"""Meaningful words of the longest captions; further ones go unsupervised."""
+"""Meaningful words in the longest captions; any further ones are not supervised."""
 
 
 @dataclass(frozen=True)
 class LatentPool:
-    """Parallel tensors over scenes. parts, things: 0..255; words: (token position, part), or -1."""
+    """Scenes for training, as parallel tensors.
+
+    Attributes:
+        latents: Mean latents.
+        tokens: Token ids of the captions.
+        parts: Share of each part in each latent cell, 0..255.
+        things: Share of all things together, 0..255.
+        words: (token position, part) of each word, filled up with -1.
+    """
 
     latents: Float[Tensor, "n channel h w"]
     tokens: Int[Tensor, "n token"]
@@ -37,18 +45,36 @@ class LatentPool:
         return LatentPool(*(tensor[index] for tensor in chosen))
 
     def to(self, device: torch.device) -> LatentPool:
+        """The pool on another device.
+
+        Args:
+            device: The device.
+        """
         chosen = (self.latents, self.tokens, self.parts, self.things, self.words)
         return LatentPool(*(tensor.to(device) for tensor in chosen))
 
     def batches(self, size: int, times: int) -> Iterator[LatentPool]:
-        """Every scene this many times, each time in another order; incomplete batches are left out."""
+        """Go through all scenes several times, each time in another order; incomplete batches are left out.
+
+        Args:
+            size: Scenes in a batch.
+            times: How many times.
+        """
         for _ in range(times):
             order = torch.randperm(len(self))
             yield from (self[order[i : i + size]] for i in range(0, len(self) - size + 1, size))
 
 
 def fill(truths: Iterator[Truth], vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> LatentPool:
-    """Encode drawn scenes. Cost: one encoder pass a scene, about 3 kB (16x16) or 12 kB (32x32) of memory."""
+    """Encode drawn scenes.
+
+    Args:
+        truths: The scenes.
+        vae: The autoencoder.
+        tokenizer: The tokenizer.
+
+    Cost: one encoder pass a scene, and about 3 kB (16x16) or 12 kB (32x32) of memory.
+    """
     latents, tokens, parts, things, words = [], [], [], [], []
     for group in _groups(truths, 64):
         pixels = torch.stack([torch.from_numpy(t.pixels).permute(2, 0, 1) for t in group])
@@ -64,20 +90,36 @@ def fill(truths: Iterator[Truth], vae: AutoencoderKL, tokenizer: CLIPTokenizer) 
 
 @dataclass(frozen=True)
 class CaptionIds:
-    """Token ids that training puts in the place of others: the empty caption, and every colour."""
+    """Token ids that training puts in the place of others.
+
+    Attributes:
+        empty: The empty caption.
+        colours: Every colour.
+    """
 
     empty: Int[Tensor, token]
     colours: Int[Tensor, colour]
 
     @classmethod
     def of(cls, tokenizer: CLIPTokenizer, device: torch.device) -> CaptionIds:
+        """The ids of a tokenizer.
+
+        Args:
+            tokenizer: The tokenizer.
+            device: Where to put them.
+        """
         return cls(
             token_ids(tokenizer, [""])[0].to(device), token_ids(tokenizer, list(COLOURS))[:, 1].to(device)
         )
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Int[Tensor, "n token"]:
-    """Ids padded to the tokenizer's length, as StableDiffusionPipeline makes them."""
+    """Ids padded to the tokenizer's length, as StableDiffusionPipeline makes them.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: One for each row.
+    """
     encoded = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True)
     return torch.tensor(encoded["input_ids"])
 

@@ -26,15 +26,23 @@ CLIP_NORM = 1.0
 EMA_DECAY = 0.995
 UNET_PHASES = ("small", "full")
 SEEDS_A_PHASE = 10_000_000
-"""Each phase draws its scenes from seeds of its own."""
+"""Seeds for the scenes of one phase: no two phases share one."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """Settings of one phase.
 
-    share: of the time, among the phases that run; scenes: drawn at once, each then used `uses` times;
-    supervised: with the attention losses (the U-Net's phases only).
+    Attributes:
+        name: 'vae', 'small', 'full' or 'decoder'.
+        number: Place in the order, from 0. Its scenes' seeds follow from it.
+        share: Share of the time, among the phases that run.
+        size_px: Side of the scenes in pixels.
+        batch: Samples a step.
+        scenes: Scenes drawn at once.
+        uses: How many times each scene is used.
+        peak_rate: The largest learning rate.
+        supervised: Train with the attention losses, in the U-Net's phases.
     """
 
     name: str
@@ -48,7 +56,7 @@ class Phase:
     supervised: bool = True
 
     def __post_init__(self) -> None:
-        """A pool of scenes that holds no batch would be drawn again and again, for ever."""
+        """Refuse a pool of scenes that is smaller than a batch: it would be drawn again for ever."""
         most = self.scenes if self.name in UNET_PHASES else self.scenes * self.uses
         if not 0 < self.batch <= most:
             raise ParameterError(
@@ -67,7 +75,14 @@ PHASES = (
 
 @dataclass
 class Trainee:
-    """The pipeline, the optimizer of the parameters in training, and their running mean (EMA)."""
+    """A pipeline in training.
+
+    Attributes:
+        pipe: The pipeline.
+        parameters: The parameters that are trained.
+        optimizer: Their optimizer.
+        mean: Their running mean (EMA).
+    """
 
     pipe: StableDiffusionPipeline
     parameters: list[nn.Parameter]
@@ -76,6 +91,12 @@ class Trainee:
 
     @classmethod
     def of(cls, pipe: StableDiffusionPipeline, phase: Phase) -> Trainee:
+        """A pipeline whose parameters of one phase are about to be trained; the others are frozen.
+
+        Args:
+            pipe: The pipeline.
+            phase: The phase.
+        """
         modules = {
             "vae": [pipe.vae],
             "small": [pipe.unet, pipe.text_encoder],
@@ -93,7 +114,13 @@ class Trainee:
         return cls(pipe, parameters, optimizer, [parameter.detach().clone() for parameter in parameters])
 
     def update(self, loss: Tensor, rate: float, step: int) -> None:
-        """One optimizer step, then one of the running mean."""
+        """Take one optimizer step, then one of the running mean.
+
+        Args:
+            loss: The batch's loss.
+            rate: Learning rate.
+            step: Number of the step, from 0. The running mean is quicker in the first steps.
+        """
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -112,9 +139,15 @@ class Trainee:
             mean.copy_(kept)
 
     def state(self) -> dict[str, object]:
+        """Optimizer and running mean, for a checkpoint."""
         return {"optimizer": self.optimizer.state_dict(), "mean": self.mean}
 
     def restore(self, state: dict[str, object]) -> None:
+        """Take up what `state` gave.
+
+        Args:
+            state: Optimizer and running mean.
+        """
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         means: list[Tensor] = list(state["mean"])  # type: ignore[call-overload]
         self.mean = [mean.to(p.device) for mean, p in zip(means, self.parameters, strict=True)]
@@ -127,7 +160,18 @@ Step = tuple[Tensor, dict[str, float]]
 def steps(
     trainee: Trainee, phase: Phase, record: PhaseRecord, clock: WorkClock, workers: int
 ) -> Iterator[dict[str, float]]:
-    """Train until the clock is used up; yields the losses of every step, after it was taken."""
+    """Train until the clock is used up.
+
+    Args:
+        trainee: The pipeline in training.
+        phase: The phase's settings.
+        record: Is kept up to date.
+        clock: Says when to stop, and gives the learning rate its pace.
+        workers: Processes that draw scenes. 0: this one.
+
+    Yields:
+        The losses of a step, after it was taken.
+    """
     batches = _unet_losses if phase.name in UNET_PHASES else _vae_losses
     for number, (loss, shown) in enumerate(batches(trainee.pipe, phase, record, workers)):
         if clock.progress >= 1:
@@ -143,7 +187,7 @@ def steps(
 
 
 def _draw(phase: Phase, record: PhaseRecord, workers: int) -> Iterator[Truth]:
-    """The phase's next scenes; none of its earlier ones comes again."""
+    """The phase's next scenes, which are all new."""
     first = FIRST_TRAINING_SEED + phase.number * SEEDS_A_PHASE + record.scenes_before + record.scenes_drawn
     record.scenes_drawn += phase.scenes
     return draw_truths(range(first, first + phase.scenes), phase.size_px, LATENT_PX, workers=workers)

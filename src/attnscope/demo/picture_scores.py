@@ -32,9 +32,15 @@ CAPTION_PX = 44
 
 @dataclass(frozen=True)
 class PictureScores:
-    """drawings: the judge on drawings it has not seen; reconstructed: on the same drawings through the
-    autoencoder, the most that any painted picture can reach; one_thing, two_things: on painted pictures;
-    both_there: share of the pictures of two things in which both are named.
+    """How well a recogniser names what is in pictures.
+
+    Attributes:
+        drawings: On drawings that it has not seen.
+        reconstructed: On the same drawings through the autoencoder: no painted picture can do better.
+        one_thing: On painted pictures of one thing.
+        two_things: On painted pictures of two things.
+        both_there: Share of the pictures of two things in which both are named, 0..1.
+        pictures: How many painted pictures there are.
     """
 
     drawings: Recognition
@@ -47,7 +53,12 @@ class PictureScores:
 
 @dataclass(frozen=True)
 class Painted:
-    """Scenes whose captions were asked for, and what the model painted, in the same order."""
+    """What the model painted.
+
+    Attributes:
+        asked: The scenes whose captions it was given.
+        pictures: What it made of each.
+    """
 
     asked: list[Scene]
     pictures: list[Image.Image]
@@ -61,7 +72,15 @@ def score_pictures(
     *,
     held_out: int = HELD_OUT_DRAWINGS,
 ) -> PictureScores:
-    """Judge painted pictures of one thing and of two, and the judge itself on so many drawings."""
+    """Judge painted pictures, and the judge itself.
+
+    Args:
+        pipe: The pipeline, whose autoencoder is judged too.
+        network: The judge.
+        one: Painted pictures of one thing.
+        two: Painted pictures of two things.
+        held_out: How many drawings the judge is tried on.
+    """
     drawn = [scene(seed) for seed in range(held_out)]
     seen = [
         recognise(network, [small(picture) for picture in pictures])
@@ -86,7 +105,12 @@ def score_pictures(
 
 
 def asked_scenes(things: int, wanted: int) -> list[Scene]:
-    """Held-out scenes of so many things, 1 to 3, whose captions name every thing and its colour."""
+    """Held-out scenes whose captions name every thing and its colour.
+
+    Args:
+        things: How many things a scene has, 1 to 3.
+        wanted: How many scenes.
+    """
     return list(islice((picture for picture in _held_out() if _says_all(picture, things)), wanted))
 
 
@@ -102,7 +126,16 @@ def _says_all(picture: Scene, things: int) -> bool:
 def paint(
     pipe: StableDiffusionPipeline, asked: Sequence[Scene], console: Console, *, steps: int = STEPS
 ) -> Painted:
-    """One picture for each caption; its noise has the scene's seed. Cost: so many steps with guidance each."""
+    """Paint one picture for each caption. Its noise has the scene's seed.
+
+    Args:
+        pipe: The pipeline.
+        asked: The scenes whose captions are painted.
+        console: Where progress is shown.
+        steps: Denoising steps for each picture.
+
+    Cost: these steps, with guidance, for each picture.
+    """
     pipe.set_progress_bar_config(disable=True)
     pictures: list[Image.Image] = []
     groups = [asked[i : i + GROUP] for i in range(0, len(asked), GROUP)]
@@ -125,7 +158,11 @@ def _reconstructed(pipe: StableDiffusionPipeline, drawn: Sequence[Scene]) -> Ite
 
 
 def grid(painted: Painted) -> Image.Image:
-    """The pictures in rows of eight, each over its caption: for people to judge."""
+    """The pictures in rows of eight, each over its caption: for people to judge.
+
+    Args:
+        painted: The pictures.
+    """
     side = painted.pictures[0].width
     rows = ceil(len(painted.pictures) / GRID_COLUMNS)
     sheet = Image.new("RGB", (GRID_COLUMNS * side, rows * (side + CAPTION_PX)), "white")

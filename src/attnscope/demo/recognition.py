@@ -35,30 +35,47 @@ PEAK_RATE = 4e-3
 
 
 class Drawing(NamedTuple):
-    """A drawing and, for each thing, its colour's number, or -1 where the thing is not shown."""
+    """A drawing and what it shows.
+
+    Attributes:
+        pixels: sRGB, 0..255.
+        colours: For each thing in NAMES the number of its colour, -1 if it is not shown.
+    """
 
     pixels: UInt8[np.ndarray, "side side 3"]
     colours: tuple[int, ...]
 
 
 def drawing(seed: int) -> Drawing:
-    """A scene as the network sees it."""
+    """A scene as the network sees it.
+
+    Args:
+        seed: The scene's seed.
+    """
     picture = scene(seed, size_px=SIDE_PX)
     return Drawing(small(picture.pil_image), answer(picture))
 
 
 def answer(picture: Scene) -> tuple[int, ...]:
-    """Drawing.colours of a scene."""
+    """What a scene shows, as `Drawing.colours` has it.
+
+    Args:
+        picture: The scene.
+    """
     return tuple(COLOURS.index(picture.colours[name]) if name in picture.colours else -1 for name in NAMES)
 
 
 def small(picture: Image.Image) -> UInt8[np.ndarray, "side side 3"]:
-    """The picture at the network's size."""
+    """A picture at the network's size.
+
+    Args:
+        picture: The picture.
+    """
     return np.asarray(picture.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))
 
 
 class Recogniser(nn.Module):
-    """A map of each thing over 8x8 places; a thing is there if it is anywhere, and has the colour of there."""
+    """Maps each thing over 8x8 places. A thing is there if it is anywhere, and has the colour found there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +88,11 @@ class Recogniser(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "batch 3 side side"]
     ) -> tuple[Float[Tensor, "batch thing"], Float[Tensor, "batch thing colour"]]:
-        """Logits: of each thing being there, and of its colour."""
+        """Logits: of each thing being there, and of its colour.
+
+        Args:
+            pixels: sRGB, -1..1.
+        """
         features = self.body(pixels)
         things, colours = self.things(features).flatten(2), self.colours(features).flatten(2)
         return things.amax(2), things.softmax(2) @ colours.transpose(1, 2)
@@ -91,20 +112,30 @@ def _layers(before: int, after: int, *, stride: int = 1) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network says. there: probability of each thing, 0..1; colours: each thing's likeliest."""
+    """What the network says of pictures.
+
+    Attributes:
+        there: Probability of each thing, 0..1.
+        colours: Number of the likeliest colour of each thing.
+    """
 
     there: Float[np.ndarray, "picture thing"]
     colours: Int[np.ndarray, "picture thing"]
 
     @property
     def named(self) -> Bool[np.ndarray, "picture thing"]:
-        """Which things it names: those that are more likely there than not."""
+        """The things it names, which are those that are more likely there than not."""
         return self.there > 0.5
 
 
 @torch.no_grad()
 def recognise(network: Recogniser, pictures: Sequence[UInt8[np.ndarray, "side side 3"]]) -> Seen:
-    """Name what pictures show."""
+    """Name what pictures show.
+
+    Args:
+        network: The network.
+        pictures: Pictures at its size, from `small`.
+    """
     groups = torch.from_numpy(np.stack(pictures)).split(BATCH)
     things, colours = zip(*(network(_floats(group)) for group in groups), strict=True)
     return Seen(torch.cat(things).sigmoid().numpy(), torch.cat(colours).argmax(2).numpy())
@@ -114,8 +145,10 @@ def recognise(network: Recogniser, pictures: Sequence[UInt8[np.ndarray, "side si
 class Recognition:
     """How well things are named, 0..1.
 
-    shown: of the things shown, the share that is named; absent: of those not shown, the share that is
-    not named; colour: of the things named rightly, the share whose colour is right.
+    Attributes:
+        shown: Of the things shown, the share that is named.
+        absent: Of the things not shown, the share that is not named.
+        colour: Of the things named rightly, the share whose colour is right.
     """
 
     shown: float
@@ -124,7 +157,12 @@ class Recognition:
 
 
 def judge(seen: Seen, answers: Iterable[Sequence[int]]) -> Recognition:
-    """Compare with the answers (Drawing.colours)."""
+    """Compare what the network says with the truth.
+
+    Args:
+        seen: What it says.
+        answers: What the pictures show, from `answer`.
+    """
     truth = np.array(list(answers))
     named, there = seen.named, truth >= 0
     return Recognition(
@@ -137,7 +175,16 @@ def judge(seen: Seen, answers: Iterable[Sequence[int]]) -> Recognition:
 def train_recogniser(
     console: Console, *, drawings: int = DRAWINGS, rounds: int = ROUNDS, workers: int = 2
 ) -> Recogniser:
-    """Learn from drawings with seeds of their own. Cost: about a minute on two cores."""
+    """Train a recogniser on drawings whose seeds nothing else uses.
+
+    Args:
+        console: Where progress is shown.
+        drawings: How many drawings.
+        rounds: How many times each is seen.
+        workers: Processes that draw.
+
+    Cost: about a minute on two cores.
+    """
     seeds = range(FIRST_SEED, FIRST_SEED + drawings)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         drawn = track(

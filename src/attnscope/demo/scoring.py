@@ -9,7 +9,14 @@ from scipy.optimize import linear_sum_assignment
 
 
 def pointing_hit(heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height width"]) -> bool:
-    """Whether the middle of the hottest place lies in the mask (the pointing game of Zhang et al. 2016)."""
+    """Whether the middle of the hottest place lies in the mask.
+
+    Args:
+        heat: A heat map.
+        mask: Of any size.
+
+    Source: the pointing game of Zhang et al. 2016.
+    """
     row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
     height, width = mask.shape
     return bool(
@@ -20,7 +27,13 @@ def pointing_hit(heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height 
 def heat_iou(
     heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height width"], threshold: float
 ) -> float:
-    """IoU of the mask with the pixels whose heat is above threshold times the map's largest value, 0..1."""
+    """IoU of a mask with the pixels where the heat is large, 0..1.
+
+    Args:
+        heat: A heat map.
+        mask: Of any size; the heat map is resized to it.
+        threshold: Share of the map's largest value above which heat is large, 0..1.
+    """
     height, width = mask.shape
     large = np.asarray(
         Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
@@ -32,8 +45,12 @@ def heat_iou(
 def matched_iou(found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w"]) -> float:
     """Mean IoU over the true segments of one picture, 0..1, each matched with at most one found segment.
 
-    The matching is Hungarian, per picture, on IoU; a true segment without a partner counts 0, surplus found
+    The matching is Hungarian, per picture, on IoU. A true segment without a partner counts 0; surplus found
     segments only cost what they take from others.
+
+    Args:
+        found: Labels that were found.
+        truth: The true labels, of the same size.
     """
     iou = overlaps(found, truth)
     pairs = linear_sum_assignment(iou, maximize=True)
@@ -43,10 +60,14 @@ def matched_iou(found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w
 def partners(
     found: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
 ) -> Int[np.ndarray, " true_segment"]:
-    """The number of the found segment that each true one is matched with in `matched_iou`.
+    """For each true segment, the number of the found one that `matched_iou` matches it with.
 
-    found, truth: expects numbers from 0 without gaps. A true segment without a partner gets a number that no found
-    one has.
+    Args:
+        found: Labels that were found, from 0 without gaps.
+        truth: The true labels, likewise.
+
+    Returns:
+        A true segment without a partner gets a number that no found one has.
     """
     iou = overlaps(found, truth)
     numbers = len(iou) + np.arange(iou.shape[1])
@@ -58,7 +79,12 @@ def partners(
 def overlaps(
     found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "found truth"]:
-    """IoU of every found segment with every true one."""
+    """IoU of every found segment with every true one.
+
+    Args:
+        found: Labels that were found.
+        truth: The true labels, of the same size.
+    """
     found_ids, truth_ids = _numbered(found), _numbered(truth)
     counts = np.zeros((found_ids.max() + 1, truth_ids.max() + 1))
     np.add.at(counts, (found_ids, truth_ids), 1)

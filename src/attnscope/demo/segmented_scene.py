@@ -13,9 +13,13 @@ from attnscope.segmentation.segment import segment
 
 @dataclass(frozen=True)
 class SceneResult:
-    """A drawn scene, what was found in it without and with words, and how well the first matches.
+    """A drawn scene and what was found in it.
 
-    score: mean IoU over the true parts, each matched with at most one segment; 0..1.
+    Attributes:
+        scene: The scene.
+        found: Its segments.
+        named: Its segments, named by words.
+        score: Mean IoU of `found` over the true parts, each matched with at most one segment, 0..1.
     """
 
     scene: Scene
@@ -25,7 +29,12 @@ class SceneResult:
 
 
 def segment_scene(pipe: Any, scene_seed: int) -> SceneResult:
-    """Segment the scene of a seed with a pipeline."""
+    """Segment the scene of a seed.
+
+    Args:
+        pipe: The pipeline.
+        scene_seed: The seed.
+    """
     drawn = scene(scene_seed)
     found = segment(drawn.pil_image, pipe)
     named = segment(drawn.pil_image, pipe, labels=drawn.parts)

@@ -1,4 +1,4 @@
-"""What do the attention losses add? Two short trainings of as many steps, one with them, one without."""
+"""What do the attention losses add? Two short trainings of equal length, one with them, one without."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ SMALL = next(phase for phase in PHASES if phase.name == "small")
 def trained_both_ways(
     vae: AutoencoderKL, count: int, console: Console
 ) -> Iterator[tuple[str, StableDiffusionPipeline]]:
-    """The network of the same seed, trained on the same scenes in the phase "small", with and without.
+    """Train the network of one seed on the same scenes twice in the phase "small": with attention losses, and without.
 
-    count: steps. Cost: about 1.2 s a step on two cores, twice.
+    Args:
+        vae: The autoencoder, which is not trained.
+        count: Steps of each training.
+        console: Where progress is shown.
+
+    Yields:
+        (name, pipeline) of each training.
+
+    Cost: about 1.2 s a step on two cores, twice.
     """
     for name, supervised in (("with attention losses", True), ("without attention losses", False)):
         pipe = untrained_pipeline().to(vae.device)

@@ -1,7 +1,7 @@
 """Train the demo model from scratch: `python -m attnscope.demo.train --minutes 90 --out MODEL`.
 
-Four phases share the time (see phases.py). Every two minutes a checkpoint is written, and the model folder that it
-stands for; the same command goes on from it. `--export` only writes that folder. `--start MODEL` begins
+Four phases share the time (see phases.py). Every two minutes a checkpoint and its model folder are written; the same
+command goes on from there. `--export` only writes that folder. `--start MODEL` begins
 with a model's weights, for example the shipped ones, and trains the U-Net on. Works on a CPU and on a GPU.
 """
 
@@ -49,8 +49,15 @@ PARTS = ("vae", "unet", "text_encoder")
 class Settings:
     """How to train.
 
-    checkpoint: a file that is written while training, and resumed from if it is there. most_batch: batches
-    as large as pay on this GPU, up to so many samples; 0 takes those in phases.py, which suit two CPU cores.
+    Attributes:
+        minutes: Time of all phases together.
+        checkpoint: File that is written while training, and resumed from if it is there.
+        out: Folder for the model.
+        start: Folder of a model whose weights to begin with.
+        device: Where to train, such as 'cpu' or 'cuda'.
+        seed: Seed of weights and batches.
+        workers: Processes that draw scenes.
+        most_batch: Take batches as large as pay on this GPU, up to so many samples. 0: those in phases.py.
     """
 
     minutes: float
@@ -64,7 +71,12 @@ class Settings:
 
 
 class Training:
-    """A training under way: the pipeline, its record, and the file both go to."""
+    """A training under way: the pipeline, its record, and the file that both go to.
+
+    Args:
+        settings: How to train.
+        phases: The phases, in order.
+    """
 
     def __init__(self, settings: Settings, phases: Sequence[Phase] = PHASES) -> None:
         self.settings = settings
@@ -89,7 +101,11 @@ class Training:
         return pipe
 
     def run(self, console: Console) -> None:
-        """All phases that are not done yet, then the model folder."""
+        """Run all phases that are not done yet, then write the model folder.
+
+        Args:
+            console: Where progress is shown.
+        """
         for phase in self.phases:
             record = self.record.phases.get(phase.name) or self.record.new_phase(phase.name)
             if not record.done:
@@ -124,7 +140,7 @@ class Training:
         self._finish(phase, record, trainee)
 
     def _share(self, phase: Phase) -> float:
-        """The phase's part of the time: all of it is shared by the phases that this training runs."""
+        """The phase's share of the time, which is divided among the phases that this training runs."""
         skipped = {name for name, record in self.record.phases.items() if record.done and not record.steps}
         return phase.share / sum(other.share for other in self.phases if other.name not in skipped)
 
@@ -157,7 +173,7 @@ class Training:
         save_checkpoint(self.settings.checkpoint, self.state)
 
     def export(self) -> None:
-        """Write the model folder: of a phase under way, with the running mean of the weights."""
+        """Write the model folder. In the middle of a phase it gets the running mean of the weights."""
         phase = next((phase for phase in self.phases if phase.name == self.state.get("phase")), None)
         if phase is not None and not self.record.phases[phase.name].done:
             trainee = Trainee.of(self.pipe, phase)
@@ -170,7 +186,11 @@ class Training:
 
 
 def new_record(settings: Settings) -> Record:
-    """What is known before the first step."""
+    """What is known before the first step.
+
+    Args:
+        settings: How to train.
+    """
     weights = {
         module.__name__.rsplit(".", 1)[-1]: {
             name: value for name, value in vars(module).items() if isinstance(value, float | int | tuple)
@@ -191,7 +211,14 @@ def new_record(settings: Settings) -> Record:
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
-    """The command line: settings, whether only to export, and how many scenes to evaluate on."""
+    """Read the command line.
+
+    Args:
+        arguments: Default: the command line's.
+
+    Returns:
+        The settings, whether only to export, and how many scenes to evaluate on.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m attnscope.demo.train", description=__doc__.split("\n")[0]
     )
@@ -222,7 +249,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, or export only; then say how good the model is."""
+    """Train, or only export; then say how good the model is.
+
+    Args:
+        arguments: Default: the command line's.
+    """
     settings, only_export, scenes = parse(arguments)
     training = Training(settings)
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""What training needs of a scene, at latent resolution, without torch: drawing runs in processes."""
+"""What training needs of a scene, at latent resolution. Without torch, since drawing runs in processes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from attnscope.demo.scenes import Scene, scene
 from attnscope.demo.scenes.things import THINGS
 
 MOST_PARTS = 7
-"""Sky, hills, ground, shore and three things."""
+"""A scene has at most sky, hills, ground, shore and three things."""
 
 
 class Truth(NamedTuple):
     """A scene for training.
 
-    parts: share of each latent cell that each part covers, 0..255, unused parts 0; things: the same for all
-    things together; words: (first character, text, part) of every meaningful word.
+    Attributes:
+        pixels: sRGB, 0..255.
+        caption: Its caption.
+        parts: Share of each latent cell that each part covers, 0..255. Unused parts are 0.
+        things: The same for all things together.
+        words: (first character, text, part) of every meaningful word.
     """
 
     pixels: UInt8[np.ndarray, "side side 3"]
@@ -33,7 +37,13 @@ class Truth(NamedTuple):
 
 
 def truth(seed: int, size_px: int, cell_px: int) -> Truth:
-    """Draw a scene and reduce its masks to cells of cell_px pixels."""
+    """Draw a scene and reduce its masks to latent cells.
+
+    Args:
+        seed: The scene's seed.
+        size_px: Side of the picture in pixels.
+        cell_px: Side of a cell in pixels.
+    """
     drawn = scene(seed, size_px=size_px)
     cells = _cells(drawn, cell_px)
     things = sum((cells[i] for i, part in enumerate(drawn.parts) if part in THINGS), np.zeros_like(cells[0]))
@@ -42,7 +52,14 @@ def truth(seed: int, size_px: int, cell_px: int) -> Truth:
 
 
 def draw_truths(seeds: range, size_px: int, cell_px: int, *, workers: int) -> Iterator[Truth]:
-    """Many scenes in order; workers 0 draws here, otherwise in that many processes."""
+    """Draw many scenes, in order.
+
+    Args:
+        seeds: Their seeds.
+        size_px: Side of the pictures in pixels.
+        cell_px: Side of a cell in pixels.
+        workers: Processes that draw. 0: this one.
+    """
     job = partial(truth, size_px=size_px, cell_px=cell_px)
     if workers == 0:
         yield from map(job, seeds)

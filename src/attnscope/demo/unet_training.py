@@ -22,15 +22,22 @@ THING_WEIGHT = 1.5
 """Extra weight of latent cells that show a thing."""
 NO_CAPTION_SHARE = 0.1
 CLEAN_SHARE = 0.2
-"""Scenes seen without noise, as DiffSeg shows pictures to the network; half of them without caption."""
+"""Share of scenes seen without noise, as DiffSeg shows pictures to the network; half of them without caption."""
 CLEAN_TIMESTEPS = (200, 401)
 RECOLOURED_SHARE = 0.7
-"""Of the scenes without noise and with caption."""
+"""Share of the scenes without noise and with caption."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """One step's losses. total is what is minimised; the others are unweighted."""
+    """The losses of one step.
+
+    Attributes:
+        total: What is minimised.
+        denoising: Unweighted, as the next two.
+        self_attention: See `attention_losses.self_loss`.
+        cross_attention: See `attention_losses.cross_loss`.
+    """
 
     total: Tensor
     denoising: Tensor
@@ -42,7 +49,13 @@ class Losses:
 class Noised:
     """A batch as the network gets it.
 
-    told: captions that are shown; clean: scenes without noise; recoloured: captions with wrong colours.
+    Attributes:
+        sample: Latents with their noise.
+        timestep: One for each scene.
+        target: The velocity to predict.
+        told: Scenes whose caption is shown.
+        clean: Scenes without noise.
+        recoloured: Scenes whose caption names wrong colours.
     """
 
     sample: Float[Tensor, "batch channel h w"]
@@ -54,7 +67,12 @@ class Noised:
 
 
 def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler) -> Noised:
-    """Stratified timesteps, one stratum a scene; a share of the batch stays clean, around timestep 300."""
+    """Add noise at stratified timesteps, one stratum a scene. A share of the batch stays clean, around timestep 300.
+
+    Args:
+        latents: The batch.
+        scheduler: Gives noise and velocity.
+    """
     count, device = len(latents), latents.device
     steps = scheduler.config.num_train_timesteps
     strata = torch.randperm(count, device=device) + torch.rand(count, device=device)
@@ -73,9 +91,12 @@ def noised(latents: Float[Tensor, "batch channel h w"], scheduler: DDIMScheduler
 def recolour(
     tokens: Int[Tensor, "batch token"], colours: Int[Tensor, colour], chosen: Bool[Tensor, batch]
 ) -> Int[Tensor, "batch token"]:
-    """The chosen captions with colours that have changed places; where that changes nothing, another is drawn.
+    """Let the colours of some captions change places. Where that changes nothing, another colour is drawn.
 
-    On the CPU: it goes row by row, and a GPU would be waited for at each.
+    Args:
+        tokens: The captions, on the CPU: it goes row by row, and a GPU would be waited for at each.
+        colours: Token ids of all colours.
+        chosen: Which captions to change.
     """
     tokens = tokens.clone()
     for row in torch.nonzero(chosen).flatten().tolist():
@@ -90,7 +111,14 @@ def recolour(
 
 
 def losses(pipe: StableDiffusionPipeline, batch: LatentPool, ids: CaptionIds, *, supervised: bool) -> Losses:
-    """Losses of a batch. supervised: with attention losses."""
+    """The losses of a batch.
+
+    Args:
+        pipe: The pipeline in training.
+        batch: The batch.
+        ids: Token ids that replace others.
+        supervised: Count the attention losses in the total.
+    """
     given = noised(batch.latents, pipe.scheduler)
     recoloured = recolour(batch.tokens.cpu(), ids.colours.cpu(), given.recoloured.cpu()).to(
         batch.tokens.device
@@ -110,7 +138,12 @@ def losses(pipe: StableDiffusionPipeline, batch: LatentPool, ids: CaptionIds, *,
 
 
 def signal(given: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
-    """How far a noisy latent can be believed: sqrt(alpha-bar), 1 for clean ones. Noise has no segments."""
+    """How far a noisy latent can be believed: sqrt(alpha-bar), and 1 for clean ones. Noise has no segments.
+
+    Args:
+        given: The batch as the network gets it.
+        scheduler: Gives alpha-bar.
+    """
     alphas = scheduler.alphas_cumprod.to(given.timestep.device)[given.timestep]
     return torch.where(given.clean, 1.0, alphas.sqrt())
 
@@ -118,7 +151,7 @@ def signal(given: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
 def _meant(
     words: Int[Tensor, "batch word 2"], shown: Int[Tensor, "batch token"], true: Int[Tensor, "batch token"]
 ) -> Int[Tensor, "n 3"]:
-    """(row, token position, part) of the words that the caption shows as the scene has them."""
+    """(row, token position, part) of the words that the shown caption has in common with the true one."""
     at = words[..., 0].clamp(min=0)
     row, place = torch.nonzero((words[..., 0] >= 0) & (shown == true).gather(1, at), as_tuple=True)
     return torch.cat([row[:, None], words[row, place]], dim=1)

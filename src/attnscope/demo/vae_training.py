@@ -21,22 +21,31 @@ EDGE_WEIGHT = 0.5
 KL_WEIGHT = 2e-4
 COLOUR_WEIGHT = 1.0
 COLOUR_GAIN = 4.0
-"""Three latent channels are drawn towards this many times the cell's mean colour. Without it so small and so
+"""Three latent channels are drawn towards this many times the cell's mean colour. Without that, so small and so
 briefly trained an autoencoder finds light and one axis of colour, and paints grass and sea alike."""
 LATENT_NOISE = 0.05
-"""Noise added to latents in training, in their deviations: the U-Net's latents will not be exact either."""
+"""Noise added to latents in training, as a share of their deviation: the U-Net's latents are not exact either."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A pool of drawn pictures, 0..255, with the share of things in each cell of 8 pixels."""
+    """A pool of drawn pictures.
+
+    Attributes:
+        pixels: sRGB, 0..255.
+        things: Share of things in each cell of 8 pixels, 0..255.
+    """
 
     pixels: UInt8[Tensor, "n 3 side side"]
     things: UInt8[Tensor, "n h w"]
 
 
 def gather(truths: Iterator[Truth]) -> Pictures:
-    """Stack drawn scenes into a pool."""
+    """Stack drawn scenes into a pool.
+
+    Args:
+        truths: The scenes.
+    """
     drawn = [(torch.from_numpy(t.pixels).permute(2, 0, 1), torch.from_numpy(t.things)) for t in truths]
     return Pictures(
         torch.stack([pixels for pixels, _ in drawn]), torch.stack([things for _, things in drawn])
@@ -46,7 +55,13 @@ def gather(truths: Iterator[Truth]) -> Pictures:
 def crops(
     pool: Pictures, batch: int, device: torch.device
 ) -> tuple[Float[Tensor, "b 3 p p"], Float[Tensor, "b 1 p p"]]:
-    """Random crops in -1..1 and each pixel's weight; every third batch is whole pictures at half size."""
+    """Random crops in -1..1, and each pixel's weight. Every third batch is whole pictures at half size.
+
+    Args:
+        pool: The pictures.
+        batch: How many crops.
+        device: Where to put them.
+    """
     index = torch.randint(len(pool.pixels), (batch,))
     pixels = pool.pixels[index].to(device).float() / 127.5 - 1
     cell_px = pixels.shape[-1] // pool.things.shape[-1]
@@ -64,7 +79,13 @@ def crops(
 
 
 def reconstruction_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Error of pixels (weighted, absolute and squared), of blurred colours, of differences of neighbours."""
+    """Error of pixels (weighted, absolute and squared), of blurred colours, and of differences between neighbours.
+
+    Args:
+        made: What the autoencoder made, -1..1.
+        wanted: The pictures, -1..1.
+        weight: Weight of each pixel.
+    """
     error = made - wanted
     pixel = (weight * (error.abs() + error.square())).mean() / weight.mean()
     low_pass = (F.avg_pool2d(weight, 8) * F.avg_pool2d(error, 8).abs()).mean() / weight.mean()
@@ -73,7 +94,13 @@ def reconstruction_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
 
 
 def vae_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
-    """Loss of one batch; the latents are drawn from the posterior and shaken a little."""
+    """Loss of one batch. Latents are drawn from the posterior and shaken a little.
+
+    Args:
+        vae: The autoencoder.
+        pixels: The pictures, -1..1.
+        weight: Weight of each pixel.
+    """
     posterior = vae.encode(pixels).latent_dist
     latents = posterior.sample()
     latents = latents + LATENT_NOISE * latents.std().detach() * torch.randn_like(latents)
@@ -85,7 +112,13 @@ def vae_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
 
 
 def decoder_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
-    """Loss of one batch for the decoder alone, on slightly shaken latents."""
+    """Loss of one batch for the decoder alone, on slightly shaken latents.
+
+    Args:
+        vae: The autoencoder.
+        pixels: The pictures, -1..1.
+        weight: Weight of each pixel.
+    """
     with torch.no_grad():
         latents = vae.encode(pixels).latent_dist.mode()
         latents = latents + LATENT_NOISE * latents.std() * torch.randn_like(latents)
@@ -94,7 +127,12 @@ def decoder_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def whiten(vae: AutoencoderKL, latents: Float[Tensor, "n channel h w"]) -> None:
-    """Make each latent channel mean 0, std 1: both are folded into the 1x1 convolutions beside it."""
+    """Give each latent channel mean 0 and deviation 1, by changing the 1x1 convolutions on both sides of the latents.
+
+    Args:
+        vae: The autoencoder, which is changed.
+        latents: Latents to measure.
+    """
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     before, after = vae.quant_conv, vae.post_quant_conv
     channels = len(mean)
@@ -109,7 +147,13 @@ def whiten(vae: AutoencoderKL, latents: Float[Tensor, "n channel h w"]) -> None:
 def encode(
     vae: AutoencoderKL, pixels: UInt8[Tensor, "n 3 side side"], batch: int = 32
 ) -> Float[Tensor, "n channel h w"]:
-    """The mean latents of pictures 0..255, on the CPU."""
+    """The mean latents of pictures, on the CPU.
+
+    Args:
+        vae: The autoencoder.
+        pixels: sRGB, 0..255.
+        batch: Pictures at a time.
+    """
     parts = [
         vae.encode(p.to(vae.device).float() / 127.5 - 1).latent_dist.mean.cpu() for p in pixels.split(batch)
     ]

@@ -22,7 +22,11 @@ Pieces = tuple[str, ...]
 
 
 def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:
-    """Join the commonest pair, ties by alphabet, until every word is a single piece."""
+    """Join the commonest pair, ties by alphabet, until every word is a single piece.
+
+    Args:
+        words: All words that shall be one token.
+    """
     spelled: list[Pieces] = [(*word[:-1], word[-1] + "</w>") for word in sorted(set(words))]
     merges: list[tuple[str, str]] = []
     while pairs := Counter(pair for pieces in spelled for pair in pairwise(pieces)):
@@ -43,7 +47,7 @@ def _join(pieces: Pieces, pair: tuple[str, str]) -> Pieces:
 
 
 def byte_letters() -> list[str]:
-    """The 256 printable letters by which byte-pair encodings write bytes, in CLIP's order."""
+    """The 256 printable letters that stand for bytes in byte-pair encodings, in CLIP's order."""
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),
@@ -54,7 +58,12 @@ def byte_letters() -> list[str]:
 
 
 def write_tokenizer(folder: Path, words: Iterable[str]) -> None:
-    """Write what CLIPTokenizer reads in transformers 4 (vocab.json, merges.txt) and 5 (tokenizer.json)."""
+    """Write what CLIPTokenizer reads in transformers 4 (vocab.json, merges.txt) and 5 (tokenizer.json).
+
+    Args:
+        folder: Where to write.
+        words: All words that shall be one token.
+    """
     merges = learn_merges(words)
     letters = byte_letters()
     pieces = [

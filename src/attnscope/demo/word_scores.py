@@ -17,13 +17,20 @@ from attnscope.trace.tokens import find_span, tokenize
 from attnscope.trace.trace import Trace
 
 HEAT_THRESHOLD = 0.4
-"""A word's mask is where its heat is above this share of its largest value."""
+"""A word's mask is where its heat is above this share of the largest value."""
 COLOURLESS = "thing, no colour named"
 SWAPPED = "thing, colours swapped"
 
 
 class WordScore(NamedTuple):
-    """kind: of the word; hit: its map points into its mask; area: the mask's share of the picture, 0..1."""
+    """How well one word lights up what it means.
+
+    Attributes:
+        kind: Kind of the word.
+        hit: Whether its map points into its mask.
+        area: The mask's share of the picture, 0..1.
+        iou: IoU of the two masks, 0..1.
+    """
 
     kind: str
     hit: bool
@@ -32,11 +39,15 @@ class WordScore(NamedTuple):
 
 
 def word_scores(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
-    """The words of a scene's caption, read in one pass with noise at timestep 300.
+    """Score the words of a scene's caption, read in one pass with noise at timestep 300.
 
-    Thing words in captions that name no colour come a second time, as "thing, no colour named". Where two
-    things have different colours, their words come once more, as "thing, colours swapped", read with a
-    caption that gives each thing the other's colour: a word that only follows its colour fails there.
+    Thing words in captions that name no colour come a second time, as "thing, no colour named". Where two things have
+    different colours, their words come once more, as "thing, colours swapped", read with a caption that gives each
+    thing the other's colour: a word that only follows its colour fails there.
+
+    Args:
+        pipe: The pipeline.
+        picture: The scene.
     """
     colourless = not any(word.kind == "colour" for word in picture.words)
     for score in _read(pipe, picture):
@@ -63,9 +74,13 @@ def _read(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
 
 
 def with_colours_swapped(picture: Scene) -> Scene | None:
-    """The scene with colour words moved on by one thing, and only the words of those things.
+    """The scene with its colour words moved on by one thing, and only the words of the things that got another colour.
 
-    None where fewer than two colours are named: there is nothing to swap.
+    Args:
+        picture: The scene.
+
+    Returns:
+        None if fewer than two colours are named: there is nothing to swap.
     """
     coloured = [word for word in picture.words if word.kind == "colour"]
     if len({word.text for word in coloured}) < 2:
@@ -83,7 +98,12 @@ def with_colours_swapped(picture: Scene) -> Scene | None:
 
 
 def caption_trace(pipe: StableDiffusionPipeline, picture: Scene) -> Trace:
-    """Cross-attention of one pass with the caption over the scene; the noise has the scene's seed."""
+    """Cross-attention of one pass over a scene with its caption. The noise has the scene's seed.
+
+    Args:
+        pipe: The pipeline.
+        picture: The scene.
+    """
     pixels = photo_tensor(picture.pil_image, picture.segments.shape)
     latent = noised(pipe, photo_latent(pipe, pixels), TIMESTEP, picture.seed)
     return photo_trace(pipe, latent, picture.caption, timestep=TIMESTEP, kind="cross")

@@ -67,6 +67,10 @@ class capture:
         ParameterError: A choice makes no sense, such as a budget of 0.
         OutputError: The folder exists already, or can't be written.
 
+    Warns:
+        LargeCaptureWarning: The run is going to hold more than 8 GB in memory.
+        IncompleteCaptureWarning: A layer did not run, or a step never came.
+
     Cost: the memory of Q and K, 142 MB a step for Stable Diffusion v1 at 512x512 in float16.
 
     >>> import attnscope
@@ -125,7 +129,7 @@ class capture:
 
 
 def _models(given: Any, asked: Asked) -> list[Model]:
-    """Each model once, with every pipeline that was given for it."""
+    """Each model once, with all its pipelines."""
     several = list(given) if isinstance(given, (list, tuple)) else [given]
     if not several:
         raise CaptureError("nothing to capture: expected a pipeline, a U-Net, or several of them")
@@ -159,7 +163,7 @@ class _Hooks:
             passes.begin_call(model, *(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
 
         def end(module: nn.Module, args: tuple, output: Any) -> None:
-            assert passes.session is not None  # begin was before
+            assert passes.session is not None  # begin ran first
             passes.session.end_call()
 
         self._handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
@@ -186,7 +190,7 @@ class _Hooks:
 
 def _receiver(passes: Passes, tapped: TappedLayer):
     def receive(record: Record, input_shape: tuple[int, ...]) -> None:
-        if passes.session is not None:  # else the attention was called by itself
+        if passes.session is not None:  # None: somebody called the attention by itself
             passes.session.receive(tapped, record, input_shape)
 
     return receive

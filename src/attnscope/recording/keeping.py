@@ -1,7 +1,7 @@
 """How a capture keeps what an attention layer computed: which rows and parts, as which type, on which device.
 
-What leaves an NVIDIA or AMD GPU goes through page-locked memory: copies are only queued, the GPU works on, and once
-a step they are waited for (`arrived`) and moved to ordinary memory, so that the page-locked is used again.
+Copies from an NVIDIA or AMD GPU go through page-locked memory. They are only queued, and the GPU works on. Once a step
+they are waited for (`arrived`) and moved to ordinary memory, so that the page-locked memory is used again.
 """
 
 from __future__ import annotations
@@ -20,23 +20,29 @@ from attnscope.records import LayerId
 from attnscope.records.qkv import Record
 
 DEVICE_NAME = re.compile(r"(cuda|gpu|mps|xpu|hpu|npu)(:\d+)?|cpu:\d+")
-"""What a user who names a device writes: it would be taken for a folder."""
+"""Names of devices, which would otherwise be taken for folders."""
 LARGE_BYTES = 8e9  # half of a usual laptop's memory
 
 
 class LargeCaptureWarning(UserWarning):
-    """A capture is going to hold more than 8 GB in memory."""
+    """A capture is going to hold more than 8 GB in memory. It comes after the first step and says what to do."""
 
 
 @dataclass(frozen=True)
 class Keeping:
-    """where: 'cpu', 'device' (the model's own) or a folder. dtype: None is the model's own. value: V as well."""
+    """What is kept of each layer's tensors.
+
+    Attributes:
+        where: 'cpu', 'device' (the model's own) or a folder.
+        dtype: None is the model's own.
+        value: Keep V, too.
+    """
 
     where: str | Path
     dtype: torch.dtype | None
     value: bool
     _gpus: set[torch.device] = field(default_factory=set, init=False, repr=False, compare=False)
-    """Those that copies of this step were queued on."""
+    """Devices with copies of this step still in flight."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.where, (str, Path)) or DEVICE_NAME.fullmatch(str(self.where)):
@@ -50,7 +56,12 @@ class Keeping:
         return None if self.where in ("cpu", "device") else self.where
 
     def kept(self, record: Record, rows: Sequence[int]) -> Record:
-        """The record of these batch rows, detached."""
+        """A record of some batch rows, detached.
+
+        Args:
+            record: What the layer computed, for all rows.
+            rows: Numbers of the rows to keep, in order.
+        """
         mask = record.mask
         return Record(
             query=self._stored(record.query, rows),
@@ -62,7 +73,7 @@ class Keeping:
         )
 
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:
-        """The model's own memory where nothing has to change, since it is fresh."""
+        """The tensor as it is kept: the model's own memory if nothing has to change, since that is fresh."""
         kept = tensor.detach()
         if len(rows) < kept.shape[0]:
             kept = _rows_of(kept, rows)
@@ -73,10 +84,14 @@ class Keeping:
         kept = kept.to(kept.device if self.where == "device" or kept.is_meta else "cpu", dtype)
         if kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size():
             return kept
-        return kept.clone()  # a part of something larger, as of fused QKV: do not hold the rest
+        return kept.clone()  # a part of something larger, such as fused QKV: do not hold the rest
 
     def arrived(self, records: Mapping[LayerId, Record]) -> dict[LayerId, Record]:
-        """Records of a step, once what was queued has come, in ordinary memory."""
+        """The records of a step in ordinary memory. Copies from a GPU that are still queued are waited for.
+
+        Args:
+            records: The records of a step, from `kept`.
+        """
         if not self._gpus:
             return dict(records)
         while self._gpus:
@@ -88,13 +103,17 @@ class Keeping:
 
 
 def _rows_of(tensor: Tensor, rows: Sequence[int]) -> Tensor:
-    """Neighbours as a slice: numbers of rows would be sent to a GPU, which waits for them."""
+    """Neighbouring rows as a slice: a list of numbers would be sent to the GPU, which waits for it."""
     first, last = rows[0], rows[-1]
     return tensor[first : last + 1] if list(rows) == list(range(first, last + 1)) else tensor[list(rows)]
 
 
 def staged_bytes(records: Mapping[LayerId, Record]) -> int:
-    """Page-locked memory that records hold before they have arrived; torch takes it in powers of two."""
+    """Page-locked memory that records hold before they have arrived; torch takes it in powers of two.
+
+    Args:
+        records: The records of a step.
+    """
     tensors = [tensor for record in records.values() for tensor in record.tensors.values()]
     return sum(1 << (tensor.nbytes - 1).bit_length() for tensor in tensors if _is_staged(tensor))
 
@@ -112,7 +131,12 @@ def _is_staged(tensor: Tensor) -> bool:
 
 
 def warn_if_large(step_bytes: int, steps: int) -> None:
-    """Say, once the first step is known, when a run in memory is going to take a lot of it."""
+    """Warn, after the first step, if the run is going to take a lot of memory.
+
+    Args:
+        step_bytes: Bytes of one step.
+        steps: How many steps will be kept.
+    """
     if step_bytes * steps > LARGE_BYTES:
         warnings.warn(
             f"this capture will hold about {step_bytes * steps / 1e9:.1f} GB in memory ({step_bytes / 1e6:.0f} MB a "

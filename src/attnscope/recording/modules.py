@@ -1,4 +1,4 @@
-"""The model that is captured and its attention modules: which there are, in execution order."""
+"""Which model is captured, and its attention modules in execution order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from attnscope.trace.selection import pick_number
 
 
 class TappedLayer(NamedTuple):
-    """One attention module with its place in the model. map_owner: path of the module whose input it reads."""
+    """One attention module and its place in the model.
+
+    Attributes:
+        layer: Block and kind.
+        stage: 'down', 'mid' or 'up'.
+        path: The module's path, as in `unet.named_modules()`.
+        module: The module.
+        map_owner: Path of the module whose feature map this attention reads.
+    """
 
     layer: LayerId
     stage: Stage
@@ -24,7 +32,15 @@ class TappedLayer(NamedTuple):
 
 
 def model_of(given: Any) -> tuple[Family, nn.Module]:
-    """The denoising model of a pipeline, or the model itself, and its family. Raises ModelError, CaptureError."""
+    """The family of a model, and the model itself.
+
+    Args:
+        given: A pipeline, or its denoising model.
+
+    Raises:
+        ModelError: There is no model that attnscope knows.
+        CaptureError: The model, or a part of it, is compiled.
+    """
     for family in FAMILIES:
         model = given if isinstance(given, nn.Module) else getattr(given, family.component, None)
         if isinstance(model, nn.Module):
@@ -49,7 +65,18 @@ def _refuse_compiled(model: nn.Module, family: Family) -> None:
 
 
 def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:
-    """The attention modules of these blocks and this kind, in execution order."""
+    """The attention modules of some blocks, in execution order.
+
+    Args:
+        family: The model's family.
+        model: The model.
+        blocks: Block numbers, from 1. None: all.
+        kind: 'self' or 'cross'. None: both.
+
+    Raises:
+        SelectionError: The model lacks a block, or the kind is unknown.
+        ModelError: The model has no attention that attnscope knows, or two of a kind in one block.
+    """
     modules = {path: module for path, module in model.named_modules() if is_attention(module)}
     if not modules:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Observing, a plan for the tap: from the attentions that one module computed to its Record."""
+"""Observing, a plan for the tap: makes a Record of the attentions that one module computed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from attnscope.records.qkv import Record
 
 
 class Observe:
-    """Gives a Record each time the module has run, with the shape of the module's input.
+    """Makes a Record each time the module has run. It keeps the model's own tensors; nothing is copied.
 
-    name: of the layer, for messages. The model's tensors are kept as they are; nothing is copied.
+    Args:
+        module: The attention module.
+        name: The layer's name, for messages.
+        receive: Called with the Record and with the shape of the module's input.
     """
 
     def __init__(self, module: Any, name: str, receive: Callable[[Record, tuple[int, ...]], None]) -> None:
@@ -26,12 +29,27 @@ class Observe:
         self._input_shape: tuple[int, ...] = ()
 
     def begin(self, input_shape: tuple[int, ...]) -> None:
+        """The module is about to run.
+
+        Args:
+            input_shape: Shape of its input.
+        """
         self._seen, self._input_shape = [], input_shape
 
     def see(self, attention: Attention) -> None:
+        """The module computes this attention.
+
+        Args:
+            attention: What it computes.
+        """
         self._seen.append(attention)
 
     def end(self) -> None:
+        """The module has run: hand over its Record.
+
+        Raises:
+            UnobservedError: No attention of all rows and heads was seen.
+        """
         seen, self._seen = self._seen, []
         rows, heads = self._input_shape[0], int(self._module.heads)
         self._receive(_as_record(seen, rows, heads, self._module, self._name), self._input_shape)
@@ -51,7 +69,7 @@ def _as_record(seen: list[Attention], rows: int, heads: int, module: Any, name: 
         part: _joined([getattr(s, part) for s in whole], rows, heads) for part in ("query", "key", "value")
     }
     if parts["query"] is None or parts["key"] is None:
-        raise CaptureError(f"{name}: no query or key was seen")  # can't be: every Attention has both
+        raise CaptureError(f"{name}: no query or key was seen")  # never: every Attention has both
     return Record(
         query=parts["query"],
         key=parts["key"],
@@ -63,7 +81,7 @@ def _as_record(seen: list[Attention], rows: int, heads: int, module: Any, name: 
 
 
 def _first_whole(seen: list[Attention], rows: int, heads: int) -> list[Attention] | None:
-    """The computations, one or several slices, that together are all rows and heads."""
+    """The first computations, one or several slices, that make up all rows and heads."""
     if seen and seen[0].query.ndim == 4:
         return seen[:1] if tuple(seen[0].query.shape[:2]) == (rows, heads) else None
     total = 0

@@ -1,4 +1,4 @@
-"""Which pass a call of a model belongs to: a new one begins with each call of a pipeline, and with each other size."""
+"""Which pass a call of a model belongs to: each call of a pipeline begins one, and so does another size."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ from attnscope.trace.trace import Trace
 
 
 class IncompleteCaptureWarning(UserWarning):
-    """Some layer or step did not run, so the trace has no record of it."""
+    """The trace lacks a layer that did not run, or a step that never came."""
 
 
 class Model:
-    """A model under a capture, and the pipelines that call it."""
+    """A model under capture, and the pipelines that call it.
+
+    Args:
+        plan: What is recorded of it.
+        watches: One for each of its pipelines; none for a bare model.
+    """
 
     def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
         self.plan, self.watches = plan, tuple(watches)
@@ -33,33 +38,43 @@ class Model:
 
     @property
     def module(self) -> nn.Module:
+        """The model itself."""
         return self.plan.model
 
     @property
     def watch(self) -> PipelineWatch | None:
-        """Of the pipeline whose call began last."""
+        """The watch of the pipeline whose call began last, None for a bare model."""
         return max(self.watches, key=lambda watch: watch.began, default=None)
 
     @property
     def coming_run(self) -> Run:
-        """Of its next pass, as long as that has not begun."""
+        """The run of its next pass, until that begins."""
         return self._run if self.watch is None else self.watch.run
 
     def run_of(self, sample: Tensor) -> Run:
-        """The run that a call with this noisy latent belongs to; another size is another run."""
+        """The run that a call of the model belongs to. A latent of another size begins another run.
+
+        Args:
+            sample: The noisy latent that the call got.
+        """
         shape, before = tuple(sample.shape[1:]), self._sample_shape  # rows may change: guidance can end early
         watch, self._sample_shape = self.watch, shape
         resized = before not in (None, shape)
         if watch is None:
             self._run = Run(versions=self._run.versions) if resized else self._run
             return self._run
-        if resized and watch.has_run:  # within one call of the pipeline: its prompts stay
+        if resized and watch.has_run:  # the same call of the pipeline: its prompts stay
             watch.run = copy(watch.run)
         return watch.run
 
 
 class Passes:
-    """Everything that a capture records: its passes so far, and the one under way."""
+    """All that a capture records: the passes so far, and the one under way.
+
+    Args:
+        store: Where records go.
+        trace: Is told of each pass when it begins.
+    """
 
     def __init__(self, store: Store, trace: Trace) -> None:
         self._store, self._trace = store, trace
@@ -67,10 +82,18 @@ class Passes:
 
     @property
     def session(self) -> Session | None:
-        """Of the pass under way."""
+        """The session of the pass under way, None before the first."""
         return self._sessions[-1] if self._sessions else None
 
     def begin_call(self, model: Model, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+        """A model is called.
+
+        Args:
+            model: The model.
+            sample: The noisy latent.
+            timestep: A number or a tensor.
+            conditioning: The text embeddings, None if there are none.
+        """
         run = model.run_of(sample)
         if self.session is None or self.session.run is not run:
             self._begin_pass(model, run, sample)
@@ -95,7 +118,14 @@ class Passes:
             self._store.close()
 
     def check_complete(self) -> None:
-        """Raise CaptureError where nothing was recorded; warn where something was missed."""
+        """Look for gaps, once the capture is over.
+
+        Raises:
+            CaptureError: Nothing was recorded.
+
+        Warns:
+            IncompleteCaptureWarning: Something is missing.
+        """
         if not any(session.recorded for session in self._sessions):
             why = [session.why_nothing() for session in self._sessions]
             because = "; ".join(why) or "the model did not run inside the capture"

@@ -1,6 +1,6 @@
-"""What a pipeline's own call says of the run: prompts, conditions, seed, scheduler, pictures.
+"""What a pipeline's own call tells of the run: prompts, conditions, seed, scheduler, pictures.
 
-Watchers are put on methods of the one pipeline object and taken off again; no class is touched.
+Watchers are put on methods of one pipeline object and taken off again; no class is touched.
 """
 
 from __future__ import annotations
@@ -28,20 +28,24 @@ _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 
 _ORDER = itertools.count(1)
 BEGINNINGS = ("check_inputs", "encode_prompt", "prepare_latents")
-"""What a pipeline calls before its model runs, the first that it has being the first thing that it does."""
+"""Methods that a pipeline calls before its model runs, in their order: the first one that it has begins a call."""
 
 
 class PipelineWatch:
     """Knows which call of a pipeline is under way: its run, its conditions, its pictures.
 
-    run: of the call under way, or of the last one; a new call begins a new run. unclear: more than one prompt was
-    encoded in the call, so a row's embedding does not tell its branch.
+    `run` belongs to the call under way, or else to the last one; a new call begins a new run. `unclear` says that the
+    call encoded more than one prompt, so that a row's embedding does not tell its branch.
+
+    Args:
+        pipeline: The pipeline.
+        component: Name of its denoising model, such as 'unet'.
     """
 
     def __init__(self, pipeline: Any, component: str) -> None:
         self.pipeline = pipeline
         self.began = 0
-        """Larger for the pipeline whose call began later."""
+        """The number of its last call among those of all pipelines, 0 before the first."""
         self._component = component
         self._watched: list[tuple[Any, str, Any]] = []
         self._begin_run()
@@ -55,6 +59,7 @@ class PipelineWatch:
         self.called, self.has_run, self.unclear = False, False, False
 
     def attach(self) -> None:
+        """Put watchers on the methods of this one pipeline object."""
         first = next((name for name in BEGINNINGS if hasattr(self.pipeline, name)), None)
         if first is not None:
             self._watch(self.pipeline, first, before=self._begin)
@@ -63,6 +68,7 @@ class PipelineWatch:
         self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", after=self._pictures)
 
     def detach(self) -> None:
+        """Take the watchers off again."""
         while self._watched:
             owner, name, before = self._watched.pop()
             if before is None:
@@ -71,7 +77,7 @@ class PipelineWatch:
                 vars(owner)[name] = before
 
     def model_runs(self) -> None:
-        """The model runs for the first time in this call: read what the pipeline has set by then."""
+        """The model runs for the first time in this call: read what the pipeline has set by now."""
         self.has_run = True
         scheduler = self.scheduler
         self.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
@@ -81,6 +87,7 @@ class PipelineWatch:
 
     @property
     def scheduler(self) -> Any:
+        """The pipeline's scheduler, None if it has none."""
         return getattr(self.pipeline, "scheduler", None)
 
     @property
@@ -89,13 +96,17 @@ class PipelineWatch:
         return self.called and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
 
     def name_tokens(self, keys: int) -> None:
-        """Tokens of each image's prompt; numbered ones when the model reads other keys than those."""
+        """Give up on token names that do not fit the model's keys: such tokens are only numbered.
+
+        Args:
+            keys: How many keys its cross-attention has.
+        """
         for image, tokens in enumerate(self.run.tokens):
             if len(tokens) != keys:
                 self.run.tokens[image] = unnamed_tokens(keys)
 
     def _begin(self) -> None:
-        """The pipeline is called; a call of its parts by the user, before the model has run, begins nothing new."""
+        """The pipeline is called. If the model has not run since the last call, the user only called a part of it."""
         self.began = next(_ORDER)
         if self.has_run:
             self._begin_run()
@@ -130,7 +141,7 @@ class PipelineWatch:
 
     def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
         if self.has_run:
-            return  # a callback encodes something: the call's own prompt is known
+            return  # a callback encodes something; the call's own prompt is known already
         self.unclear = bool(self.conditions)
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
         self.called = True
@@ -178,7 +189,7 @@ def versions() -> dict[str, str]:
 
 
 def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str | None]:
-    """Hub id or path, and the commit of the hub's snapshot that its model was read from, where known."""
+    """Hub id or path, and the commit of the hub's snapshot; None for what is unknown."""
     name = getattr(pipeline, "name_or_path", None) or None
     source = str(getattr(getattr(getattr(pipeline, component), "config", None), "_name_or_path", ""))
     snapshot = re.search(r"snapshots[/\\]([0-9a-f]{40})", f"{name} {source}")
@@ -188,7 +199,7 @@ def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str 
 
 
 def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
-    """One text an image; a pipeline repeats each prompt `copies` times in a row."""
+    """One text for each image. A pipeline repeats each prompt `copies` times in a row."""
     if prompt is None:
         return []
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)

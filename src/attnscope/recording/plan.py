@@ -22,7 +22,7 @@ Steps = int | Sequence[int] | slice | None
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asks of a capture; the arguments of `attnscope.capture`, which explains them."""
+    """What a user asks of a capture. These are the arguments of `attnscope.capture`, which explains them."""
 
     blocks: int | Sequence[int] | None
     kind: Kind | None
@@ -34,7 +34,7 @@ class Asked:
 
     @property
     def keeps_no_qk(self) -> bool:
-        """Only reduced maps: steps=[] says so, where there are any."""
+        """Whether only reduced maps are kept: `steps=[]` says so, where there are any."""
         return bool(self.keep) and isinstance(self.steps, Sequence) and not self.steps
 
 
@@ -42,7 +42,12 @@ class Asked:
 class Plan:
     """What is recorded of one model.
 
-    layers: all that are watched, in execution order. with_qk: those whose Q and K are kept.
+    Attributes:
+        family: The model's family.
+        model: The model.
+        asked: What the user asked.
+        layers: All layers that are watched, in execution order.
+        with_qk: The layers whose Q and K are kept.
     """
 
     family: Family
@@ -52,11 +57,23 @@ class Plan:
     with_qk: frozenset[LayerId]
 
     def wanted(self, planned: int | None, *, strict: bool) -> Container[int]:
-        """Numbers of the steps whose Q and K are kept. planned, strict: see `wanted_steps`."""
+        """Numbers of the steps whose Q and K are kept.
+
+        Args:
+            planned: As for `wanted_steps`.
+            strict: As for `wanted_steps`.
+        """
         return set() if self.asked.keeps_no_qk else wanted_steps(self.asked.steps, planned, strict=strict)
 
     def kept_rows(self, rows: Sequence[Row]) -> list[int]:
-        """Numbers of the batch rows whose branch was chosen."""
+        """Numbers of the batch rows whose branch was chosen.
+
+        Args:
+            rows: The rows of the batch.
+
+        Raises:
+            SelectionError: No row has such a branch.
+        """
         if self.asked.branch is None:
             return list(range(len(rows)))
         names = list(dict.fromkeys(row.branch for row in rows))
@@ -65,7 +82,18 @@ class Plan:
 
 
 def plan_capture(given: Any, asked: Asked) -> Plan:
-    """given: a pipeline or its model. Raises SelectionError and ParameterError for what it lacks or makes no sense."""
+    """What a capture has to record of one model, checked before anything runs.
+
+    Args:
+        given: A pipeline, or its model.
+        asked: What the user asked.
+
+    Raises:
+        SelectionError: The model lacks a block that was chosen.
+        ParameterError: A reduction makes no sense.
+        ModelError: The model is none that attnscope knows.
+        CaptureError: The model is compiled.
+    """
     family, model = model_of(given)
     orders = checked_orders(asked.keep)
     with_qk = [] if asked.keeps_no_qk else choose_layers(family, model, asked.blocks, asked.kind)
@@ -85,10 +113,16 @@ def plan_capture(given: Any, asked: Asked) -> Plan:
 
 
 def wanted_steps(steps: Steps, planned: int | None, *, strict: bool = True) -> Container[int]:
-    """Numbers of the steps to record; those that never come are named when the capture ends.
+    """Numbers of the steps to record. Steps that never come are named when the capture ends.
 
-    planned: how many steps the pipeline is going to take, None where that is not known. strict: raise SelectionError
-    for a step that it is not going to take.
+    Args:
+        steps: What the user chose; negative numbers count from the end. None: all.
+        planned: How many steps the pipeline is going to take, None if unknown.
+        strict: Refuse a step that the pipeline is not going to take.
+
+    Raises:
+        SelectionError: Such a step was chosen.
+        ParameterError: A step counts from an end that is unknown.
     """
     if steps is None:
         return range(sys.maxsize)
@@ -103,7 +137,7 @@ def wanted_steps(steps: Steps, planned: int | None, *, strict: bool = True) -> C
 
 
 def _uncounted(steps: int | Sequence[int] | slice) -> Container[int]:
-    """Of a run whose length nobody knows."""
+    """Numbers of the steps of a run of unknown length."""
     ends = (steps.start, steps.stop) if isinstance(steps, slice) else steps
     numbers = [ends] if isinstance(ends, int) else [n for n in ends if n is not None]
     if any(number < 0 for number in numbers):

@@ -21,9 +21,9 @@ from attnscope.records.qkv import Record
 from attnscope.records.reduced import Key, Reduced, ReducedMaps
 
 State = dict[str, Tensor]
-"""'value' is what was reduced so far; empty before the first step."""
+"""'value' is the map so far. Empty before the first step."""
 Rule = Callable[[State, Tensor, int], State]
-"""rule(state, one step's map, which becomes the rule's own, step number) gives the new state."""
+"""rule(state, one step's map, step number) gives the new state, and may change both."""
 
 
 def _mean(state: State, new: Tensor, step: int) -> State:
@@ -47,7 +47,9 @@ def _top(k: int, state: State, new: Tensor, step: int) -> State:
     values, steps = new[None], torch.full_like(new[None], step, dtype=torch.int32)
     if state:
         values, steps = torch.cat([state["value"], values]), torch.cat([state["steps"], steps])
-    values, order = values.sort(dim=0, descending=True, stable=True)  # of equals the earlier step first
+    values, order = values.sort(
+        dim=0, descending=True, stable=True
+    )  # among equals the earlier step comes first
     return {"value": values[:k], "steps": steps.gather(0, order)[:k]}
 
 
@@ -55,12 +57,21 @@ RULES: dict[str, Rule] = {"mean": _mean, "sum": _sum, "max": _max, "last": _last
 
 
 def rule_of(order: Reduced) -> Rule:
-    """How an order adds a step."""
+    """The rule that adds a step to what was reduced so far.
+
+    Args:
+        order: What is asked for.
+    """
     return partial(_top, order.top) if order.how == "top" else RULES[order.how]
 
 
 class LiveReduction:
-    """One order under way: takes the records of each complete step."""
+    """One reduction under way.
+
+    Args:
+        order: What is asked for.
+        wanted: Numbers of the steps that go in.
+    """
 
     def __init__(self, order: Reduced, wanted: Container[int]) -> None:
         self.order, self._wanted, self._rule = order, wanted, rule_of(order)
@@ -71,7 +82,17 @@ class LiveReduction:
     def add(
         self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
     ) -> None:
-        """Reduce one complete step by its main call. records, layers: those that the order does not take are left."""
+        """Reduce one complete step by its main call.
+
+        Args:
+            call: The call.
+            records: Records of all watched layers; the order takes its own from them.
+            layers: The layers, with their shapes.
+            latent: The latent grid.
+
+        Raises:
+            CaptureError: The call has no row of the order's branch.
+        """
         if call.step not in self._wanted:
             return
         rows = sorted(
@@ -107,7 +128,7 @@ class LiveReduction:
             yield latent, _stacked([of_all(records, grids, row, latent) for row in rows])
 
     def result(self) -> ReducedMaps:
-        """What there is so far; it holds the live tensors, which later steps go on changing."""
+        """The maps so far. They hold the live tensors, which later steps go on changing."""
         return ReducedMaps(
             self.order,
             {key: state["value"] for key, state in self._states.items()},
@@ -125,7 +146,7 @@ def _mean_of(records: Sequence[Record], row: int) -> Float[Tensor, "query key"]:
     total = None
     for record in records:
         total = row_head_mean(record, row, share=1 / len(records), into=total)
-    assert total is not None  # a grid is there because a layer has it
+    assert total is not None  # there is a layer of each grid
     return total
 
 

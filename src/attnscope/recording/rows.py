@@ -18,9 +18,11 @@ from attnscope.records import Row
 
 
 class RowFinder:
-    """Rows of every call of one run. branch_names: where the user names them; watch: of the pipeline, if there is one.
+    """Finds the rows of every call of one run. Embeddings are compared once for each tensor that the model gets.
 
-    The comparison is made once for each text embedding that the model gets.
+    Args:
+        branch_names: The user's names for the branches, in the batch's order. None: the pipeline tells them.
+        watch: The pipeline's watch, None for a bare model.
     """
 
     def __init__(self, branch_names: Sequence[str] | None, watch: PipelineWatch | None) -> None:
@@ -28,7 +30,16 @@ class RowFinder:
         self._known: tuple[Tensor | None, tuple[Row, ...]] = (None, ())
 
     def of(self, count: int, embeddings: Tensor | None) -> tuple[Row, ...]:
-        """The rows of a batch of so many. Raises CaptureError where nothing tells what they are."""
+        """The rows of one batch.
+
+        Args:
+            count: How many rows it has.
+            embeddings: The text embeddings that the model got.
+
+        Raises:
+            CaptureError: Nothing tells which row is which.
+            ParameterError: The user's names are not different names.
+        """
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
         if self._watch is not None and self._watch.unclear:
@@ -61,7 +72,16 @@ class RowFinder:
 
 
 def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
-    """Rows of a batch that holds these branches one after the other, each with all images."""
+    """Rows of a batch that holds these branches one after the other, each with all images.
+
+    Args:
+        count: How many rows the batch has.
+        branches: Names of the branches.
+
+    Raises:
+        ParameterError: The names are not different, or there are none.
+        CaptureError: The rows can't be divided among the branches.
+    """
     if len(set(branches)) != len(branches) or not branches:
         raise ParameterError(
             f"branches {list(branches)}: expected different names, one for each guidance row"
@@ -76,11 +96,12 @@ def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
 
 
 def matched_rows(embeddings: Tensor, conditions: Sequence[tuple[str, Tensor]]) -> tuple[Row, ...] | None:
-    """Rows by their text embeddings; None if some row carries none of the conditions.
+    """Rows by their text embeddings; None if a row carries none of the conditions.
 
-    embeddings: what the U-Net got, (row, token, channel). conditions: branch name and what the
-    pipeline encoded for it, (image, token, channel), in the usual order of a batch: where two
-    branches have the same text (both empty), that order decides.
+    Args:
+        embeddings: What the model got, (row, token, channel).
+        conditions: Branch names, each with what the pipeline encoded for it, (image, token, channel). Their order is
+            the batch's usual one. It decides where two branches have the same text.
     """
     free = [
         (Row(branch, image), encoded[image].to(embeddings))

@@ -8,11 +8,14 @@ from torch import Tensor
 
 
 class Schedule:
-    """The calls of one pass, matched to the entries of the scheduler's `timesteps`.
+    """Matches the calls of one pass to the entries of the scheduler's `timesteps`.
 
-    A step is `scheduler.order` entries, as diffusers itself counts: Heun's second evaluation belongs to the step of
-    the first one. Calls with the same entry are of one step. Without a scheduler, and for timesteps that are none of
-    its own, every call is a step.
+    A step is `scheduler.order` entries, as diffusers counts: Heun's second evaluation belongs to the step of the first.
+    Calls with the same entry belong to one step. Where there is no scheduler, or the timestep is not in its list, every
+    call is a step.
+
+    Args:
+        scheduler: The pipeline's scheduler, or None.
     """
 
     def __init__(self, scheduler: Any) -> None:
@@ -25,12 +28,16 @@ class Schedule:
 
     @property
     def order(self) -> int:
-        """Entries of the list that make one step."""
+        """Entries of the list in one step."""
         order = getattr(self._scheduler, "order", 1)
         return order if isinstance(order, int) and order > 1 else 1
 
     def step_of(self, timestep: Any) -> tuple[int, float]:
-        """The number of the step, from 0, and the timestep as a number, for the model's next call."""
+        """The step of the model's next call: its number from 0, and the timestep as a float.
+
+        Args:
+            timestep: As the model got it, a number or a tensor.
+        """
         self._read()
         entry = self._entry_by_memory(timestep)
         value = self._values[entry] if entry is not None else _number(timestep)
@@ -54,7 +61,7 @@ class Schedule:
             self._values, self._entry = values, None
 
     def _entry_by_memory(self, timestep: Any) -> int | None:
-        """A pipeline hands over the list's own entries: where one lies tells its number, without asking a GPU."""
+        """The entry that this tensor is, by its address: pipelines hand over the list's own, and no GPU is asked."""
         timesteps = self._timesteps
         if not self._values or not isinstance(timestep, Tensor) or timestep.numel() != 1 or timestep.is_meta:
             return None
@@ -67,7 +74,7 @@ class Schedule:
         return entry if 0 <= entry < len(self._values) else None
 
     def _entry_by_value(self, value: float) -> int | None:
-        """The next entry of this value; the current one again where only that has it."""
+        """The next entry of this value, or the current one again if no other has it."""
         now = -1 if self._entry is None else self._entry
         order = (*range(now + 1, len(self._values)), *range(now, -1, -1))
         following = self._values[now + 1 : now + 2] == [value]

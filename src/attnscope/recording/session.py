@@ -32,8 +32,12 @@ from attnscope.trace.tokens import unnamed_tokens
 class _Running:
     """A call of the model that is under way.
 
-    kept_rows: numbers of the rows that are kept. qk: what is kept, None where this step was not chosen. whole: all
-    rows, for reductions. ran: layers that have run.
+    Attributes:
+        call: The call.
+        kept_rows: Numbers of the rows that are kept.
+        qk: What is kept, None if the step was not chosen.
+        whole: All rows, for reductions.
+        ran: Layers that have run.
     """
 
     call: Call
@@ -44,7 +48,16 @@ class _Running:
 
 
 class Session:
-    """What is known while a pass runs. into: where its records, facts and reduced maps go."""
+    """One pass while it runs.
+
+    Args:
+        plan: What is recorded of the model.
+        into: Where its records, facts and reduced maps go.
+        store: Makes room for each call.
+        watch: The pipeline's watch, None for a bare model.
+        sample: The first noisy latent.
+        is_first: Whether this is the capture's first pass, which must have all steps that were chosen.
+    """
 
     def __init__(
         self,
@@ -80,7 +93,7 @@ class Session:
         if self.run.planned_steps is not None:
             self.run.planned_steps = -(-self.run.planned_steps // self._schedule.order)
         planned = self.run.planned_steps
-        # a step that is not there is the user's slip in the first pass; a later one must not stop the run
+        # a step that the first pass lacks is the user's slip; a later pass must not stop the run
         self._wanted = self.plan.wanted(planned, strict=is_first)
         self._reductions = {
             name: LiveReduction(order, wanted_steps(order.steps, planned, strict=is_first))
@@ -90,6 +103,13 @@ class Session:
     # One call of the model
 
     def begin_call(self, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+        """The model is called.
+
+        Args:
+            sample: The noisy latent.
+            timestep: A number or a tensor.
+            conditioning: The text embeddings, None if there are none.
+        """
         rows = self._rows.of(sample.shape[0], conditioning)
         step, number = self._schedule.step_of(timestep)
         call = Call(len(self._calls), step, number, rows, torch.is_grad_enabled())
@@ -97,11 +117,22 @@ class Session:
         self._calls.append(call)
 
     def note_map(self, path: str, shape: tuple[int, ...]) -> None:
-        """The shape of the feature map that the attentions below a module read."""
+        """Note the shape of the feature map that the attentions below a module read.
+
+        Args:
+            path: The module's path.
+            shape: Shape of its input.
+        """
         self._maps[path] = shape
 
     def receive(self, tapped: TappedLayer, record: Record, input_shape: tuple[int, ...]) -> None:
-        """What one attention layer has computed."""
+        """Take what one attention layer has computed.
+
+        Args:
+            tapped: The layer.
+            record: Q, K, V, mask and scale of all rows.
+            input_shape: Shape of the attention's input.
+        """
         running = self._running
         if running is None or (running.qk is None and not self._reductions):
             return
@@ -117,6 +148,7 @@ class Session:
             running.qk[layer] = self.plan.asked.keeping.kept(record, running.kept_rows)
 
     def end_call(self) -> None:
+        """The call has ended: keep it, and reduce it."""
         running, self._running = self._running, None
         if running is None or (running.qk is None and not self._reductions):
             return
@@ -138,7 +170,7 @@ class Session:
             self.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
 
     def _offer(self, running: _Running) -> None:
-        """Reduce a step by its main call. One with gradients is it only if none without follows: it waits for that."""
+        """Reduce a step by its main call. A call with gradients waits, in case one without them follows in its step."""
         if not self._reductions:
             return
         of_step = [call for call in self._calls if call.step == running.call.step]
@@ -171,13 +203,14 @@ class Session:
     # The end
 
     def finish(self) -> None:
-        """The pass is over; a call that was not finished is not kept."""
+        """The pass is over. A call that did not end is dropped."""
         self._running = None
         self._reduce_pending()
         self.into.records.finish(self.into.reduced)
 
     @property
     def recorded(self) -> bool:
+        """Whether the pass left anything."""
         reduced = any(maps.steps for maps in self.into.reduced.values())
         return reduced or bool(self.into.records.calls and self.into.records.layers)
 
@@ -192,7 +225,7 @@ class Session:
         return sorted({call.step for call in self._calls})
 
     def gaps(self) -> Iterator[str]:
-        """Steps that were asked for, or planned by the pipeline, and never came; layers that did not run."""
+        """What is missing: steps that were chosen or planned and never came, and layers that did not run."""
         came = set(self._steps)
         planned = self.run.planned_steps or len(came)
         asked = self._wanted if isinstance(self._wanted, set) else range(planned)
@@ -209,7 +242,7 @@ class Session:
 
 
 def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], running: _Running) -> Layer:
-    """A layer with the shapes that it has in this run. shape: of the feature map that it reads."""
+    """A layer with its shapes in this run. `shape` is that of the feature map that it reads."""
     _, heads, queries, dim = record.query.shape
     grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
     if grid.places != queries:

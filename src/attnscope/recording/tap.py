@@ -2,8 +2,8 @@
 
 While a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
 the instance sees get_attention_scores, which diffusers' older processors call. Both let the call go on
-untouched. Nothing is copied or replaced, so norms, LoRA and tomorrow's processors are in what is seen.
-What is done with it is the plan's: observing.py makes a Record.
+untouched. Nothing is copied or replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
+A plan decides what is done with it: observing.py makes a Record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ SCORES = "get_attention_scores"
 
 @dataclass
 class Attention:
-    """One attention computation: (row, head, query, dim), or (row x head, query, dim) from slices."""
+    """One attention computation.
+
+    Attributes:
+        query: (row, head, query, dim), or (row x head, query, dim) from slices.
+        key: Likewise.
+        value: Likewise, None until the product that uses it.
+        mask: As the model gave it, None without one.
+        scale: Factor before the softmax.
+    """
 
     query: Tensor
     key: Tensor
@@ -30,18 +38,26 @@ class Attention:
 
 
 class TapPlan(Protocol):
-    """What is done with the attention of one module, each time it runs."""
+    """What is done with the attention of one module, each time the module runs."""
 
     def begin(self, input_shape: tuple[int, ...]) -> None:
-        """The module is about to run."""
+        """The module is about to run.
+
+        Args:
+            input_shape: Shape of its input.
+        """
         ...
 
     def see(self, attention: Attention) -> None:
-        """It computes this. `value` may come a moment later, with the product that uses it."""
+        """The module computes this attention.
+
+        Args:
+            attention: What it computes. Its `value` may come a moment later, with the product that uses it.
+        """
         ...
 
     def end(self) -> None:
-        """It has run; not called when it raised."""
+        """The module has run. Not called if it raised."""
         ...
 
 
@@ -51,9 +67,7 @@ class _Watch(TorchFunctionMode):
     def __init__(self, plan: TapPlan) -> None:
         super().__init__()
         self.plan = plan
-        self.scores: tuple[Tensor, Attention] | None = (
-            None  # what get_attention_scores gave last, and of what
-        )
+        self.scores: tuple[Tensor, Attention] | None = None  # the last result of get_attention_scores
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -66,7 +80,12 @@ class _Watch(TorchFunctionMode):
 
 
 class Tap:
-    """On one attention module from attach to detach."""
+    """Watches one attention module, from attach to detach.
+
+    Args:
+        module: The module.
+        plan: Is told what the module computes.
+    """
 
     def __init__(self, module: Any, plan: TapPlan) -> None:
         self.module, self.plan = module, plan
@@ -74,6 +93,7 @@ class Tap:
         self._handles: list[Any] = []
 
     def attach(self) -> None:
+        """Put the watchers on."""
         self._handles = [
             self.module.register_forward_pre_hook(self._before, with_kwargs=True),
             self.module.register_forward_hook(self._after, with_kwargs=True, always_call=True),
@@ -106,7 +126,7 @@ class Tap:
 
     def _after(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
         self._close()
-        if output is not None:  # else the module raised: its own error goes on
+        if output is not None:  # None: the module raised, and its own error goes on
             self.plan.end()
 
     def _close(self) -> None:
@@ -116,11 +136,20 @@ class Tap:
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether this is diffusers' Attention or something with its face."""
+    """Whether a module is diffusers' Attention, or looks like it.
+
+    Args:
+        module: Any module.
+    """
     return hasattr(module, SCORES) and hasattr(module, "processor") and hasattr(module, "heads")
 
 
 def is_tapped(module: nn.Module) -> bool:
+    """Whether a tap is on a module.
+
+    Args:
+        module: An attention module.
+    """
     return SCORES in vars(module)
 
 

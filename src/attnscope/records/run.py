@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the model's batch: which guidance branch of which image it is."""
+    """One row of the model's batch.
+
+    Attributes:
+        branch: Guidance branch, such as 'cond'.
+        image: Number of the image in the batch, from 0.
+    """
 
     branch: str
     image: int
@@ -22,8 +27,12 @@ class Row:
 class Call:
     """One call of the model.
 
-    index: its number in the pass, from 0. step: the number of the denoising step that it belongs to.
-    timestep: as the model got it, NaN if unknown. rows: of the batch. gradients: whether autograd was on.
+    Attributes:
+        index: Number of the call in its pass, from 0.
+        step: Number of the denoising step that it belongs to, from 0.
+        timestep: As the model got it, NaN if unknown.
+        rows: The rows of the batch.
+        gradients: Whether autograd was on.
     """
 
     index: int
@@ -33,7 +42,11 @@ class Call:
     gradients: bool = False
 
     def is_like(self, other: Call) -> bool:
-        """Whether nothing that is known tells the two apart, as with the views of a panorama."""
+        """Whether another call has the same step, rows and timestep, as the views of a panorama do.
+
+        Args:
+            other: The other call.
+        """
         unknown = self.timestep != self.timestep and other.timestep != other.timestep
         alike = (self.step, self.rows, self.gradients) == (other.step, other.rows, other.gradients)
         return alike and (unknown or self.timestep == other.timestep)
@@ -41,10 +54,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Step:
-    """One denoising step, and the calls of the model that it took: one as a rule.
+    """One denoising step and its calls of the model: one call with most samplers.
 
-    Some take more: Heun's method evaluates twice, Attend-and-Excite follows gradients before it predicts, SAG looks
-    at a blurred picture besides. What is asked of a step is answered by its `main` call.
+    Some take more. Heun's method evaluates twice, Attend-and-Excite follows gradients before it predicts, SAG also
+    looks at a blurred picture. A question about a step is answered by its `main` call, unless `call=` chooses another.
+
+    Attributes:
+        index: Number of the step, from 0.
+        calls: Its calls, in the order in which they ran.
     """
 
     index: int
@@ -57,20 +74,26 @@ class Step:
 
     @property
     def views(self) -> tuple[Call, ...]:
-        """The calls that are like the main one, itself included: several for the views of a panorama."""
+        """The calls that look like the main one, that one included: several for the views of a panorama."""
         return tuple(call for call in self.calls if call.is_like(self.main))
 
     @property
     def timestep(self) -> float:
+        """The timestep of the main call."""
         return self.main.timestep
 
     @property
     def rows(self) -> tuple[Row, ...]:
+        """The rows of the main call."""
         return self.main.rows
 
 
 def steps_of(calls: Iterable[Call]) -> tuple[Step, ...]:
-    """The steps that calls make up, in the order in which they began."""
+    """The steps that calls belong to, in the order in which they began.
+
+    Args:
+        calls: Calls of one pass, in order.
+    """
     steps: dict[int, list[Call]] = {}
     for call in calls:
         steps.setdefault(call.step, []).append(call)
@@ -79,11 +102,14 @@ def steps_of(calls: Iterable[Call]) -> tuple[Step, ...]:
 
 @dataclass(frozen=True)
 class Token:
-    """One key position of cross-attention.
+    """One key of cross-attention.
 
-    text: what the tokenizer made of it ('star</w>' becomes 'star').
-    start_char, end_char: its place in the prompt; equal for start, end and padding tokens.
-    role: 'text', 'start', 'end' or 'padding'.
+    Attributes:
+        index: Position among the keys, from 0.
+        text: The token as text: 'star</w>' becomes 'star'.
+        start_char: Its first character in the prompt.
+        end_char: The character after its last one; start_char for start, end and padding tokens.
+        role: 'text', 'start', 'end' or 'padding'.
     """
 
     index: int
@@ -95,7 +121,14 @@ class Token:
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """A word or phrase of the prompt and the numbers of its tokens."""
+    """A word or phrase of the prompt and its tokens.
+
+    Attributes:
+        word: The text.
+        start_char: Its first character in the prompt.
+        end_char: The character after its last one.
+        tokens: Numbers of its tokens.
+    """
 
     word: str
     start_char: int
@@ -105,7 +138,24 @@ class TokenSpan:
 
 @dataclass
 class Run:
-    """What is known of one pass of a pipeline around its attention; one entry an image in prompts and tokens."""
+    """What is known of one pass besides its attention.
+
+    Attributes:
+        model: Hub id or path, None if unknown.
+        revision: Commit of the hub's snapshot, None if unknown.
+        pipeline: Name of the pipeline's class, None for a bare U-Net.
+        scheduler: Name of the scheduler's class.
+        prompts: One an image. Empty if the run got embeddings.
+        negative_prompts: One an image.
+        tokens: For each image the tokens of its prompt.
+        seed: Seed of the generator, None if the pipeline got none.
+        guidance_scale: As the pipeline got it.
+        image_size_hw: (height, width) of the picture in pixels.
+        latent_size_hw: (height, width) of the latent.
+        planned_steps: Steps that the pipeline set out to take.
+        versions: Version of Python and of each library, by name.
+        pictures: The pictures that the run made, one an image.
+    """
 
     model: str | None = None
     revision: str | None = None

@@ -1,7 +1,7 @@
-"""Records within a budget of memory: a thread writes calls to a folder while the model goes on.
+"""Records within a budget of memory: a thread writes calls to a folder while the model runs on.
 
-Calls wait in memory until they are written. With `spill` only the oldest ones are written, when a new one would
-not fit; without, all are. The model waits when the budget is used up. An error of the thread (a full disk) is
+Calls wait in memory until they are written. With `spill` only the oldest are written, when a new one would
+not fit; without it, all are. The model waits when the budget is used up. An error of the thread (a full disk) is
 raised at the next call; the folder then holds every call that was written, and opens.
 """
 
@@ -22,7 +22,13 @@ OfCall = Mapping[LayerId, Record]
 
 
 def parse_bytes(size: int | str) -> int:
-    """'2GB', '500 MB', '1.5GiB' or a number of bytes, as a number of bytes, 1 or more.
+    """A size as a number of bytes.
+
+    Args:
+        size: '2GB', '500 MB', '1.5GiB' or a number of bytes, at least 1.
+
+    Raises:
+        ParameterError: It is no such size.
 
     >>> parse_bytes("1.5 GB")
     1500000000
@@ -41,7 +47,11 @@ def parse_bytes(size: int | str) -> int:
 
 
 def bytes_of(records: OfCall) -> int:
-    """Memory of Q, K, V and masks."""
+    """Memory of Q, K, V and masks, in bytes.
+
+    Args:
+        records: The records of one call.
+    """
     return sum(t.numel() * t.element_size() for record in records.values() for t in record.tensors.values())
 
 
@@ -55,7 +65,13 @@ class _Held(NamedTuple):
 
 
 class BudgetedStore:
-    """Passes of a capture with one budget for all of them. folder: where they go; it may be read at any moment."""
+    """The passes of a capture within one budget of memory.
+
+    Args:
+        folder: Where calls are written. It may be read at any moment.
+        budget: Bytes of memory for all passes together.
+        spill: Write only the oldest calls, when a new one would not fit. Otherwise write all.
+    """
 
     in_memory = False
 
@@ -67,13 +83,18 @@ class BudgetedStore:
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._error_is_told = False
-        self._to_write = 0  # calls that the thread should write, oldest first
-        self._writing_bytes = 0  # a copy that writing makes
+        self._to_write = 0  # how many calls the thread should write, oldest first
+        self._writing_bytes = 0  # of the copy that writing makes
         self._done = False
         self._writer = threading.Thread(target=self._write, name="attnscope-writer", daemon=True)
         self._writer.start()
 
     def begin_pass(self, run: Run) -> BudgetedRecords:
+        """Begin a pass, and give the records that it fills.
+
+        Args:
+            run: What is known of the pass.
+        """
         with self._changed:  # the thread writes the manifest, too
             while self._writing_bytes and not self._error:
                 self._changed.wait()
@@ -81,9 +102,16 @@ class BudgetedStore:
         return self._passes[-1]
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
-        """Wait for the disk until a call of this many bytes fits. staged: memory its copy from a GPU goes through.
+        """Wait for the disk until a call fits.
 
-        torch keeps that memory, by size, and so it counts from then on.
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes. torch keeps such memory, so it
+                counts from then on.
+
+        Raises:
+            CaptureError: The call can never fit into the budget.
+            OSError: The thread could not write.
         """
         with self._changed:
             self._staged.add(staged)
@@ -101,7 +129,13 @@ class BudgetedStore:
             self._raise_error()
 
     def hold(self, folder: FolderRecords, call: Call, records: OfCall) -> None:
-        """Take a call; waits for the disk when it would not fit into the budget."""
+        """Take a call; wait for the disk first if it would not fit into the budget.
+
+        Args:
+            folder: The pass in the folder, to which the call will be written.
+            call: The call.
+            records: Its records.
+        """
         size = bytes_of(records)
         self.make_room(size)
         with self._changed:
@@ -111,13 +145,18 @@ class BudgetedStore:
             self._changed.notify_all()
 
     def held(self, folder: FolderRecords, call_index: int) -> OfCall | None:
-        """The records of a call, as long as they wait in memory."""
+        """The records of a call that still waits in memory, else None.
+
+        Args:
+            folder: The pass in the folder.
+            call_index: Number of the call in its pass.
+        """
         with self._changed:
             of_call = (h.records for h in self._held if h.folder is folder and h.call.index == call_index)
             return next(of_call, None)
 
     def write_all(self) -> None:
-        """Wait until everything that is held is written; nothing with `spill`."""
+        """Wait until all that is held is written. With `spill` there is nothing to wait for."""
         with self._changed:
             while not self.spills and self._held and not self._error:
                 self._changed.wait()
@@ -128,7 +167,7 @@ class BudgetedStore:
             self._done = True
             self._changed.notify_all()
         self._writer.join()
-        passes, self._passes = self._passes, []  # which hold the store
+        passes, self._passes = self._passes, []  # they hold the store
         if not self._error_is_told:
             self._raise_error(passes)
 
@@ -137,7 +176,7 @@ class BudgetedStore:
         return sum(held.size for held in self._held) + self._writing_bytes + sum(self._staged)
 
     def _copy_of(self, size: int) -> int:
-        """What writing any call that will be held may take besides; guidance that ends early makes smaller ones."""
+        """The largest copy that writing may need: calls differ in size, for guidance can end early."""
         return max([size, *(held.size for held in self._held)]) - self._writing_bytes
 
     def _raise_error(self, passes: Sequence[BudgetedRecords] | None = None) -> None:
@@ -163,7 +202,7 @@ class BudgetedStore:
                 self._changed.notify_all()
 
     def _next(self) -> _Held | None:
-        """The oldest call that is to be written; None when the capture is over."""
+        """The oldest call to write, None when the capture is over."""
         with self._changed:
             while not self._to_write and not self._done:
                 self._changed.wait()
@@ -174,7 +213,12 @@ class BudgetedStore:
 
 
 class BudgetedRecords:
-    """The records of one pass: some still in memory, the others in the folder."""
+    """The records of one pass: some still in memory, the others in the folder.
+
+    Args:
+        store: The store, which holds the budget.
+        folder: The pass in the folder.
+    """
 
     def __init__(self, store: BudgetedStore, folder: FolderRecords) -> None:
         self._store, self.folder = store, folder
@@ -182,24 +226,50 @@ class BudgetedRecords:
         self.calls: list[Call] = []
 
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        """Take the records of a complete call.
+
+        Args:
+            call: The call.
+            records: Its records.
+        """
         self._store.hold(self.folder, call, records)
         self.calls.append(call)
 
     def has(self, call_index: int, layer: LayerId) -> bool:
+        """Whether there is a record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
         held = self._store.held(self.folder, call_index)
         return self.folder.has(call_index, layer) if held is None else layer in held
 
     def get(self, call_index: int, layer: LayerId) -> Record:
+        """The record of a layer in a call, from memory or from the folder.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
         held = self._store.held(self.folder, call_index)
         return self.folder.get(call_index, layer) if held is None else held[layer]
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Wait for the disk; without `spill` the folder then holds the whole pass."""
+        """Wait for the disk. Without `spill` the folder then holds the whole pass.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
         self._store.write_all()
         if not self._store.spills:
             self.folder.finish(reduced)
 
     def forget(self, lost: list[Call]) -> None:
-        """These calls could not be written."""
+        """Drop calls that could not be written.
+
+        Args:
+            lost: The calls.
+        """
         gone = {call.index for call in lost}
         self.calls = [call for call in self.calls if call.index not in gone]

@@ -20,13 +20,16 @@ from attnscope.storage.reduced_maps import read_reduced, verify_reduced, write_r
 from attnscope.storage.shards import check_finite, check_intact, open_shard, write_shard
 
 Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
-"""What is saved of a pass."""
+"""What is saved of a pass: its records, its run, its reduced maps."""
 
 
 class TraceFolder:
     """Passes in a folder: written call by call, read by memory map.
 
-    The manifest is written anew after each shard, so what is in the folder opens at any moment.
+    The manifest is written anew after each shard, so the folder opens at any moment.
+
+    Args:
+        folder: The trace's folder.
     """
 
     in_memory = False
@@ -38,7 +41,14 @@ class TraceFolder:
 
     @classmethod
     def create(cls, folder: str | Path) -> TraceFolder:
-        """A new trace folder; it is made when the first pass begins. Raises OutputError if something is there."""
+        """A new trace folder. It is made when the first pass begins.
+
+        Args:
+            folder: Its path.
+
+        Raises:
+            OutputError: Something is there already.
+        """
         path = Path(folder)
         if path.exists() and not is_empty_folder(path):
             raise OutputError(
@@ -48,9 +58,14 @@ class TraceFolder:
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> TraceFolder:
-        """An existing trace folder, its manifest and the headers of its shards checked.
+        """An existing trace folder. Its manifest and the headers of its shards are checked.
 
-        verify: whether the checksum of a tensor is compared when it is first read.
+        Args:
+            folder: Its path.
+            verify: Compare a tensor's checksum when it is first read.
+
+        Raises:
+            TraceFormatError: The folder is no trace, is damaged, or has another format version.
         """
         path = Path(folder)
         if not path.is_dir():
@@ -65,20 +80,37 @@ class TraceFolder:
         return opened
 
     def begin_pass(self, run: Run) -> FolderRecords:
+        """Begin a pass, write the manifest that names it, and give the records that it fills.
+
+        Args:
+            run: What is known of the pass.
+        """
         self._manifests.append(PassManifest(run, len(self.passes)))
         self.passes.append(FolderRecords(self.folder, len(self.passes), self._manifests))
         self.passes[-1].write_manifest()
         return self.passes[-1]
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
-        """One call is held while it is written, whatever its size."""
+        """Never waits: one call is held while it is written, whatever its size.
+
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes.
+        """
 
     def close(self) -> None:
-        """Every pass has been written."""
+        """Nothing is left to do: every pass has been written."""
 
 
 class FolderRecords:
-    """The records of one pass in a trace's folder. manifests: of all passes, as one file holds them."""
+    """The records of one pass in a trace's folder.
+
+    Args:
+        folder: The trace's folder.
+        number: Number of the pass, from 0.
+        manifests: Those of all passes, which one file holds.
+        verify: Compare a tensor's checksum when it is first read.
+    """
 
     def __init__(self, folder: Path, number: int, manifests: list[PassManifest], verify: bool = True) -> None:
         self.folder, self.manifest, self._manifests, self._verify = (
@@ -92,13 +124,24 @@ class FolderRecords:
 
     @property
     def calls(self) -> list[Call]:
+        """The calls that are written, in order."""
         return self.manifest.calls
 
     @property
     def layers(self) -> dict[LayerId, Layer]:
+        """The layers of the pass."""
         return self.manifest.layers
 
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        """Write the shard of a call, then the manifest.
+
+        Args:
+            call: The call.
+            records: Its records.
+
+        Raises:
+            OutputError: The disk is full, or the folder can't be written.
+        """
         tensors = {
             f"{layer_key(layer)}.{part}": tensor
             for layer, record in records.items()
@@ -109,7 +152,11 @@ class FolderRecords:
         self.write_manifest()
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Write the pictures, the reduced maps and the final manifest."""
+        """Write the pictures, the reduced maps and the final manifest.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
         folder, manifest = self.folder, self.manifest
         manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
         for image, picture in enumerate(manifest.run.pictures):
@@ -118,9 +165,24 @@ class FolderRecords:
         self.write_manifest()
 
     def has(self, call_index: int, layer: LayerId) -> bool:
+        """Whether there is a record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
         return layer in self.manifest.facts.get(call_index, ())
 
     def get(self, call_index: int, layer: LayerId) -> Record:
+        """The record of a layer in a call, memory-mapped and checked when first read.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+
+        Raises:
+            TraceFormatError: The shard is damaged.
+        """
         call = next(call for call in self.calls if call.index == call_index)
         facts = self.manifest.facts[call_index][layer]
         shard = self._open_shard(call)
@@ -131,7 +193,11 @@ class FolderRecords:
         return Record(**tensors, scale=facts.scale, upcast=facts.upcast)
 
     def reduced(self) -> dict[str, ReducedMaps]:
-        """The reduced maps of the pass. Raises TraceFormatError."""
+        """The reduced maps of the pass, by name.
+
+        Raises:
+            TraceFormatError: Their entry or a file is damaged.
+        """
         try:
             return read_reduced(self.folder, self.manifest.prefix, self.manifest.reduced)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -141,17 +207,27 @@ class FolderRecords:
             raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
 
     def write_manifest(self) -> None:
+        """Write the manifest of all passes, whole or not at all."""
         with whole_file(self.folder / MANIFEST) as partial:
             partial.write_text(manifest_text(list(self._manifests)), "utf-8")
 
     def check_headers(self) -> None:
+        """Open every shard, which checks its header.
+
+        Raises:
+            TraceFormatError: A shard is missing or damaged.
+        """
         for call in self.calls:
             self._open_shard(call)
 
     def verified(self) -> Iterator[tuple[int, int]]:
-        """Read and check every tensor of the pass; yields (checked, all) after each call, reduced maps last.
+        """Read and check every tensor of the pass, reduced maps last.
 
-        Raises TraceFormatError at the first one that is damaged.
+        Yields:
+            (checked, all) after each call, and once after the reduced maps.
+
+        Raises:
+            TraceFormatError: A tensor is damaged.
         """
         total = len(self.calls) + 1
         for done, call in enumerate(self.calls, start=1):
@@ -180,10 +256,15 @@ class FolderRecords:
 
 
 def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write all that a trace holds as a folder, whole or not at all.
+    """Write all that a trace holds as a folder, whole or not at all, and return its path.
 
-    Raises OutputError if the folder exists (unless overwrite, and then only if it is a trace) or
-    can't be written.
+    Args:
+        passes: What there is of each pass.
+        folder: Where to write.
+        overwrite: Replace an older trace. Anything else that is there is left alone.
+
+    Raises:
+        OutputError: Something is there already, or the folder can't be written.
     """
     target = Path(folder)
     free = not target.exists() or is_empty_folder(target)

@@ -30,16 +30,23 @@ VERSION = 2
 READABLE = (1, 2)
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_PASSES = 1000
-MAX_LATENT = 1 << 12  # latent places to the finest captured grid's: block 7 alone has 64 times fewer
+MAX_LATENT = 1 << 12  # latent places over those of the finest captured grid: block 7 alone has 64 times fewer
 _PICTURE = re.compile(r"(pass-\d{2,3}-)?picture-\d{2,6}\.png")
 _PARTS = ("query", "key", "value", "mask")
 
 Sums = Mapping[str, int]
-"""CRC-32 of each of a shard's tensors, by its name there."""
+"""CRC-32 of each tensor in a shard, by its name there."""
 
 
 class RecordFacts(NamedTuple):
-    """What a record is besides its tensors. crc32: of each part, none in version 1."""
+    """What a record is besides its tensors.
+
+    Attributes:
+        parts: Names of its tensors.
+        scale: Factor before the softmax.
+        upcast: Whether the model asks for float32 scores.
+        crc32: CRC-32 of each part; empty in version 1.
+    """
 
     parts: tuple[str, ...]
     scale: float
@@ -49,9 +56,17 @@ class RecordFacts(NamedTuple):
 
 @dataclass
 class PassManifest:
-    """One pass: its run, its layers, its calls, and per record what the tensors do not say.
+    """One pass: its run, its layers, its calls, and what the tensors of its records do not say.
 
-    number: of the pass in the trace, from 0. facts: by call number. version: of the format it was written in.
+    Attributes:
+        run: What is known of the pass.
+        number: Number of the pass in the trace, from 0.
+        version: Version of the format that it was written in.
+        layers: Its layers.
+        calls: Its calls, in order.
+        facts: For each call number the facts of its records.
+        pictures: File names of its pictures.
+        reduced: Entry of each reduced map, by name.
     """
 
     run: Run
@@ -66,16 +81,33 @@ class PassManifest:
 
     @property
     def prefix(self) -> str:
-        """What the names of the pass's files begin with; those of the first one have no prefix."""
+        """What the names of the pass's files begin with; '' for the first pass."""
         return f"pass-{self.number:02d}-" if self.number else ""
 
     def shard_name(self, call_index: int) -> str:
+        """File name of a call's shard.
+
+        Args:
+            call_index: Number of the call in the pass.
+        """
         return f"{self.prefix}{'step' if self.version == 1 else 'call'}-{call_index:05d}.safetensors"
 
     def picture_name(self, image: int) -> str:
+        """File name of a picture.
+
+        Args:
+            image: Number of the image, from 0.
+        """
         return f"{self.prefix}picture-{image:02d}.png"
 
     def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
+        """Note a call whose shard is written.
+
+        Args:
+            call: The call.
+            records: Its records.
+            sums: CRC-32 of the shard's tensors.
+        """
         self.facts[call.index] = {
             layer: RecordFacts(
                 tuple(record.tensors),
@@ -85,10 +117,15 @@ class PassManifest:
             )
             for layer, record in records.items()
         }
-        self.calls.append(call)  # last: who reads meanwhile finds the facts of every call
+        self.calls.append(call)  # last: a reader in another thread finds the facts of every call
 
     def shard_header(self, call: Call, records: Mapping[LayerId, Record]) -> dict[str, Any]:
-        """What a shard says of itself, so that it can be read without the manifest."""
+        """What a shard says of itself, so that it can be read without the manifest.
+
+        Args:
+            call: The call.
+            records: Its records.
+        """
         facts = {
             layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": layer_json(self.layers[layer])}
             for layer, r in records.items()
@@ -102,7 +139,7 @@ class PassManifest:
         }
 
     def to_text(self) -> str:
-        """The pass as JSON, a call a line: it is written anew after every call, so a call's line is made once."""
+        """The pass as JSON, one line a call. The text is written anew after every call, so each line is made once."""
         about = json.dumps(self._about(), indent=1, ensure_ascii=False).removesuffix("\n}")
         calls = ",\n  ".join(self._call_text(call) for call in self.calls)
         return f'{about},\n "calls": [\n  {calls}\n ]\n}}'
@@ -117,13 +154,19 @@ class PassManifest:
     def _about(self) -> dict[str, Any]:
         return {
             "run": run_json(self.run),
-            "layers": [layer_json(layer) for layer in list(self.layers.values())],  # a run may be adding one
+            "layers": [
+                layer_json(layer) for layer in list(self.layers.values())
+            ],  # a copy: a run may be adding one
             "pictures": [self.picture_name(at) for at in range(len(self.run.pictures))],
             "reduced": self.reduced,
         }
 
     def record_shapes(self, call: Call) -> dict[str, tuple[int, ...]]:
-        """Shape of each tensor that a call's shard must hold, by its name in the shard."""
+        """Shape of each tensor that a call's shard must hold, by its name in the shard.
+
+        Args:
+            call: The call.
+        """
         shapes: dict[str, tuple[int, ...]] = {}
         for layer_id, facts in self.facts[call.index].items():
             layer, rows = self.layers[layer_id], len(call.rows)
@@ -138,7 +181,16 @@ class PassManifest:
 
     @classmethod
     def parse(cls, item: Mapping[str, Any], at: int, version: int) -> PassManifest:
-        """Raises KeyError, TypeError, ValueError or AttributeError for what is no pass."""
+        """A pass read from the manifest.
+
+        Args:
+            item: Its JSON object.
+            at: Number of the pass, from 0.
+            version: Version of the format.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: The object is no pass.
+        """
         made = cls(parse_run(item["run"]), at, version)
         made.layers = {layer.id: layer for layer in map(parse_layer, item["layers"])}
         keys = {layer_key(layer): layer for layer in made.layers}
@@ -159,13 +211,25 @@ class PassManifest:
 
 
 def manifest_text(passes: list[PassManifest]) -> str:
-    """All passes as JSON."""
+    """All passes as JSON.
+
+    Args:
+        passes: The passes, in order.
+    """
     texts = ",\n".join(one.to_text() for one in list(passes))
     return f'{{"format": "{FORMAT}", "version": {VERSION}, "passes": [\n{texts}\n]}}\n'
 
 
 def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
-    """The passes, read and checked; `folder` is for messages. Raises TraceFormatError."""
+    """The passes of a manifest, checked.
+
+    Args:
+        data: The manifest's JSON value.
+        folder: Its folder, for messages.
+
+    Raises:
+        TraceFormatError: It is no manifest, is damaged, or has another format version.
+    """
     where = folder / MANIFEST
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
@@ -185,7 +249,14 @@ def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
 
 
 def read_manifest(folder: Path) -> list[PassManifest]:
-    """The passes of a trace's folder. Raises TraceFormatError."""
+    """The passes of a trace's folder.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        TraceFormatError: The manifest is missing, too large, damaged, or has another format version.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise TraceFormatError(

@@ -1,4 +1,4 @@
-"""Where the records of a capture are: the protocols of all such places, and the simplest one, memory."""
+"""Where the records of a capture are: the protocols of all such places, and memory, the simplest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ class Records(Protocol):
     def get(self, call_index: int, layer: LayerId) -> Record: ...
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
-        """The pass is over: write what is left to write of it."""
+        """The pass is over: write what is left to write.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
         ...
 
 
@@ -41,9 +45,14 @@ class Store(Protocol):
     def begin_pass(self, run: Run) -> Records: ...
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
-        """Called before a call of this many bytes comes; may wait, or raise CaptureError if it can never fit.
+        """Called before a call comes; may wait.
 
-        staged: page-locked memory that its copy from a GPU goes through.
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes.
+
+        Raises:
+            CaptureError: The call can never fit.
         """
         ...
 
@@ -61,17 +70,39 @@ class MemoryRecords:
         self._records: dict[tuple[int, LayerId], Record] = {}
 
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        """Take the records of a complete call.
+
+        Args:
+            call: The call.
+            records: Its records.
+        """
         self._records.update({(call.index, layer): record for layer, record in records.items()})
         self.calls.append(call)
 
     def has(self, call_index: int, layer: LayerId) -> bool:
+        """Whether there is a record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
         return (call_index, layer) in self._records
 
     def get(self, call_index: int, layer: LayerId) -> Record:
+        """The record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
         return self._records[call_index, layer]
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Nothing is left to do."""
+        """Nothing is left to do.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
 
 
 class MemoryStore:
@@ -80,10 +111,20 @@ class MemoryStore:
     in_memory = True
 
     def begin_pass(self, run: Run) -> MemoryRecords:
+        """Give the records that a new pass fills.
+
+        Args:
+            run: What is known of the pass.
+        """
         return MemoryRecords()
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
-        """There always is."""
+        """Never waits.
+
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes.
+        """
 
     def close(self) -> None:
         """Nothing is left to do."""

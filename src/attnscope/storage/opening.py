@@ -13,10 +13,15 @@ from attnscope.storage.memory import MemoryStore, Store
 
 
 def open_store(folder: str | Path | None, budget: int | None) -> Store:
-    """A new folder, or memory where none is given; with a budget of bytes, within it.
+    """The place where a new capture puts its passes.
 
-    In memory with a budget the oldest calls go to a temporary folder, which is gone with the store.
-    Raises OutputError where the folder is taken.
+    Args:
+        folder: A new folder. None: memory; with a budget the oldest calls then go to a temporary folder, which is gone
+            with the store.
+        budget: The most bytes of memory. None: no limit.
+
+    Raises:
+        OutputError: The folder exists already.
     """
     if folder is not None:
         written = TraceFolder.create(folder)

@@ -15,15 +15,32 @@ _PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale"
 
 
 def layer_key(layer: LayerId) -> str:
-    """'block07.self': how a layer is named in a shard."""
+    """The name of a layer in a shard, such as 'block07.self'.
+
+    Args:
+        layer: The layer.
+    """
     return f"block{layer.block:02d}.{layer.kind}"
 
 
 def layer_json(layer: Layer) -> dict[str, Any]:
+    """A layer as plain values.
+
+    Args:
+        layer: The layer.
+    """
     return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
 
 
 def parse_layer(item: Mapping[str, Any]) -> Layer:
+    """A layer from plain values.
+
+    Args:
+        item: As `layer_json` gave it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no layer.
+    """
     height, width = item["grid"]
     numbers = {
         name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
@@ -35,12 +52,24 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
 
 
 def call_json(call: Call) -> dict[str, Any]:
+    """A call as plain values; its timestep is None if it is unknown.
+
+    Args:
+        call: The call.
+    """
     timestep = None if call.timestep != call.timestep else call.timestep  # JSON has no NaN
     return {**asdict(call), "timestep": timestep, "rows": [asdict(row) for row in call.rows]}
 
 
 def parse_call(item: Mapping[str, Any]) -> Call:
-    """A call, or a step of version 1, which was one call."""
+    """A call from plain values.
+
+    Args:
+        item: As `call_json` gave it; or a step of version 1, which was one call.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no call, or two of its rows are the same.
+    """
     rows = tuple(Row(str(row["branch"]), number(row["image"], least=0)) for row in item["rows"])
     if len(set(rows)) < len(rows):
         raise ValueError("two rows are the same branch of the same image")
@@ -51,6 +80,11 @@ def parse_call(item: Mapping[str, Any]) -> Call:
 
 
 def run_json(run: Run) -> dict[str, Any]:
+    """A run as plain values, without its pictures.
+
+    Args:
+        run: The run.
+    """
     plain = {name: getattr(run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
     tokens = [[asdict(token) for token in of_image] for of_image in run.tokens]
     sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
@@ -58,6 +92,14 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def parse_run(item: Mapping[str, Any]) -> Run:
+    """A run from plain values.
+
+    Args:
+        item: As `run_json` gave it.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: It is no run.
+    """
     run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
     run.prompts = [str(prompt) for prompt in item["prompts"]]
     run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
@@ -70,7 +112,16 @@ def parse_run(item: Mapping[str, Any]) -> Run:
 
 
 def number(value: Any, *, least: int = 1, most: int = MAX_SIDE) -> int:
-    """A whole number within limits. Raises ValueError."""
+    """A whole number within limits.
+
+    Args:
+        value: What should be one.
+        least: The least that it may be.
+        most: The most that it may be.
+
+    Raises:
+        ValueError: It is something else.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
     return value

@@ -16,7 +16,16 @@ CHOICES = ("kind", "how", "per", "branch", "top")
 
 
 def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps]) -> dict[str, Any]:
-    """Write every file of a pass; returns the manifest's entry. prefix: of the files' names."""
+    """Write a file for each of a pass's reduced maps, and return the manifest's entry.
+
+    Args:
+        folder: The trace's folder.
+        prefix: What the files' names begin with.
+        reduced: The maps, by name.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
     entry: dict[str, dict[str, Any]] = {}
     for name, maps in reduced.items():
         tensors = {f"{_key_text(key)}.value": value for key, value in maps.maps.items()}
@@ -36,13 +45,29 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
 def read_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> dict[str, ReducedMaps]:
     """The maps of a manifest's entry, memory-mapped.
 
-    Raises ValueError or KeyError for a damaged entry, TraceFormatError for a damaged file.
+    Args:
+        folder: The trace's folder.
+        prefix: What the files' names begin with.
+        entry: As `write_reduced` returned it.
+
+    Raises:
+        KeyError, ValueError: The entry is damaged.
+        TraceFormatError: A file is damaged.
     """
     return {str(name): _read(_path(folder, prefix, str(name)), facts) for name, facts in entry.items()}
 
 
 def verify_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> None:
-    """Raises TraceFormatError for a file whose tensors are not those that were written."""
+    """Read all files and compare their checksums.
+
+    Args:
+        folder: The trace's folder.
+        prefix: What the files' names begin with.
+        entry: As `write_reduced` returned it.
+
+    Raises:
+        TraceFormatError: A file's bytes have changed since they were written.
+    """
     for name, facts in entry.items():
         path, sums = _path(folder, prefix, str(name)), facts.get("crc32", {})
         shard = open_shard(path, {})

@@ -19,9 +19,15 @@ Shape = tuple[int, ...]
 
 
 def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> dict[str, int]:
-    """Write tensors and, in the header's entry 'attnscope', what they are; returns each one's CRC-32.
+    """Write tensors to one file, whole or not at all, and return the CRC-32 of each.
 
-    Raises OutputError.
+    Args:
+        path: The file.
+        tensors: By name. They may be on any device and share memory.
+        about: What they are, as JSON in the header's entry 'attnscope'.
+
+    Raises:
+        OutputError: The disk is full, or the file can't be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -36,12 +42,24 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, A
 
 
 def crc32(tensor: Tensor) -> int:
-    """Of the tensor's bytes, row by row, as zlib and PNG compute it."""
+    """CRC-32 of a tensor's bytes in row order, as zlib and PNG compute it.
+
+    Args:
+        tensor: On the CPU.
+    """
     return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
-    """The file, memory-mapped, if it holds tensors of these names and shapes. Raises TraceFormatError."""
+    """A shard, memory-mapped, whose header was checked before anything else is read.
+
+    Args:
+        path: The file.
+        expected: Shape of each tensor that it must hold, by name.
+
+    Raises:
+        TraceFormatError: The file is missing, damaged, or holds other tensors.
+    """
     from safetensors import SafetensorError, safe_open
 
     _check_file(path)
@@ -63,7 +81,17 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
 
 
 def check_intact(path: Path, name: str, tensor: Tensor, expected_crc32: int | None) -> None:
-    """Raises TraceFormatError where the bytes are not those that were written."""
+    """Compare a tensor's checksum with the one of when it was written.
+
+    Args:
+        path: Its file, for messages.
+        name: Its name, for messages.
+        tensor: The tensor.
+        expected_crc32: None: there is none to compare, as in version 1.
+
+    Raises:
+        TraceFormatError: The bytes have changed.
+    """
     if expected_crc32 is not None and crc32(tensor) != expected_crc32:
         raise TraceFormatError(
             f"{path}: {name} is damaged: its bytes are not those that were written; restore the file or capture again"
@@ -71,8 +99,17 @@ def check_intact(path: Path, name: str, tensor: Tensor, expected_crc32: int | No
 
 
 def check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """Raises TraceFormatError for a tensor that holds NaN or infinite numbers."""
-    least, most = torch.aminmax(tensor)  # NaN is both where there is one
+    """Refuse a tensor that holds NaN or infinite numbers.
+
+    Args:
+        path: Its file, for messages.
+        name: Its name, for messages.
+        tensor: The tensor.
+
+    Raises:
+        TraceFormatError: It holds some.
+    """
+    least, most = torch.aminmax(tensor)  # both are NaN if any number is
     if not (torch.isfinite(least) and torch.isfinite(most)):
         bad = int((~torch.isfinite(tensor)).sum())
         raise TraceFormatError(
@@ -82,7 +119,7 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
 
 
 def _check_file(path: Path) -> None:
-    """The file is there, is a file of this folder, and its header is of a sane size."""
+    """The file is there, is no link, and its header has a sane size."""
     if not path.is_file():
         raise TraceFormatError(f"{path}: missing; the trace is incomplete: restore the file or capture again")
     if path.is_symlink():
@@ -103,7 +140,7 @@ def _shape_fits(found: Shape, expected: Shape, name: str) -> bool:
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses tensors that share memory, as K of a repeated mask may."""
+    """Clones of tensors that share memory, which safetensors refuses."""
     seen: set[int] = set()
     for name, tensor in tensors.items():
         if (address := tensor.untyped_storage().data_ptr()) in seen:

@@ -30,7 +30,27 @@ def ask(
     head: Any = None,
     query: Any = None,
 ) -> Query:
-    """The arguments of `Trace.probabilities`, settled. Raises SelectionError, ParameterError."""
+    """Settle what a user asks: the arguments of `Trace.probabilities`, as a Query.
+
+    Args:
+        trace: The pass that is asked.
+        layer: In place of block and kind, as `pick_layer` takes it.
+        block: Block number, from 1.
+        kind: 'self' or 'cross'.
+        token: Keys of cross-attention: numbers, or a word.
+        key: Keys: places for self-attention, token numbers for cross-attention.
+        mean: Axes to average, one name or several.
+        call: Which call of each step, from 0. None is the main one.
+        step: Step numbers. None is all, here and below.
+        branch: Names of guidance branches.
+        image: Numbers of images.
+        head: Head numbers.
+        query: Places of the layer's grid.
+
+    Raises:
+        SelectionError: The trace lacks something that was chosen.
+        ParameterError: No layer, or two, were named; or an axis of mean is unknown.
+    """
     asked = pick_layer(trace, layer, block, kind)
     steps = _steps(trace)
     images = sorted({row.image for of_step in steps for row in of_step.rows})
@@ -47,7 +67,18 @@ def ask(
 
 
 def pick_layer(trace: Contents, layer: Any, block: int | None, kind: str | None) -> Layer:
-    """The layer that is meant by `layer`, or by block and kind."""
+    """The layer that a user means.
+
+    Args:
+        trace: The pass that has it.
+        layer: An entry of `trace.layers`, or whatever `trace.layers[...]` takes. None: block and kind say it.
+        block: Block number, from 1.
+        kind: 'self' or 'cross'.
+
+    Raises:
+        SelectionError: The trace has no such layer.
+        ParameterError: No layer was named, or both ways were used.
+    """
     if layer is None:
         if block is None or kind is None:
             raise ParameterError(
@@ -60,7 +91,16 @@ def pick_layer(trace: Contents, layer: Any, block: int | None, kind: str | None)
 
 
 def pick_call(trace: Contents, step: int | None, call: int | None) -> Call:
-    """One call: of a step by its number, of the first one by default."""
+    """One call of the model.
+
+    Args:
+        trace: The pass that has it.
+        step: Step number. None is the first step of the trace.
+        call: Number of the call in its step, from 0. None is the main one.
+
+    Raises:
+        SelectionError: The trace has no such step or call, or the step has several calls that look alike.
+    """
     steps = _steps(trace)
     at = 0 if step is None else pick_number("step", [step], [one.index for one in steps]).positions[0]
     return call_of(steps[at], call)

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pass:
-    """One call of a pipeline: its records, what is known of it, and the maps reduced over it."""
+    """What a trace holds of one pass.
+
+    Attributes:
+        records: Where Q and K are.
+        run: What is known of the run: model, prompts, seed, sizes.
+        reduced: Maps reduced over the run, by name.
+    """
 
     records: Records = field(default_factory=MemoryRecords)
     run: Run = field(default_factory=Run)
@@ -27,21 +33,21 @@ class Pass:
 
 
 class Contents:
-    """What there is in the one pass that is meant."""
+    """What one pass holds. A trace of several passes must be asked through one of its `passes`."""
 
     @property
     def _only(self) -> Pass:
-        """Raises SelectionError where there are several passes."""
+        """The one pass. SelectionError if there are several."""
         raise NotImplementedError
 
     @property
     def records(self) -> Records:
-        """Where Q and K are."""
+        """Where Q and K are: in memory, on disk, or both."""
         return self._only.records
 
     @property
     def run(self) -> Run:
-        """What is known of the run: model, prompts, seed, sizes ..."""
+        """What is known of the run: model, prompts, seed, sizes and so on."""
         return self._only.run
 
     @run.setter
@@ -50,7 +56,7 @@ class Contents:
 
     @property
     def reduced(self) -> dict[str, ReducedMaps]:
-        """Maps that `capture(keep=...)` reduced over the run, by their names there."""
+        """Maps that `capture(keep=...)` reduced over the run, by the names given there."""
         return self._only.reduced
 
     @reduced.setter
@@ -59,65 +65,106 @@ class Contents:
 
     @property
     def layers(self) -> Layers:
-        """Captured layers in execution order: `layers[0]`, `layers[1, "self"]`, `layers["...attn1"]`."""
+        """The captured layers in execution order: `layers[0]`, `layers[1, "self"]`, `layers["...attn1"]`."""
         return Layers(list(self.records.layers.values()))
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Calls of the model in the order in which they ran."""
+        """The calls of the model, in the order in which they ran."""
         return tuple(self.records.calls)
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Denoising steps; each is one call of the model as a rule."""
+        """The denoising steps. Most samplers call the model once a step; see `Step.calls` for the others."""
         return steps_of(tuple(self.records.calls))
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Rows of the model's batch, as of the first step."""
+        """The rows of the model's batch, as of the first step."""
         return self.steps[0].rows if self.records.calls else ()
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """Guidance branches in the model's order, e.g. ('uncond', 'cond')."""
+        """The guidance branches in the model's order, such as ('uncond', 'cond')."""
         return tuple(dict.fromkeys(row.branch for call in self.calls for row in call.rows))
 
     @property
     def images(self) -> int:
-        """How many images the batch has."""
+        """The number of images in the batch."""
         return len({row.image for row in self.rows}) or len(self.run.tokens)
 
     @property
     def picture(self) -> Image | None:
-        """The first picture that the run made, when the capture saw it."""
+        """The first picture that the run made, None if the capture did not see it."""
         return self.picture_of(0)
 
     def picture_of(self, image: int) -> Image | None:
-        """The picture that the run made of one image, None where the capture did not see it."""
+        """The picture that the run made of one image, None if the capture did not see it.
+
+        Args:
+            image: Which image of the batch, from 0.
+        """
         return self.run.pictures[image] if 0 <= image < len(self.run.pictures) else None
 
     def prompt(self, image: int = 0) -> str:
-        """The prompt of one image; '' when the run got embeddings without one."""
+        """The prompt of one image; '' if the run got embeddings without one.
+
+        Args:
+            image: Which image of the batch, from 0.
+        """
         return self.run.prompts[image] if image < len(self.run.prompts) else ""
 
     def tokens(self, image: int = 0) -> tuple[Token, ...]:
-        """Key positions of cross-attention; () when nothing is known of them."""
+        """The tokens of one image's prompt, which are the keys of cross-attention; () if they are unknown.
+
+        Args:
+            image: Which image of the batch, from 0.
+        """
         return self.run.tokens[image] if image < len(self.run.tokens) else ()
 
     def words(self, image: int = 0) -> tuple[TokenSpan, ...]:
-        """Words of the prompt with their token spans, in order."""
+        """The words of one image's prompt in order, with their tokens.
+
+        Args:
+            image: Which image of the batch, from 0.
+        """
         return prompt_words(self.prompt(image), self.tokens(image))
 
     def span(self, word: str, *, image: int = 0, occurrence: int = 0) -> TokenSpan:
-        """Token span of a word or phrase; WordError lists the nearest ones."""
+        """The tokens of a word or phrase.
+
+        Args:
+            word: As it stands in the prompt, in upper or lower case; or `<start>`, `<end>`, `<padding>`.
+            image: Which image of the batch, from 0.
+            occurrence: Which one of several such words, from 0; -1 is the last.
+
+        Raises:
+            WordError: The prompt lacks the word, or it was cut off. The message lists the nearest words.
+        """
         return find_span(self.prompt(image), self.tokens(image), word, occurrence=occurrence)
 
     def layer(self, block: int, kind: Kind) -> Layer:
-        """The layer of a block and kind; SelectionError says which there are."""
+        """One layer.
+
+        Args:
+            block: Block number, from 1.
+            kind: 'self' or 'cross'.
+
+        Raises:
+            SelectionError: The trace has no such layer. The message lists those it has.
+        """
         return self.layers[block, kind]
 
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
-        """Reduced maps by name; SelectionError when there are none, or of the other kind."""
+        """One set of reduced maps.
+
+        Args:
+            name: Its name in `capture(keep=...)`.
+            kind: The kind that it must have, 'self' or 'cross'.
+
+        Raises:
+            SelectionError: The trace has no maps of this name, or they are of the other kind.
+        """
         if name not in self.reduced:
             known = nearest(name, self.reduced) or "none; capture(keep={...}) makes them"
             raise SelectionError(f"reduced maps {name!r}: this trace has {known}")

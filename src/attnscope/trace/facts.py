@@ -9,7 +9,11 @@ from attnscope.trace.contents import Contents
 
 
 def trace_facts(trace: Contents) -> dict[str, Any]:
-    """Everything about one pass but its tensors and pictures, as plain values for JSON."""
+    """Everything about one pass except its tensors and pictures, as plain values for JSON.
+
+    Args:
+        trace: A trace of one pass.
+    """
     run = trace.run
     return {
         "model": run.model,
@@ -45,7 +49,11 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
 
 
 def short_facts(trace: Contents) -> str:
-    """One line, for `repr`."""
+    """One line about a pass, for `repr`.
+
+    Args:
+        trace: A trace of one pass.
+    """
     run, prompt = trace.run, trace.prompt()
     planned = f" of {run.planned_steps}" if run.planned_steps else ""
     said = f"{prompt!r}, " if prompt else ""
@@ -56,7 +64,7 @@ def short_facts(trace: Contents) -> str:
 
 
 def _step_facts(step: Step) -> dict[str, Any]:
-    """A step; its calls only where there is more than the one."""
+    """A step, with its calls if there are several."""
     facts: dict[str, Any] = {"index": step.index, "timestep": step.timestep}
     if len(step.calls) > 1:
         facts["calls"] = [

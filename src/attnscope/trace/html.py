@@ -17,7 +17,11 @@ LEFT = "text-align:left;padding-right:1em"
 
 
 def trace_html(trace: Any) -> str:
-    """A small table of what a Trace holds, beside its first picture."""
+    """What a trace holds, as a small table beside its first picture.
+
+    Args:
+        trace: A trace of one pass.
+    """
     rows = "".join(
         f"<tr><th style='{LEFT}'>{name}</th><td style='{LEFT}'>{escape(text)}</td></tr>"
         for name, text in _facts(trace)

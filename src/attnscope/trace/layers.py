@@ -10,9 +10,11 @@ from attnscope.records import KINDS, Layer, LayerId
 
 
 class Layers(tuple[Layer, ...]):
-    """Layers in execution order: block 1 self, block 1 cross, block 2 self, ...
+    """The layers of a trace, a tuple in execution order: block 1 self, block 1 cross, block 2 self and so on.
 
-    A tuple, and `layers[1, "self"]`, `layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1"]`.
+    An entry has several names: its number, `layers[0]`; block and kind, `layers[1, "self"]`; the path of its module,
+    `layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1"]`. SelectionError names the nearest entry, and a
+    number beyond the end raises IndexError.
     """
 
     def __new__(cls, layers: Iterable[Layer]) -> Layers:
@@ -26,7 +28,15 @@ class Layers(tuple[Layer, ...]):
     def __getitem__(self, which: slice) -> tuple[Layer, ...]: ...
 
     def __getitem__(self, which: Any) -> Any:
-        """A layer by its number here, by (block, kind) or by module path. Raises SelectionError, IndexError."""
+        """One layer, or several for a slice.
+
+        Args:
+            which: A number, a slice, (block, kind), a LayerId or a module path.
+
+        Raises:
+            SelectionError: The trace has no such layer.
+            IndexError: The number is beyond the end.
+        """
         if isinstance(which, str):
             return self._of_path(which)
         if isinstance(which, LayerId):
@@ -36,6 +46,11 @@ class Layers(tuple[Layer, ...]):
         return super().__getitem__(which)
 
     def of_kind(self, kind: str) -> tuple[Layer, ...]:
+        """The layers of one kind, in order.
+
+        Args:
+            kind: 'self' or 'cross'.
+        """
         return tuple(layer for layer in self if layer.kind == kind)
 
     def _of(self, block: Any, kind: Any) -> Layer:

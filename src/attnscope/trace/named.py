@@ -16,12 +16,14 @@ from attnscope.trace.query import Query
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NamedTensor:
-    """Probabilities with the names of their axes.
+    """Probabilities that know their axes, from `trace.probabilities(..., named=True)`. `np.asarray` gives the numbers.
 
-    tensor: the numbers. axes: their names in order, of 'step', 'branch', 'image', 'head', 'query', 'key'.
-    along: what stands along each axis: step numbers, branch names, flat numbers of places, token numbers.
-    labels: more to say along an axis, by name: (axis, values), such as the text of each token.
-    about: what the whole is of: block, kind, path, grid, and the single choices.
+    Attributes:
+        tensor: The numbers.
+        axes: Names of the axes in order, out of 'step', 'branch', 'image', 'head', 'query' and 'key'.
+        along: For each axis what stands along it: step numbers, branch names, flat numbers of places, token numbers.
+        labels: More about an axis, by name: (axis, values), such as the text of each token.
+        about: What holds for all numbers: block, kind, path, grid, and each choice by a single number.
     """
 
     tensor: Tensor
@@ -32,6 +34,7 @@ class NamedTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
         return tuple(self.tensor.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -42,7 +45,11 @@ class NamedTensor:
         return f"<NamedTensor {self.about['kind']} block {self.about['block']}: {sizes or 'one number'}>"
 
     def to_xarray(self) -> Any:
-        """The same as an xarray.DataArray, with coordinates. Raises MissingExtraError without xarray."""
+        """The same as an `xarray.DataArray`, with coordinates along its axes.
+
+        Raises:
+            MissingExtraError: xarray is not installed.
+        """
         try:
             import xarray
         except ImportError as error:
@@ -59,7 +66,13 @@ class NamedTensor:
 
 
 def named_tensor(tensor: Tensor, query: Query, tokens: Sequence[Token]) -> NamedTensor:
-    """The answer to a query, with what stands along its axes. tokens: of the prompt, for cross-attention."""
+    """An answer together with what stands along its axes.
+
+    Args:
+        tensor: The numbers that answer the query.
+        query: The query.
+        tokens: Tokens of the prompt, for cross-attention.
+    """
     values = {axis: [_all(query, axis)[at] for at in pick.positions] for axis, pick in query.picks.items()}
     layer = query.layer
     labels: dict[str, tuple[str, Sequence[Any]]] = {}
@@ -78,7 +91,7 @@ def named_tensor(tensor: Tensor, query: Query, tokens: Sequence[Token]) -> Named
 
 
 def _all(query: Query, axis: str) -> Sequence[Any]:
-    """Everything that stands along an axis of the layer."""
+    """All numbers or names along an axis of the layer."""
     return {
         "step": [step.index for step in query.steps],
         "branch": query.branches,

@@ -25,7 +25,13 @@ INNER = ("head", "query", "key")
 
 
 class Part(NamedTuple):
-    """One batch row of one call, and where it goes: its numbers on the outer axes that are kept."""
+    """One batch row of one call, and where it goes in the answer.
+
+    Attributes:
+        call: The call.
+        row: Number of the row in the call's batch.
+        place: Its numbers on the outer axes that are kept.
+    """
 
     call: Call
     row: int
@@ -34,10 +40,16 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """Which part of one layer's P is asked for.
+    """A question about one layer's P, settled: numbers on every axis.
 
-    picks: numbers on each axis, OUTER then INNER. averaged: the axes that are averaged.
-    steps, branches, images: of the trace, which the outer picks count. call: of each step; None is the main one.
+    Attributes:
+        layer: The layer.
+        picks: Numbers on each axis, OUTER then INNER.
+        averaged: Axes to average.
+        steps: Steps of the trace; the pick of 'step' counts them.
+        branches: Branches of the trace, likewise.
+        images: Images of the trace, likewise.
+        call: Which call of each step, from 0. None is the main one.
     """
 
     layer: Layer
@@ -60,17 +72,21 @@ class Query:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the answer before single axes are dropped."""
+        """Shape of the answer, before single axes are dropped."""
         return tuple(len(pick.positions) for pick in self.kept.values())
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """Every batch row that goes into the answer. Raises SelectionError for one that is not there."""
+        """Every batch row that goes into the answer.
+
+        Raises:
+            SelectionError: A step lacks one of the rows.
+        """
         return tuple(self._parts())
 
     @property
     def share(self) -> float:
-        """Of each part in the place that it is added to."""
+        """The share that each part has in its place of the answer."""
         places = prod(len(self.picks[axis].positions) for axis in OUTER if axis not in self.averaged)
         return places / len(self.parts)
 
@@ -85,9 +101,15 @@ class Query:
 
 
 def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor:
-    """P as asked. into: a tensor of the answer's shape to which it is added.
+    """P as asked. Each part is added where it belongs, so nothing of the answer's size is held twice.
 
-    Each part is added where it belongs, so nothing of the answer's size is held twice.
+    Args:
+        query: The question.
+        records: Where Q and K are.
+        into: A tensor of the answer's shape, to which the answer is added.
+
+    Raises:
+        SelectionError: A step lacks a row or a layer that was asked for.
     """
     kept = query.kept.values()
     dropped = tuple(0 if pick.single else slice(None) for pick in kept)
@@ -108,13 +130,28 @@ def _zeros(query: Query, records: Records) -> Tensor:
 
 
 def check_into(query: Query) -> None:
-    """Raises ParameterError where the answer is more than one map."""
+    """Refuse `into=` for an answer of more than one map.
+
+    Args:
+        query: The question.
+
+    Raises:
+        ParameterError: Step, branch or image is an axis of the answer.
+    """
     if several := [axis for axis in OUTER if axis in query.axes]:
         raise ParameterError(f"into takes one map: choose one {', '.join(several)}, or average over it")
 
 
 def call_of(step: Step, number: int | None) -> Call:
-    """A step's main call, or one by its number there. Raises SelectionError where that isn't clear."""
+    """One call of a step.
+
+    Args:
+        step: The step.
+        number: Number of the call in the step, from 0. None is the main one.
+
+    Raises:
+        SelectionError: The step has no such call, or several calls look like the main one.
+    """
     if number is None:
         if len(step.views) > 1:
             raise SelectionError(
@@ -145,7 +182,7 @@ def _record(query: Query, records: Records, part: Part) -> Record:
 
 
 def _of_row(query: Query, records: Records, part: Part, share: float, into: Tensor | None) -> Tensor:
-    """P of one batch row, restricted to the picks; the inner axes less those averaged, times share."""
+    """P of one batch row at the picked positions, averaged over inner axes where asked, times share."""
     record, row = _record(query, records, part), part.row
     heads, queries, keys = (query.picks[axis] for axis in INNER)
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)

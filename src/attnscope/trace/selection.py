@@ -12,7 +12,12 @@ from attnscope.records import Grid
 
 
 class Pick(NamedTuple):
-    """Chosen positions of one axis; a single choice drops the axis from the result."""
+    """Chosen positions of one axis.
+
+    Attributes:
+        positions: Numbers on the axis, from 0.
+        single: Whether it was a choice by a single number, which drops the axis.
+    """
 
     positions: list[int]
     single: bool
@@ -25,9 +30,15 @@ def _several(axis: str, choice: Any, positions: list[int]) -> Pick:
 
 
 def pick_number(axis: str, choice: Any, available: Sequence[int]) -> Pick:
-    """Positions in `available` of the numbers in choice: None for all, an int, a slice or several ints.
+    """Positions of numbers, such as steps or heads.
 
-    Negative numbers count from the end of what is available.
+    Args:
+        axis: Name of the axis, for messages.
+        choice: A number, several, or a slice; negative ones count from the end. None for all.
+        available: The numbers that there are.
+
+    Raises:
+        SelectionError: A number is not available, or nothing was chosen.
     """
     if choice is None:
         return Pick(list(range(len(available))), False)
@@ -43,7 +54,16 @@ def pick_number(axis: str, choice: Any, available: Sequence[int]) -> Pick:
 
 
 def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence[str]) -> Pick:
-    """Positions of names, e.g. of guidance branches; an unknown name lists the nearest."""
+    """Positions of names, such as guidance branches.
+
+    Args:
+        axis: Name of the axis, for messages.
+        choice: A name or several. None for all.
+        available: The names that there are.
+
+    Raises:
+        SelectionError: A name is not available, or nothing was chosen. The message lists the nearest names.
+    """
     if choice is None:
         return Pick(list(range(len(available))), False)
     names = [choice] if isinstance(choice, str) else list(choice)
@@ -56,10 +76,16 @@ def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence
 
 
 def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
-    """Flat indexes of places on a grid.
+    """Positions of places on a grid, row by row.
 
-    choice: None for all; (row, column) or a flat index for one; a list of those for several; a
-    slice of flat indexes; a boolean (height, width) array for a region.
+    Args:
+        axis: Name of the axis, for messages.
+        choice: (row, column) or a flat number for one place; a list of those; a slice of flat numbers; a boolean
+            (height, width) array for a region. None for all.
+        grid: The layer's grid.
+
+    Raises:
+        SelectionError: A place is outside the grid, a region has another shape, or nothing was chosen.
     """
     if choice is None or isinstance(choice, slice) or _is_int(choice):
         return pick_number(axis, choice, range(grid.places))

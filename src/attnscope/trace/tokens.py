@@ -21,8 +21,13 @@ _ROLES = {
 def tokenize(tokenizer: Any, prompt: str) -> tuple[Token, ...]:
     """Tokens as the model receives them: start, text, end, then padding up to the model's length.
 
-    tokenizer: a transformers tokenizer, fast or slow. Places in the prompt are the tokenizer's own
-    offsets; a slow one is converted by transformers, and its ids are compared.
+    Args:
+        tokenizer: A transformers tokenizer, fast or slow. A slow one knows no places in the prompt, so transformers
+            converts it to a fast one.
+        prompt: The prompt.
+
+    Raises:
+        ParameterError: A slow tokenizer and its fast form split the prompt differently.
     """
     encoding = _encode(tokenizer, prompt)
     names = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
@@ -41,23 +46,38 @@ def tokenize(tokenizer: Any, prompt: str) -> tuple[Token, ...]:
 
 
 def unnamed_tokens(count: int) -> tuple[Token, ...]:
-    """Tokens of embeddings that came without a prompt: numbered, nothing else is known."""
+    """Numbered tokens, for embeddings that came without a prompt.
+
+    Args:
+        count: How many.
+    """
     return tuple(Token(index, f"[{index}]", 0, 0, "text") for index in range(count))
 
 
 def prompt_words(prompt: str, tokens: tuple[Token, ...]) -> tuple[TokenSpan, ...]:
-    """Every word of the prompt that reached the model, in order; punctuation is left out."""
+    """The words of a prompt that reached the model, in order and without punctuation.
+
+    Args:
+        prompt: The prompt.
+        tokens: Its tokens.
+    """
     spans = (_span(match.group(), match.start(), match.end(), tokens) for match in _WORD.finditer(prompt))
     return tuple(span for span in spans if span.tokens)
 
 
 def find_span(prompt: str, tokens: tuple[Token, ...], word: str, *, occurrence: int = 0) -> TokenSpan:
-    """Tokens of a word or phrase; upper and lower case are the same.
+    """The tokens of a word or phrase; upper and lower case are the same.
 
-    word: as it stands in the prompt ("red house" finds it across any white space), or "<start>",
-    "<end>", "<padding>".
-    occurrence: 0 for the first, 1 for the second, ...; -1 for the last.
-    Raises WordError, with the nearest words, when the prompt does not hold it or it was cut off.
+    Args:
+        prompt: The prompt.
+        tokens: Its tokens.
+        word: As it stands in the prompt ("red house" finds it across any white space), or `<start>`, `<end>`,
+            `<padding>`.
+        occurrence: Which one of several such words, from 0; -1 is the last.
+
+    Raises:
+        WordError: The prompt lacks the word, or it was cut off. The message lists the nearest words.
+        ParameterError: The word is no text, or empty.
 
     >>> cat = (Token(0, "<s>", 0, 0, "start"), Token(1, "a", 0, 1, "text"), Token(2, "cat", 2, 5, "text"))
     >>> find_span("a cat", cat, "Cat").tokens
@@ -94,7 +114,7 @@ def _encode(tokenizer: Any, prompt: str) -> dict[str, list]:
 
 
 def _encode_slow(tokenizer: Any, prompt: str, ids: list[int]) -> dict[str, list]:
-    """A tokenizer written in Python knows no offsets: ask transformers' own conversion to a fast one."""
+    """A tokenizer written in Python knows no offsets: let transformers convert it to a fast one."""
     from transformers.convert_slow_tokenizer import convert_slow_tokenizer
 
     fast = convert_slow_tokenizer(tokenizer)
@@ -138,7 +158,7 @@ def _role_span(tokens: tuple[Token, ...], word: str, role: str) -> TokenSpan:
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    """The word with any white space inside, not as a part of a longer word.
+    """Finds the word with any white space inside, but not as a part of a longer word.
 
     Textual inversion writes a name of several vectors as "<toy> <toy>_1 <toy>_2": all of them are the word.
     """
@@ -155,5 +175,7 @@ def _unknown(prompt: str, tokens: tuple[Token, ...], word: str) -> str:
             f"no word {word!r}: the prompt is empty or the run got embeddings without a prompt; "
             f"use a token number from 0 to {len(tokens) - 1}"
         )
-    words = [match.group() for match in _WORD.finditer(prompt)]  # whole matches, also of names with vectors
+    words = [
+        match.group() for match in _WORD.finditer(prompt)
+    ]  # whole matches: a name may have several vectors
     return f"no word {word!r} in the prompt {prompt!r}; the nearest: {nearest(word, words)}"

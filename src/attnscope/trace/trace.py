@@ -24,15 +24,18 @@ from attnscope.trace.query import answer, check_into
 class Trace(Contents):
     """The attention of a run: ask by layer, step, branch, image, head, query and token.
 
-    It fills while the capture runs and stays readable afterwards, also after an exception: then it holds the steps
-    that were complete. It needs neither the model nor a GPU.
+    A trace fills while the capture runs and stays readable afterwards. After an exception it holds the steps that were
+    complete. It needs neither the model nor a GPU.
 
-    A capture that saw several calls of a pipeline gives a trace of several `passes`, each a trace by itself; what is
-    asked of such a trace raises SelectionError, which lists them.
+    A capture that sees several calls of a pipeline gives a trace of several `passes`, each a trace by itself. A
+    question to the whole then raises SelectionError, which lists them.
+
+    Args:
+        passes: What there is of each pass.
+        coming: Stands for the first pass until that begins.
     """
 
     def __init__(self, *passes: Pass, coming: Pass | None = None) -> None:
-        """coming: stands for the first pass until that begins."""
         self._passes = list(passes)
         self._coming = coming or Pass()
 
@@ -44,7 +47,11 @@ class Trace(Contents):
         return (self,) if len(self._passes) == 1 else tuple(Trace(one) for one in self._passes)
 
     def begin_pass(self, one: Pass) -> None:
-        """A capture has seen the beginning of another pass."""
+        """Add a pass, which has just begun.
+
+        Args:
+            one: The pass.
+        """
         self._passes.append(one)
 
     @property
@@ -59,7 +66,17 @@ class Trace(Contents):
         return self._passes[0]
 
     def record(self, *, block: int, kind: Kind, step: int | None = None, call: int | None = None) -> Record:
-        """Q and K (and V, mask) of one layer in one step, the first by default, as the model computed them."""
+        """Q and K of one layer in one call, as the model computed them, with V and the mask if there are any.
+
+        Args:
+            block: Block number, from 1.
+            kind: 'self' or 'cross'.
+            step: Step number. Default: the first in the trace.
+            call: Which call of the step, from 0. Default: the one that predicts the noise.
+
+        Raises:
+            SelectionError: The trace lacks the layer, the step or the call, or the layer did not run there.
+        """
         layer, of_step = self.layer(block, kind), pick_call(self, step, call)
         if not self.records.has(of_step.index, layer.id):
             raise SelectionError(
@@ -143,16 +160,20 @@ class Trace(Contents):
     # Files and faces
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the trace as a folder (docs/trace-format.md), whole or not at all; returns its path.
+        """Write the trace as a folder (docs/trace-format.md), whole or not at all, and return its path.
+
+        Args:
+            folder: Where to write.
+            overwrite: Replace an older trace. Anything else that is there is left alone.
 
         Raises:
-            OutputError: Something is there already (an older trace goes with overwrite=True), or it can't be written.
+            OutputError: Something is there already, or the folder can't be written.
         """
         passes = [(one.records, one.run, one.reduced) for one in self._passes]
         return save_passes(passes, folder, overwrite=overwrite)
 
     def facts(self) -> dict[str, Any]:
-        """Everything about the only pass but its tensors and pictures, as plain values for JSON."""
+        """Everything about a trace of one pass except its tensors and pictures, as plain values for JSON."""
         return trace_facts(self)
 
     def _repr_html_(self) -> str:

@@ -58,8 +58,11 @@ WORDS = tuple(
 class Word:
     """A word of the caption and where the picture shows what it means.
 
-    start: its first character in the caption (words may come twice: "a red house and a red boat");
-    kind: "thing", "colour" (of a thing), "stuff" (sky, grass, ...) or "look" (night, sunset, brick).
+    Attributes:
+        text: The word.
+        start: Its first character in the caption. Words may come twice: "a red house and a red boat".
+        kind: 'thing', 'colour' (of a thing), 'stuff' (sky, grass, ...) or 'look' (night, sunset, brick).
+        mask: Where it is seen.
     """
 
     text: str
@@ -72,9 +75,14 @@ class Word:
 class Scene:
     """A drawn picture with its truth.
 
-    image: sRGB, 0..255; segments: for each pixel the index into parts; parts: what is shown, from back to
-    front ("sky", "grass", "house"); words: the caption's meaningful words in order; colours: of every thing
-    ("boat" -> "white"), named by the caption or not.
+    Attributes:
+        seed: The seed that it was drawn from.
+        image: sRGB, 0..255.
+        caption: A true sentence about it.
+        words: The caption's meaningful words, in order.
+        segments: For each pixel the number of its part.
+        parts: What is shown, from back to front: 'sky', 'grass', 'house'.
+        colours: Colour of every thing ('boat': 'white'), whether the caption names it or not.
     """
 
     seed: int
@@ -87,7 +95,7 @@ class Scene:
 
     @property
     def masks(self) -> dict[str, Bool[np.ndarray, "height width"]]:
-        """Where each word of the caption is seen; a word that comes twice has the union."""
+        """Where each word of the caption is seen. A word that comes twice has one mask for both."""
         masks: dict[str, Bool[np.ndarray, "height width"]] = {}
         for word in self.words:
             masks[word.text] = masks.get(word.text, np.zeros_like(word.mask)) | word.mask
@@ -100,11 +108,14 @@ class Scene:
 
 
 def scene(seed: int, *, size_px: int = 256) -> Scene:
-    """The scene of this seed as a square picture.
+    """The scene of a seed, as a square picture.
 
-    Example:
-        >>> scene(3).caption == scene(3, size_px=64).caption
-        True
+    Args:
+        seed: 0 or more.
+        size_px: Side of the picture in pixels. The scene is the same at every size.
+
+    >>> scene(3).caption == scene(3, size_px=64).caption
+    True
     """
     planning, wording, painting = np.random.default_rng(seed).spawn(3)
     idea = plan(planning)
@@ -118,6 +129,11 @@ def scene(seed: int, *, size_px: int = 256) -> Scene:
 
 
 def scenes(seeds: Iterable[int], *, size_px: int = 256) -> Iterator[Scene]:
-    """The scenes of these seeds, one after the other."""
+    """The scenes of several seeds, one after the other.
+
+    Args:
+        seeds: The seeds.
+        size_px: Side of the pictures in pixels.
+    """
     for seed in seeds:
         yield scene(seed, size_px=size_px)

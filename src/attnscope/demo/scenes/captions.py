@@ -13,18 +13,21 @@ from attnscope.demo.scenes.things import THINGS
 Kind = Literal["thing", "colour", "stuff", "look"]
 
 NO_COLOURS_SHARE = 0.35
-"""Captions that name no colour at all, so that the words for shapes must stand by themselves."""
+"""Share of captions that name no colour at all, so that words for shapes must stand by themselves."""
 
 NO_COLOUR_SHARE = 0.12
-"""Things that go without their colour in the other captions."""
+"""Share of things whose colour the other captions leave out."""
 
 
 @dataclass(frozen=True)
 class Mention:
     """A word of a caption that stands for something visible.
 
-    start: its first character in the caption; part: name of the scene's part that it means;
-    kind: "thing", "colour" (of a thing), "stuff", or "look" (an adjective of stuff: night, sunset, brick).
+    Attributes:
+        text: The word.
+        start: Its first character in the caption.
+        kind: 'thing', 'colour' (of a thing), 'stuff' or 'look' (an adjective of stuff: night, sunset, brick).
+        part: Name of the scene's part that it means.
     """
 
     text: str
@@ -34,11 +37,16 @@ class Mention:
 
 
 Piece = tuple[str, Kind | None, str]
-"""A word with its kind and part; kind None for words that mean nothing visible."""
+"""(word, kind, part). The kind is None for words that mean nothing visible."""
 
 
 def caption(plan: Plan, rng: np.random.Generator) -> tuple[str, tuple[Mention, ...]]:
-    """A true sentence about the plan, and its meaningful words in order."""
+    """A true sentence about a plan, and its meaningful words in order.
+
+    Args:
+        plan: The plan.
+        rng: Source of chance.
+    """
     things = _things(plan, rng)
     order = rng.random()
     if order < 0.5:
@@ -72,7 +80,7 @@ def _thing(thing: PlacedThing, *, named: bool) -> list[Piece]:
 
 
 def _background(plan: Plan, rng: np.random.Generator) -> list[Piece]:
-    """What follows the things: where they are; sky or ground may go unsaid."""
+    """What follows the things: where they are. It may leave out sky or ground."""
     if plan.sky == "wall":
         return (
             _plain("in front of a") + _wall() + ([] if rng.random() < 0.4 else _plain("on") + _ground(plan))

@@ -13,7 +13,11 @@ from attnscope.demo.scenes.things import THINGS
 
 
 class Canvas:
-    """A picture under way, with a label for each pixel: the number of the part that is seen there."""
+    """A picture under way. A label for each pixel says which part is seen there.
+
+    Args:
+        size_px: Side of the picture in pixels.
+    """
 
     def __init__(self, size_px: int) -> None:
         self.size_px = size_px
@@ -28,7 +32,14 @@ class Canvas:
         cover: Float[np.ndarray, "h w"],
         at: tuple[int, int],
     ) -> None:
-        """Lay premultiplied colour over the picture, its corner at (row, column); seen where half covered."""
+        """Lay a part over the picture. It is seen where it covers at least half a pixel.
+
+        Args:
+            part: Its name.
+            colour: Premultiplied sRGB, 0..1.
+            cover: Share of each pixel that it covers, 0..1.
+            at: (row, column) of its upper left corner.
+        """
         row, column = at
         area = np.s_[row : row + cover.shape[0], column : column + cover.shape[1]]
         self.picture[area] = self.picture[area] * (1 - cover[..., None]) + colour
@@ -36,11 +47,18 @@ class Canvas:
         self.parts.append(part)
 
     def finish(self) -> UInt8[np.ndarray, "size size 3"]:
+        """The picture, sRGB 0..255."""
         return (np.clip(self.picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def draw(plan: Plan, size_px: int, rng: np.random.Generator) -> Canvas:
-    """The plan as a square picture of this side, in pixels."""
+    """Draw a plan as a square picture.
+
+    Args:
+        plan: The plan.
+        size_px: Side of the picture in pixels.
+        rng: Source of chance.
+    """
     canvas = Canvas(size_px)
     if plan.sky == "wall":
         _lay_stuff(canvas, "wall", stuff.brick_wall, _below(size_px, 0), rng)

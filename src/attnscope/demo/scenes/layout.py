@@ -17,12 +17,18 @@ TRIES = 12
 """Places tried for a thing before it is left out."""
 
 SAME_COLOUR_SHARE = 0.3
-"""Scenes whose things all have one colour: there a colour word does not tell them apart."""
+"""Share of scenes whose things all have one colour: there a colour word does not tell them apart."""
 
 
 @dataclass(frozen=True)
 class PlacedThing:
-    """A thing of the plan. box: as shares of the picture's side; all of it is inside the picture."""
+    """A thing of the plan.
+
+    Attributes:
+        name: The thing, such as 'boat'.
+        colour: A colour word.
+        box: Where it is, inside the picture.
+    """
 
     name: str
     colour: str
@@ -31,11 +37,15 @@ class PlacedThing:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a scene shows. Heights are shares of the picture's side, from the top.
+    """What a scene shows. Heights are shares of the picture's side, measured from the top.
 
-    sky: a key of SKIES, or "wall" when a brick wall fills the background; horizon: where the first ground
-    begins; shore: where the second ground (sand before the sea) begins, or None; hills: height of the hills'
-    middle line, or None; things: back to front.
+    Attributes:
+        sky: A key of SKIES, or 'wall' if a brick wall fills the background.
+        ground: A key of GROUNDS.
+        horizon: Where the ground begins.
+        shore: Where sand begins before the sea, or None.
+        hills: Height of the hills' middle line, or None.
+        things: The things, from back to front.
     """
 
     sky: str
@@ -47,7 +57,11 @@ class Plan:
 
 
 def plan(rng: np.random.Generator) -> Plan:
-    """A random plan with one to three things that fit where they stand."""
+    """A random plan with one to three things that fit where they stand.
+
+    Args:
+        rng: Source of chance.
+    """
     sky = str(rng.choice(["day", "sunset", "night", "wall"], p=[0.34, 0.27, 0.27, 0.12]))
     ground = str(
         rng.choice(sorted(GROUNDS), p=[0.25, 0.2, 0.35, 0.2] if sky != "wall" else [0.5, 0.25, 0, 0.25])

@@ -22,25 +22,49 @@ COLOURS = tuple(_HEX)
 
 
 def from_hex(code: str) -> Rgb:
-    """sRGB 0..1 of six hexadecimal digits."""
+    """sRGB 0..1 from hexadecimal digits.
+
+    Args:
+        code: Six digits.
+    """
     return np.frombuffer(bytes.fromhex(code), dtype=np.uint8).astype(np.float32) / 255
 
 
 def rgb(colour: str) -> Rgb:
-    """sRGB 0..1 of a colour word."""
+    """sRGB 0..1 of a colour word.
+
+    Args:
+        colour: One of COLOURS.
+    """
     return from_hex(_HEX[colour])
 
 
 def darker(colour: Rgb, share: float) -> Rgb:
-    """The colour moved towards black; share 0 leaves it, 1 is black."""
+    """A colour moved towards black.
+
+    Args:
+        colour: sRGB 0..1.
+        share: 0 leaves it, 1 gives black.
+    """
     return colour * (1 - share)
 
 
 def lighter(colour: Rgb, share: float) -> Rgb:
-    """The colour moved towards white; share 0 leaves it, 1 is white."""
+    """A colour moved towards white.
+
+    Args:
+        colour: sRGB 0..1.
+        share: 0 leaves it, 1 gives white.
+    """
     return colour + (1 - colour) * share
 
 
 def varied(colour: Rgb, rng: np.random.Generator, *, spread: float = 0.03) -> Rgb:
-    """The colour with a little chance in each channel, as paint has; spread is in sRGB 0..1."""
+    """A colour changed a little by chance in each channel, as paint is.
+
+    Args:
+        colour: sRGB 0..1.
+        rng: Source of chance.
+        spread: The largest change, in sRGB 0..1.
+    """
     return np.clip(colour + rng.uniform(-spread, spread, 3), 0, 1)

@@ -22,7 +22,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in the picture; (x, y) of its corner, width and height, as shares of the picture's side."""
+    """A rectangle in the picture, in shares of the picture's side.
+
+    Attributes:
+        x: Its left edge.
+        y: Its upper edge.
+        width: Its width.
+        height: Its height.
+    """
 
     x: float
     y: float
@@ -31,10 +38,15 @@ class Box:
 
     @property
     def bottom(self) -> float:
+        """Its lower edge."""
         return self.y + self.height
 
     def pixels(self, size_px: int) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom in whole pixels; may reach outside the picture."""
+        """Left, top, right, bottom in whole pixels; may reach outside the picture.
+
+        Args:
+            size_px: Side of the picture in pixels.
+        """
         left, top = round(self.x * size_px), round(self.y * size_px)
         return (
             left,
@@ -45,7 +57,12 @@ class Box:
 
 
 class Pen:
-    """Paints polygons and ellipses given in 0..1 of the box, x to the right and y downwards."""
+    """Paints shapes in a box: x from 0 to 1 to the right, y from 0 to 1 downwards.
+
+    Args:
+        width_px: Width of the box in pixels.
+        height_px: Height of the box in pixels.
+    """
 
     def __init__(self, width_px: int, height_px: int) -> None:
         self._size = (width_px * SUPERSAMPLING, height_px * SUPERSAMPLING)
@@ -54,14 +71,27 @@ class Pen:
         self._contour_px = max(1, round(OUTLINE * min(self._size)))
 
     def polygon(self, points: Sequence[Point], colour: Rgb, *, contour: bool = True) -> None:
-        """A filled polygon; contour adds a darker edge inside it."""
+        """Paint a filled polygon.
+
+        Args:
+            points: Its corners, (x, y).
+            colour: sRGB 0..1.
+            contour: Add a darker edge inside it.
+        """
         self._draw.polygon([self._at(p) for p in points], _bytes(colour))
         if contour:
             ring = [self._at(p) for p in [*points, points[0], points[1]]]
             self._draw.line(ring, _bytes(darker(colour, 0.45)), self._contour_px, joint="curve")
 
     def ellipse(self, centre: Point, radius: Point, colour: Rgb, *, contour: bool = True) -> None:
-        """A filled ellipse; radius is (horizontal, vertical)."""
+        """Paint a filled ellipse.
+
+        Args:
+            centre: (x, y).
+            radius: (horizontal, vertical).
+            colour: sRGB 0..1.
+            contour: Add a darker edge inside it.
+        """
         left, top = self._at((centre[0] - radius[0], centre[1] - radius[1]))
         right, bottom = self._at((centre[0] + radius[0], centre[1] + radius[1]))
         edge = _bytes(darker(colour, 0.45)) if contour else None
@@ -70,7 +100,14 @@ class Pen:
         )
 
     def line(self, start: Point, end: Point, colour: Rgb, *, width: float) -> None:
-        """A straight stroke; width is a share of the box's shorter side."""
+        """Paint a straight stroke.
+
+        Args:
+            start: (x, y).
+            end: (x, y).
+            colour: sRGB 0..1.
+            width: As a share of the box's shorter side.
+        """
         self._draw.line(
             [self._at(start), self._at(end)], _bytes(colour), max(1, round(width * min(self._size)))
         )

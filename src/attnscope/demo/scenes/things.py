@@ -23,8 +23,12 @@ Draw = Callable[[Pen, Rgb, np.random.Generator], None]
 class Thing:
     """One kind of thing.
 
-    places: of "ground", "sea", "sky", "air" (anywhere); aspect: width by height;
-    sizes: range of its height, as a share of the picture's side.
+    Attributes:
+        draw: Paints it.
+        places: Where it may be: 'ground', 'sea', 'sky' or 'air' (anywhere).
+        colours: The colours that it takes.
+        aspect: Width over height.
+        sizes: Range of its height, as a share of the picture's side.
     """
 
     draw: Draw
@@ -35,7 +39,13 @@ class Thing:
 
 
 def house(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A wall in the house's colour, a dark gable roof, a door and two windows."""
+    """A wall in the house's colour, a dark gable roof, a door and two windows.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     door = float(rng.choice([0.22, 0.5, 0.78]))
     if rng.random() < 0.5:
         pen.polygon([(0.68, 0.05), (0.8, 0.05), (0.8, 0.35), (0.68, 0.35)], darker(colour, 0.5))
@@ -47,7 +57,13 @@ def house(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def tree(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A trunk under a round crown, or a fir of three tiers."""
+    """A trunk under a round crown, or a fir of three tiers.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     pen.polygon([(0.42, 0.6), (0.58, 0.6), (0.61, 1), (0.39, 1)], WOOD)
     if rng.random() < 0.4:
         for top, bottom, half in ((0.35, 0.82, 0.46), (0.18, 0.6, 0.37), (0.0, 0.38, 0.27)):
@@ -60,7 +76,13 @@ def tree(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def boat(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A coloured hull, a mast and two pale sails; drawn to either side."""
+    """A coloured hull, a mast and two pale sails; drawn to either side.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     left = rng.random() < 0.5
 
     def side(points: list[Point]) -> list[Point]:
@@ -77,7 +99,13 @@ def boat(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def balloon(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A hot-air balloon with lighter gores over a basket."""
+    """A hot-air balloon with lighter gores over a basket.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     for x in (0.36, 0.64):
         pen.line((x, 0.62), ((x + 0.5) / 2, 0.88), WOOD, width=0.03)
     pen.polygon([(0.13, 0.5), (0.87, 0.5), (0.6, 0.76), (0.4, 0.76)], darker(colour, 0.15))
@@ -87,14 +115,26 @@ def balloon(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def sun(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A disc with twelve rays."""
+    """A disc with twelve rays.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     turn = rng.uniform(0, pi / 6)
     pen.polygon(_spikes(24, 0.5, 0.33, turn), lighter(colour, 0.25), contour=False)
     pen.ellipse((0.5, 0.5), (0.31, 0.31), colour)
 
 
 def moon(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """A crescent that opens to either side."""
+    """A crescent that opens to either side.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     outer = [(0.5 + 0.48 * sin(a), 0.5 - 0.48 * cos(a)) for a in np.linspace(0.0, pi, 24)]
     inner = [(0.5 + 0.2 * sin(a), 0.5 - 0.48 * cos(a)) for a in np.linspace(pi, 0.0, 24)]
     crescent = [((x - 0.5) * 1.3 + 0.25, y) for x, y in outer + inner[1:-1]]
@@ -104,7 +144,13 @@ def moon(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def cloud(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """Four puffs on a flat base."""
+    """Four puffs on a flat base.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     lift = rng.uniform(-0.05, 0.05)
     puffs = (
         (0.2, 0.66, 0.19, 0.3),
@@ -119,14 +165,26 @@ def cloud(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
 
 
 def star(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """Five points, a little turned."""
+    """Five points, a little turned.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     turn = rng.uniform(-0.25, 0.25)
     pen.polygon(_spikes(10, 0.49, 0.22, turn), colour)
     pen.polygon(_spikes(10, 0.26, 0.12, turn), lighter(colour, 0.35), contour=False)
 
 
 def heart(pen: Pen, colour: Rgb, rng: np.random.Generator) -> None:
-    """The heart of playing cards, with a gloss."""
+    """The heart of playing cards, with a gloss.
+
+    Args:
+        pen: Paints in the thing's box.
+        colour: The thing's colour.
+        rng: Source of chance.
+    """
     curve = [
         (16 * sin(a) ** 3, 13 * cos(a) - 5 * cos(2 * a) - 2 * cos(3 * a) - cos(4 * a)) for a in _turns(60)
     ]
