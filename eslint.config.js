@@ -5,7 +5,7 @@ import stylistic from "@stylistic/eslint-plugin";
 import globals from "globals";
 
 export default [
-  { ignores: [".*/", "**/vendor/", "build/", "dist/"] },
+  { ignores: [".*/", "**/vendor/", "build/", "dist/", "docs/assets/", "gpu-results/"] },
   js.configs.recommended,
   {
     plugins: { "@stylistic": stylistic },
