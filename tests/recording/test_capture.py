@@ -255,7 +255,7 @@ def test_steps_that_never_came_are_named(pipe, seeded):
 def test_a_capture_too_large_for_memory_is_said_at_its_first_step(pipe, seeded, monkeypatch, tmp_path):
     monkeypatch.setattr("attnscope.recording.keeping.LARGE_BYTES", 1e6)
     with (
-        pytest.warns(LargeCaptureWarning, match=r"GB in memory .*where='run.trace'"),
+        pytest.warns(LargeCaptureWarning, match=r"GB in memory .*folder='run.trace'"),
         attnscope.capture(pipe),
     ):
         run(pipe, seeded)

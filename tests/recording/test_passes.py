@@ -17,7 +17,7 @@ from diffusers import (
 from PIL import Image
 
 import attnscope
-from attnscope.errors import SelectionError
+from attnscope.errors import CaptureError, ParameterError, SelectionError
 from attnscope.testing.tiny_models import tiny_pipeline, tiny_unet
 from capture_cases import PROMPT, leftovers, run
 
@@ -137,8 +137,6 @@ def test_a_bare_model_begins_a_pass_with_each_other_size():
     assert [one.run.latent_size_hw for one in trace.passes] == [(16, 16), (8, 8)]
 
 
-# Each pass is said to lack the other's steps.
-@pytest.mark.filterwarnings("ignore:pass .. steps .* never came")
 def test_a_latent_that_grows_within_a_call_begins_a_pass_with_the_same_prompt(pipe, seeded):
     """As where a pipeline refines its own result; the seed and the picture are those of the call, too."""
 
@@ -169,6 +167,41 @@ def test_a_later_pass_that_lacks_the_wanted_steps_runs_on_and_is_said(pipe, seed
     with pytest.warns(UserWarning, match="pass 1: steps 1 never came"):
         trace = two_runs()
     assert [[step.index for step in one.steps] for one in trace.passes] == [[1, 2], []]
+
+
+def test_a_pipeline_that_the_capture_does_not_watch_is_refused(pipe, seeded):
+    """Its rows would be taken for images, or for those of the run before."""
+    again = StableDiffusionPipeline(**pipe.components)
+    message = (
+        r"a StableDiffusionPipeline calls the captured U-Net, but this capture does not watch it.*branches="
+    )
+    with pytest.raises(CaptureError, match=message), attnscope.capture(pipe):
+        run(again, seeded)
+    with pytest.raises(CaptureError, match=message), attnscope.capture(pipe):
+        run(pipe, seeded)
+        run(again, seeded)
+    with pytest.raises(CaptureError, match=message), attnscope.capture(pipe.unet):
+        run(pipe, seeded)
+    with attnscope.capture(pipe.unet, branches=("uncond", "cond")) as trace:
+        run(again, seeded)
+    assert trace.branches == ("uncond", "cond")
+    assert not leftovers(pipe) + leftovers(again)
+
+
+def test_no_q_and_k_on_request(pipe, seeded):
+    with attnscope.capture(pipe, qk=False, keep={"words": attnscope.Reduced("cross")}) as trace:
+        run(pipe, seeded)
+    assert (trace.calls, trace.reduced["words"].steps) == ((), (0, 1))
+    with pytest.raises(ParameterError, match="qk=False keeps no Q and K, so there is nothing to record"):
+        attnscope.capture(pipe, qk=False)
+
+
+def test_a_folder_may_be_called_so(pipe, seeded, tmp_path):
+    with attnscope.capture(pipe, kind="cross", folder=tmp_path / "run.trace") as trace:
+        run(pipe, seeded)
+    assert same_attention(attnscope.load_trace(tmp_path / "run.trace"), trace)
+    with pytest.raises(ParameterError, match="both say where steps go"):
+        attnscope.capture(pipe, folder=tmp_path / "other.trace", where="device")
 
 
 # Steps and calls

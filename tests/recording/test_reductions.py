@@ -65,7 +65,7 @@ def layers(trace, kind):
 )
 def test_every_rule_equals_the_full_trace(both, name, kind, branch, expected):
     kept = both.reduced[name]
-    chosen = [layer for layer in layers(both, kind) if kept.order.takes(layer.id)]
+    chosen = [layer for layer in layers(both, kind) if kept.reduction.takes(layer.id)]
     assert len(kept.maps) == len(chosen) == (2 if name == "some" else 16)
     for layer in chosen:
         found = kept.map(block=layer.block, image=1)
@@ -114,7 +114,7 @@ def test_segments_of_reduced_maps_equal_those_of_the_full_trace(both, name):
 
 
 def test_without_steps_no_query_and_key_is_kept(pipe, seeded):
-    with attnscope.capture(pipe, steps=[], keep={"words": Reduced("cross")}) as trace:
+    with attnscope.capture(pipe, qk=False, keep={"words": Reduced("cross")}) as trace:
         pipe(PROMPT, num_inference_steps=2, output_type="pt", generator=seeded())
     assert trace.steps == ()
     assert trace.layers == ()
@@ -141,7 +141,7 @@ def test_reduced_maps_are_saved_and_open_again(pipe, seeded, tmp_path, as_it_goe
     assert opened.reduced.keys() == keep.keys()
     for name, kept in trace.reduced.items():
         again = opened.reduced[name]
-        assert (again.order, again.steps, again.layers) == (kept.order, (0, 1), kept.layers)
+        assert (again.reduction, again.steps, again.layers) == (kept.reduction, (0, 1), kept.layers)
         assert all(torch.equal(again.maps[key], value) for key, value in kept.maps.items())
         assert all(torch.equal(again.step_numbers[key], value) for key, value in kept.step_numbers.items())
     before, after = (attnscope.heat_map(one, "cat", reduced="words").array for one in (trace, opened))
@@ -216,13 +216,13 @@ def test_a_branch_that_does_not_run_is_said(pipe):
         (lambda: Reduced("self", blocks=-1), "blocks are -1"),
     ],
 )
-def test_wrong_orders_are_explained(make, message):
+def test_wrong_reductions_are_explained(make, message):
     with pytest.raises(ParameterError, match=message):
         make()
 
 
 @pytest.mark.parametrize("keep", [{"a b": Reduced("self")}, {"": Reduced("self")}, {"a": "mean"}])
-def test_wrong_names_and_orders_are_refused(pipe, keep):
+def test_wrong_names_and_reductions_are_refused(pipe, keep):
     with pytest.raises(ParameterError, match="keep"):
         attnscope.capture(pipe, keep=keep)
 
@@ -252,4 +252,4 @@ def test_what_was_not_kept_is_said(both):
 def test_the_estimate_is_what_is_kept(both):
     for name, kept in both.reduced.items():
         held = sum(value.numel() * 4 for value in (*kept.maps.values(), *kept.step_numbers.values()))
-        assert kept.order.bytes(both.layers, Grid(16, 16)) == held, name
+        assert kept.reduction.bytes(both.layers, Grid(16, 16)) == held, name

@@ -34,10 +34,11 @@ def export_command(
     refuse_overwriting(page, force=force)
     from attnscope.viewer.export import export_page
 
+    opened = open_pass(trace, of_pass)
     with progress() as bars:
         task = bars.add_task("attention", total=None)
         export_page(
-            trace if of_pass is None else open_pass(trace, of_pass),
+            trace if of_pass is None else opened,
             page,
             step=step,
             branch=branch,

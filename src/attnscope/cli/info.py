@@ -101,8 +101,8 @@ def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _reduced(maps: ReducedMaps) -> str:
-    order = maps.order
-    return f"{order.how} of {order.kind}-attention over {len(maps.steps)} steps, per {order.per}"
+    reduction = maps.reduction
+    return f"{reduction.how} of {reduction.kind}-attention over {len(maps.steps)} steps, per {reduction.per}"
 
 
 def _layer_rows(trace: Trace) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from attnscope.errors import CaptureError
+from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, model_of
 from attnscope.recording.observing import Observe
@@ -44,18 +44,19 @@ class capture:
         blocks: Numbers of transformer blocks, from 1 in execution order. All by default.
         kind: "self" or "cross"; both by default.
         steps: Numbers of denoising steps, from 0, or a slice; negative ones count from the end of the run. All by
-            default. With `keep`, an empty list keeps no Q and K at all, only the reduced maps.
+            default.
         branch: Guidance branches to keep, such as "cond". All by default.
         value: Record V, too.
         dtype: What to keep tensors as; the model's own type by default.
-        where: "cpu" (memory), "device" (the model's own memory), or a new folder into which each step is written as
-            it comes, so that memory stays flat.
+        where: Memory that Q and K stay in: "cpu", or "device" for the model's own. A path stands for `folder`.
+        folder: A new folder into which each step is written as it comes, so that memory stays flat.
         branches: Names of the guidance rows in the batch's order, for a U-Net that is called directly or a pipeline
             that batches in its own way. Without it a pipeline's own call tells them, and the rows of a bare U-Net are
             images of the branch "cond".
         keep: Maps to reduce over the run as it goes, by name: `{"words": Reduced("cross")}`. They are found in
             `trace.reduced` and come beside the Q and K that the other choices name.
-        budget: The most memory that Q and K may take, such as "2GB" or a number of bytes. With a folder as `where`,
+        qk: Whether to keep Q and K; False keeps the maps of `keep` alone, as an empty list of steps does.
+        budget: The most memory that Q and K may take, such as "2GB" or a number of bytes. With a folder,
             steps are written while the model goes on, and it waits when more than that is unwritten. Otherwise the
             oldest steps go to a temporary folder, which is gone with the trace. On a GPU one step's page-locked
             memory, up to twice the step, counts too; torch keeps it for later copies.
@@ -95,11 +96,21 @@ class capture:
         where: Literal["cpu", "device"] | str | Path = "cpu",
         branches: Sequence[str] | None = None,
         keep: Mapping[str, Reduced] | None = None,
+        qk: bool = True,
+        folder: str | Path | None = None,
         budget: int | str | None = None,
     ) -> None:
         self._budget = None if budget is None else parse_bytes(budget)
-        keeping = Keeping(where, dtype, value)
-        asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping)
+        if folder is not None and where != "cpu":
+            raise ParameterError(
+                f"folder {folder!r} and where {where!r} both say where steps go: give one of them"
+            )
+        if not qk and not keep:
+            raise ParameterError(
+                "qk=False keeps no Q and K, so there is nothing to record: say what to reduce, keep="
+            )
+        keeping = Keeping(where if folder is None else Path(folder), dtype, value)
+        asked = Asked(blocks, kind, steps if qk else (), branch, branches, keep or {}, keeping)
         self._folder = keeping.folder
         self._models = _models(model, asked)
         self._hooks = _Hooks()

@@ -85,7 +85,7 @@ def estimate(
         Policy("cross-attention", "capture(pipe, kind='cross')", cross, steps * cross),
         Policy("self-attention", "capture(pipe, kind='self')", whole - cross, steps * (whole - cross)),
         Policy("every tenth step", "capture(pipe, steps=slice(None, None, 10))", whole, tenth * whole),
-        *(_reduced(name, order, found, latent) for name, order in _ORDERS.items()),
+        *(_reduced(name, reduction, found, latent) for name, reduction in _REDUCTIONS.items()),
         _materialised(found, each, steps),
     )
 
@@ -94,16 +94,16 @@ def _one_branch(a_step: int, steps: int) -> Policy:
     return Policy("one guidance branch", "capture(pipe, branch='cond')", a_step, steps * a_step)
 
 
-_ORDERS = {
+_REDUCTIONS = {
     "words of the whole run": Reduced("cross"),
     "scene of the whole run (DiffSeg)": Reduced("self", per="grid"),
 }
 
 
-def _reduced(name: str, order: Reduced, found: Sequence[Layer], latent: Grid) -> Policy:
-    per = "" if order.per == "layer" else f", per={order.per!r}"
-    call = f"capture(pipe, steps=[], keep={{'maps': Reduced({order.kind!r}{per})}})"
-    return Policy(name, call, 0, order.bytes(found, latent))
+def _reduced(name: str, reduction: Reduced, found: Sequence[Layer], latent: Grid) -> Policy:
+    per = "" if reduction.per == "layer" else f", per={reduction.per!r}"
+    call = f"capture(pipe, qk=False, keep={{'maps': Reduced({reduction.kind!r}{per})}})"
+    return Policy(name, call, 0, reduction.bytes(found, latent))
 
 
 def _materialised(found: Sequence[Layer], itemsize: int, steps: int) -> Policy:

@@ -140,7 +140,7 @@ def warn_if_large(step_bytes: int, steps: int) -> None:
     if step_bytes * steps > LARGE_BYTES:
         warnings.warn(
             f"this capture will hold about {step_bytes * steps / 1e9:.1f} GB in memory ({step_bytes / 1e6:.0f} MB a "
-            "step); write it to disk as it comes (where='run.trace'), or keep less: kind=, blocks=, steps=, "
+            "step); write it to disk as it comes (folder='run.trace'), or keep less: kind=, blocks=, steps=, "
             "branch=, dtype=torch.float16, budget='4GB'",
             LargeCaptureWarning,
             stacklevel=2,

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from attnscope.errors import CaptureError
+from attnscope.recording.callers import calling_pipeline
 from attnscope.recording.pipeline_watch import PipelineWatch, versions
 from attnscope.recording.plan import Plan
 from attnscope.recording.session import Session
@@ -51,6 +52,24 @@ class Model:
         """The run of its next pass, until that begins."""
         return self._run if self.watch is None else self.watch.run
 
+    def check_caller(self) -> None:
+        """Refuse a pipeline that this capture knows nothing of; none of its rows could be told from the others.
+
+        Raises:
+            CaptureError: Another pipeline calls the model, and the user did not name the rows.
+        """
+        if self.plan.asked.branch_names is not None:
+            return
+        caller = calling_pipeline(self.module, self.plan.family.component)
+        if caller is None or any(watch.pipeline is caller for watch in self.watches):
+            return
+        name = type(caller).__name__
+        raise CaptureError(
+            f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its prompts "
+            f"and guidance are unknown: give it to the capture, capture([..., that {name}]), or name the guidance rows "
+            "in the batch's order with branches="
+        )
+
     def run_of(self, sample: Tensor) -> Run:
         """The run that a call of the model belongs to. A latent of another size begins another run.
 
@@ -63,8 +82,9 @@ class Model:
         if watch is None:
             self._run = Run(versions=self._run.versions) if resized else self._run
             return self._run
-        if resized and watch.has_run:  # the same call of the pipeline: its prompts stay
+        if resized and watch.has_run:  # the same call of the pipeline: its prompts stay, its steps are shared
             watch.run = copy(watch.run)
+            watch.run_is_whole = False
         return watch.run
 
 
@@ -93,7 +113,11 @@ class Passes:
             sample: The noisy latent.
             timestep: A number or a tensor.
             conditioning: The text embeddings, None if there are none.
+
+        Raises:
+            CaptureError: Another pipeline calls the model, or nothing tells which row is which.
         """
+        model.check_caller()
         run = model.run_of(sample)
         if self.session is None or self.session.run is not run:
             self._begin_pass(model, run, sample)
@@ -102,10 +126,13 @@ class Passes:
 
     def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> None:
         is_first = self.session is None
+        is_whole = model.watch is None or model.watch.run_is_whole
         if self.session is not None:
+            self.session.is_whole &= is_whole
             self.session.finish()
         into = Pass(self._store.begin_pass(run), run)
         session = Session(model.plan, into, self._store, model.watch, sample, is_first=is_first)
+        session.is_whole = is_whole
         self._sessions.append(session)
         self._trace.begin_pass(into)
 

@@ -35,7 +35,8 @@ class PipelineWatch:
     """Knows which call of a pipeline is under way: its run, its conditions, its pictures.
 
     `run` belongs to the call under way, or else to the last one; a new call begins a new run. `unclear` says that the
-    call encoded more than one prompt, so that a row's embedding does not tell its branch.
+    call encoded more than one prompt, so that a row's embedding does not tell its branch; `run_is_whole` that no other
+    run shares the steps of the call.
 
     Args:
         pipeline: The pipeline.
@@ -57,6 +58,7 @@ class PipelineWatch:
         )
         self.conditions: list[tuple[str, Tensor]] = []
         self.called, self.has_run, self.unclear = False, False, False
+        self.run_is_whole = True
 
     def attach(self) -> None:
         """Put watchers on the methods of this one pipeline object."""

@@ -14,7 +14,7 @@ from attnscope.errors import ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, choose_layers, model_of
 from attnscope.records import Kind, LayerId, Row
-from attnscope.records.reduced import Reduced, checked_orders
+from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
 
 Steps = int | Sequence[int] | slice | None
@@ -95,11 +95,14 @@ def plan_capture(given: Any, asked: Asked) -> Plan:
         CaptureError: The model is compiled.
     """
     family, model = model_of(given)
-    orders = checked_orders(asked.keep)
     with_qk = [] if asked.keeps_no_qk else choose_layers(family, model, asked.blocks, asked.kind)
     chosen = [
         *with_qk,
-        *(one for order in orders.values() for one in choose_layers(family, model, order.blocks, order.kind)),
+        *(
+            one
+            for reduction in checked_reductions(asked.keep).values()
+            for one in choose_layers(family, model, reduction.blocks, reduction.kind)
+        ),
     ]
     watched = {tapped.layer for tapped in chosen}
     everything = choose_layers(family, model, None, None)

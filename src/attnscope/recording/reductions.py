@@ -56,25 +56,25 @@ def _top(k: int, state: State, new: Tensor, step: int) -> State:
 RULES: dict[str, Rule] = {"mean": _mean, "sum": _sum, "max": _max, "last": _last}
 
 
-def rule_of(order: Reduced) -> Rule:
+def rule_of(reduction: Reduced) -> Rule:
     """The rule that adds a step to what was reduced so far.
 
     Args:
-        order: What is asked for.
+        reduction: What is asked for.
     """
-    return partial(_top, order.top) if order.how == "top" else RULES[order.how]
+    return partial(_top, reduction.top) if reduction.how == "top" else RULES[reduction.how]
 
 
 class LiveReduction:
     """One reduction under way.
 
     Args:
-        order: What is asked for.
+        reduction: What is asked for.
         wanted: Numbers of the steps that go in.
     """
 
-    def __init__(self, order: Reduced, wanted: Container[int]) -> None:
-        self.order, self._wanted, self._rule = order, wanted, rule_of(order)
+    def __init__(self, reduction: Reduced, wanted: Container[int]) -> None:
+        self.reduction, self._wanted, self._rule = reduction, wanted, rule_of(reduction)
         self._layers: dict[LayerId, Layer] = {}
         self._states: dict[Key, State] = {}
         self._steps: list[int] = []
@@ -86,24 +86,24 @@ class LiveReduction:
 
         Args:
             call: The call.
-            records: Records of all watched layers; the order takes its own from them.
+            records: Records of all watched layers; the reduction takes its own from them.
             layers: The layers, with their shapes.
             latent: The latent grid.
 
         Raises:
-            CaptureError: The call has no row of the order's branch.
+            CaptureError: The call has no row of the reduction's branch.
         """
         if call.step not in self._wanted:
             return
         rows = sorted(
-            (row for row in call.rows if row.branch == self.order.branch), key=lambda row: row.image
+            (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
         if not rows:
             branches = sorted({row.branch for row in call.rows})
             raise CaptureError(
-                f"step {call.step} has no branch {self.order.branch!r} to reduce, only {branches}"
+                f"step {call.step} has no branch {self.reduction.branch!r} to reduce, only {branches}"
             )
-        chosen = {layer: record for layer, record in records.items() if self.order.takes(layer)}
+        chosen = {layer: record for layer, record in records.items() if self.reduction.takes(layer)}
         self._layers |= {layer: layers[layer] for layer in chosen}
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before
@@ -116,21 +116,21 @@ class LiveReduction:
         self, records: Mapping[LayerId, Record], rows: list[int], latent: Grid
     ) -> Iterator[tuple[Key, Float[Tensor, "image query key"]]]:
         grids = {layer: self._layers[layer].grid for layer in records}
-        if self.order.per == "layer":
+        if self.reduction.per == "layer":
             for layer, record in records.items():
                 yield layer, _stacked([row_head_mean(record, row) for row in rows])
-        elif self.order.per == "grid":
+        elif self.reduction.per == "grid":
             for grid in dict.fromkeys(grids.values()):
                 alike = [record for layer, record in records.items() if grids[layer] == grid]
                 yield grid, _stacked([_mean_of(alike, row) for row in rows])
         elif records:
-            of_all = _aggregate if self.order.kind == "self" else _on_one_grid
+            of_all = _aggregate if self.reduction.kind == "self" else _on_one_grid
             yield latent, _stacked([of_all(records, grids, row, latent) for row in rows])
 
     def result(self) -> ReducedMaps:
         """The maps so far. They hold the live tensors, which later steps go on changing."""
         return ReducedMaps(
-            self.order,
+            self.reduction,
             {key: state["value"] for key, state in self._states.items()},
             {key: state["steps"] for key, state in self._states.items() if "steps" in state},
             tuple(self._layers.values()),

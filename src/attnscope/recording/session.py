@@ -74,6 +74,8 @@ class Session:
         self._rows = RowFinder(plan.asked.branch_names, watch)
         self._schedule = Schedule(None if watch is None else watch.scheduler)
         self._latent = Grid(int(sample.shape[-2]), int(sample.shape[-1]))
+        self.is_whole = True
+        """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
         self._pending: _Running | None = None
         self._calls: list[Call] = []
@@ -96,8 +98,8 @@ class Session:
         # a step that the first pass lacks is the user's slip; a later pass must not stop the run
         self._wanted = self.plan.wanted(planned, strict=is_first)
         self._reductions = {
-            name: LiveReduction(order, wanted_steps(order.steps, planned, strict=is_first))
-            for name, order in self.plan.asked.keep.items()
+            name: LiveReduction(reduction, wanted_steps(reduction.steps, planned, strict=is_first))
+            for name, reduction in self.plan.asked.keep.items()
         }
 
     # One call of the model
@@ -229,7 +231,7 @@ class Session:
         came = set(self._steps)
         planned = self.run.planned_steps or len(came)
         asked = self._wanted if isinstance(self._wanted, set) else range(planned)
-        if never := sorted(step for step in asked if step not in came):
+        if never := sorted(step for step in asked if step not in came and self.is_whole):
             yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
         if self._missing:
             layers = "; ".join(

@@ -51,7 +51,7 @@ class Reduced:
     >>> pipe = attnscope.load_pipeline("demo")
     >>> pipe.set_progress_bar_config(disable=True)
     >>> keep = {"words": attnscope.Reduced("cross"), "scene": attnscope.Reduced("self", per="grid")}
-    >>> with attnscope.capture(pipe, steps=[], keep=keep) as trace:
+    >>> with attnscope.capture(pipe, qk=False, keep=keep) as trace:
     ...     result = pipe("a red house", num_inference_steps=2)
     >>> trace.reduced["scene"].map(grid=(16, 16)).shape
     torch.Size([256, 256])
@@ -112,7 +112,7 @@ class Reduced:
         return layer.kind == self.kind and (blocks is None or layer.block in blocks)
 
 
-def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
+def checked_reductions(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
     """The reductions of a capture, checked.
 
     Args:
@@ -121,12 +121,12 @@ def checked_orders(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
     Raises:
         ParameterError: A name that can't be a file's name, or a value that is no `Reduced`.
     """
-    for name, order in keep.items():
+    for name, reduction in keep.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ParameterError(f"keep names {name!r}; expected 1 to 40 letters, digits, '-' or '_'")
-        if not isinstance(order, Reduced):
+        if not isinstance(reduction, Reduced):
             raise ParameterError(
-                f"keep[{name!r}] is {order!r}; expected an attnscope.Reduced('self' or 'cross', ...)"
+                f"keep[{name!r}] is {reduction!r}; expected an attnscope.Reduced('self' or 'cross', ...)"
             )
     return dict(keep)
 
@@ -136,14 +136,14 @@ class ReducedMaps:
     """The maps that one `Reduced` kept of a run.
 
     Attributes:
-        order: The reduction that was asked for.
+        reduction: The reduction that was asked for.
         maps: For each layer or grid: (image, query, key), float32. 'top' has a leading axis of ranks.
         step_numbers: For 'top': the step of each value.
         layers: The layers that went in.
         steps: Numbers of the steps that went in.
     """
 
-    order: Reduced
+    reduction: Reduced
     maps: dict[Key, Float[Tensor, ...]] = field(default_factory=dict)
     step_numbers: dict[Key, Int[Tensor, ...]] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
@@ -165,7 +165,7 @@ class ReducedMaps:
         Raises:
             SelectionError: No such map was kept.
         """
-        wanted: Any = LayerId(block, self.order.kind) if block is not None else grid and Grid(*grid)
+        wanted: Any = LayerId(block, self.reduction.kind) if block is not None else grid and Grid(*grid)
         if wanted is None and len(self.maps) == 1:
             wanted = next(iter(self.maps))
         if wanted not in self.maps:
@@ -186,14 +186,14 @@ class ReducedMaps:
             ParameterError: The maps were kept with 'top', so there are several values for each place.
             SelectionError: The run has no such picture.
         """
-        if self.order.how == "top":
+        if self.reduction.how == "top":
             raise ParameterError(
                 "maps kept with how='top' hold several values a place, not one map: use their .map()"
             )
         grids = {layer.id: layer.grid for layer in self.layers}
         for key, stack in self.maps.items():
             grid = key if isinstance(key, Grid) else grids[key]
-            alike = len(self.layers) if self.order.per == "all" else list(grids.values()).count(grid)
+            alike = len(self.layers) if self.reduction.per == "all" else list(grids.values()).count(grid)
             yield grid, 1 if isinstance(key, LayerId) else alike, self._of_image(stack, image)
 
     def _of_image(self, stack: Tensor, image: int) -> Tensor:

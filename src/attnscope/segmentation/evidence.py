@@ -64,7 +64,7 @@ def evidence_of_trace(
     else:
         kept = trace.reduced_maps(reduced, "self")
         aggregated = aggregate(((maps, grid) for grid, _, maps in kept.counted(image)), weights=weights)
-        origin |= {"steps": list(kept.steps), "branch": kept.order.branch, "reduced": reduced}
+        origin |= {"steps": list(kept.steps), "branch": kept.reduction.branch, "reduced": reduced}
     shown = trace.picture_of(image) if picture is None else picture
     drawn = None if shown is None else load_picture(shown)
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _places_hw(aggregated)

@@ -106,7 +106,14 @@ def _passes(
 
 
 def check_pipeline(pipe: Any) -> None:
-    """Raise ModelError unless the pipeline can take a photo: SD v1 or v2, or one built like them."""
+    """Refuse a pipeline that can't take a photo; SD v1 and v2 can, and models built like them.
+
+    Args:
+        pipe: A diffusers pipeline.
+
+    Raises:
+        ModelError: A part is missing, or the model asks for more than a prompt.
+    """
     missing = [name for name in NEEDED if getattr(pipe, name, None) is None]
     if missing:
         raise ModelError(
@@ -129,7 +136,13 @@ def check_pipeline(pipe: Any) -> None:
 
 
 def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int, int]:
-    """(height, width) in pixels at which the model sees a photo: its own area, the photo's aspect ratio."""
+    """(height, width) in pixels at which the model sees a photo: its own area, the photo's aspect ratio.
+
+    Args:
+        pipe: A diffusers pipeline.
+        photo_hw: Of the photo, in pixels.
+        crop: Whether the photo is a square at the model's own size.
+    """
     latent_px = _latent_px(pipe)
     sample = pipe.unet.config["sample_size"]
     native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
@@ -142,7 +155,13 @@ def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int
 def photo_tensor(
     image: Image.Image, at_size_hw: tuple[int, int], *, smooth: bool = True
 ) -> Float[Tensor, "1 3 h w"]:
-    """The photo in -1..1, resized; smooth=False is the authors' bilinear resize without anti-aliasing."""
+    """The photo in -1..1, resized.
+
+    Args:
+        image: The photo in RGB.
+        at_size_hw: Height and width in pixels.
+        smooth: False takes the authors' bilinear resize without anti-aliasing.
+    """
     source = resized(image, at_size_hw) if smooth else image
     pixels = torch.from_numpy(np.array(source, dtype=np.float32)).permute(2, 0, 1)[None]
     if size_hw(source) != at_size_hw:
@@ -152,7 +171,12 @@ def photo_tensor(
 
 @torch.no_grad()
 def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[Tensor, "1 channel h w"]:
-    """The mode of the VAE's posterior, shifted and scaled as the U-Net expects; nothing is random."""
+    """The mode of the VAE's posterior, shifted and scaled as the U-Net expects; nothing is random.
+
+    Args:
+        pipe: A diffusers pipeline.
+        pixels: In -1..1.
+    """
     vae = pipe.vae
     moments = vae.encode(pixels.to(_device(pipe), vae.dtype))
     shift = vae.config.get("shift_factor") or 0.0
@@ -160,7 +184,14 @@ def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[
 
 
 def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
-    """The latent as the scheduler's forward process has it at timestep, with noise of a seed."""
+    """The latent as the scheduler's forward process has it at a timestep.
+
+    Args:
+        pipe: A diffusers pipeline.
+        latent: Clean.
+        timestep: From 0 (almost clean) to the scheduler's last.
+        seed: Of the noise.
+    """
     _check_timestep(pipe, timestep)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(latent.shape, generator=generator).to(latent)
@@ -170,7 +201,15 @@ def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: Kind | None) -> Trace:
-    """The attention of one pass; the pipeline is left as it was, its scheduler unused."""
+    """The attention of one pass; the pipeline is left as it was, its scheduler unused.
+
+    Args:
+        pipe: A diffusers pipeline.
+        latent: What the U-Net sees.
+        prompt: What it reads.
+        timestep: Of the pass.
+        kind: "self", "cross", or None for both.
+    """
     _check_timestep(pipe, timestep)
     device, unet = _device(pipe), pipe.unet
     embeddings = pipe.encode_prompt(prompt, device, 1, False)[0].to(unet.dtype)

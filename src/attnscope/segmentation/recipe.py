@@ -16,10 +16,15 @@ from attnscope.errors import ParameterError, nearest
 
 @dataclass(frozen=True)
 class Recipe:
-    """How aggregated attention became segments; see `attnscope.diffseg.merge`.
+    """How aggregated attention became segments; plain data.
 
-    thresholds: tau per pass. threshold_source: 'given', 'model' (its own recommendation) or 'paper'.
-    refine: k-means after merging. unite: segments of one word are one segment.
+    Attributes:
+        thresholds: tau of each pass, in nats.
+        threshold_source: 'given', 'model' (its own recommendation) or 'paper'.
+        preset: 'paper' or 'reference', see `attnscope.diffseg.merge`.
+        anchors: A side, or rows and columns, see `attnscope.diffseg.merge`.
+        refine: k-means after merging.
+        unite: Segments of one word are one segment.
     """
 
     thresholds: tuple[float, ...]
@@ -33,6 +38,17 @@ class Recipe:
 def recipe_for(
     model: str | None, thresholds: float | Sequence[float] | None, passes: int, **changes: Any
 ) -> Recipe:
+    """A recipe, its threshold recommended by the model where none is given.
+
+    Args:
+        model: Id or folder of the model.
+        thresholds: One number or one a pass; None for the model's recommendation.
+        passes: How often a single number is applied.
+        changes: Other fields of `Recipe`.
+
+    Raises:
+        ParameterError: There are no passes, or the preset is unknown.
+    """
     if passes < 1:
         raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
     preset = changes.get("preset", "paper")
@@ -45,13 +61,22 @@ def recipe_for(
 
 
 def recommended_threshold(model: str | None) -> tuple[float, str]:
-    """The threshold for the attention of a model, by its id or folder, and where it is from: 'model' or 'paper'."""
+    """The threshold for the attention of a model, and where it is from: 'model' or 'paper'.
+
+    Args:
+        model: Id or folder; None if unknown.
+    """
     if model == "demo" or (model and Path(model).resolve() == DEMO_FOLDER.resolve()):
         return DEMO_MERGE_THRESHOLD, "model"
     return PAPER_THRESHOLD, "paper"
 
 
 def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
-    """One threshold per pass: a single number is repeated."""
+    """One threshold per pass.
+
+    Args:
+        thresholds: One number, which is repeated, or one a pass.
+        passes: How many.
+    """
     numbers = tuple(float(number) for number in np.ravel(thresholds))
     return numbers * passes if np.ndim(thresholds) == 0 else numbers

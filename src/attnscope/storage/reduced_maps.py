@@ -31,8 +31,8 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
         tensors = {f"{_key_text(key)}.value": value for key, value in maps.maps.items()}
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
         entry[name] = {
-            **{choice: getattr(maps.order, choice) for choice in CHOICES},
-            "blocks": maps.order.blocks,
+            **{choice: getattr(maps.reduction, choice) for choice in CHOICES},
+            "blocks": maps.reduction.blocks,
             "steps": list(maps.steps),
             "layers": [layer_json(layer) for layer in maps.layers],
             "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
@@ -78,14 +78,14 @@ def verify_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> None:
 def _read(path: Path, facts: Mapping[str, Any]) -> ReducedMaps:
     blocks = None if facts["blocks"] is None else [number(block) for block in facts["blocks"]]
     try:
-        order = Reduced(**{choice: facts[choice] for choice in CHOICES}, blocks=blocks)
+        reduction = Reduced(**{choice: facts[choice] for choice in CHOICES}, blocks=blocks)
     except ParameterError as error:
         raise ValueError(str(error)) from error
     layers = tuple(map(parse_layer, facts["layers"]))
     grids = [Grid(number(height), number(width)) for height, width in facts["grids"]]
     steps = tuple(number(step, least=0) for step in facts["steps"])
-    shapes = _shapes(order, layers, grids, len(steps))
-    parts = ("value", "steps") if order.how == "top" else ("value",)
+    shapes = _shapes(reduction, layers, grids, len(steps))
+    parts = ("value", "steps") if reduction.how == "top" else ("value",)
     expected = {f"{_key_text(key)}.{part}": shape for key, shape in shapes.items() for part in parts}
     shard, sums = open_shard(path, expected), facts.get("crc32", {})
     tensors = {name: shard.get_tensor(name) for name in expected}
@@ -94,20 +94,20 @@ def _read(path: Path, facts: Mapping[str, Any]) -> ReducedMaps:
         if name.endswith(".value"):
             check_finite(path, name.removesuffix(".value"), tensor)
     values = {key: tensors[f"{_key_text(key)}.value"] for key in shapes}
-    numbers = {key: tensors[f"{_key_text(key)}.steps"] for key in shapes if order.how == "top"}
-    return ReducedMaps(order, values, numbers, layers, steps)
+    numbers = {key: tensors[f"{_key_text(key)}.steps"] for key in shapes if reduction.how == "top"}
+    return ReducedMaps(reduction, values, numbers, layers, steps)
 
 
-def _shapes(order: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps: int) -> dict[Key, Shape]:
-    ranks = (min(order.top, steps),) if order.how == "top" else ()
+def _shapes(reduction: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps: int) -> dict[Key, Shape]:
+    ranks = (min(reduction.top, steps),) if reduction.how == "top" else ()
     shapes: dict[Key, Shape] = {}
     for layer in layers:
-        key: Key = layer.id if order.per == "layer" else layer.grid
-        if order.per != "all":
+        key: Key = layer.id if reduction.per == "layer" else layer.grid
+        if reduction.per != "all":
             shapes[key] = (*ranks, layer.batch, layer.grid.places, layer.keys)
-    if order.per == "all" and layers:
+    if reduction.per == "all" and layers:
         (grid,) = grids
-        keys = grid.places if order.kind == "self" else layers[0].keys
+        keys = grid.places if reduction.kind == "self" else layers[0].keys
         shapes[grid] = (*ranks, layers[0].batch, grid.places, keys)
     return shapes
 

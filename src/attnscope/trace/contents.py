@@ -169,8 +169,8 @@ class Contents:
             known = nearest(name, self.reduced) or "none; capture(keep={...}) makes them"
             raise SelectionError(f"reduced maps {name!r}: this trace has {known}")
         maps = self.reduced[name]
-        if maps.order.kind != kind:
+        if maps.reduction.kind != kind:
             raise SelectionError(
-                f"reduced maps {name!r} are of {maps.order.kind}-attention, not of {kind}-attention"
+                f"reduced maps {name!r} are of {maps.reduction.kind}-attention, not of {kind}-attention"
             )
         return maps

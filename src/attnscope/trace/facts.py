@@ -36,9 +36,9 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
         "layers": [layer.as_dict() for layer in trace.layers],
         "reduced": {
             name: {
-                "kind": maps.order.kind,
-                "how": maps.order.how,
-                "per": maps.order.per,
+                "kind": maps.reduction.kind,
+                "how": maps.reduction.how,
+                "per": maps.reduction.per,
                 "steps": list(maps.steps),
             }
             for name, maps in trace.reduced.items()

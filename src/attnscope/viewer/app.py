@@ -39,9 +39,15 @@ def create_app(
 ) -> FastAPI:
     """The viewer as an ASGI application.
 
-    traces: in memory, or folders. hosts: names under which the server may be asked. token: where it is set, every
-    client must have it (the page takes it from `/?token=...` and keeps it as a cookie), and any host name will do.
-    Raises what opening the traces raises.
+    Args:
+        traces: In memory, or folders.
+        hosts: Names under which the server may be asked.
+        token: Where it is set, every client must have it (the page takes it from `/?token=...` and keeps it as a
+            cookie), and any host name will do.
+
+    Raises:
+        TraceFormatError: A folder is no trace.
+        SelectionError: A trace holds no Q and K.
     """
     answers = Answers(open_traces(traces))
 

@@ -53,10 +53,24 @@ def export_page(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the page of one image of a trace; whole or not at all. Returns its path.
+    """Write the page of one image of a trace; whole or not at all.
 
-    step: the mean over all by default. progress: called as progress(done, total).
-    Raises OutputError where something is there already, SelectionError for what the trace lacks.
+    Args:
+        trace: A trace of one pass, or its folder.
+        target: File to write.
+        step: One step; the mean over all by default.
+        branch: Guidance branch.
+        image: Number of the image in the batch.
+        progress: Called as progress(done, total).
+        overwrite: Write over a file that is there already.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OutputError: The file is there already, or can't be written.
+        SelectionError: The trace lacks something that was chosen.
+
     Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every
     word in every block; a page of 2 to 8 MB.
     """

@@ -43,7 +43,7 @@ class OpenTrace:
         if not trace.steps or not trace.layers:
             raise SelectionError(
                 f"the trace {name!r} has no Q and K of any step, so there is nothing to look at; "
-                "capture without steps=[], or with keep= that keeps them"
+                "capture with Q and K (without qk=False or steps=[])"
             )
         mark = secrets.token_hex(8) if folder is None else _mark(folder)
         return cls(number, name, folder, trace, mark)

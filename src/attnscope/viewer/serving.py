@@ -24,7 +24,7 @@ FIRST_PORT = 8756
 TRIED_PORTS = 20
 
 
-class Server(uvicorn.Server):
+class _Server(uvicorn.Server):
     """Tells when it answers."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
@@ -47,9 +47,17 @@ def serve(
 ) -> None:
     """Show traces in the browser until interrupted; in a notebook it returns at once and goes on beside it.
 
-    traces: one, or several to compare; folders or traces in memory. host: an address of this machine; one that others
-    can reach asks for a token, a new one if none is given. port: the first free one from 8756 by default.
-    ready: gets the address once it answers.
+    Args:
+        traces: One, or several to compare; folders or traces in memory.
+        host: An address of this machine. One that others can reach asks for a token.
+        port: The first free one from 8756 by default.
+        token: What a browser must give; a new one where it is needed and none is given.
+        open_browser: Whether to open the page.
+        ready: Called with the address once the server answers.
+
+    Raises:
+        ParameterError: There is no trace, or the port can't be had.
+        TraceFormatError: A folder is no trace.
     """
     if not traces:
         raise ParameterError("no trace to view; expected at least one")
@@ -66,14 +74,14 @@ def serve(
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2), tell)
+    server = _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2), tell)
     if _in_notebook():
         threading.Thread(target=_run, args=(server, listening), daemon=True).start()
     else:
         _run(server, listening)
 
 
-def _run(server: Server, listening: socket.socket) -> None:
+def _run(server: _Server, listening: socket.socket) -> None:
     with listening, suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
         server.run(sockets=[listening])
 
