@@ -151,7 +151,8 @@ def _models(given: Any, asked: Asked) -> list[Model]:
         of_model = watches.setdefault(id(module), [])
         if one is not module and all(watch.pipeline is not one for watch in of_model):
             of_model.append(PipelineWatch(one, family.component))
-        plans.setdefault(id(module), plan_capture(one, asked))
+        if id(module) not in plans:
+            plans[id(module)] = plan_capture(family, module, asked)
     return [Model(plan, watches[number]) for number, plan in plans.items()]
 
 

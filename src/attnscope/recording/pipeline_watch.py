@@ -179,15 +179,20 @@ class PipelineWatch:
             self.run.pictures = list(result)
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, attnscope and the libraries that decide what a run computes."""
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
     found = {"python": platform.python_version(), "attnscope": __version__}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return tuple(found.items())
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, attnscope and the libraries that decide what a run computes."""
+    return dict(_versions())
 
 
 def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str | None]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import ParameterError
 from attnscope.recording.keeping import Keeping
-from attnscope.recording.modules import TappedLayer, choose_layers, model_of
+from attnscope.recording.modules import TappedLayer, choose_layers
 from attnscope.records import Kind, LayerId, Row
 from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
@@ -81,20 +80,19 @@ class Plan:
         return [at for at, row in enumerate(rows) if row.branch in wanted]
 
 
-def plan_capture(given: Any, asked: Asked) -> Plan:
+def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
     """What a capture has to record of one model, checked before anything runs.
 
     Args:
-        given: A pipeline, or its model.
+        family: How the model is built.
+        model: The denoising model.
         asked: What the user asked.
 
     Raises:
         SelectionError: The model lacks a block that was chosen.
         ParameterError: A reduction makes no sense.
-        ModelError: The model is none that attnscope knows.
-        CaptureError: The model is compiled.
+        ModelError: The model has no attention that attnscope knows.
     """
-    family, model = model_of(given)
     with_qk = [] if asked.keeps_no_qk else choose_layers(family, model, asked.blocks, asked.kind)
     chosen = [
         *with_qk,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attnscope.errors import ParameterError, SelectionError
-from attnscope.records import Call, Layer, Step
+from attnscope.records import Call, Kind, Layer, Step
 from attnscope.trace.contents import Contents
 from attnscope.trace.query import OUTER, Query, call_of
 from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
@@ -19,7 +19,7 @@ def ask(
     *,
     layer: Any,
     block: int | None,
-    kind: str | None,
+    kind: Kind | None,
     token: Any,
     key: Any,
     mean: str | Iterable[str],
@@ -66,7 +66,7 @@ def ask(
     return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
 
 
-def pick_layer(trace: Contents, layer: Any, block: int | None, kind: str | None) -> Layer:
+def pick_layer(trace: Contents, layer: Any, block: int | None, kind: Kind | None) -> Layer:
     """The layer that a user means.
 
     Args:
@@ -84,7 +84,7 @@ def pick_layer(trace: Contents, layer: Any, block: int | None, kind: str | None)
             raise ParameterError(
                 "which layer? give block= and kind=, such as block=7, kind='cross', or layer=, an entry of trace.layers"
             )
-        return trace.layers[block, kind]
+        return trace.layer(block, kind)
     if block is not None or kind is not None:
         raise ParameterError("layer and block (or kind) both choose the layer: give one of them")
     return trace.layers[layer.id if isinstance(layer, Layer) else layer]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attnscope.errors import SelectionError, nearest
-from attnscope.records import Call, Kind, Layer, Row, Run, Step, Token, TokenSpan
+from attnscope.records import Call, Kind, Layer, LayerId, Row, Run, Step, Token, TokenSpan
 from attnscope.records.reduced import ReducedMaps
 from attnscope.records.run import steps_of
 from attnscope.storage.memory import MemoryRecords, Records
@@ -153,7 +153,8 @@ class Contents:
         Raises:
             SelectionError: The trace has no such layer. The message lists those it has.
         """
-        return self.layers[block, kind]
+        known = self.records.layers.get(LayerId(block, kind)) if isinstance(block, int) else None
+        return known or self.layers[block, kind]
 
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
         """One set of reduced maps.

@@ -188,7 +188,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record.mask, row, heads, queries)
-    everything = keys.positions == list(range(record.key.shape[2]))
+    everything = keys.positions == range(record.key.shape[2])
     columns = None if everything else torch.tensor(keys.positions, device=k.device)
     over = tuple(axis for axis in ("head", "query") if axis in query.averaged)
     if not over:
@@ -201,7 +201,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
 
 
 def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:
-    if pick.positions == list(range(tensor.shape[axis])):
+    if pick.positions == range(tensor.shape[axis]):  # what None chose
         return tensor
     return tensor.index_select(axis, torch.tensor(pick.positions, device=tensor.device))
 

@@ -19,7 +19,7 @@ class Pick(NamedTuple):
         single: Whether it was a choice by a single number, which drops the axis.
     """
 
-    positions: list[int]
+    positions: Sequence[int]
     single: bool
 
 
@@ -41,7 +41,7 @@ def pick_number(axis: str, choice: Any, available: Sequence[int]) -> Pick:
         SelectionError: A number is not available, or nothing was chosen.
     """
     if choice is None:
-        return Pick(list(range(len(available))), False)
+        return Pick(range(len(available)), False)
     if isinstance(choice, slice):
         there = set(available)
         wanted = [n for n in range(max(available, default=-1) + 1)[choice] if n in there]
@@ -65,7 +65,7 @@ def pick_name(axis: str, choice: str | Sequence[str] | None, available: Sequence
         SelectionError: A name is not available, or nothing was chosen. The message lists the nearest names.
     """
     if choice is None:
-        return Pick(list(range(len(available))), False)
+        return Pick(range(len(available)), False)
     names = [choice] if isinstance(choice, str) else list(choice)
     for name in names:
         if name not in available:
