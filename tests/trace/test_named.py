@@ -8,6 +8,7 @@ import xarray
 import attnscope
 from attnscope.errors import KeywordError, ParameterError, SelectionError
 from attnscope.records import LayerId
+from attnscope.records.reduced import ReducedMaps
 from attnscope.spelling import both_spellings
 from attnscope.testing.made_traces import made_trace
 
@@ -99,3 +100,19 @@ def test_spellings_on_classes_and_with_positions():
         return branch, steps
 
     assert first("cond", step=1) == first(branches="cond", steps=1) == ("cond", 1)
+
+
+def test_nothing_prints_a_wall_of_numbers():
+    trace = made_trace()
+    layer = trace.layers[1, "cross"]
+    maps = trace.probabilities(layer=layer, branch="cond", mean=("step", "head"))
+    kept = ReducedMaps(attnscope.Reduced("cross"), {layer.id: maps}, {}, (layer,), (0, 1))
+    shown = [trace, trace.layers, layer, trace.run, trace.record(block=1, kind="self"), kept, trace.steps[0]]
+    assert [repr(one) for one in shown[1:6]] == [
+        "<Layers self: blocks 1 to 2; cross: blocks 1 to 2>",
+        f"<Layer block 1 cross, 4x6, 3 heads of 5, 5 keys: {layer.path}>",
+        "<Run of 'red cat' by a bare model>",
+        "<Record query 2x3x24x5, key 2x3x24x5, float32>",
+        "<ReducedMaps: mean of cross-attention over 2 steps, 1 maps, per layer>",
+    ]
+    assert max(len(repr(one)) for one in shown) < 250

@@ -55,7 +55,7 @@ class LayerId:
         return f"block {self.block} {self.kind}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Layer:
     """One attention layer, with the shapes that it has in one run.
 
@@ -82,6 +82,9 @@ class Layer:
     keys: int
     batch: int = 1
     branches: int = 1
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.id}, {self.grid}, {self.heads} heads of {self.head_dim}, {self.keys} keys: {self.path}>"
 
     @property
     def id(self) -> LayerId:

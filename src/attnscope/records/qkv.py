@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record:
     """What one attention layer computed in one step, for all rows of the batch.
 
@@ -30,6 +30,10 @@ class Record:
     mask: Tensor | None = None
     scale: float = 1.0
     upcast: bool = False
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {'x'.join(map(str, part.shape))}" for name, part in self.tensors.items())
+        return f"<Record {parts}, {str(self.query.dtype).removeprefix('torch.')}>"
 
     @property
     def tensors(self) -> dict[str, Tensor]:

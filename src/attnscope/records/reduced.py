@@ -131,7 +131,7 @@ def checked_reductions(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
     return dict(keep)
 
 
-@dataclass
+@dataclass(repr=False)
 class ReducedMaps:
     """The maps that one `Reduced` kept of a run.
 
@@ -148,6 +148,10 @@ class ReducedMaps:
     step_numbers: dict[Key, Int[Tensor, ...]] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     steps: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        of, steps = self.reduction, len(self.steps)
+        return f"<ReducedMaps: {of.how} of {of.kind}-attention over {steps} steps, {len(self.maps)} maps, per {of.per}>"
 
     def map(
         self, *, block: int | None = None, grid: tuple[int, int] | Grid | None = None, image: int = 0

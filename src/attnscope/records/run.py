@@ -136,7 +136,7 @@ class TokenSpan:
     tokens: tuple[int, ...]
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """What is known of one pass besides its attention.
 
@@ -171,3 +171,10 @@ class Run:
     planned_steps: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     pictures: list[Image] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        by = self.pipeline or "a bare model"
+        facts = {"model": self.model, "seed": self.seed, "guidance": self.guidance_scale}
+        known = "".join(f", {name} {value}" for name, value in facts.items() if value is not None)
+        prompts = f" of {', '.join(map(repr, self.prompts))}" if self.prompts else ""
+        return f"<Run{prompts} by {by}{known}>"

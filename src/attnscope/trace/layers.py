@@ -21,6 +21,16 @@ class Layers(tuple[Layer, ...]):
         ordered = sorted(layers, key=lambda layer: (layer.block, KINDS.index(layer.kind)))
         return super().__new__(cls, ordered)
 
+    def __repr__(self) -> str:
+        kinds = {kind: [layer.block for layer in self.of_kind(kind)] for kind in KINDS}
+        return (
+            "<Layers "
+            + "; ".join(
+                f"{kind}: blocks {describe_numbers(blocks)}" for kind, blocks in kinds.items() if blocks
+            )
+            + ">"
+        )
+
     @overload
     def __getitem__(self, which: SupportsIndex | tuple[int, str] | LayerId | str) -> Layer: ...
 
