@@ -50,6 +50,7 @@ def test_a_stage_writes_its_log_and_says_how_it_ended(tmp_path, monkeypatch):
     assert "exit code 3" in outcome.why
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
     program = f"""
 import subprocess, sys, time
@@ -66,6 +67,7 @@ time.sleep(600)
     assert ends(int((tmp_path / "child").read_text()))
 
 
+@pytest.mark.slow
 def test_a_stage_whose_stage_has_children_of_its_own_ends_them_too(tmp_path, monkeypatch):
     """As the stages `tests` and `timings`, which start a process for each file."""
     program = f"""

@@ -72,6 +72,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal as POSIX has it")
 def test_after_an_interrupt_nothing_goes_on():
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, check=True, text=True)

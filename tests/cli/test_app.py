@@ -11,7 +11,7 @@ import pytest
 from attnscope.cli import app as app_module
 from attnscope.errors import ModelError
 
-COMMANDS = ["demo", "layers", "generate", "heatmap", "segment", "info"]
+COMMANDS = [command.name for command in app_module.app.registered_commands]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,6 +23,7 @@ def test_every_help_has_an_example(run, command):
 
 
 def test_help_lists_all_commands_and_where_to_start(run):
+    assert {"demo", "layers", "generate", "heatmap", "segment", "info", "view", "export"} <= set(COMMANDS)
     code, out, _ = run("--help")
     assert code == 0
     assert all(command in out for command in COMMANDS)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from attnscope import pipelines
 from attnscope.atlas import source
 from attnscope.cli import demo, export, generate, heatmap, info, layers, segment
@@ -19,6 +21,7 @@ def examples(module):
     return found
 
 
+@pytest.mark.slow
 def test_all_examples_run_in_this_order(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "DEMO_FOLDER", model)
     monkeypatch.setattr(source, "DEMO_FOLDER", model)

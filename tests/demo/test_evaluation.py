@@ -31,6 +31,8 @@ from attnscope.demo.supervision import trained_both_ways
 from attnscope.demo.word_scores import with_colours_swapped
 from attnscope.errors import ParameterError
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 
 

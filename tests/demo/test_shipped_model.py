@@ -61,6 +61,7 @@ def test_its_record_says_which_scenes_it_saw(pipe):
     assert FIRST_TRAINING_SEED > 200
 
 
+@pytest.mark.slow
 def test_its_words_and_segments_are_nearly_all_right(pipe):
     scores = evaluate(pipe, [scene(seed) for seed in range(500, 512)], thresholds=[DIFFSEG_THRESHOLD, 0.9])
     assert scores.pointing["thing"] > 0.9

@@ -24,6 +24,8 @@ from attnscope.demo.train import Settings, Training
 from attnscope.demo.truth import draw_truths
 from attnscope.errors import ParameterError
 
+pytestmark = pytest.mark.slow
+
 SIZES_PX = {"vae": 128, "small": 64, "full": 64, "decoder": 128}
 TINY = [replace(phase, size_px=SIZES_PX[phase.name], batch=2, scenes=4, uses=1) for phase in PHASES]
 

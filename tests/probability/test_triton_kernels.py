@@ -33,11 +33,13 @@ def run(*command, **variables):
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_triton
 def test_every_case_holds_in_the_interpreter():
     run("-m", "pytest", HERE / "triton_kernel_cases.py", TRITON_INTERPRET="1")
 
 
+@pytest.mark.slow
 @needs_triton
 def test_every_kernel_compiles_for_gpus_and_fits_into_them(tmp_path):
     shared = json.loads(run(HERE / "triton_compile.py", TRITON_CACHE_DIR=str(tmp_path)))

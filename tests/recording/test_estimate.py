@@ -17,6 +17,7 @@ def taken(trace):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 def test_every_policys_call_takes_the_bytes_that_it_says(pipe, batch):
     plan = attnscope.estimate(pipe, steps=11, batch=batch, size=(128, 64))

@@ -176,6 +176,7 @@ def test_a_read_only_place_is_said(tmp_path):
         made_trace().save(tmp_path / "run.trace")
 
 
+@pytest.mark.slow
 def test_a_run_killed_half_way_opens_and_says_how_far_it_came(tmp_path):
     program = f"""
 import os, sys

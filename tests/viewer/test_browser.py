@@ -19,7 +19,7 @@ from attnscope.viewer import aggregates
 from attnscope.viewer.export import export_page
 from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened, pixels, point, serving
 
-pytestmark = [needs_chromium, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 PROMPTS = ("a red house and a sun under the sky", "a blue boat on the sea under a sunset sky")
 PLAIN = "o=1&ce=1&pins="  # opaque, cells as squares, no pin: what is drawn is the map and nothing else
