@@ -1,5 +1,6 @@
 """Several runs in one capture: each is a pass of its own, and nothing of one is in another."""
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 
 import attnscope
 from attnscope.errors import CaptureError, ParameterError, SelectionError
+from attnscope.testing.made_traces import made_trace
 from attnscope.testing.tiny_models import tiny_pipeline, tiny_unet
 from capture_cases import PROMPT, leftovers, run
 
@@ -204,6 +206,97 @@ def test_a_folder_may_be_called_so(pipe, seeded, tmp_path):
         attnscope.capture(pipe, folder=tmp_path / "other.trace", where="device")
 
 
+def test_a_run_inside_another_ones_callback_leaves_the_outer_run_whole(pipe, seeded):
+    inner = StableDiffusionPipeline(**pipe.components | {"scheduler": deepcopy(pipe.scheduler)})
+
+    def nest(_, step, timestep, tensors):
+        if step == 0:
+            run(inner, seeded, prompt="the star")
+        return tensors
+
+    with attnscope.capture([pipe, inner], kind="cross") as trace:
+        run(pipe, seeded, num_inference_steps=3, callback_on_step_end=nest)
+    with attnscope.capture(pipe, kind="cross") as outer:
+        run(pipe, seeded, num_inference_steps=3)
+    with attnscope.capture(inner, kind="cross") as by_itself:
+        run(inner, seeded, prompt="the star")
+    assert [one.prompt() for one in trace.passes] == [PROMPT, "the star"]
+    assert same_attention(trace.passes[0], outer)
+    assert same_attention(trace.passes[1], by_itself)
+
+
+def test_two_models_in_turns_are_two_passes():
+    one, other = tiny_unet(), tiny_unet()
+    with torch.no_grad(), attnscope.capture([one, other], blocks=1) as trace:
+        for timestep in (900, 800):
+            for unet in (one, other):
+                unet(torch.zeros(1, 4, 16, 16), timestep, encoder_hidden_states=torch.zeros(1, 5, 16))
+    assert [[step.timestep for step in of_model.steps] for of_model in trace.passes] == [[900.0, 800.0]] * 2
+
+
+def test_nothing_of_a_call_that_failed_stays_for_the_next_one(pipe, seeded, monkeypatch):
+    with attnscope.capture(pipe, kind="cross") as trace:
+        with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="broken"):
+            patched.setattr(
+                pipe, "prepare_extra_step_kwargs", lambda *_: (_ for _ in ()).throw(RuntimeError("broken"))
+            )
+            run(pipe, seeded, generator=seeded(5))
+        run(pipe, seeded, prompt="the star", generator=None)
+    assert (len(trace.passes), trace.prompt(), trace.run.seed) == (1, "the star", None)
+
+
+def test_a_capture_may_be_used_again_and_knows_nothing_of_the_first_time(pipe, seeded):
+    capture = attnscope.capture(pipe, kind="cross")
+    with capture as first:
+        run(pipe, seeded)
+    with capture as second:
+        assert second.run.prompts == []
+        run(pipe, seeded, prompt="the star")
+    assert (first.prompt(), second.prompt()) == (PROMPT, "the star")
+
+
+def test_a_refused_capture_leaves_no_folder(pipe, seeded, tmp_path):
+    for choice in ({"steps": [99]}, {"branch": "cnod"}):
+        with pytest.raises(SelectionError), attnscope.capture(pipe, folder=tmp_path / "run.trace", **choice):
+            run(pipe, seeded)
+        assert not (tmp_path / "run.trace").exists()
+
+
+def test_a_later_pass_without_the_wanted_branch_runs_on(pipe, seeded):
+    keep = {"words": attnscope.Reduced("cross", branch="uncond")}
+    with attnscope.capture(pipe, kind="cross", branch="uncond", keep=keep) as trace:
+        run(pipe, seeded)
+        run(pipe, seeded, guidance_scale=1.0)
+    assert [len(one.steps) for one in trace.passes] == [2, 0]
+    with pytest.raises(SelectionError, match="reduced maps 'words': no step went into them"):
+        attnscope.heat_map(trace.passes[1], 2, reduced="words")
+    with pytest.raises(SelectionError, match="holds no Q and K: none of its steps was captured"):
+        attnscope.heat_map(trace.passes[1], "star")
+
+
+def test_steps_that_reduced_maps_lack_are_said(pipe, seeded):
+    def stop(pipeline, step, timestep, tensors):
+        pipeline._interrupt = True
+        return tensors
+
+    def stopped():
+        with attnscope.capture(pipe, qk=False, keep={"words": attnscope.Reduced("cross")}):
+            run(pipe, seeded, num_inference_steps=3, callback_on_step_end=stop)
+
+    with pytest.warns(UserWarning, match="steps 1 to 2 never came"):
+        stopped()
+
+
+def test_a_trace_of_nothing_is_not_saved_over_another(pipe, tmp_path):
+    folder = made_trace().save(tmp_path / "good.trace")
+    with pytest.raises(ValueError, match="callback_steps|prompt"), attnscope.capture(pipe) as trace:
+        pipe(123)
+    assert repr(trace) == "<Trace: nothing has run yet>"
+    with pytest.raises(SelectionError, match="nothing to save"):
+        trace.save(folder, overwrite=True)
+    assert attnscope.load_trace(folder).prompt() == "red cat"
+
+
 # Steps and calls
 
 OLD_NUMPY_HABITS = pytest.mark.filterwarnings(
@@ -273,6 +366,21 @@ def test_views_of_a_panorama_are_asked_for_by_number(pipe, seeded):
     ):
         attnscope.heat_map(trace, "star")
     assert trace.probabilities(block=1, kind="cross", call=1).shape[0] == 1
+
+
+def test_reduced_maps_of_a_panorama_say_that_they_are_of_one_view(pipe, seeded):
+    panorama = StableDiffusionPanoramaPipeline(**pipe.components)
+
+    def reduced():
+        with attnscope.capture(panorama, qk=False, keep={"words": attnscope.Reduced("cross")}) as trace:
+            run(panorama, seeded, height=128, width=1024, num_inference_steps=1, output_type="pil")
+        return trace
+
+    with pytest.warns(
+        UserWarning, match="steps 0 have several calls .*reduced maps hold the first of each step"
+    ):
+        trace = reduced()
+    assert trace.run.image_size_hw == (128, 1024)
 
 
 def test_calls_with_gradients_come_before_the_one_that_predicts():

@@ -241,6 +241,10 @@ def edit_pass(folder, change):
     edit(folder, lambda data: change(data["passes"][0]))
 
 
+def whole_numbers(folder):
+    rewrite(folder, lambda tensors: tensors.update({"block01.self.key": tensors["block01.self.key"].int()}))
+
+
 def other_shape(folder):
     rewrite(folder, lambda tensors: tensors.update({"block01.self.query": torch.zeros(2, 3, 24, 4)}))
 
@@ -281,6 +285,8 @@ CASES = [
     ("oversized header", big_header, "expected at most"),
     ("link", link_away, "a link"),
     ("wrong shape", other_shape, r"has shape \(2, 3, 24, 4\); the manifest says \(2, 3, 24, 5\)"),
+    ("integers", whole_numbers, "block01.self.key is of type I32"),
+    ("cut picture", lambda f: cut(f / "picture-00.png", 60), "damaged: .*picture-00"),
     ("missing tensor", lambda f: rewrite(f, lambda t: t.pop("block01.self.key")), "lacks block01.self.key"),
 ]  # fmt: skip
 

@@ -1,5 +1,9 @@
 """Answers that know their axes, layers by every name they have, keywords in both spellings."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,3 +120,56 @@ def test_nothing_prints_a_wall_of_numbers():
         "<ReducedMaps: mean of cross-attention over 2 steps, 1 maps, per layer>",
     ]
     assert max(len(repr(one)) for one in shown) < 250
+
+
+def test_tokens_are_named_only_where_every_row_reads_them():
+    trace = made_trace(images=2)
+    named = trace.probabilities(block=1, kind="cross", branch="cond", named=True)
+    assert named.labels["token"][1] == ["<s>", "red", "c", "at", "<e>"]
+    assert "token" not in trace.probabilities(block=1, kind="cross", named=True).labels
+    trace.run.tokens[1] = tuple(replace(token, text="x") for token in trace.run.tokens[1])
+    assert "token" not in trace.probabilities(block=1, kind="cross", branch="cond", named=True).labels
+    assert (
+        trace.probabilities(block=1, kind="cross", branch="cond", image=1, named=True).labels["token"][1]
+        == ["x"] * 5
+    )
+
+
+def test_the_negative_branch_is_not_asked_by_the_prompts_words():
+    trace = made_trace()
+    for ask in (
+        lambda: trace.probabilities(block=1, kind="cross", branch="uncond", token="cat"),
+        lambda: attnscope.heat_maps(trace, branch="uncond"),
+        lambda: attnscope.heat_maps(trace, "cat", branch="uncond"),
+        lambda: attnscope.word_table(trace, branch="uncond"),
+    ):
+        with pytest.raises((SelectionError, ParameterError), match="negative prompt"):
+            ask()
+    assert attnscope.heat_maps(trace, [2], branch="uncond")[0].array.shape == (4, 6)
+
+
+@pytest.mark.parametrize(
+    "into", [torch.zeros(5, 24, 24), torch.zeros(24), torch.zeros(24, 24, dtype=torch.int64)]
+)
+def test_a_result_that_does_not_fit_is_refused(into):
+    with pytest.raises(ParameterError, match=r"into has shape .*; the answer has shape \(24, 24\)"):
+        made_trace().probabilities(block=1, kind="self", step=0, branch="cond", image=0, head=0, into=into)
+
+
+def test_odd_choices_are_answered_in_one_sentence():
+    trace = made_trace()
+    mixed = trace.probabilities(block=1, kind="self", query=[(1, 2), 3])
+    assert torch.equal(mixed, trace.probabilities(block=1, kind="self", query=[8, 3]))
+    assert torch.equal(trace.probabilities(layer=[1, "self"]), trace.probabilities(block=1, kind="self"))
+    with pytest.raises(ParameterError, match="expected a number, .block, kind., a module path or a Layer"):
+        trace.probabilities(layer=slice(0, 2))
+    with pytest.raises(SelectionError, match="layer 99: this trace has 4 layers"):
+        trace.probabilities(layer=99)
+    assert [one.word for one in attnscope.heat_maps(trace, word="cat")] == ["cat"]
+
+
+def test_a_trace_from_disk_can_be_sent_to_another_process(tmp_path):
+    trace = attnscope.load_trace(made_trace().save(tmp_path / "run.trace"))
+    expected = trace.probabilities(block=1, kind="self")
+    for copied in (pickle.loads(pickle.dumps(trace)), copy.deepcopy(trace)):
+        assert torch.equal(copied.probabilities(block=1, kind="self"), expected)

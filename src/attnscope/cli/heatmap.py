@@ -64,7 +64,7 @@ def heatmap_command(
     from attnscope.heatmap.heat_map import heat_maps
 
     opened = open_pass(trace, of_pass)
-    spans = chosen_spans(opened, words, image, occurrence)
+    spans = chosen_spans(opened, words, image, occurrence, branch)
     files = [output / f"{name}.heat.png" for name in file_names([span.word for span in spans])]
     if opened.picture is None:  # nothing to draw on: the numbers are the result
         files, numbers = [file.with_suffix(".npy") for file in files], True
@@ -93,7 +93,7 @@ def heatmap_command(
 
 
 def chosen_spans(
-    trace: Trace, words: Sequence[str] | None, image: int, occurrence: int = 0
+    trace: Trace, words: Sequence[str] | None, image: int, occurrence: int = 0, branch: str = "cond"
 ) -> list[TokenSpan]:
     """The words that were asked for, or all of the prompt.
 
@@ -102,10 +102,16 @@ def chosen_spans(
         words: Words or phrases. None: all.
         image: Which image of the batch, from 0.
         occurrence: Which one of several such words, from 0; -1 is the last.
+        branch: Guidance branch whose attention is meant.
 
     Raises:
-        WordError: The prompt lacks a word, or the trace knows no words at all.
+        WordError: The prompt lacks a word, the trace knows no words at all, or the branch reads another text.
     """
+    if branch == "uncond" and not (words and all(word.startswith("<") for word in words)):
+        raise WordError(
+            "the branch 'uncond' reads the negative prompt, and words are those of the prompt; give <start>, <end> or "
+            "<padding>"
+        )
     if words:
         return [trace.span(word, image=image, occurrence=occurrence) for word in words]
     if spans := list(trace.words(image)):

@@ -106,11 +106,13 @@ def _segment(
     """Segment one picture and write its files. Returns what to print."""
     from attnscope.segmentation.segment import segment
 
+    if of_pass is not None and not image.is_dir():
+        raise ParameterError(f"--pass {of_pass}: {image} is a picture; only a trace has passes")
     if image.is_dir():
         found = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
         found = segment(image, pipe, **settings, **for_photos)
-    for path in found.save(name, overwrite=force):
+    for path in found.save(f"{name}.json", overwrite=force):  # one ending is taken off, and no other
         say_wrote(path)
     return {"image": str(image), **found.to_dict()}
 

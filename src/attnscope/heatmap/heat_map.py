@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError
+from attnscope.errors import ParameterError
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
 from attnscope.records import Grid, Layer, TokenSpan
@@ -86,7 +86,7 @@ def heat_map(
 @both_spellings("steps", "blocks", "heads", "words")
 def heat_maps(
     trace: Trace,
-    words: Sequence[Word] | None = None,
+    words: Word | Sequence[Word] | None = None,
     *,
     preset: Preset | None = None,
     steps: int | Sequence[int] | slice | None = None,
@@ -100,7 +100,7 @@ def heat_maps(
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`.
-        words: Each as for `heat_map`. Default: every word of the prompt, in order.
+        words: Each as for `heat_map`, or only one. Default: every word of the prompt, in order.
         preset: As for `heat_map`.
         steps: As for `heat_map`.
         blocks: As for `heat_map`.
@@ -114,11 +114,16 @@ def heat_maps(
 
     Raises:
         WordError: The prompt does not hold a word.
+        ParameterError: The negative branch is asked for words.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
-    given = trace.words(image) if words is None else words
+    if words is None and branch == "uncond":
+        raise ParameterError(_NOT_READ.format("words", branch))
+    given: Sequence[Word] = trace.words(image) if words is None else ()
+    if words is not None:
+        given = [words] if isinstance(words, (str, int, TokenSpan)) else words
     spans = [as_span(trace, word, branch, image, 0) for word in given]
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
@@ -133,6 +138,12 @@ def heat_maps(
         HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)
         for array, span in zip(arrays, spans, strict=True)
     ]
+
+
+_NOT_READ = (
+    "{} of the branch {!r}: words are those of the prompt, and this branch reads the negative prompt; "
+    "give token numbers"
+)
 
 
 def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) -> TokenSpan:
@@ -156,10 +167,7 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
         text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
         return TokenSpan(text, 0, 0, (int(word),))
     if branch == "uncond":
-        raise ParameterError(
-            f"word {word!r} of the branch {branch!r}: words are those of the prompt, and this branch reads the "
-            "negative prompt; give a token number"
-        )
+        raise ParameterError(_NOT_READ.format(f"word {word!r}", branch))
     return trace.span(word, image=image, occurrence=occurrence)
 
 
@@ -222,9 +230,7 @@ def _at_size(
 
 
 def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
-    layers = trace.layers.of_kind("cross")
-    if not layers:
-        raise SelectionError("this trace holds no cross-attention: capture without kind='self'")
+    layers = trace.layers_of_kind("cross")
     numbers = [layer.block for layer in layers]
     chosen = [layers[at] for at in pick_number("block", blocks, numbers).positions]
     if not without_coarsest:

@@ -165,7 +165,7 @@ class HeatMap:
             raise ParameterError(f"{target}: expected .png, .jpg, .webp (a picture) or .npy (the numbers)")
         if target.exists() and not overwrite:
             raise OutputError(f"{target} exists already; choose another name, or pass overwrite=True")
-        drawn = None if target.suffix == ".npy" else self.overlay(picture)
+        drawn = None if target.suffix.lower() == ".npy" else self.overlay(picture)
         with whole_file(target) as partial:
             np.save(partial, self.array) if drawn is None else drawn.save(partial)
         return target

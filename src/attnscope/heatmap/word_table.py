@@ -62,6 +62,10 @@ def word_table(
     if unknown := [name for name in names if name not in ("step", "block")]:
         raise ParameterError(f"by is {unknown[0]!r}; expected 'step', 'block' or both")
     choice: dict[str, Any] = {"heads": heads, "branch": branch, "image": image}
+    if branch == "uncond":
+        raise ParameterError(
+            "branch 'uncond' reads the negative prompt, and the words are those of the prompt"
+        )
     spans, rows = trace.words(image), []
     for step, block in product(_each(trace, "step", names, steps), _each(trace, "block", names, blocks)):
         where = {name: value for name, value in (("step", step), ("block", block)) if name in names}

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError
+from attnscope.errors import ParameterError
 from attnscope.heatmap.heat_map import heat_map
 from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import Box, View
@@ -161,10 +161,7 @@ def _resized(array: Float[Tensor, "h w"], grid: Grid) -> Float[Tensor, "height w
 def _layers(trace: Trace, kind: Kind, view: View) -> list[Layer]:
     if view.block is not None:
         return [trace.layer(view.block, kind)]
-    layers = [layer for layer in trace.layers if layer.kind == kind]
-    if not layers:
-        raise SelectionError(f"this trace holds no {kind}-attention: capture without kind=")
-    return layers
+    return list(trace.layers_of_kind(kind))
 
 
 def _chosen_layer(trace: Trace, kind: Kind, view: View) -> Layer:

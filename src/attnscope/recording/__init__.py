@@ -9,8 +9,10 @@ rows.py            which row of the batch is which branch of which image
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
 tap.py             one attention module: every attention that it really computes
 observing.py       from those to Q, K, V, mask and scale
+callers.py         which pipeline calls a model
 modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
 reductions.py      maps that are kept of the whole run
+reducing.py        which calls go into them
 estimate.py        how many bytes a capture is going to take
 """

@@ -118,6 +118,7 @@ class capture:
     def __enter__(self) -> Trace:
         if any(is_tapped(tapped.module) for model in self._models for tapped in model.plan.layers):
             raise CaptureError("this model is being captured already: leave that capture first")
+        self._models = [model.renewed() for model in self._models]
         self._store = open_store(self._folder, self._budget)
         self.trace = Trace(coming=Pass(run=self._models[0].coming_run))
         self._passes = Passes(self._store, self.trace)

@@ -16,7 +16,6 @@ from attnscope.recording.plan import Plan
 from attnscope.recording.session import Session
 from attnscope.records import Run
 from attnscope.storage.memory import Store
-from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 
@@ -35,7 +34,8 @@ class Model:
     def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
         self.plan, self.watches = plan, tuple(watches)
         self._run = Run(versions=versions())
-        self._sample_shape: tuple[int, ...] | None = None
+        self._caller: PipelineWatch | None = None
+        self._sample_shapes: dict[int, tuple[int, ...]] = {}
 
     @property
     def module(self) -> nn.Module:
@@ -44,24 +44,30 @@ class Model:
 
     @property
     def watch(self) -> PipelineWatch | None:
-        """The watch of the pipeline whose call began last, None for a bare model."""
+        """The watch of the pipeline that calls; of the one whose call began last where that is not seen."""
+        if self._caller is not None:
+            return self._caller
         return max(self.watches, key=lambda watch: watch.began, default=None)
+
+    def renewed(self) -> Model:
+        """The same model for another capture by the same plan: nothing of the last one is known."""
+        return Model(self.plan, [watch.renewed() for watch in self.watches])
 
     @property
     def coming_run(self) -> Run:
         """The run of its next pass, until that begins."""
         return self._run if self.watch is None else self.watch.run
 
-    def check_caller(self) -> None:
-        """Refuse a pipeline that this capture knows nothing of; none of its rows could be told from the others.
+    def find_caller(self) -> None:
+        """Find out which pipeline calls the model. One that the capture does not watch is refused.
 
         Raises:
-            CaptureError: Another pipeline calls the model, and the user did not name the rows.
+            CaptureError: Another pipeline calls the model, so none of its rows could be told from the others, and
+                the user did not name them.
         """
-        if self.plan.asked.branch_names is not None:
-            return
         caller = calling_pipeline(self.module, self.plan.family.component)
-        if caller is None or any(watch.pipeline is caller for watch in self.watches):
+        self._caller = next((watch for watch in self.watches if watch.pipeline is caller), None)
+        if caller is None or self._caller is not None or self.plan.asked.branch_names is not None:
             return
         name = type(caller).__name__
         raise CaptureError(
@@ -76,16 +82,17 @@ class Model:
         Args:
             sample: The noisy latent that the call got.
         """
-        shape, before = tuple(sample.shape[1:]), self._sample_shape  # rows may change: guidance can end early
-        watch, self._sample_shape = self.watch, shape
-        resized = before not in (None, shape)
+        watch, shape = self.watch, tuple(sample.shape[1:])  # rows may change: guidance can end early
+        run = self._run if watch is None else watch.run
+        if self._sample_shapes.setdefault(id(run), shape) == shape:
+            return run
         if watch is None:
-            self._run = Run(versions=self._run.versions) if resized else self._run
-            return self._run
-        if resized and watch.has_run:  # the same call of the pipeline: its prompts stay, its steps are shared
-            watch.run = copy(watch.run)
+            run = self._run = Run(versions=run.versions)
+        else:  # the same call of the pipeline: its prompts stay, its steps are shared
+            run = watch.run = copy(run)
             watch.run_is_whole = False
-        return watch.run
+        self._sample_shapes[id(run)] = shape
+        return run
 
 
 class Passes:
@@ -99,11 +106,8 @@ class Passes:
     def __init__(self, store: Store, trace: Trace) -> None:
         self._store, self._trace = store, trace
         self._sessions: list[Session] = []
-
-    @property
-    def session(self) -> Session | None:
+        self.session: Session | None = None
         """The session of the pass under way, None before the first."""
-        return self._sessions[-1] if self._sessions else None
 
     def begin_call(self, model: Model, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
         """A model is called.
@@ -117,30 +121,28 @@ class Passes:
         Raises:
             CaptureError: Another pipeline calls the model, or nothing tells which row is which.
         """
-        model.check_caller()
+        model.find_caller()
         run = model.run_of(sample)
-        if self.session is None or self.session.run is not run:
-            self._begin_pass(model, run, sample)
-        assert self.session is not None
+        of_run = (session for session in self._sessions if session.run is run)
+        self.session = next(of_run, None) or self._begin_pass(model, run, sample)
         self.session.begin_call(sample, timestep, conditioning)
 
-    def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> None:
-        is_first = self.session is None
+    def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> Session:
         is_whole = model.watch is None or model.watch.run_is_whole
         if self.session is not None:
             self.session.is_whole &= is_whole
             self.session.finish()
-        into = Pass(self._store.begin_pass(run), run)
-        session = Session(model.plan, into, self._store, model.watch, sample, is_first=is_first)
+        session = Session(model.plan, run, self._store, model.watch, sample, is_first=not self._sessions)
         session.is_whole = is_whole
         self._sessions.append(session)
-        self._trace.begin_pass(into)
+        self._trace.begin_pass(session.into)
+        return session
 
     def close(self) -> None:
-        """The capture is over."""
+        """The capture is over. A pass may have gone on after another one had begun, so each is finished again."""
         try:
-            if self.session is not None:
-                self.session.finish()
+            for session in self._sessions:
+                session.finish()
         finally:
             self._store.close()
 

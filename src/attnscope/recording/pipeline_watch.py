@@ -52,13 +52,22 @@ class PipelineWatch:
         self._begin_run()
 
     def _begin_run(self) -> None:
+        self.run = self._new_run()
+        self._forget()
+        self.has_run, self.run_is_whole = False, True
+
+    def _new_run(self) -> Run:
         name, revision = _model_and_revision(self.pipeline, self._component)
-        self.run = Run(
-            model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions()
-        )
+        return Run(model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions())
+
+    def _forget(self) -> None:
+        """What a call has said before the model ran."""
         self.conditions: list[tuple[str, Tensor]] = []
-        self.called, self.has_run, self.unclear = False, False, False
-        self.run_is_whole = True
+        self.called, self.unclear = False, False
+
+    def renewed(self) -> PipelineWatch:
+        """A watch of the same pipeline that has seen nothing."""
+        return PipelineWatch(self.pipeline, self._component)
 
     def attach(self) -> None:
         """Put watchers on the methods of this one pipeline object."""
@@ -112,7 +121,9 @@ class PipelineWatch:
         self.began = next(_ORDER)
         if self.has_run:
             self._begin_run()
-        self.conditions, self.unclear = [], False
+        else:  # an earlier call failed before its model ran: the run is this one's, and nothing of that call's stays
+            vars(self.run).update(vars(self._new_run()))
+            self._forget()
 
     def _watch(
         self,
@@ -177,6 +188,8 @@ class PipelineWatch:
     def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
         if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
             self.run.pictures = list(result)
+            if result:  # a panorama's latent is one of its views
+                self.run.image_size_hw = (result[0].height, result[0].width)
 
 
 @functools.cache

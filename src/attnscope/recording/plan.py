@@ -64,20 +64,22 @@ class Plan:
         """
         return set() if self.asked.keeps_no_qk else wanted_steps(self.asked.steps, planned, strict=strict)
 
-    def kept_rows(self, rows: Sequence[Row]) -> list[int]:
+    def kept_rows(self, rows: Sequence[Row], *, strict: bool) -> list[int]:
         """Numbers of the batch rows whose branch was chosen.
 
         Args:
             rows: The rows of the batch.
+            strict: Refuse a branch that no row has; otherwise nothing of it is kept.
 
         Raises:
             SelectionError: No row has such a branch.
         """
         if self.asked.branch is None:
             return list(range(len(rows)))
-        names = list(dict.fromkeys(row.branch for row in rows))
-        wanted = {names[at] for at in pick_name("branch", self.asked.branch, names).positions}
-        return [at for at, row in enumerate(rows) if row.branch in wanted]
+        if strict:
+            pick_name("branch", self.asked.branch, list(dict.fromkeys(row.branch for row in rows)))
+        chosen = [self.asked.branch] if isinstance(self.asked.branch, str) else list(self.asked.branch)
+        return [at for at, row in enumerate(rows) if row.branch in chosen]
 
 
 def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:

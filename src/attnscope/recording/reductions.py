@@ -71,10 +71,12 @@ class LiveReduction:
     Args:
         reduction: What is asked for.
         wanted: Numbers of the steps that go in.
+        strict: Whether a step without the branch is an error, and not passed over.
     """
 
-    def __init__(self, reduction: Reduced, wanted: Container[int]) -> None:
-        self.reduction, self._wanted, self._rule = reduction, wanted, rule_of(reduction)
+    def __init__(self, reduction: Reduced, wanted: Container[int], *, strict: bool = True) -> None:
+        self.reduction, self.wanted, self._rule = reduction, wanted, rule_of(reduction)
+        self._strict = strict
         self._layers: dict[LayerId, Layer] = {}
         self._states: dict[Key, State] = {}
         self._steps: list[int] = []
@@ -93,11 +95,13 @@ class LiveReduction:
         Raises:
             CaptureError: The call has no row of the reduction's branch.
         """
-        if call.step not in self._wanted:
+        if call.step not in self.wanted:
             return
         rows = sorted(
             (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
+        if not rows and not self._strict:
+            return
         if not rows:
             branches = sorted({row.branch for row in call.rows})
             raise CaptureError(

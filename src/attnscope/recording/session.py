@@ -16,11 +16,11 @@ from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.pipeline_watch import PipelineWatch
-from attnscope.recording.plan import Plan, wanted_steps
-from attnscope.recording.reductions import LiveReduction
+from attnscope.recording.plan import Plan
+from attnscope.recording.reducing import Reducing
 from attnscope.recording.rows import RowFinder
 from attnscope.recording.schedule import Schedule
-from attnscope.records import Call, Grid, Layer, LayerId
+from attnscope.records import Call, Grid, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -52,8 +52,8 @@ class Session:
 
     Args:
         plan: What is recorded of the model.
-        into: Where its records, facts and reduced maps go.
-        store: Makes room for each call.
+        run: What is known of it, filled as it runs.
+        store: Where its records go.
         watch: The pipeline's watch, None for a bare model.
         sample: The first noisy latent.
         is_first: Whether this is the capture's first pass, which must have all steps that were chosen.
@@ -62,14 +62,14 @@ class Session:
     def __init__(
         self,
         plan: Plan,
-        into: Pass,
+        run: Run,
         store: Store,
         watch: PipelineWatch | None,
         sample: Tensor,
         *,
         is_first: bool,
     ) -> None:
-        self.plan, self.into, self.run = plan, into, into.run
+        self.plan, self.run, self._is_first = plan, run, is_first
         self._store, self._watch = store, watch
         self._rows = RowFinder(plan.asked.branch_names, watch)
         self._schedule = Schedule(None if watch is None else watch.scheduler)
@@ -77,14 +77,14 @@ class Session:
         self.is_whole = True
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
-        self._pending: _Running | None = None
         self._calls: list[Call] = []
         self._maps: dict[str, tuple[int, ...]] = {}
         self._layers: dict[LayerId, Layer] = {}
         self._missing: dict[LayerId, list[int]] = {}
-        self._begin_run(is_first)
+        self._begin_run()
+        self.into = Pass(store.begin_pass(run), run, self._reducing.maps)
 
-    def _begin_run(self, is_first: bool) -> None:
+    def _begin_run(self) -> None:
         self.run.latent_size_hw = (self._latent.height, self._latent.width)
         if self._watch is not None:
             self._watch.model_runs()
@@ -96,11 +96,8 @@ class Session:
             self.run.planned_steps = -(-self.run.planned_steps // self._schedule.order)
         planned = self.run.planned_steps
         # a step that the first pass lacks is the user's slip; a later pass must not stop the run
-        self._wanted = self.plan.wanted(planned, strict=is_first)
-        self._reductions = {
-            name: LiveReduction(reduction, wanted_steps(reduction.steps, planned, strict=is_first))
-            for name, reduction in self.plan.asked.keep.items()
-        }
+        self._wanted = self.plan.wanted(planned, strict=self._is_first)
+        self._reducing = Reducing(self.plan.asked.keep, planned, self._latent, strict=self._is_first)
 
     # One call of the model
 
@@ -115,7 +112,8 @@ class Session:
         rows = self._rows.of(sample.shape[0], conditioning)
         step, number = self._schedule.step_of(timestep)
         call = Call(len(self._calls), step, number, rows, torch.is_grad_enabled())
-        self._running = _Running(call, self.plan.kept_rows(rows), {} if step in self._wanted else None)
+        kept = self.plan.kept_rows(rows, strict=self._is_first)
+        self._running = _Running(call, kept, {} if step in self._wanted and kept else None)
         self._calls.append(call)
 
     def note_map(self, path: str, shape: tuple[int, ...]) -> None:
@@ -136,14 +134,14 @@ class Session:
             input_shape: Shape of the attention's input.
         """
         running = self._running
-        if running is None or (running.qk is None and not self._reductions):
+        if running is None or (running.qk is None and not self._reducing):
             return
         layer = tapped.layer
         if layer not in self._layers:
             shape = input_shape if len(input_shape) == 4 else self._maps.get(tapped.map_owner, ())
             self._layers[layer] = _describe(tapped, record, shape, running)
         running.ran.add(layer)
-        if self._reductions:
+        if self._reducing:
             running.whole[layer] = record.mapped(Tensor.detach)
         if running.qk is not None and layer in self.plan.with_qk:
             self.into.records.layers.setdefault(layer, self._layers[layer])
@@ -152,13 +150,15 @@ class Session:
     def end_call(self) -> None:
         """The call has ended: keep it, and reduce it."""
         running, self._running = self._running, None
-        if running is None or (running.qk is None and not self._reductions):
+        if running is None or (running.qk is None and not self._reducing):
             return
         for tapped in self.plan.layers:
             if tapped.layer not in running.ran:
                 self._missing.setdefault(tapped.layer, []).append(running.call.step)
         self._name_tokens()
-        self._offer(running)
+        if self._reducing:
+            of_step = [call for call in self._calls if call.step == running.call.step]
+            self._reducing.offer(running.call, of_step, running.whole, self._layers)
         if running.qk is not None:
             self._keep(running, running.qk)
 
@@ -170,29 +170,6 @@ class Session:
             self._watch.name_tokens(cross.keys)
         if not self.run.tokens:
             self.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
-
-    def _offer(self, running: _Running) -> None:
-        """Reduce a step by its main call. A call with gradients waits, in case one without them follows in its step."""
-        if not self._reductions:
-            return
-        of_step = [call for call in self._calls if call.step == running.call.step]
-        if self._pending is not None and self._pending.call.step != running.call.step:
-            self._reduce_pending()
-        if running.call.gradients:
-            self._pending = running if of_step[0] is running.call else self._pending
-        elif not any(not call.gradients for call in of_step[:-1]):
-            self._pending = None
-            self._reduce(running)
-
-    def _reduce_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            self._reduce(pending)
-
-    def _reduce(self, running: _Running) -> None:
-        for name, reduction in self._reductions.items():
-            reduction.add(running.call, running.whole, self._layers, self._latent)
-            self.into.reduced[name] = reduction.result()
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
@@ -207,7 +184,7 @@ class Session:
     def finish(self) -> None:
         """The pass is over. A call that did not end is dropped."""
         self._running = None
-        self._reduce_pending()
+        self._reducing.flush()
         self.into.records.finish(self.into.reduced)
 
     @property
@@ -228,10 +205,17 @@ class Session:
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, and layers that did not run."""
+        if alike := self._reducing.looks_alike:
+            yield (
+                f"steps {describe_numbers(sorted(alike))} have several calls of the model that look alike, "
+                "such as the views of a panorama; reduced maps hold the first of each step"
+            )
         came = set(self._steps)
         planned = self.run.planned_steps or len(came)
-        asked = self._wanted if isinstance(self._wanted, set) else range(planned)
-        if never := sorted(step for step in asked if step not in came and self.is_whole):
+        asked: set[int] = set()
+        for wanted in (self._wanted, *self._reducing.wanted):
+            asked |= wanted if isinstance(wanted, set) else set(range(planned))
+        if (never := sorted(asked - came)) and self.is_whole:
             yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
         if self._missing:
             layers = "; ".join(
@@ -251,7 +235,7 @@ def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], runni
         raise CaptureError(
             f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
         )
-    rows = [running.call.rows[row] for row in running.kept_rows]
+    rows = [running.call.rows[row] for row in running.kept_rows] or list(running.call.rows)
     images = len({row.image for row in rows})
     return Layer(
         block=tapped.layer.block,

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums, aggregate
 from attnscope.diffseg.labels import word_maps
-from attnscope.errors import SelectionError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
 from attnscope.records.layers import SizeHW
@@ -94,9 +93,7 @@ def aggregated_attention(
         SelectionError: The trace lacks something that was chosen, or holds no self-attention.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = trace.layers.of_kind("self")
-    if not layers:
-        raise SelectionError("this trace holds no self-attention: capture without kind='cross'")
+    layers = trace.layers_of_kind("self")
     steps = choice.pop("step")
     sums, places = ScaleSums(), list(product(layers, steps))
     for done, (layer, step) in enumerate(places, start=1):

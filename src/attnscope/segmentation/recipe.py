@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
-from attnscope.errors import ParameterError, nearest
+from attnscope.errors import KeywordError, ParameterError, nearest
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,37 @@ class Recipe:
     refine: bool = False
     unite: bool = True
 
+    def __post_init__(self) -> None:
+        """Rows and columns of anchors may come as any sequence."""
+        if not isinstance(self.anchors, int):
+            object.__setattr__(self, "anchors", tuple(self.anchors))
+
+    def changed(self, **changes: Any) -> Recipe:
+        """The same with other choices.
+
+        Args:
+            changes: Fields by name.
+
+        Raises:
+            KeywordError: A recipe has no such field.
+        """
+        check_fields(changes)
+        return replace(self, **changes)
+
+
+def check_fields(changes: Mapping[str, Any]) -> None:
+    """Refuse names that are no fields of a recipe.
+
+    Args:
+        changes: Fields by name.
+
+    Raises:
+        KeywordError: A recipe has no such field.
+    """
+    known = [field.name for field in fields(Recipe)]
+    if unknown := [name for name in changes if name not in known]:
+        raise KeywordError(f"a recipe has no {unknown[0]!r}; the nearest: {nearest(unknown[0], known)}")
+
 
 def recipe_for(
     model: str | None, thresholds: float | Sequence[float] | None, passes: int, **changes: Any
@@ -48,9 +79,11 @@ def recipe_for(
 
     Raises:
         ParameterError: There are no passes, or the preset is unknown.
+        KeywordError: A recipe has no such field.
     """
     if passes < 1:
         raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
+    check_fields(changes)
     preset = changes.get("preset", "paper")
     if preset not in PRESETS:
         raise ParameterError(f"preset is {preset!r}; expected one of {nearest(str(preset), PRESETS)}")

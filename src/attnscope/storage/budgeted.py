@@ -168,6 +168,8 @@ class BudgetedStore:
             self._changed.notify_all()
         self._writer.join()
         passes, self._passes = self._passes, []  # they hold the store
+        if not self.spills:
+            self.folder.close()
         if not self._error_is_told:
             self._raise_error(passes)
 

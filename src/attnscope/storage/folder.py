@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,11 @@ class TraceFolder:
         """
 
     def close(self) -> None:
-        """Nothing is left to do: every pass has been written."""
+        """The capture is over. A folder into which nothing was written is taken away again."""
+        if self._manifests and not any(manifest.calls or manifest.reduced for manifest in self._manifests):
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                self.folder.rmdir()
 
 
 class FolderRecords:
@@ -121,6 +126,10 @@ class FolderRecords:
         )
         self._handles: dict[int, Any] = {}
         self._checked: set[tuple[int, LayerId]] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files stay here; whoever gets a copy opens them again."""
+        return {**vars(self), "_handles": {}}
 
     @property
     def calls(self) -> list[Call]:

@@ -15,6 +15,7 @@ from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import whole_file
 
 MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
+_FLOATS = ("F16", "BF16", "F32", "F64")
 Shape = tuple[int, ...]
 
 
@@ -75,6 +76,10 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
         )
     for name, shape in expected.items():
         found = tuple(shard.get_slice(name).get_shape())
+        if (dtype := shard.get_slice(name).get_dtype()) not in _types(name):
+            raise TraceFormatError(
+                f"{path}: {name} is of type {dtype}; expected one of {', '.join(_types(name))}"
+            )
         if not _shape_fits(found, shape, name):
             raise TraceFormatError(f"{path}: {name} has shape {found}; the manifest says {shape}")
     return shard
@@ -131,6 +136,13 @@ def _check_file(path: Path) -> None:
         raise TraceFormatError(
             f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
         )
+
+
+def _types(name: str) -> tuple[str, ...]:
+    """What safetensors calls the types that a tensor of this name may have."""
+    if name.endswith(".steps"):
+        return ("I32",)
+    return (*_FLOATS, "BOOL") if name.endswith(".mask") else _FLOATS
 
 
 def _shape_fits(found: Shape, expected: Shape, name: str) -> bool:

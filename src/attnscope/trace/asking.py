@@ -55,13 +55,15 @@ def ask(
     steps = _steps(trace)
     images = sorted({row.image for of_step in steps for row in of_step.rows})
     of_images = pick_number("image", image, images)
+    of_branches = pick_name("branch", branch, trace.branches)
+    read = {trace.branches[at] for at in of_branches.positions}
     picks = {
         "step": pick_number("step", step, [of_step.index for of_step in steps]),
-        "branch": pick_name("branch", branch, trace.branches),
+        "branch": of_branches,
         "image": of_images,
         "head": pick_number("head", head, range(asked.heads)),
         "query": pick_place("query", query, asked.grid),
-        "key": _pick_keys(trace, asked, token, key, [images[at] for at in of_images.positions]),
+        "key": _pick_keys(trace, asked, token, key, [images[at] for at in of_images.positions], read),
     }
     return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
 
@@ -87,7 +89,17 @@ def pick_layer(trace: Contents, layer: Any, block: int | None, kind: Kind | None
         return trace.layer(block, kind)
     if block is not None or kind is not None:
         raise ParameterError("layer and block (or kind) both choose the layer: give one of them")
-    return trace.layers[layer.id if isinstance(layer, Layer) else layer]
+    if isinstance(layer, Layer):
+        return trace.layers[layer.id]
+    which = tuple(layer) if isinstance(layer, list) else layer
+    if isinstance(which, bool) or not isinstance(which, (int, str, tuple)):
+        raise ParameterError(f"layer {layer!r}: expected a number, (block, kind), a module path or a Layer")
+    try:
+        return trace.layers[which]
+    except (IndexError, TypeError) as error:
+        raise SelectionError(
+            f"layer {layer!r}: this trace has {len(trace.layers)} layers, {trace.layers!r}"
+        ) from error
 
 
 def pick_call(trace: Contents, step: int | None, call: int | None) -> Call:
@@ -120,7 +132,9 @@ def _mean_axes(mean: str | Iterable[str]) -> tuple[str, ...]:
     return axes
 
 
-def _pick_keys(trace: Contents, layer: Layer, token: Any, key: Any, images: Sequence[int]) -> Pick:
+def _pick_keys(
+    trace: Contents, layer: Layer, token: Any, key: Any, images: Sequence[int], branches: set[str]
+) -> Pick:
     if layer.kind == "self":
         if token is not None:
             raise SelectionError(f"{layer.id} has no tokens: its keys are places; use key=(row, column)")
@@ -129,6 +143,11 @@ def _pick_keys(trace: Contents, layer: Layer, token: Any, key: Any, images: Sequ
         raise SelectionError("token and key both choose the keys of cross-attention: give one of them")
     choice = key if token is None else token
     if isinstance(choice, str):
+        if branches == {"uncond"}:
+            raise SelectionError(
+                f"token {choice!r} of the branch 'uncond': words are those of the prompt, and this branch reads the "
+                "negative prompt; give a token number"
+            )
         spans = {trace.span(choice, image=image).tokens for image in images}
         if len(spans) > 1:
             raise SelectionError(f"token {choice!r} stands at other numbers in other images: choose image=")

@@ -156,6 +156,22 @@ class Contents:
         known = self.records.layers.get(LayerId(block, kind)) if isinstance(block, int) else None
         return known or self.layers[block, kind]
 
+    def layers_of_kind(self, kind: Kind) -> tuple[Layer, ...]:
+        """All captured layers of one kind, at least one.
+
+        Args:
+            kind: 'self' or 'cross'.
+
+        Raises:
+            SelectionError: There is none.
+        """
+        if found := self.layers.of_kind(kind):
+            return found
+        if not self.calls:
+            raise SelectionError("this trace holds no Q and K: none of its steps was captured")
+        other = "self" if kind == "cross" else "cross"
+        raise SelectionError(f"this trace holds no {kind}-attention: capture without kind={other!r}")
+
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
         """One set of reduced maps.
 
@@ -174,4 +190,6 @@ class Contents:
             raise SelectionError(
                 f"reduced maps {name!r} are of {maps.reduction.kind}-attention, not of {kind}-attention"
             )
+        if not maps.maps:
+            raise SelectionError(f"reduced maps {name!r}: no step went into them")
         return maps

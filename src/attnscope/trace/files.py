@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import TraceFormatError
+from attnscope.errors import ImageError, TraceFormatError
 from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.storage.manifest import MANIFEST
 from attnscope.trace.contents import Pass
@@ -51,4 +51,7 @@ def _read_picture(path: Path) -> Any:
 
     if not path.is_file() or path.is_symlink():
         raise TraceFormatError(f"{path}: the trace names this picture, but it is missing or a link")
-    return load_picture(path)
+    try:
+        return load_picture(path)
+    except ImageError as error:
+        raise TraceFormatError(f"{path}: damaged: {error}") from error

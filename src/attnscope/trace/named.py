@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from attnscope.errors import MissingExtraError
-from attnscope.records import Token
 from attnscope.trace.query import Query
 
 
@@ -65,13 +64,13 @@ class NamedTensor:
         )
 
 
-def named_tensor(tensor: Tensor, query: Query, tokens: Sequence[Token]) -> NamedTensor:
+def named_tensor(tensor: Tensor, query: Query, texts: Sequence[str]) -> NamedTensor:
     """An answer together with what stands along its axes.
 
     Args:
         tensor: The numbers that answer the query.
         query: The query.
-        tokens: Tokens of the prompt, for cross-attention.
+        texts: What each key of cross-attention reads; empty where that is not one and the same.
     """
     values = {axis: [_all(query, axis)[at] for at in pick.positions] for axis, pick in query.picks.items()}
     layer = query.layer
@@ -80,8 +79,8 @@ def named_tensor(tensor: Tensor, query: Query, tokens: Sequence[Token]) -> Named
         if axis in query.axes:
             labels[f"{axis}_row"] = (axis, [place // layer.grid.width for place in values[axis]])
             labels[f"{axis}_column"] = (axis, [place % layer.grid.width for place in values[axis]])
-    if layer.kind == "cross" and "key" in query.axes and len(tokens) == layer.keys:
-        labels["token"] = ("key", [tokens[at].text for at in values["key"]])
+    if layer.kind == "cross" and "key" in query.axes and len(texts) == layer.keys:
+        labels["token"] = ("key", [texts[at] for at in values["key"]])
     if "step" in query.axes:
         labels["timestep"] = ("step", [query.steps[at].timestep for at in query.picks["step"].positions])
     single = {axis: values[axis][0] for axis, pick in query.kept.items() if pick.single}

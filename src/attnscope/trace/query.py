@@ -129,17 +129,23 @@ def _zeros(query: Query, records: Records) -> Tensor:
     return torch.zeros(query.shape, dtype=working_dtype(first), device=first.device)
 
 
-def check_into(query: Query) -> None:
-    """Refuse `into=` for an answer of more than one map.
+def check_into(query: Query, into: Tensor) -> None:
+    """Refuse `into=` for an answer of more than one map, or of another shape.
 
     Args:
         query: The question.
+        into: What the answer is to be added to.
 
     Raises:
-        ParameterError: Step, branch or image is an axis of the answer.
+        ParameterError: Step, branch or image is an axis of the answer, or it does not fit.
     """
     if several := [axis for axis in OUTER if axis in query.axes]:
         raise ParameterError(f"into takes one map: choose one {', '.join(several)}, or average over it")
+    shape = tuple(len(pick.positions) for pick in query.kept.values() if not pick.single)
+    if tuple(into.shape) != shape or not into.is_floating_point():
+        raise ParameterError(
+            f"into has shape {tuple(into.shape)} and type {into.dtype}; the answer has shape {shape} and is float32"
+        )
 
 
 def call_of(step: Step, number: int | None) -> Call:

@@ -89,8 +89,7 @@ def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
     """
     if choice is None or isinstance(choice, slice) or _is_int(choice):
         return pick_number(axis, choice, range(grid.places))
-    region = np.asarray(choice)
-    if region.dtype == bool:
+    if (region := _as_region(choice)) is not None:
         return _region(axis, region, grid)
     if isinstance(choice, tuple) and len(choice) == 2 and all(_is_int(part) for part in choice):
         return Pick([_flat(axis, choice, grid)], True)
@@ -99,6 +98,14 @@ def pick_place(axis: str, choice: Any, grid: Grid) -> Pick:
             f"{axis} {choice!r}: expected (row, column), an index, several of those, or a region"
         )
     return _several(axis, choice, [_flat(axis, place, grid) for place in choice])
+
+
+def _as_region(choice: Any) -> np.ndarray | None:
+    try:
+        array = np.asarray(choice)
+    except ValueError:  # places and flat numbers side by side
+        return None
+    return array if array.dtype == bool else None
 
 
 def _region(axis: str, region: np.ndarray, grid: Grid) -> Pick:

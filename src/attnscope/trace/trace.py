@@ -18,7 +18,7 @@ from attnscope.trace.contents import Contents, Pass
 from attnscope.trace.facts import short_facts, trace_facts
 from attnscope.trace.html import trace_html
 from attnscope.trace.named import named_tensor
-from attnscope.trace.query import answer, check_into
+from attnscope.trace.query import Query, answer, check_into
 
 
 class Trace(Contents):
@@ -152,10 +152,18 @@ class Trace(Contents):
             mean=mean,
         )
         if into is not None:
-            check_into(asked)
+            check_into(asked, into)
         tensor = answer(asked, self.records, into)
-        tokens = self.tokens(asked.images[asked.picks["image"].positions[0]])
-        return named_tensor(tensor, asked, tokens) if named else tensor
+        return named_tensor(tensor, asked, self._texts(asked)) if named else tensor
+
+    def _texts(self, asked: Query) -> Sequence[str]:
+        """Texts of the keys, where all rows that go into an answer read the same ones of the prompt."""
+        picks = asked.picks
+        branches = {asked.branches[at] for at in picks["branch"].positions}
+        texts = {
+            tuple(token.text for token in self.tokens(asked.images[at])) for at in picks["image"].positions
+        }
+        return texts.pop() if len(texts) == 1 and "uncond" not in branches else ()
 
     # Files and faces
 
@@ -168,7 +176,10 @@ class Trace(Contents):
 
         Raises:
             OutputError: Something is there already, or the folder can't be written.
+            SelectionError: Nothing has run.
         """
+        if not self._passes:
+            raise SelectionError("there is nothing to save: the model has not run inside the capture")
         passes = [(one.records, one.run, one.reduced) for one in self._passes]
         return save_passes(passes, folder, overwrite=overwrite)
 
@@ -181,6 +192,8 @@ class Trace(Contents):
         return "".join(trace_html(one) for one in self.passes)
 
     def __repr__(self) -> str:
-        if len(self._passes) != 1:
+        if not self._passes:
+            return "<Trace: nothing has run yet>"
+        if len(self._passes) > 1:
             return f"<Trace of {len(self._passes)} passes: {', '.join(map(repr, self.passes))}>"
         return short_facts(self)
