@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from attnscope import __version__
+from attnscope._version import __version__
 from attnscope.cli import demo, export, generate, heatmap, info, layers, segment, view
 from attnscope.cli.output import print_data, say_error, say_warning
 from attnscope.errors import AttnscopeError, ParameterError

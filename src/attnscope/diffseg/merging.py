@@ -15,7 +15,7 @@ from attnscope.diffseg.distance import symmetric_kl
 from attnscope.diffseg.exact_neighbours import ExactNeighbours
 from attnscope.diffseg.float16_neighbours import Float16Neighbours
 from attnscope.errors import ParameterError, nearest
-from attnscope.threads import in_tile_threads
+from attnscope.probability.threads import in_tile_threads
 
 PAPER_THRESHOLD = 1.1  # paper: COCO-Stuff; 0.9 for Cityscapes and the authors' demonstration
 PASSES = 3

@@ -4,6 +4,7 @@ reference.py       a dozen lines that materialise P: the oracle
 contraction.py     what to compute: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
 tile_loops.py      the work on one tile, compiled by TorchScript
+threads.py         threads that are kept for the tiles, each with torch's own threading off
 triton_sums.py     the same numbers on a GPU: never more than the result
 triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not

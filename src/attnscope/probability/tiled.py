@@ -18,8 +18,8 @@ from torch.nn.functional import pad
 
 from attnscope.probability.contraction import Contraction
 from attnscope.probability.reference import working_dtype
+from attnscope.probability.threads import in_tile_threads
 from attnscope.probability.tile_loops import Scores, add_rows, add_sum_of_rows, compiled, write_entropy
-from attnscope.threads import in_tile_threads
 
 TILE_NUMBERS = 64 * 4096  # x 4 bytes = 1 MB: with as much of the result it fits a core's own cache
 TILE_NUMBERS_ELSEWHERE = 1024 * 4096  # on a GPU without Triton: few, large launches

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnscope import __version__
+from attnscope._version import __version__
 from attnscope.atlas import DEMO_FOLDER
 from attnscope.records import Run, Token
 from attnscope.trace.tokens import tokenize, unnamed_tokens

@@ -13,7 +13,8 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from attnscope import __version__, places
+from attnscope import places
+from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
 from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
 from attnscope.places import Box, View

@@ -16,9 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from attnscope import __version__
+from attnscope._version import __version__
 from attnscope.errors import AttnscopeError, BusyError, SelectionError
-from attnscope.threads import start_tile_threads
+from attnscope.probability.threads import start_tile_threads
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.answers import Answers

@@ -54,7 +54,7 @@ def test_after_an_exception_nothing_more_is_begun_and_what_has_begun_ends_first(
 
 INTERRUPTED = """
 import signal, threading, time, torch
-from attnscope import threads
+from attnscope.probability import threads
 torch.set_num_threads(2)
 begun, over = [], []
 def work(item):
