@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from attention_cases import qk
-from attnscope import probability, threads
+from attnscope import probability
 from attnscope.errors import ParameterError
+from attnscope.probability import threads
 
 
 def test_torch_keeps_its_number_of_threads():
