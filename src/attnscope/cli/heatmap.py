@@ -42,11 +42,15 @@ def heatmap_command(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where WORD.heat.png goes.")
     ] = Path(),
     preset: Annotated[Literal["daam"] | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
-    steps: Annotated[str | None, typer.Option("--steps", metavar="0,5-9", help="Only these steps.")] = None,
-    blocks: Annotated[
-        str | None, typer.Option("--blocks", metavar="1,5-7", help="Only these blocks.")
+    steps: Annotated[
+        str | None, typer.Option("--steps", "--step", metavar="0,5-9", help="Only these steps.")
     ] = None,
-    heads: Annotated[str | None, typer.Option("--heads", metavar="0,2-3", help="Only these heads.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option("--blocks", "--block", metavar="1,5-7", help="Only these blocks.")
+    ] = None,
+    heads: Annotated[
+        str | None, typer.Option("--heads", "--head", metavar="0,2-3", help="Only these heads.")
+    ] = None,
     branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,

@@ -40,12 +40,16 @@ def segment_command(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where NAME.labels.png and the rest go.")
     ] = Path(),
     labels: Annotated[
-        list[str] | None, typer.Option("--labels", "-l", help="Words to name segments with: house,grass")
+        list[str] | None,
+        typer.Option("--labels", "--label", "-l", help="Words to name segments with: house,grass"),
     ] = None,
     threshold: Annotated[
         list[float] | None,
         typer.Option(
-            "--threshold", "-t", help="In nats; larger gives fewer segments. Repeat it: one per pass."
+            "--threshold",
+            "--thresholds",
+            "-t",
+            help="In nats; larger gives fewer segments. Repeat it: one per pass.",
         ),
     ] = None,
     preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",

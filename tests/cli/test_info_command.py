@@ -1,0 +1,64 @@
+"""`attnscope info`: what a trace holds, and whether it holds what was written."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import attnscope
+from attnscope.records.reduced import Reduced, ReducedMaps
+from attnscope.testing.made_traces import made_trace
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = made_trace()
+    made.run.pictures = [Image.new("RGB", (48, 32))]
+    layer = made.layers[1, "self"]
+    maps = made.probabilities(layer=layer, branch="cond", mean=("step", "head"))
+    made.reduced = {"scene": ReducedMaps(Reduced("self"), {layer.id: maps}, {}, (layer,), (0, 1))}
+    return made.save(tmp_path / "output" / "run.trace")
+
+
+def test_it_tells_what_there_is(run, folder):
+    code, out, _ = run("info", folder)
+    assert code == 0
+    for told in ("red cat", "uncond, cond", "2 of 2", "mean of self-attention over 2 steps", "2, 3"):
+        assert told in out
+    facts = json.loads(run("info", folder, "--json")[1])
+    assert [step["index"] for step in facts["steps"]] == [0, 1]
+    assert facts["words"] == [[{"word": "red", "tokens": [1]}, {"word": "cat", "tokens": [2, 3]}]]
+    assert facts["layers"][1]["probability"] == [6, 24, 5]
+    assert "verified" not in facts
+
+
+def test_it_takes_the_folder_that_generate_wrote(run, folder):
+    assert json.loads(run("info", folder.parent, "--json")[1])["folder"] == str(folder)
+
+
+def test_verify_reads_everything_and_says_so(run, folder):
+    code, _, err = run("info", folder, "--verify")
+    assert (code, "every checksum is right" in err) == (0, True)
+    assert json.loads(run("info", folder, "--verify", "--json")[1])["verified"] is True
+
+
+@pytest.mark.parametrize("file", ["call-00001.safetensors", "reduced-scene.safetensors"])
+def test_verify_finds_one_flipped_bit(run, folder, file):
+    path = folder / file
+    tensors = load_file(path)
+    name = sorted(tensors)[0]
+    tensors[name].view(-1).view(torch.uint8)[7] ^= 16
+    save_file(tensors, path)
+    code, out, err = run("info", folder, "--verify")
+    assert (code, out) == (1, "")
+    assert file in err
+    assert "its bytes are not those that were written" in err
+
+
+def test_of_two_passes_both_are_told(run, folder, tmp_path):
+    passes = [made_trace(seed=seed)._only for seed in (1, 2)]
+    both = attnscope.Trace(*passes).save(tmp_path / "both.trace")
+    assert run("info", both)[1].count("red cat") >= 2
+    assert len(json.loads(run("info", both, "--json")[1])["passes"]) == 2
