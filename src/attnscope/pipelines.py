@@ -131,7 +131,7 @@ def _hub_reason(error: BaseException) -> str:
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
-    names = {type(one).__name__ for one in chain}
+    names = {type(link).__name__ for link in chain}
     if "GatedRepoError" in names:
         return "it is gated, and you have not been given access"
     if "RepositoryNotFoundError" in names:

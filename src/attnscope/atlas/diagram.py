@@ -85,21 +85,22 @@ def unet_diagram(model: Any, *, size: tuple[int, int] | None = None, name: str |
     >>> unet_diagram("sd1").startswith("<svg")
     True
     """
-    found = sections(model, size=size)
-    placed = [_Placed(*pair) for pair in zip(found, staircase(found), strict=True)]
+    unet_sections = sections(model, size=size)
+    placed = [_Placed(*pair) for pair in zip(unet_sections, staircase(unet_sections), strict=True)]
     heading = name or (Path(model).name if isinstance(model, (str, Path)) else type(model).__name__)
-    width = max(_MIN_WIDTH, max(one.right for one in placed) + _LEFT)
-    height = max(one.top for one in placed) + _BOX + 88 + _LEGEND
+    width = max(_MIN_WIDTH, max(drawn.right for drawn in placed) + _LEFT)
+    height = max(drawn.top for drawn in placed) + _BOX + 88 + _LEGEND
     attention = layers(model, size=size)
     body = "\n".join(
         [
             *_heading(heading, placed, len(attention)),
             *_skips(placed),
             *_flows(placed),
-            *(line for one in placed for line in _section(one)),
+            *(line for drawn in placed for line in _section(drawn)),
             *_facts(placed),
             *_legend(
-                height - _LEGEND + 24, max((one.keys for one in attention if one.kind == "cross"), default=0)
+                height - _LEGEND + 24,
+                max((layer.keys for layer in attention if layer.kind == "cross"), default=0),
             ),
         ]
     )
@@ -112,22 +113,22 @@ def unet_diagram(model: Any, *, size: tuple[int, int] | None = None, name: str |
     )
 
 
-def staircase(found: Sequence[Section]) -> list[int]:
+def staircase(unet_sections: Sequence[Section]) -> list[int]:
     """Column of each section's first unit in a drawing as a U, with one row for each level.
 
     The last unit of a section stands straight above or below the first of the next.
 
     Args:
-        found: The sections in execution order.
+        unet_sections: The sections in execution order.
     """
     columns = [0]
-    for before, after in pairwise(found):
+    for before, after in pairwise(unet_sections):
         columns.append(columns[-1] + len(before.units) - (before.level != after.level))
     return columns
 
 
 def _heading(name: str, placed: list[_Placed], layer_count: int) -> Iterator[str]:
-    blocks = sum(len(one.section.blocks) for one in placed)
+    blocks = sum(len(drawn.section.blocks) for drawn in placed)
     finest = placed[0].section.grid
     yield f'<text class="title" x="{_LEFT}" y="46">Attention in the U-Net of {escape(name)}</text>'
     yield (
@@ -137,12 +138,12 @@ def _heading(name: str, placed: list[_Placed], layer_count: int) -> Iterator[str
     )
 
 
-def _section(one: _Placed) -> Iterator[str]:
-    tint = SCALE_TINTS[one.section.level % len(SCALE_TINTS)]
-    shift = _BOX / 2 + 10 if one.section.stage == "down" and one.section.level > 0 else 0
-    yield f'<text class="path" x="{one.left + shift:g}" y="{one.top - 9:g}">{one.section.path}</text>'
-    for i, unit in enumerate(one.section.units):
-        yield from _unit(unit, one.left + i * _PITCH, one.top, tint)
+def _section(drawn: _Placed) -> Iterator[str]:
+    tint = SCALE_TINTS[drawn.section.level % len(SCALE_TINTS)]
+    shift = _BOX / 2 + 10 if drawn.section.stage == "down" and drawn.section.level > 0 else 0
+    yield f'<text class="path" x="{drawn.left + shift:g}" y="{drawn.top - 9:g}">{drawn.section.path}</text>'
+    for i, unit in enumerate(drawn.section.units):
+        yield from _unit(unit, drawn.left + i * _PITCH, drawn.top, tint)
 
 
 def _unit(unit: Unit, x: float, y: float, tint: str) -> Iterator[str]:
@@ -178,10 +179,14 @@ def _flows(placed: list[_Placed]) -> Iterator[str]:
     yield f'<text class="plain" x="{first.left - 60:g}" y="{first.middle + 4:g}">latent</text>'
     yield _line("flow", last.right + 2, last.middle, last.right + 32, last.middle)
     yield f'<text class="plain" x="{last.right + 68:g}" y="{last.middle + 4:g}">prediction</text>'
-    for one in placed:
-        for i in range(len(one.section.units) - 1):
+    for drawn in placed:
+        for i in range(len(drawn.section.units) - 1):
             yield _line(
-                "flow", one.centre(i) + _BOX / 2, one.middle, one.centre(i + 1) - _BOX / 2 - 3, one.middle
+                "flow",
+                drawn.centre(i) + _BOX / 2,
+                drawn.middle,
+                drawn.centre(i + 1) - _BOX / 2 - 3,
+                drawn.middle,
             )
     for before, after in pairwise(placed):
         x = before.centre(-1)
@@ -199,7 +204,7 @@ def _skips(placed: list[_Placed]) -> Iterator[str]:
         for up in _of(placed, "up"):
             if up.section.level != down.section.level:
                 continue
-            if any(down.right < one.left < up.left and one.top == down.top for one in placed):
+            if any(down.right < between.left < up.left and between.top == down.top for between in placed):
                 base, depth = down.top + _BOX, down.top + _BOX + 22
                 start, end = down.centre(-1), up.centre(0)
                 path = f"M{start:g} {base:g} V{depth:g} H{end:g} V{base + 5:g}"
@@ -210,16 +215,16 @@ def _skips(placed: list[_Placed]) -> Iterator[str]:
 
 def _facts(placed: list[_Placed]) -> Iterator[str]:
     """In the middle of each level: its grid and its attention."""
-    for level in sorted({one.section.level for one in placed}):
-        row = [one for one in placed if one.section.level == level]
+    for level in sorted({drawn.section.level for drawn in placed}):
+        row = [drawn for drawn in placed if drawn.section.level == level]
         gap = [(a.right + b.left) / 2 for a, b in pairwise(row) if b.left - a.right > _PITCH]
         x = gap[0] if gap else (row[0].left + row[-1].right) / 2
         y = row[0].middle - 12 if gap else row[0].top + _BOX + 52
         grid = row[0].section.grid
-        holders = [one.section for one in row if one.section.blocks]
+        holders = [drawn.section for drawn in row if drawn.section.blocks]
         facts = "no attention"
         if holders:
-            numbers = ", ".join(_span([block.number for block in one.blocks]) for one in holders)
+            numbers = ", ".join(_span([block.number for block in section.blocks]) for section in holders)
             noun = "block" if numbers.isdigit() else "blocks"
             facts = f"{noun} {numbers} · {holders[0].heads} heads of {holders[0].head_dim}"
         yield f'<text class="grid" x="{x:g}" y="{y:g}">{_times(grid.height, grid.width)}</text>'
@@ -257,7 +262,7 @@ def _sample(x: float, y: float, fill: str, edge: str) -> str:
 
 
 def _of(placed: list[_Placed], stage: Stage) -> list[_Placed]:
-    return [one for one in placed if one.section.stage == stage]
+    return [drawn for drawn in placed if drawn.section.stage == stage]
 
 
 def _span(numbers: list[int]) -> str:

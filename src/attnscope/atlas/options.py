@@ -129,7 +129,7 @@ def _heads(config: Mapping[str, Any], levels: int) -> list[int]:
 def _per_level(config: Mapping[str, Any], key: str, levels: int, default: int | None) -> list[int]:
     value = config.get(key, default)
     values = list(value) if isinstance(value, (list, tuple)) else [value] * levels
-    if len(values) != levels or not all(_is_positive(one) for one in values):
+    if len(values) != levels or not all(_is_positive(number) for number in values):
         raise ModelError(
             f"the configuration has {key}={value!r}, expected one positive number or {levels} of them"
         )
@@ -149,7 +149,7 @@ def _flags(config: Mapping[str, Any], levels: int) -> list[bool]:
 def _depths(config: Mapping[str, Any], levels: int, key: str = "transformer_layers_per_block") -> list[Depth]:
     value = config.get(key, 1)
     depths = list(value) if isinstance(value, (list, tuple)) else [value] * levels
-    if len(depths) != levels or not all(_is_depth(one) for one in depths):
+    if len(depths) != levels or not all(_is_depth(depth) for depth in depths):
         raise ModelError(
             f"the configuration has {key}={value!r}, expected one positive number or {levels} entries"
         )
@@ -170,7 +170,7 @@ def _up_depths(config: Mapping[str, Any], levels: int) -> list[Depth]:
 
 def _is_depth(value: object) -> bool:
     return _is_positive(value) or (
-        isinstance(value, (list, tuple)) and all(_is_positive(one) for one in value)
+        isinstance(value, (list, tuple)) and all(_is_positive(depth) for depth in value)
     )
 
 

@@ -95,7 +95,7 @@ def plan_unet(config: Mapping[str, Any], latent: Grid) -> tuple[Section, ...]:
         if section.channels < section.heads:
             raise ModelError(f"{section.path} has {section.channels} channels for {section.heads} heads")
     numbers = count(1)
-    return tuple(replace(one, units=_numbered(one.units, numbers)) for one in sections)
+    return tuple(replace(unnumbered, units=_numbered(unnumbered.units, numbers)) for unnumbered in sections)
 
 
 def _grids(latent: Grid, levels: int, padding: int) -> list[Grid]:

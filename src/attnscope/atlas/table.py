@@ -124,10 +124,10 @@ def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
     >>> {str(grid): blocks for grid, blocks in blocks_by_grid(layers("sd1")).items()}
     {'64x64': (1, 2, 14, 15, 16), '32x32': (3, 4, 11, 12, 13), '16x16': (5, 6, 8, 9, 10), '8x8': (7,)}
     """
-    found: dict[Grid, dict[int, None]] = {}
+    blocks: dict[Grid, dict[int, None]] = {}
     for layer in layers:
-        found.setdefault(layer.grid, {})[layer.block] = None
-    return {grid: tuple(found[grid]) for grid in sorted(found, key=lambda grid: -grid.places)}
+        blocks.setdefault(layer.grid, {})[layer.block] = None
+    return {grid: tuple(blocks[grid]) for grid in sorted(blocks, key=lambda grid: -grid.places)}
 
 
 def latent_grid(facts: ModelFacts, size: tuple[int, int] | None) -> Grid:

@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Default: the command line's.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     try:
         with warnings.catch_warnings():
             _tell_warnings(debug)
-            app([word for word in given if word != "--debug"], prog_name="attnscope")
+            app([word for word in words if word != "--debug"], prog_name="attnscope")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except AttnscopeError as error:

@@ -67,7 +67,7 @@ def demo_command(
     for path in generated.save(output / "output", overwrite=True):
         say_wrote(path)
     write_scene(result, output)
-    shown = [one for one in maps if one.word.lower() not in _FILL_WORDS][:_MOST_WORDS]
+    shown = [heat for heat in maps if heat.word.lower() not in _FILL_WORDS][:_MOST_WORDS]
     _save(overview(pipe, trace, shown, generated, result), output / "overview.png")
     summary = _summary(prompt, seed, generated, result)
     _write(output / "summary.json", json.dumps(summary, indent=1) + "\n")
@@ -104,8 +104,8 @@ def write_scene(result: SceneResult, folder: Path) -> None:
 
     _save(result.scene.pil_image, folder / "scene.png")
     _save(indexed_png(result.scene.segments), folder / "scene.truth.png")
-    for name, found in (("scene", result.found), ("scene.named", result.named)):
-        for path in found.save(folder / name, overwrite=True):
+    for name, segmentation in (("scene", result.found), ("scene.named", result.named)):
+        for path in segmentation.save(folder / name, overwrite=True):
             say_wrote(path)
 
 

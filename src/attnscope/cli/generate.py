@@ -96,8 +96,8 @@ def generate_command(
                 "picture": str(output / "output.png"),
                 "trace": str(output / "run.trace"),
                 "words": [
-                    {"word": one.word, "mean": float(one.array.mean()), "peak": list(one.peak)}
-                    for one in maps
+                    {"word": heat.word, "mean": float(heat.array.mean()), "peak": list(heat.peak)}
+                    for heat in maps
                 ],
             }
         )

@@ -85,12 +85,13 @@ def heatmap_command(
         bars.add_task("heat maps", total=None)
         maps = heat_maps(opened, spans, **choice)
     save_maps(maps, files, same_scale=same_scale, numbers=numbers)
-    found = [map_object(one, span, file) for one, span, file in zip(maps, spans, files, strict=True)]
+    objects = [map_object(heat, span, file) for heat, span, file in zip(maps, spans, files, strict=True)]
     if as_json:
-        print_json(found)
+        print_json(objects)
         return
     rows = [
-        (one["word"], f"{one['mean']:.4f}", f"{one['maximum']:.4f}", str(tuple(one["peak"]))) for one in found
+        (entry["word"], f"{entry['mean']:.4f}", f"{entry['maximum']:.4f}", str(tuple(entry["peak"])))
+        for entry in objects
     ]
     columns = ("Word", "Mean share", "Maximum", "Peak (row, column)")
     data_console().print(plain_table("Attention to each word", columns, rows))
@@ -136,15 +137,15 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
     """
     from attnscope.files import whole_file
 
-    top = max((float(one.array.max()) for one in maps), default=0.0) if same_scale else None
-    for one, file in zip(maps, files, strict=True):
-        if one.picture is not None:
-            drawn = one.overlay(maximum=top)
+    top = max((float(heat.array.max()) for heat in maps), default=0.0) if same_scale else None
+    for heat, file in zip(maps, files, strict=True):
+        if heat.picture is not None:
+            drawn = heat.overlay(maximum=top)
             with whole_file(file) as partial:
                 drawn.save(partial)
             say_wrote(file)
         if numbers:
-            say_wrote(one.save(file.with_suffix(".npy"), overwrite=True))
+            say_wrote(heat.save(file.with_suffix(".npy"), overwrite=True))
 
 
 def file_names(words: Sequence[str]) -> list[str]:

@@ -39,13 +39,13 @@ def info_command(
     if verify:
         _verify(folder)
     if as_json:
-        passes = [_as_json(one) for one in opened.passes]
+        passes = [_as_json(pass_trace) for pass_trace in opened.passes]
         shown = passes[0] if len(passes) == 1 else {"passes": passes}
         checked = {"verified": True} if verify else {}
         print_json({"folder": str(folder), "bytes": _bytes_on_disk(folder), **checked, **shown})
         return
-    for number, one in enumerate(opened.passes):
-        _print_pass(one, folder, f", pass {number}" if len(opened.passes) > 1 else "")
+    for number, pass_trace in enumerate(opened.passes):
+        _print_pass(pass_trace, folder, f", pass {number}" if len(opened.passes) > 1 else "")
 
 
 def _as_json(trace: Trace) -> dict[str, Any]:

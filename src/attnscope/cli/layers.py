@@ -75,10 +75,12 @@ def layers_command(
         raise ParameterError("--json, --markdown and --csv exclude one another: choose one")
     model = named or model
     size_hw = parse_size(size)
-    found = layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
-    chosen = [layer for layer in found if kind is None or layer.kind == kind]
+    every_layer = layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
+    chosen = [layer for layer in every_layer if kind is None or layer.kind == kind]
     if not chosen:
-        raise ModelError(f"the U-Net of {model} has no attention layers{' of this kind' if found else ''}")
+        raise ModelError(
+            f"the U-Net of {model} has no attention layers{' of this kind' if every_layer else ''}"
+        )
     if diagram is not None:
         refuse_overwriting(diagram, force=force)
         drawing = unet_diagram(model, size=size_hw)

@@ -89,14 +89,14 @@ def parse_numbers(name: str, text: str | None) -> list[int] | None:
     return numbers
 
 
-def parse_words(given: list[str] | None) -> list[str] | None:
+def parse_words(options: list[str] | None) -> list[str] | None:
     """Words from repeated options and comma lists.
 
     Args:
-        given: What each option got, or None.
+        options: What each option got, or None.
 
     >>> parse_words(["house,red star", "grass"])
     ['house', 'red star', 'grass']
     """
-    words = [word.strip() for part in given or [] for word in part.split(",") if word.strip()]
+    words = [word.strip() for part in options or [] for word in part.split(",") if word.strip()]
     return words or None

@@ -53,7 +53,7 @@ def print_json(value: Any) -> None:
         value: Plain values.
     """
     if isinstance(value, list) and value:
-        lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in value)
+        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in value)
         print_data(f"[\n{lines}\n]")
     else:
         print_data(json.dumps(value, ensure_ascii=False, indent=2))

@@ -55,7 +55,7 @@ def overview(
 def _generated_tiles(trace: Trace, maps: Sequence[HeatMap]) -> list[Tile]:
     picture = trace.picture or Image.new("RGB", (8, 8), PAPER)
     heats = [
-        Tile(one.overlay(), one.word, f"peak {100 * one.array.max():.1f} % of attention") for one in maps
+        Tile(heat.overlay(), heat.word, f"peak {100 * heat.array.max():.1f} % of attention") for heat in maps
     ]
     return [Tile(picture, "the generated picture", about_run(trace)), *heats]
 
@@ -67,33 +67,33 @@ def _segments_tile(generated: Segmentation) -> Tile:
 def _scene_tiles(result: SceneResult) -> list[Tile]:
     from attnscope.demo.scoring import partners
 
-    drawn, found = result.scene, result.found
-    numbers = partners(found.labels, drawn.segments)  # a match has the same colour in both
+    drawn, segmentation = result.scene, result.found
+    numbers = partners(segmentation.labels, drawn.segments)  # a match has the same colour in both
     names = dict(zip(numbers.tolist(), drawn.parts, strict=True))
     truth = overlay_labels(drawn.pil_image, numbers[drawn.segments], names=names)
     return [
         Tile(drawn.pil_image, "a drawn scene", "not among the training's"),
         Tile(truth, f"the truth: {len(drawn.parts)} parts", "known to the pixel"),
-        Tile(found.overlay(), f"{len(found)} segments found", f"mean IoU {result.score:.2f}"),
+        Tile(segmentation.overlay(), f"{len(segmentation)} segments found", f"mean IoU {result.score:.2f}"),
         Tile(result.named.overlay(), "named by words", "through cross-attention"),
     ]
 
 
-def unet_strip(found: Sequence[Section], width_px: int) -> Image.Image:
+def unet_strip(unet_sections: Sequence[Section], width_px: int) -> Image.Image:
     """The U-Net as a small U: numbered blocks where there is attention, grey ones where there is none.
 
     Args:
-        found: Its sections.
+        unet_sections: Its sections.
         width_px: Width of the drawing in pixels.
     """
-    columns = staircase(found)
-    levels = 1 + max(section.level for section in found)
-    pitch = width_px * _SUPERSAMPLED / (columns[-1] + len(found[-1].units))
+    columns = staircase(unet_sections)
+    levels = 1 + max(section.level for section in unet_sections)
+    pitch = width_px * _SUPERSAMPLED / (columns[-1] + len(unet_sections[-1].units))
     box, row = 0.76 * pitch, pitch
     strip = Image.new("RGB", (width_px * _SUPERSAMPLED, round(levels * row)), PAPER)
     draw = ImageDraw.Draw(strip)
     text_px = round(0.34 * box)
-    for section, column in zip(found, columns, strict=True):
+    for section, column in zip(unet_sections, columns, strict=True):
         for i, unit in enumerate(section.units):
             left, top = (column + i) * pitch, section.level * row
             place = (left, top, left + box, top + box)
@@ -103,18 +103,22 @@ def unet_strip(found: Sequence[Section], width_px: int) -> Image.Image:
             if unit.blocks:
                 middle = (left + box / 2, top + box / 2)
                 draw.text(middle, _span(unit.blocks), INK, font(text_px), anchor="mm")
-    _write_scales(draw, found, columns, pitch, box)
+    _write_scales(draw, unet_sections, columns, pitch, box)
     return strip.resize((width_px, round(levels * row / _SUPERSAMPLED)), Image.Resampling.LANCZOS)
 
 
 def _write_scales(
-    draw: ImageDraw.ImageDraw, found: Sequence[Section], columns: Sequence[int], pitch: float, box: float
+    draw: ImageDraw.ImageDraw,
+    unet_sections: Sequence[Section],
+    columns: Sequence[int],
+    pitch: float,
+    box: float,
 ) -> None:
     """Each level's grid and its blocks, between the two arms of the U."""
-    for level in sorted({section.level for section in found}):
+    for level in sorted({section.level for section in unet_sections}):
         row = [
             (section, column)
-            for section, column in zip(found, columns, strict=True)
+            for section, column in zip(unet_sections, columns, strict=True)
             if section.level == level
         ]
         (left, start), (_, end) = row[0], row[-1]

@@ -109,7 +109,7 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     with progress() as bars:
         bars.add_task("heat maps", total=None)
         maps = heat_maps(trace)
-    names = file_names([one.word for one in maps])
+    names = file_names([heat.word for heat in maps])
     for of_an_earlier_prompt in (folder / "words").glob("*.png"):
         of_an_earlier_prompt.unlink()
     save_maps(maps, [folder / "words" / f"{name}.png" for name in names], same_scale=False, numbers=False)
@@ -169,10 +169,10 @@ def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
 
     guided = plan.guidance_scale is None or plan.guidance_scale > 1
     kept_branches = 1 if not guided or plan.keep.get("branch") else 2
-    found = layers(pipe, size=plan.size_hw, guidance=kept_branches == 2)
+    every_layer = layers(pipe, size=plan.size_hw, guidance=kept_branches == 2)
     kind = plan.keep.get("kind")
     a_step = sum(
-        layer.bytes_query_key(pipe.unet.dtype.itemsize) for layer in found if kind in (None, layer.kind)
+        layer.bytes_query_key(pipe.unet.dtype.itemsize) for layer in every_layer if kind in (None, layer.kind)
     )
     kept_steps = len(range(plan.steps)[plan.keep.get("steps") or slice(None)])
     if a_step * kept_steps > plan.max_trace_gb * 1e9:

@@ -113,18 +113,18 @@ def _segment(
     if of_pass is not None and not image.is_dir():
         raise ParameterError(f"--pass {of_pass}: {image} is a picture; only a trace has passes")
     if image.is_dir():
-        found = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
+        segmentation = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
-        found = segment(image, pipe, **settings, **for_photos)
-    for path in found.save(f"{name}.json", overwrite=force):  # one ending is taken off, and no other
+        segmentation = segment(image, pipe, **settings, **for_photos)
+    for path in segmentation.save(f"{name}.json", overwrite=force):  # one ending is taken off, and no other
         say_wrote(path)
-    return {"image": str(image), **found.to_dict()}
+    return {"image": str(image), **segmentation.to_dict()}
 
 
-def _thresholds(given: list[float] | None) -> float | list[float] | None:
-    if not given:
+def _thresholds(thresholds: list[float] | None) -> float | list[float] | None:
+    if not thresholds:
         return None
-    return given[0] if len(given) == 1 else given
+    return thresholds[0] if len(thresholds) == 1 else thresholds
 
 
 def _names(images: Iterable[Path]) -> list[str]:
@@ -145,8 +145,13 @@ def _print(results: list[dict[str, Any]], as_json: bool) -> None:
     for result in results:
         segments, total = result["segments"], result["size"]["height"] * result["size"]["width"]
         rows = [
-            (str(one["id"]), one["label"] or "", f"{100 * one['area'] / total:.1f} %", str(tuple(one["box"])))
-            for one in segments
+            (
+                str(segment["id"]),
+                segment["label"] or "",
+                f"{100 * segment['area'] / total:.1f} %",
+                str(tuple(segment["box"])),
+            )
+            for segment in segments
         ]
         columns = ("Segment", "Label", "Area", "Box (left, top, width, height)")
         title = f"{result['image']}: {len(segments)} segments"

@@ -183,6 +183,6 @@ def _at_scale(parts: Float[Tensor, "batch part h w"], places: int) -> Float[Tens
     return F.avg_pool2d(parts, factor).flatten(2).transpose(1, 2)
 
 
-def _divergence(target: Tensor, given: Tensor) -> Tensor:
+def _divergence(target: Tensor, attention: Tensor) -> Tensor:
     """KL(target || given) over the last axis, in nats."""
-    return (target * (target.clamp(min=FLOOR).log() - given.clamp(min=FLOOR).log())).sum(-1)
+    return (target * (target.clamp(min=FLOOR).log() - attention.clamp(min=FLOOR).log())).sum(-1)

@@ -185,17 +185,17 @@ def report(model: Path, order: Order, console: Console, *, device: str = "cpu") 
 
 
 def _pictures(pipe: StableDiffusionPipeline, order: Order, console: Console) -> dict[str, Any]:
-    one, two = (paint(pipe, asked_scenes(things, order.pictures), console) for things in (1, 2))
+    one_thing, two_things = (paint(pipe, asked_scenes(things, order.pictures), console) for things in (1, 2))
     if order.grid is not None:
-        _grid_of(one, two).save(order.grid)
-    return asdict(score_pictures(pipe, train_recogniser(console), one, two))
+        _grid_of(one_thing, two_things).save(order.grid)
+    return asdict(score_pictures(pipe, train_recogniser(console), one_thing, two_things))
 
 
-def _grid_of(one: Painted, two: Painted) -> Image.Image:
+def _grid_of(one_thing: Painted, two_things: Painted) -> Image.Image:
     return grid(
         Painted(
-            one.asked[:GRID_PICTURES] + two.asked[:GRID_PICTURES],
-            one.pictures[:GRID_PICTURES] + two.pictures[:GRID_PICTURES],
+            one_thing.asked[:GRID_PICTURES] + two_things.asked[:GRID_PICTURES],
+            one_thing.pictures[:GRID_PICTURES] + two_things.pictures[:GRID_PICTURES],
         )
     )
 

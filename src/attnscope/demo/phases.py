@@ -213,6 +213,10 @@ def _unet_losses(
     while True:
         pool = latent_pool.fill(_draw(phase, record, workers), pipe.vae, pipe.tokenizer)
         for batch in pool.batches(phase.batch, phase.uses):
-            got = unet_training.losses(pipe, batch.to(device), ids, supervised=phase.supervised)
-            parts = {"denoising": got.denoising, "self": got.self_attention, "cross": got.cross_attention}
-            yield got.total, {name: value.item() for name, value in parts.items()}
+            losses = unet_training.losses(pipe, batch.to(device), ids, supervised=phase.supervised)
+            parts = {
+                "denoising": losses.denoising,
+                "self": losses.self_attention,
+                "cross": losses.cross_attention,
+            }
+            yield losses.total, {name: value.item() for name, value in parts.items()}

@@ -36,6 +36,6 @@ def segment_scene(pipe: Any, scene_seed: int) -> SceneResult:
         scene_seed: The seed.
     """
     drawn = scene(scene_seed)
-    found = segment(drawn.pil_image, pipe)
+    segmentation = segment(drawn.pil_image, pipe)
     named = segment(drawn.pil_image, pipe, labels=drawn.parts)
-    return SceneResult(drawn, found, named, matched_iou(found.labels, drawn.segments))
+    return SceneResult(drawn, segmentation, named, matched_iou(segmentation.labels, drawn.segments))

@@ -119,33 +119,33 @@ def losses(pipe: StableDiffusionPipeline, batch: LatentPool, ids: CaptionIds, *,
         ids: Token ids that replace others.
         supervised: Count the attention losses in the total.
     """
-    given = noised(batch.latents, pipe.scheduler)
-    recoloured = recolour(batch.tokens.cpu(), ids.colours.cpu(), given.recoloured.cpu()).to(
+    noisy = noised(batch.latents, pipe.scheduler)
+    recoloured = recolour(batch.tokens.cpu(), ids.colours.cpu(), noisy.recoloured.cpu()).to(
         batch.tokens.device
     )
-    tokens = torch.where(given.told[:, None], recoloured, ids.empty)
+    tokens = torch.where(noisy.told[:, None], recoloured, ids.empty)
     text = pipe.text_encoder(tokens).last_hidden_state
     parts = batch.parts.float() / batch.parts.sum(1, keepdim=True).clamp(min=1)
     with taping(pipe.unet, parts) as tape:
-        made = pipe.unet(given.sample, given.timestep, encoder_hidden_states=text).sample
-    weight = (1 + THING_WEIGHT * batch.things[:, None].float() / 255) * (~given.clean[:, None, None, None])
-    denoising = (weight * (made - given.target).square()).mean() / weight.mean().clamp(min=1e-3)
-    trust = signal(given, pipe.scheduler)
+        predicted = pipe.unet(noisy.sample, noisy.timestep, encoder_hidden_states=text).sample
+    weight = (1 + THING_WEIGHT * batch.things[:, None].float() / 255) * (~noisy.clean[:, None, None, None])
+    denoising = (weight * (predicted - noisy.target).square()).mean() / weight.mean().clamp(min=1e-3)
+    trust = signal(noisy, pipe.scheduler)
     on_self = self_loss(tape, trust)
     on_cross = cross_loss(tape, _meant(batch.words, tokens, batch.tokens), trust)
     total = denoising + (SELF_WEIGHT * on_self + CROSS_WEIGHT * on_cross if supervised else 0)
     return Losses(total, denoising.detach(), on_self.detach(), on_cross.detach())
 
 
-def signal(given: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
+def signal(noisy: Noised, scheduler: DDIMScheduler) -> Float[Tensor, batch]:
     """How far a noisy latent can be believed: sqrt(alpha-bar), and 1 for clean ones. Noise has no segments.
 
     Args:
-        given: The batch as the network gets it.
+        noisy: The batch as the network gets it.
         scheduler: Gives alpha-bar.
     """
-    alphas = scheduler.alphas_cumprod.to(given.timestep.device)[given.timestep]
-    return torch.where(given.clean, 1.0, alphas.sqrt())
+    alphas = scheduler.alphas_cumprod.to(noisy.timestep.device)[noisy.timestep]
+    return torch.where(noisy.clean, 1.0, alphas.sqrt())
 
 
 def _meant(

@@ -78,15 +78,15 @@ def crops(
     return pixels, 1 + THING_WEIGHT * things
 
 
-def reconstruction_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+def reconstruction_loss(decoded: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     """Error of pixels (weighted, absolute and squared), of blurred colours, and of differences between neighbours.
 
     Args:
-        made: What the autoencoder made, -1..1.
+        decoded: What the autoencoder made, -1..1.
         wanted: The pictures, -1..1.
         weight: Weight of each pixel.
     """
-    error = made - wanted
+    error = decoded - wanted
     pixel = (weight * (error.abs() + error.square())).mean() / weight.mean()
     low_pass = (F.avg_pool2d(weight, 8) * F.avg_pool2d(error, 8).abs()).mean() / weight.mean()
     edge = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -104,11 +104,11 @@ def vae_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:
     posterior = vae.encode(pixels).latent_dist
     latents = posterior.sample()
     latents = latents + LATENT_NOISE * latents.std().detach() * torch.randn_like(latents)
-    made = vae.decode(latents).sample
+    decoded = vae.decode(latents).sample
     kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
     colour = F.avg_pool2d(pixels, pixels.shape[-1] // latents.shape[-1])
     colour_error = (posterior.mean[:, :3] / COLOUR_GAIN - colour).square().mean()
-    return reconstruction_loss(made, pixels, weight) + KL_WEIGHT * kl + COLOUR_WEIGHT * colour_error
+    return reconstruction_loss(decoded, pixels, weight) + KL_WEIGHT * kl + COLOUR_WEIGHT * colour_error
 
 
 def decoder_loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> Tensor:

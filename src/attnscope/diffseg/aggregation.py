@@ -52,9 +52,9 @@ def aggregate(
     (torch.Size([4, 4, 4, 4]), 1.0)
     """
     sums = ScaleSums()
-    for number, (given, given_size) in enumerate(layers):
+    for number, (attention, given_size) in enumerate(layers):
         size = _checked_size(given_size, f"the grid of layer {number}")
-        probs = _checked_map(given, size, number)
+        probs = _checked_map(attention, size, number)
         sums.add(size, partial(_added, probs))
     return sums.aggregated(grid=grid, weights=weights)
 
@@ -146,14 +146,14 @@ def _shares(sizes: Iterable[SizeHW], weights: Mapping[SizeHW, float] | None) -> 
     if weights is None:
         raw = {size: math.sqrt(size[0] * size[1]) for size in sizes}
     else:
-        given = {tuple(size): float(value) for size, value in weights.items()}
-        missing = [size for size in sizes if size not in given]
+        weight_of = {tuple(size): float(value) for size, value in weights.items()}
+        missing = [size for size in sizes if size not in weight_of]
         if missing:
             raise ParameterError(
-                f"weights name the grids {sorted(given)}, but the layers also have {sorted(missing)}; "
+                f"weights name the grids {sorted(weight_of)}, but the layers also have {sorted(missing)}; "
                 "give each grid a number (0 leaves it out)"
             )
-        raw = {size: given[size] for size in sizes}
+        raw = {size: weight_of[size] for size in sizes}
     total = sum(raw.values())
     if not all(math.isfinite(value) and value >= 0 for value in raw.values()) or total <= 0:
         raise ParameterError(f"weights are {raw}; expected numbers from 0, not all of them 0")
@@ -170,8 +170,8 @@ def _checked_size(size: object, name: str) -> SizeHW:
     return height, width
 
 
-def _checked_map(given: object, size: SizeHW, number: int) -> Tensor:
-    probs = torch.as_tensor(given)
+def _checked_map(attention: object, size: SizeHW, number: int) -> Tensor:
+    probs = torch.as_tensor(attention)
     positions = size[0] * size[1]
     if tuple(probs.shape) != (positions, positions):
         raise ParameterError(

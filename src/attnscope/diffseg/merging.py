@@ -139,7 +139,7 @@ class Merger:
         """First pass: every anchor becomes the mean of all maps near it; an anchor near nothing is dropped."""
         device, positions = self._tiles[0].device, self._tiles[0].shape[1]
         sums = torch.zeros((self._anchors, positions), dtype=torch.float64, device=device)
-        found = torch.zeros(self._anchors, dtype=torch.float64, device=device)
+        counts = torch.zeros(self._anchors, dtype=torch.float64, device=device)
 
         def collected(number: int) -> tuple[Tensor, Tensor, Tensor]:
             tile = self._tiles[number]
@@ -149,15 +149,15 @@ class Merger:
             return near.sum(1), reached, _product(groups.double(), tile)[group[reached]]
 
         for count, reached, part in _for_each(collected, range(len(self._tiles)), device):
-            found += count
+            counts += count
             sums.index_add_(0, reached, part)
-        kept = found > 0
+        kept = counts > 0
         if not kept.any():
             raise ParameterError(
                 f"none of the {self._anchors} anchors is near any map, itself included: in every one a value is 0 in "
                 "float16 (below 3e-8). Use preset='paper', which compares exactly"
             )
-        return sums[kept] / found[kept, None]
+        return sums[kept] / counts[kept, None]
 
 
 def _product(near: Float[Tensor, "anchor map"], maps: Float[Tensor, "map position"]) -> Tensor:

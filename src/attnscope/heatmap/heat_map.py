@@ -69,7 +69,7 @@ def heat_map(
     (32, 32)
     """
     span = as_span(trace, word, branch, image, occurrence)
-    (found,) = heat_maps(
+    (heat,) = heat_maps(
         trace,
         [span],
         preset=preset,
@@ -80,7 +80,7 @@ def heat_map(
         image=image,
         reduced=reduced,
     )
-    return found
+    return heat
 
 
 @both_spellings("steps", "blocks", "heads", "words")
@@ -121,10 +121,10 @@ def heat_maps(
     """
     if words is None and branch == "uncond":
         raise ParameterError(_NOT_READ.format("words", branch))
-    given: Sequence[Word] = trace.words(image) if words is None else ()
+    asked_words: Sequence[Word] = trace.words(image) if words is None else ()
     if words is not None:
-        given = [words] if isinstance(words, (str, int, TokenSpan)) else words
-    spans = [as_span(trace, word, branch, image, 0) for word in given]
+        asked_words = [words] if isinstance(words, (str, int, TokenSpan)) else words
+    spans = [as_span(trace, word, branch, image, 0) for word in asked_words]
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
     if reduced is not None:
@@ -212,8 +212,8 @@ def _reduced_maps(
     trace: Trace, name: str, spans: Sequence[TokenSpan], image: int, settled: dict[str, Any]
 ) -> Float[Tensor, "word height width"]:
     """Mean over layers and each word's tokens of maps that were reduced over steps, at latent size."""
-    if given := [choice for choice, value in settled.items() if value is not None]:
-        raise ParameterError(f"{', '.join(given)} can't be chosen for reduced maps: leave it out")
+    if chosen := [choice for choice, value in settled.items() if value is not None]:
+        raise ParameterError(f"{', '.join(chosen)} can't be chosen for reduced maps: leave it out")
     maps = list(trace.reduced_maps(name, "cross").counted(image))
     size = trace.run.latent_size_hw or max((grid for grid, _, _ in maps), key=math.prod)
     total = torch.zeros(len(spans), *size, dtype=torch.float64)

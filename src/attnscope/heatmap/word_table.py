@@ -70,7 +70,7 @@ def word_table(
     for step, block in product(_each(trace, "step", names, steps), _each(trace, "block", names, blocks)):
         where = {name: value for name, value in (("step", step), ("block", block)) if name in names}
         maps = heat_maps(trace, spans, steps=step, blocks=block, **choice)
-        rows += [where | _row(span, one) for span, one in zip(spans, maps, strict=True)]
+        rows += [where | _row(span, heat) for span, heat in zip(spans, maps, strict=True)]
     columns = [*(name for name in ("step", "block") if name in names), *_COLUMNS]
     return pandas.DataFrame(rows, columns=columns)
 
@@ -88,14 +88,14 @@ def _each(trace: Trace, axis: By, by: Sequence[str], choice: Any) -> Iterator[An
     yield from (there[at] for at in pick_number(axis, choice, there).positions)
 
 
-def _row(span: TokenSpan, one: HeatMap) -> dict[str, Any]:
-    row, column = one.peak
+def _row(span: TokenSpan, heat: HeatMap) -> dict[str, Any]:
+    row, column = heat.peak
     return {
         "word": span.word,
         "tokens": span.tokens,
-        "share": float(one.array.mean()),
-        "peak": float(one.array.max()),
+        "share": float(heat.array.mean()),
+        "peak": float(heat.array.max()),
         "peak_row": row,
         "peak_column": column,
-        "area": float(one.mask().mean()),
+        "area": float(heat.mask().mean()),
     }

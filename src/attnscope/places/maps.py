@@ -34,7 +34,7 @@ def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height wid
     if len(maps) == 1:
         return maps[0].numpy()
     finest = max((layer.grid for layer in layers), key=lambda grid: grid.places)
-    return torch.stack([_resized(one, finest) for one in maps]).mean(0).numpy()
+    return torch.stack([_resized(layer_map, finest) for layer_map in maps]).mean(0).numpy()
 
 
 def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
@@ -61,9 +61,9 @@ def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[n
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
     cells = box.cells(layer.grid)
-    found = trace.probabilities(block=layer.block, kind="self", query=cells, mean=("query", *steps), **choice)
-    for head, one in enumerate(found.cpu()):
-        yield head, one.view(*layer.grid).numpy()
+    probs = trace.probabilities(block=layer.block, kind="self", query=cells, mean=("query", *steps), **choice)
+    for head, shares in enumerate(probs.cpu()):
+        yield head, shares.view(*layer.grid).numpy()
 
 
 def word_head_maps(
@@ -79,9 +79,9 @@ def word_head_maps(
     layer = _chosen_layer(trace, "cross", view)
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
-    found = trace.probabilities(block=layer.block, kind="cross", token=list(tokens), mean=steps, **choice)
-    for head, one in enumerate(found.mean(-1).cpu()):
-        yield head, one.view(*layer.grid).numpy()
+    probs = trace.probabilities(block=layer.block, kind="cross", token=list(tokens), mean=steps, **choice)
+    for head, shares in enumerate(probs.mean(-1).cpu()):
+        yield head, shares.view(*layer.grid).numpy()
 
 
 def word_block_maps(
@@ -116,7 +116,7 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
         )
         for layer in _layers(trace, "cross", view)
     ]
-    return torch.stack([one.cpu().double() for one in shares]).mean(0).float().numpy()
+    return torch.stack([of_layer.cpu().double() for of_layer in shares]).mean(0).float().numpy()
 
 
 def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
@@ -130,7 +130,7 @@ def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarra
     if not tokens:
         raise ParameterError("tokens are empty; expected token numbers, such as 2 or 2,3")
     span = TokenSpan("+".join(map(str, tokens)), 0, 0, tuple(tokens))
-    found = heat_map(
+    heat = heat_map(
         trace,
         span,
         steps=view.step,
@@ -139,18 +139,18 @@ def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarra
         branch=view.branch,
         image=view.image,
     )
-    return found.array
+    return heat.array
 
 
 def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Tensor, "height width"]:
-    found = trace.probabilities(
+    probs = trace.probabilities(
         block=layer.block,
         kind="self",
         query=box.cells(layer.grid),
         mean=("query", *_averaged(view)),
         **_choice(view),
     )
-    return found.cpu().view(*layer.grid)
+    return probs.cpu().view(*layer.grid)
 
 
 def _resized(array: Float[Tensor, "h w"], grid: Grid) -> Float[Tensor, "height width"]:

@@ -86,7 +86,7 @@ def check_choice(trace: Trace, step: int | None, branch: str, image: int) -> Non
         branch: Guidance branch.
         image: Which picture of the batch.
     """
-    steps = [one.index for one in trace.steps]
+    steps = [kept.index for kept in trace.steps]
     if not 0 <= image < trace.images:
         raise SelectionError(f"image {image}: this trace has images 0 to {trace.images - 1}")
     if branch not in trace.branches:

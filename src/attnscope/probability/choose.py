@@ -153,16 +153,16 @@ def _reduce_reference(
     return left if into is None else into.add_(left)
 
 
-def _reduce_triton(*given: Any, **how: Any) -> Tensor:
+def _reduce_triton(*inputs: Any, **how: Any) -> Tensor:
     from attnscope.probability.triton_sums import reduce_triton  # imports triton, which may be missing
 
-    return reduce_triton(*given, **how)
+    return reduce_triton(*inputs, **how)
 
 
-def _entropy_triton(*given: Any, **how: Any) -> Tensor:
+def _entropy_triton(*inputs: Any, **how: Any) -> Tensor:
     from attnscope.probability.triton_sums import entropy_triton
 
-    return entropy_triton(*given, **how)
+    return entropy_triton(*inputs, **how)
 
 
 _REDUCTIONS = {"reference": _reduce_reference, "tiled": reduce_tiled, "triton": _reduce_triton}

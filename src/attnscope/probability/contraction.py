@@ -63,8 +63,8 @@ def contraction(
     if columns is not None and not columns.is_meta:
         _check_columns(columns, key.shape[1])
         columns = columns.to(query.device)
-    given = dict(weights or {})
-    if idle := sorted(set(given) - set(over)):
+    numbers = dict(weights or {})
+    if idle := sorted(set(numbers) - set(over)):
         raise ParameterError(
             f"weights for {idle}, which the sum over {list(over)} keeps: name it in over, too"
         )
@@ -73,7 +73,7 @@ def contraction(
         "query": query.shape[1],
         "key": key.shape[1] if columns is None else len(columns),
     }
-    factors = {axis: _weight(axis, given.get(axis), lengths[axis], query.device, dtype) for axis in over}
+    factors = {axis: _weight(axis, numbers.get(axis), lengths[axis], query.device, dtype) for axis in over}
     shape = tuple(length for axis, length in lengths.items() if axis not in factors)
     head, queries, keys = (1 if axis in factors else length for axis, length in lengths.items())
     return Contraction(
@@ -107,12 +107,14 @@ def _check_columns(columns: Tensor, keys: int) -> None:
         raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
 
 
-def _weight(axis: str, given: Tensor | None, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    if given is None:
+def _weight(
+    axis: str, numbers: Tensor | None, length: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    if numbers is None:
         if not length:
             raise ParameterError(f"over {axis}: there is none, so there is no mean")
         return torch.full([length], 1 / length, device=device, dtype=dtype)
-    weight = torch.as_tensor(given, device=device, dtype=dtype)
+    weight = torch.as_tensor(numbers, device=device, dtype=dtype)
     if weight.shape != (length,):
         raise ParameterError(f"weights of {axis} have shape {tuple(weight.shape)}: expected ({length},)")
     return weight

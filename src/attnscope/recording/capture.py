@@ -140,18 +140,18 @@ class capture:
             self._passes.check_complete()
 
 
-def _models(given: Any, asked: Asked) -> list[Model]:
+def _models(model: Any, asked: Asked) -> list[Model]:
     """Each model once, with all its pipelines."""
-    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    several = list(model) if isinstance(model, (list, tuple)) else [model]
     if not several:
         raise CaptureError("nothing to capture: expected a pipeline, a U-Net, or several of them")
     watches: dict[int, list[PipelineWatch]] = {}
     plans: dict[int, Plan] = {}
-    for one in several:
-        family, module = model_of(one)
+    for pipe_or_model in several:
+        family, module = model_of(pipe_or_model)
         of_model = watches.setdefault(id(module), [])
-        if one is not module and all(watch.pipeline is not one for watch in of_model):
-            of_model.append(PipelineWatch(one, family.component))
+        if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
+            of_model.append(PipelineWatch(pipe_or_model, family.component))
         if id(module) not in plans:
             plans[id(module)] = plan_capture(family, module, asked)
     return [Model(plan, watches[number]) for number, plan in plans.items()]

@@ -69,15 +69,15 @@ def estimate(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ParameterError(f"steps={steps!r}: expected a whole number of 1 or more")
-    found = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens)
-    if not found:
+    every_layer = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens)
+    if not every_layer:
         return ()
     each = itemsize or _own_itemsize(model)
-    whole = sum(layer.bytes_query_key(each) for layer in found)
-    value = sum(layer.leading * layer.keys * layer.head_dim * each for layer in found)
-    cross = sum(layer.bytes_query_key(each) for layer in found if layer.kind == "cross")
+    whole = sum(layer.bytes_query_key(each) for layer in every_layer)
+    value = sum(layer.leading * layer.keys * layer.head_dim * each for layer in every_layer)
+    cross = sum(layer.bytes_query_key(each) for layer in every_layer if layer.kind == "cross")
     tenth = len(range(0, steps, 10))
-    latent = max((layer.grid for layer in found), key=lambda grid: grid.places)
+    latent = max((layer.grid for layer in every_layer), key=lambda grid: grid.places)
     return (
         Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
         *([_one_branch(whole // 2, steps)] if guidance else []),
@@ -85,8 +85,8 @@ def estimate(
         Policy("cross-attention", "capture(pipe, kind='cross')", cross, steps * cross),
         Policy("self-attention", "capture(pipe, kind='self')", whole - cross, steps * (whole - cross)),
         Policy("every tenth step", "capture(pipe, steps=slice(None, None, 10))", whole, tenth * whole),
-        *(_reduced(name, reduction, found, latent) for name, reduction in _REDUCTIONS.items()),
-        _materialised(found, each, steps),
+        *(_reduced(name, reduction, every_layer, latent) for name, reduction in _REDUCTIONS.items()),
+        _materialised(every_layer, each, steps),
     )
 
 
@@ -100,14 +100,14 @@ _REDUCTIONS = {
 }
 
 
-def _reduced(name: str, reduction: Reduced, found: Sequence[Layer], latent: Grid) -> Policy:
+def _reduced(name: str, reduction: Reduced, every_layer: Sequence[Layer], latent: Grid) -> Policy:
     per = "" if reduction.per == "layer" else f", per={reduction.per!r}"
     call = f"capture(pipe, qk=False, keep={{'maps': Reduced({reduction.kind!r}{per})}})"
-    return Policy(name, call, 0, reduction.bytes(found, latent))
+    return Policy(name, call, 0, reduction.bytes(every_layer, latent))
 
 
-def _materialised(found: Sequence[Layer], itemsize: int, steps: int) -> Policy:
-    a_step = sum(layer.bytes_probability(itemsize) for layer in found)
+def _materialised(every_layer: Sequence[Layer], itemsize: int, steps: int) -> Policy:
+    a_step = sum(layer.bytes_probability(itemsize) for layer in every_layer)
     return Policy("the probabilities themselves", "(never stored)", a_step, steps * a_step)
 
 

@@ -31,24 +31,28 @@ class TappedLayer(NamedTuple):
     map_owner: str
 
 
-def model_of(given: Any) -> tuple[Family, nn.Module]:
+def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
     """The family of a model, and the model itself.
 
     Args:
-        given: A pipeline, or its denoising model.
+        pipe_or_model: A pipeline, or its denoising model.
 
     Raises:
         ModelError: There is no model that attnscope knows.
         CaptureError: The model, or a part of it, is compiled.
     """
     for family in FAMILIES:
-        model = given if isinstance(given, nn.Module) else getattr(given, family.component, None)
+        model = (
+            pipe_or_model
+            if isinstance(pipe_or_model, nn.Module)
+            else getattr(pipe_or_model, family.component, None)
+        )
         if isinstance(model, nn.Module):
             _refuse_compiled(model, family)
             return family, model
     raise ModelError(
-        f"{type(given).__name__} has no {' or '.join(family.name for family in FAMILIES)}: expected a diffusers "
-        "pipeline with one (Stable Diffusion v1, v2, XL, ...) or the model itself"
+        f"{type(pipe_or_model).__name__} has no {' or '.join(family.name for family in FAMILIES)}: expected a "
+        "diffusers pipeline with one (Stable Diffusion v1, v2, XL, ...) or the model itself"
     )
 
 

@@ -194,13 +194,13 @@ class PipelineWatch:
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = {"python": platform.python_version(), "attnscope": __version__}
+    version_of = {"python": platform.python_version(), "attnscope": __version__}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            version_of[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return tuple(found.items())
+    return tuple(version_of.items())
 
 
 def versions() -> dict[str, str]:

@@ -99,9 +99,9 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
     chosen = [
         *with_qk,
         *(
-            one
+            tapped
             for reduction in checked_reductions(asked.keep).values()
-            for one in choose_layers(family, model, reduction.blocks, reduction.kind)
+            for tapped in choose_layers(family, model, reduction.blocks, reduction.kind)
         ),
     ]
     watched = {tapped.layer for tapped in chosen}

@@ -117,5 +117,5 @@ def matched_rows(embeddings: Tensor, conditions: Sequence[tuple[str, Tensor]]) -
     return tuple(rows)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+def _same(embedding: Tensor, encoded: Tensor) -> bool:
+    return embedding.shape == encoded.shape and torch.equal(embedding, encoded)

@@ -208,5 +208,5 @@ def segment_trace(
 
 
 def _refuse(choices: Mapping[str, Any], why: str) -> None:
-    if given := [name for name, value in choices.items() if value is not None]:
-        raise ParameterError(f"{', '.join(given)} can't be chosen for {why}. Leave it out")
+    if chosen := [name for name, value in choices.items() if value is not None]:
+        raise ParameterError(f"{', '.join(chosen)} can't be chosen for {why}. Leave it out")

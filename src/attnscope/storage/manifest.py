@@ -191,23 +191,23 @@ class PassManifest:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: The object is no pass.
         """
-        made = cls(parse_run(item["run"]), at, version)
-        made.layers = {layer.id: layer for layer in map(parse_layer, item["layers"])}
-        keys = {layer_key(layer): layer for layer in made.layers}
+        manifest = cls(parse_run(item["run"]), at, version)
+        manifest.layers = {layer.id: layer for layer in map(parse_layer, item["layers"])}
+        keys = {layer_key(layer): layer for layer in manifest.layers}
         for of_call in item["steps" if version == 1 else "calls"]:
             call = parse_call(of_call)
-            made.calls.append(call)
+            manifest.calls.append(call)
             records = of_call["records"].items()
-            made.facts[call.index] = {keys[name]: _parse_facts(facts, version) for name, facts in records}
-        if len({call.index for call in made.calls}) < len(made.calls):
+            manifest.facts[call.index] = {keys[name]: _parse_facts(facts, version) for name, facts in records}
+        if len({call.index for call in manifest.calls}) < len(manifest.calls):
             raise ValueError("a call stands twice")
-        latent = made.run.latent_size_hw
-        finest = max((layer.grid.places for layer in made.layers.values()), default=MAX_PLACES)
+        latent = manifest.run.latent_size_hw
+        finest = max((layer.grid.places for layer in manifest.layers.values()), default=MAX_PLACES)
         if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
             raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
-        made.pictures = [_parse_picture(name) for name in item["pictures"]]
-        made.reduced = dict(item.get("reduced", {}))
-        return made
+        manifest.pictures = [_parse_picture(name) for name in item["pictures"]]
+        manifest.reduced = dict(item.get("reduced", {}))
+        return manifest
 
 
 def manifest_text(passes: list[PassManifest]) -> str:
@@ -216,7 +216,7 @@ def manifest_text(passes: list[PassManifest]) -> str:
     Args:
         passes: The passes, in order.
     """
-    texts = ",\n".join(one.to_text() for one in list(passes))
+    texts = ",\n".join(manifest.to_text() for manifest in list(passes))
     return f'{{"format": "{FORMAT}", "version": {VERSION}, "passes": [\n{texts}\n]}}\n'
 
 

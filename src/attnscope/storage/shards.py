@@ -75,13 +75,13 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
             f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
         )
     for name, shape in expected.items():
-        found = tuple(shard.get_slice(name).get_shape())
+        stored = tuple(shard.get_slice(name).get_shape())
         if (dtype := shard.get_slice(name).get_dtype()) not in _types(name):
             raise TraceFormatError(
                 f"{path}: {name} is of type {dtype}; expected one of {', '.join(_types(name))}"
             )
-        if not _shape_fits(found, shape, name):
-            raise TraceFormatError(f"{path}: {name} has shape {found}; the manifest says {shape}")
+        if not _shape_fits(stored, shape, name):
+            raise TraceFormatError(f"{path}: {name} has shape {stored}; the manifest says {shape}")
     return shard
 
 
@@ -145,10 +145,12 @@ def _types(name: str) -> tuple[str, ...]:
     return (*_FLOATS, "BOOL") if name.endswith(".mask") else _FLOATS
 
 
-def _shape_fits(found: Shape, expected: Shape, name: str) -> bool:
+def _shape_fits(stored: Shape, expected: Shape, name: str) -> bool:
     if name.endswith(".mask"):  # a mask broadcasts: 1 stands for any length
-        return len(found) == len(expected) and all(f in (1, e) for f, e in zip(found, expected, strict=True))
-    return found == expected
+        return len(stored) == len(expected) and all(
+            s in (1, e) for s, e in zip(stored, expected, strict=True)
+        )
+    return stored == expected
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -114,7 +114,7 @@ def pick_call(trace: Contents, step: int | None, call: int | None) -> Call:
         SelectionError: The trace has no such step or call, or the step has several calls that look alike.
     """
     steps = _steps(trace)
-    at = 0 if step is None else pick_number("step", [step], [one.index for one in steps]).positions[0]
+    at = 0 if step is None else pick_number("step", [step], [kept.index for kept in steps]).positions[0]
     return call_of(steps[at], call)
 
 

@@ -165,8 +165,8 @@ class Contents:
         Raises:
             SelectionError: There is none.
         """
-        if found := self.layers.of_kind(kind):
-            return found
+        if layers := self.layers.of_kind(kind):
+            return layers
         if not self.calls:
             raise SelectionError("this trace holds no Q and K: none of its steps was captured")
         other = "self" if kind == "cross" else "cross"

@@ -74,9 +74,9 @@ class Layers(tuple[Layer, ...]):
         return next(layer for layer in self if (layer.block, layer.kind) == (block, kind))
 
     def _of_path(self, path: str) -> Layer:
-        found = next((layer for layer in self if layer.path == path), None)
-        if found is None:
+        at_path = next((layer for layer in self if layer.path == path), None)
+        if at_path is None:
             raise SelectionError(
                 f"layer {path!r}: this trace has {nearest(path, [layer.path for layer in self])}"
             )
-        return found
+        return at_path

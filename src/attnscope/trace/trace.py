@@ -44,22 +44,22 @@ class Trace(Contents):
     @property
     def passes(self) -> tuple[Trace, ...]:
         """Every pass as a trace of its own, in the order in which they ran."""
-        return (self,) if len(self._passes) == 1 else tuple(Trace(one) for one in self._passes)
+        return (self,) if len(self._passes) == 1 else tuple(Trace(contents) for contents in self._passes)
 
-    def begin_pass(self, one: Pass) -> None:
+    def begin_pass(self, contents: Pass) -> None:
         """Add a pass, which has just begun.
 
         Args:
-            one: The pass.
+            contents: The pass.
         """
-        self._passes.append(one)
+        self._passes.append(contents)
 
     @property
     def _only(self) -> Pass:
         if not self._passes:
             return self._coming
         if len(self._passes) > 1:
-            listed = "; ".join(f"trace.passes[{at}] is {one!r}" for at, one in enumerate(self.passes))
+            listed = "; ".join(f"trace.passes[{at}] is {trace!r}" for at, trace in enumerate(self.passes))
             raise SelectionError(
                 f"this trace has {len(self._passes)} passes: say which one is meant. {listed}"
             )
@@ -180,7 +180,7 @@ class Trace(Contents):
         """
         if not self._passes:
             raise SelectionError("there is nothing to save: the model has not run inside the capture")
-        passes = [(one.records, one.run, one.reduced) for one in self._passes]
+        passes = [(contents.records, contents.run, contents.reduced) for contents in self._passes]
         return save_passes(passes, folder, overwrite=overwrite)
 
     def facts(self) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class Trace(Contents):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return "".join(trace_html(one) for one in self.passes)
+        return "".join(trace_html(trace) for trace in self.passes)
 
     def __repr__(self) -> str:
         if not self._passes:

@@ -89,14 +89,14 @@ class Aggregate:
         return [NamedSpan(span.word, span.tokens) for span in self.trace.words(self.source.image)]
 
     def _weights(self) -> dict[tuple[int, int], float]:
-        given = dict(self.source.weights)
+        weights = dict(self.source.weights)
         grids = {layer.grid for layer in self.trace.layers.of_kind("self")}
-        if given.keys() != {height for height, _ in grids}:
+        if weights.keys() != {height for height, _ in grids}:
             raise ParameterError(
-                f"weights are for grids of height {sorted(given)}; expected one for each of "
+                f"weights are for grids of height {sorted(weights)}; expected one for each of "
                 f"{sorted(height for height, _ in grids)}"
             )
-        return {(height, width): given[height] for height, width in grids}
+        return {(height, width): weights[height] for height, width in grids}
 
     def segmented(self, recipe: Recipe, words: tuple[int, ...]) -> Segmentation:
         """Segments by a recipe, named by these words of the prompt (their places among its words)."""
@@ -115,25 +115,25 @@ class Aggregates:
     def get(self, number: int, source: Source) -> Aggregate | None:
         """The aggregate of trace `number`, or None where nobody has asked for it."""
         with self._lock:
-            found = self._known.get((number, source))
-            if found is not None:
+            aggregate = self._known.get((number, source))
+            if aggregate is not None:
                 self._known.move_to_end((number, source))
-            return found
+            return aggregate
 
     def start(self, number: int, trace: Trace, source: Source) -> Aggregate:
         """Begin, unless it is under way or ready. Raises BusyError when too much is waiting."""
         with self._lock:
-            found = self._known.get((number, source))
-            if found is not None and found.state in ("running", "ready") and found.wanted:
-                return found
+            earlier = self._known.get((number, source))
+            if earlier is not None and earlier.state in ("running", "ready") and earlier.wanted:
+                return earlier
             running = sum(other.state == "running" for other in self._known.values())
             if running > MOST_WAITING:
                 raise BusyError(f"{running} aggregates are waiting already; cancel one or try again later")
-            made = Aggregate(trace, source)
-            self._known[number, source] = made
+            aggregate = Aggregate(trace, source)
+            self._known[number, source] = aggregate
             self._worker = self._worker or ThreadPoolExecutor(1, thread_name_prefix="attnscope-aggregate")
-            self._worker.submit(self._compute, made)
-        return made
+            self._worker.submit(self._compute, aggregate)
+        return aggregate
 
     def _compute(self, aggregate: Aggregate) -> None:
         aggregate.compute()
@@ -143,9 +143,9 @@ class Aggregates:
     def cancel(self, number: int, source: Source) -> None:
         """Stop work that nobody waits for; what is ready stays."""
         with self._lock:
-            found = self._known.get((number, source))
-            if found is not None and found.state == "running":
-                found.wanted = False
+            aggregate = self._known.get((number, source))
+            if aggregate is not None and aggregate.state == "running":
+                aggregate.wanted = False
                 del self._known[number, source]
 
     def close(self) -> None:

@@ -149,13 +149,13 @@ class Answers:
         format: LabelsFormat = "u16",
     ) -> Response:
         """The segment of every pixel, row by row: 16-bit little-endian numbers, PNG, or NPZ."""
-        found = self._segmented(number, source, recipe, word)
-        made: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
-            "u16": (BINARY, lambda: found.labels.astype("<u2").tobytes()),
-            "png": ("image/png", lambda: png_bytes(indexed_png(found.labels))),
-            "npz": (BINARY, lambda: encoding.npz(labels=found.labels, names=list(found.names))),
+        segmentation = self._segmented(number, source, recipe, word)
+        of_format: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
+            "u16": (BINARY, lambda: segmentation.labels.astype("<u2").tobytes()),
+            "png": ("image/png", lambda: png_bytes(indexed_png(segmentation.labels))),
+            "npz": (BINARY, lambda: encoding.npz(labels=segmentation.labels, names=list(segmentation.names))),
         }
-        return self._answer(request, number, *made[format])
+        return self._answer(request, number, *of_format[format])
 
     def _many(
         self,
@@ -167,9 +167,9 @@ class Answers:
         of_tokens: NumberedMaps,
     ) -> Response:
         trace = self._open(number).trace
-        found = of_box if isinstance(asked, Box) else of_tokens
+        maps_of = of_box if isinstance(asked, Box) else of_tokens
         return self._answer(
-            request, number, BINARY, lambda: encoding.pack_maps(list(found(trace, view, asked)))
+            request, number, BINARY, lambda: encoding.pack_maps(list(maps_of(trace, view, asked)))
         )
 
     def _open(self, number: int) -> OpenTrace:
@@ -185,12 +185,12 @@ class Answers:
         compute: Callable[[], Any],
         block: int | None,
     ) -> Response:
-        made: dict[MapFormat, tuple[str, Callable[[], bytes]]] = {
+        of_format: dict[MapFormat, tuple[str, Callable[[], bytes]]] = {
             "f16": (BINARY, lambda: encoding.pack_maps([(block, compute())])),
             "png": ("image/png", lambda: png_bytes(heat_picture(compute()))),
             "npz": (BINARY, lambda: encoding.npz(map=compute())),
         }
-        return self._answer(request, number, *made[format])
+        return self._answer(request, number, *of_format[format])
 
     def _answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
         """The answer, from the cache, or none at all where the browser has it already."""
@@ -218,37 +218,37 @@ class Answers:
         if bad := [word for word in named if not 0 <= word < known]:
             raise HTTPException(404, f"words {bad}: this prompt has words 0 to {known - 1}")
         key = (number, source, astuple(recipe), named)
-        found = self._segmentations.get(key)
-        if found is None or found.evidence is not aggregate.evidence:
+        segmentation = self._segmentations.get(key)
+        if segmentation is None or segmentation.evidence is not aggregate.evidence:
             with self._turn:
-                found = aggregate.segmented(recipe, named)
-            self._segmentations[key] = found  # the page asks for its segments, then for its labels
+                segmentation = aggregate.segmented(recipe, named)
+            self._segmentations[key] = segmentation  # the page asks for its segments, then for its labels
             while len(self._segmentations) > MOST_SEGMENTATIONS:
                 self._segmentations.popitem(last=False)
-        return found
+        return segmentation
 
 
-def segments_info(found: Segmentation) -> SegmentsInfo:
+def segments_info(segmentation: Segmentation) -> SegmentsInfo:
     """Everything about segments but their pixels."""
-    scores = found.evidence.word_scores(found.labels)
-    height, width = found.labels.shape
+    scores = segmentation.evidence.word_scores(segmentation.labels)
+    height, width = segmentation.labels.shape
     return SegmentsInfo(
         height=height,
         width=width,
-        thresholds=list(found.recipe.thresholds),
-        colours=segment_colours(len(found)).tolist(),
+        thresholds=list(segmentation.recipe.thresholds),
+        colours=segment_colours(len(segmentation)).tolist(),
         segments=[
             SegmentInfo(
-                id=one.id,
-                label=one.label,
-                area=one.area,
-                share=one.area / (height * width),
-                box=one.box,
-                centroid=one.centroid,
-                scores=scores[one.id].tolist(),
-                rle=one.rle,
+                id=segment.id,
+                label=segment.label,
+                area=segment.area,
+                share=segment.area / (height * width),
+                box=segment.box,
+                centroid=segment.centroid,
+                scores=scores[segment.id].tolist(),
+                rle=segment.rle,
             )
-            for one in found.segments
+            for segment in segmentation.segments
         ],
     )
 

@@ -91,5 +91,5 @@ def _say_problems(app: FastAPI) -> None:
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        given = "" if first["type"] == "missing" else f", got {str(first.get('input'))[:80]!r}"
-        return JSONResponse({"error": f"{place}: {first['msg']}{given}"}, 422)
+        received = "" if first["type"] == "missing" else f", got {str(first.get('input'))[:80]!r}"
+        return JSONResponse({"error": f"{place}: {first['msg']}{received}"}, 422)

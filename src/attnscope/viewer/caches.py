@@ -22,15 +22,15 @@ class ByteCache:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        made = make()
+        answer = make()
         with self._lock:
-            self._bytes += len(made) - len(self._kept.get(key, b""))
-            self._kept[key] = made
+            self._bytes += len(answer) - len(self._kept.get(key, b""))
+            self._kept[key] = answer
             self._kept.move_to_end(key)
             while self._bytes > self.limit:
                 _, dropped = self._kept.popitem(last=False)
                 self._bytes -= len(dropped)
-        return made
+        return answer
 
     @property
     def bytes(self) -> int:

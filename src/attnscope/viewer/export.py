@@ -97,7 +97,7 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     info = opened.info
     info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
-    info.steps = [one for one in info.steps if view.step in (None, one.index)]
+    info.steps = [step for step in info.steps if view.step in (None, step.index)]
     own, cross = trace.layers.of_kind("self"), trace.layers.of_kind("cross")
     of_places, of_words = len(own) * len(info.steps), len(cross) + 1
     total = 2 * of_places + of_words
@@ -133,7 +133,7 @@ def _words(trace: Trace, view: View, progress: Callable[[int], None]) -> Iterato
         return
     choice: dict[str, Any] = {"steps": view.step, "branch": view.branch, "image": view.image}
     for done, block in enumerate((None, *(layer.block for layer in cross)), start=1):
-        maps = np.stack([one.array for one in heat_maps(trace, spans, blocks=block, **choice)])
+        maps = np.stack([heat.array for heat in heat_maps(trace, spans, blocks=block, **choice)])
         size = places.coarse(maps.shape[1:])
         yield _name(block), _packed(adaptive_avg_pool2d(torch.from_numpy(maps), size), size)
         progress(done)
@@ -164,15 +164,15 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
         raise aggregate.failure
     names = tuple(range(len(opened.trace.words(view.image))))
     threshold = opened.info.threshold
-    found = []
+    segmentations = []
     for tau in (float(f"{threshold * factor:.3g}") for factor in THRESHOLD_FACTORS):
-        one = aggregate.segmented(Recipe(per_pass(tau), unite=False), names)
-        labels = Image.fromarray(one.labels.astype(np.int32))
+        segmentation = aggregate.segmented(Recipe(per_pass(tau), unite=False), names)
+        labels = Image.fromarray(segmentation.labels.astype(np.int32))
         labels.thumbnail((LABELS_PX, LABELS_PX), Image.Resampling.NEAREST)
-        described = segments_info(one)
+        described = segments_info(segmentation)
         for segment in described.segments:
             segment.rle = {}
-        found.append(
+        segmentations.append(
             {
                 "threshold": tau,
                 "found": described.model_dump(),
@@ -181,7 +181,7 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
                 "labels": _deflated(np.asarray(labels).astype("<u2").tobytes()),
             }
         )
-    return found
+    return segmentations
 
 
 def _packed(of_places: Float[Tensor, "place height width"], grid: tuple[int, int]) -> dict[str, Any]:

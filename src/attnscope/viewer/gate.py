@@ -81,8 +81,8 @@ class Gate:
     def _token_refusal(self, scope: Scope, host: str, headers: Headers) -> Response | None:
         if self.token is None:
             return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["path"] == "/" and hmac.compare_digest(given.encode(), self.token.encode()):
+        token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and hmac.compare_digest(token.encode(), self.token.encode()):
             answer = RedirectResponse("/", 303)
             answer.set_cookie(_cookie(host), quote(self.token), httponly=True, samesite="lax")
             return answer

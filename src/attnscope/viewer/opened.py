@@ -31,12 +31,12 @@ class OpenTrace:
     mark: str
 
     @classmethod
-    def of(cls, number: int, given: Trace | str | Path) -> OpenTrace:
+    def of(cls, number: int, source: Trace | str | Path) -> OpenTrace:
         """A trace in memory, or a folder; of one pass.
 
         Raises TraceFormatError for what is no trace, SelectionError for one without Q and K or of several passes.
         """
-        return cls._checked(number, *_name_and_traces(given))
+        return cls._checked(number, *_name_and_traces(source))
 
     @classmethod
     def _checked(cls, number: int, name: str, folder: Path | None, trace: Trace) -> OpenTrace:
@@ -109,32 +109,35 @@ class OpenTrace:
         return steps[2 * len(steps) // 3].index
 
 
-def _name_and_traces(given: Trace | str | Path) -> tuple[str, Path | None, Trace]:
-    if isinstance(given, Trace):
-        return (given.passes[0].prompt() if given.passes else "") or "trace", None, given
-    folder = trace_folder(Path(given).resolve())
+def _name_and_traces(source: Trace | str | Path) -> tuple[str, Path | None, Trace]:
+    if isinstance(source, Trace):
+        return (source.passes[0].prompt() if source.passes else "") or "trace", None, source
+    folder = trace_folder(Path(source).resolve())
     return folder.name, folder, load_trace(folder)
 
 
-def open_traces(given: Sequence[Trace | str | Path]) -> list[OpenTrace]:
+def open_traces(sources: Sequence[Trace | str | Path]) -> list[OpenTrace]:
     """Every pass of every trace, under names that differ: folders of one name get the folder above them, what is
     still alike a number."""
     opened: list[OpenTrace] = []
-    for name, folder, trace in map(_name_and_traces, given):
+    for name, folder, trace in map(_name_and_traces, sources):
         passes = trace.passes
-        for at, one in enumerate(passes):
+        for at, pass_trace in enumerate(passes):
             own = name if len(passes) == 1 else f"{name}, pass {at}"
-            opened.append(OpenTrace._checked(len(opened), own, folder, one))
-    names = Counter(one.name for one in opened)
+            opened.append(OpenTrace._checked(len(opened), own, folder, pass_trace))
+    names = Counter(open_trace.name for open_trace in opened)
     opened = [
-        replace(one, name=f"{one.folder.parent.name}/{one.name}")
-        if one.folder and names[one.name] > 1
-        else one
-        for one in opened
+        replace(open_trace, name=f"{open_trace.folder.parent.name}/{open_trace.name}")
+        if open_trace.folder and names[open_trace.name] > 1
+        else open_trace
+        for open_trace in opened
     ]
-    names = Counter(one.name for one in opened)
+    names = Counter(open_trace.name for open_trace in opened)
     return [
-        replace(one, name=f"{one.name} ({one.number + 1})") if names[one.name] > 1 else one for one in opened
+        replace(open_trace, name=f"{open_trace.name} ({open_trace.number + 1})")
+        if names[open_trace.name] > 1
+        else open_trace
+        for open_trace in opened
     ]
 
 

@@ -120,9 +120,9 @@ def _random_box(thing: Thing, bare: Plan, rng: np.random.Generator) -> Box:
     return Box(float(rng.uniform(0.02, 0.98 - width)), float(rng.uniform(low, high)) - height, width, height)
 
 
-def _overlap(one: Box, other: Box) -> float:
+def _overlap(box: Box, other: Box) -> float:
     """Shared area as a part of the smaller box's area, 0..1."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.bottom, other.bottom) - max(one.y, other.y)
-    smaller = min(one.width * one.height, other.width * other.height)
+    width = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+    height = min(box.bottom, other.bottom) - max(box.y, other.y)
+    smaller = min(box.width * box.height, other.width * other.height)
     return max(width, 0) * max(height, 0) / smaller
