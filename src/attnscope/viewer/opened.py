@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from attnscope.errors import SelectionError
 from attnscope.pictures.sizes import size_hw
@@ -62,19 +65,7 @@ class OpenTrace:
             images=[self._image(image) for image in range(trace.images)],
             branches=list(trace.branches),
             steps=[StepInfo(index=step.index, timestep=float(step.timestep)) for step in trace.steps],
-            layers=[
-                LayerInfo(
-                    block=layer.block,
-                    kind=layer.kind,
-                    path=layer.path,
-                    stage=layer.stage,
-                    heads=layer.heads,
-                    grid=layer.grid,
-                    head_dim=layer.head_dim,
-                    keys=layer.keys,
-                )
-                for layer in trace.layers
-            ],
+            layers=[LayerInfo(**_only(LayerInfo, layer.as_dict())) for layer in trace.layers],
             size=self._size(),
             threshold=threshold,
             threshold_source=source,
@@ -107,6 +98,11 @@ class OpenTrace:
         if len(steps) * finest <= QUICK_PLACES:
             return None
         return steps[2 * len(steps) // 3].index
+
+
+def _only(model: type[BaseModel], facts: dict[str, Any]) -> dict[str, Any]:
+    """Those of the facts that a model has."""
+    return {name: facts[name] for name in model.model_fields}
 
 
 def _name_and_traces(source: Trace | str | Path) -> tuple[str, Path | None, Trace]:
