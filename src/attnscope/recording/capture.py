@@ -110,7 +110,7 @@ class capture:
                 "qk=False keeps no Q and K, so there is nothing to record: say what to reduce, keep="
             )
         keeping = Keeping(where if folder is None else Path(folder), dtype, value)
-        asked = Asked(blocks, kind, steps if qk else (), branch, branches, keep or {}, keeping)
+        asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping, qk)
         self._folder = keeping.folder
         self._models = _models(model, asked)
         self._hooks = _Hooks()

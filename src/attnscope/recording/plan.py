@@ -30,11 +30,13 @@ class Asked:
     branch_names: Sequence[str] | None
     keep: Mapping[str, Reduced]
     keeping: Keeping
+    qk: bool
 
     @property
     def keeps_no_qk(self) -> bool:
-        """Whether only reduced maps are kept: `steps=[]` says so, where there are any."""
-        return bool(self.keep) and isinstance(self.steps, Sequence) and not self.steps
+        """Whether only reduced maps are kept: `qk=False` says so, and where there are any, `steps=[]`."""
+        no_steps = isinstance(self.steps, Sequence) and not self.steps
+        return not self.qk or (bool(self.keep) and no_steps)
 
 
 @dataclass(frozen=True)
