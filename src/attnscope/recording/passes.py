@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from copy import copy
 from typing import Any
 
 from torch import Tensor, nn
@@ -56,7 +55,7 @@ class Model:
     @property
     def coming_run(self) -> Run:
         """The run of its next pass, until that begins."""
-        return self._run if self.watch is None else self.watch.run
+        return self._run if self.watch is None else self.watch.call.run
 
     def find_caller(self) -> None:
         """Find out which pipeline calls the model. One that the capture does not watch is refused.
@@ -83,14 +82,14 @@ class Model:
             sample: The noisy latent that the call got.
         """
         watch, shape = self.watch, tuple(sample.shape[1:])  # rows may change: guidance can end early
-        run = self._run if watch is None else watch.run
+        run = self._run if watch is None else watch.call.run
         if self._sample_shapes.setdefault(id(run), shape) == shape:
             return run
         if watch is None:
             run = self._run = Run(versions=run.versions)
-        else:  # the same call of the pipeline: its prompts stay, its steps are shared
-            run = watch.run = copy(run)
-            watch.run_is_whole = False
+        else:
+            watch.call = watch.call.resized()
+            run = watch.call.run
         self._sample_shapes[id(run)] = shape
         return run
 
@@ -128,7 +127,7 @@ class Passes:
         self.session.begin_call(sample, timestep, conditioning)
 
     def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> Session:
-        is_whole = model.watch is None or model.watch.run_is_whole
+        is_whole = model.watch is None or model.watch.call.is_whole
         if self.session is not None:
             self.session.is_whole &= is_whole
             self.session.finish()

@@ -12,6 +12,8 @@ import itertools
 import platform
 import re
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,33 @@ BEGINNINGS = ("check_inputs", "encode_prompt", "prepare_latents")
 """Methods that a pipeline calls before its model runs, in their order: the first one that it has begins a call."""
 
 
-class PipelineWatch:
-    """Knows which call of a pipeline is under way: its run, its conditions, its pictures.
+@dataclass
+class PipelineCall:
+    """What is known of one call of a pipeline, filled as it goes.
 
-    `run` belongs to the call under way, or else to the last one; a new call begins a new run. `unclear` says that the
-    call encoded more than one prompt, so that a row's embedding does not tell its branch; `run_is_whole` that no other
-    run shares the steps of the call.
+    Attributes:
+        run: Model, prompts, seed, pictures ...
+        conditions: Branch names, each with what was encoded for it, (image, token, channel).
+        is_seen: Whether the pipeline has encoded a prompt or prepared latents.
+        is_unclear: It has encoded more than one prompt, so a row's embedding does not tell its branch.
+        has_run: Whether the model has run.
+        is_whole: No other run shares its steps.
+    """
+
+    run: Run
+    conditions: list[tuple[str, Tensor]] = field(default_factory=list)
+    is_seen: bool = False
+    is_unclear: bool = False
+    has_run: bool = False
+    is_whole: bool = True
+
+    def resized(self) -> PipelineCall:
+        """The same call, going on with a latent of another size: its prompts stay, its steps are shared."""
+        return replace(self, run=copy(self.run), is_whole=False)
+
+
+class PipelineWatch:
+    """Knows which call of a pipeline is under way, or was the last one.
 
     Args:
         pipeline: The pipeline.
@@ -49,21 +72,11 @@ class PipelineWatch:
         """The number of its last call among those of all pipelines, 0 before the first."""
         self._component = component
         self._watched: list[tuple[Any, str, Any]] = []
-        self._begin_run()
-
-    def _begin_run(self) -> None:
-        self.run = self._new_run()
-        self._forget()
-        self.has_run, self.run_is_whole = False, True
+        self.call = PipelineCall(self._new_run())
 
     def _new_run(self) -> Run:
         name, revision = _model_and_revision(self.pipeline, self._component)
         return Run(model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions())
-
-    def _forget(self) -> None:
-        """What a call has said before the model ran."""
-        self.conditions: list[tuple[str, Tensor]] = []
-        self.called, self.unclear = False, False
 
     def renewed(self) -> PipelineWatch:
         """A watch of the same pipeline that has seen nothing."""
@@ -89,12 +102,12 @@ class PipelineWatch:
 
     def model_runs(self) -> None:
         """The model runs for the first time in this call: read what the pipeline has set by now."""
-        self.has_run = True
+        self.call.has_run = True
         scheduler = self.scheduler
-        self.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
-        if self.called:
-            self.run.guidance_scale = _number(getattr(self.pipeline, "_guidance_scale", None))
-            self.run.planned_steps = getattr(self.pipeline, "_num_timesteps", None)
+        self.call.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
+        if self.call.is_seen:
+            self.call.run.guidance_scale = _number(getattr(self.pipeline, "_guidance_scale", None))
+            self.call.run.planned_steps = getattr(self.pipeline, "_num_timesteps", None)
 
     @property
     def scheduler(self) -> Any:
@@ -104,7 +117,7 @@ class PipelineWatch:
     @property
     def guided(self) -> bool:
         """Whether the call under way uses classifier-free guidance."""
-        return self.called and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
+        return self.call.is_seen and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
 
     def name_tokens(self, keys: int) -> None:
         """Give up on token names that do not fit the model's keys: such tokens are only numbered.
@@ -112,18 +125,18 @@ class PipelineWatch:
         Args:
             keys: How many keys its cross-attention has.
         """
-        for image, tokens in enumerate(self.run.tokens):
+        for image, tokens in enumerate(self.call.run.tokens):
             if len(tokens) != keys:
-                self.run.tokens[image] = unnamed_tokens(keys)
+                self.call.run.tokens[image] = unnamed_tokens(keys)
 
     def _begin(self) -> None:
         """The pipeline is called. If the model has not run since the last call, the user only called a part of it."""
         self.began = next(_ORDER)
-        if self.has_run:
-            self._begin_run()
-        else:  # an earlier call failed before its model ran: the run is this one's, and nothing of that call's stays
-            vars(self.run).update(vars(self._new_run()))
-            self._forget()
+        run = self._new_run()
+        if not self.call.has_run:  # an earlier call failed before its model ran: the run is this one's
+            vars(self.call.run).update(vars(run))
+            run = self.call.run
+        self.call = PipelineCall(run)
 
     def _watch(
         self,
@@ -153,20 +166,20 @@ class PipelineWatch:
         vars(owner)[name] = watched
 
     def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
-        if self.has_run:
+        if self.call.has_run:
             return  # a callback encodes something; the call's own prompt is known already
-        self.unclear = bool(self.conditions)
+        self.call.is_unclear = bool(self.call.conditions)
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
-        self.called = True
-        self.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
-        self.conditions.append(("cond", positive))
+        self.call.is_seen = True
+        self.call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
+        self.call.conditions.append(("cond", positive))
         copies = int(arguments.get("num_images_per_prompt") or 1)
         images = len(positive)
         prompts = _per_image(arguments.get("prompt"), images, copies)
-        self.run.prompts = [self._as_tokenized(prompt) for prompt in prompts]
-        self.run.negative_prompts = _per_image(arguments.get("negative_prompt"), images, copies)
-        self.run.tokens = [self._tokens(prompt, positive.shape[1]) for prompt in self.run.prompts]
-        self.run.tokens += [unnamed_tokens(positive.shape[1])] * (images - len(self.run.tokens))
+        self.call.run.prompts = [self._as_tokenized(prompt) for prompt in prompts]
+        self.call.run.negative_prompts = _per_image(arguments.get("negative_prompt"), images, copies)
+        self.call.run.tokens = [self._tokens(prompt, positive.shape[1]) for prompt in self.call.run.prompts]
+        self.call.run.tokens += [unnamed_tokens(positive.shape[1])] * (images - len(self.call.run.tokens))
 
     def _as_tokenized(self, prompt: str) -> str:
         """The prompt with textual inversion's names written out, as the pipeline tokenizes it."""
@@ -179,17 +192,17 @@ class PipelineWatch:
         return unnamed_tokens(keys) if tokenizer is None else tokenize(tokenizer, prompt)
 
     def _latents(self, arguments: dict[str, Any], result: Any) -> None:
-        self.called = True
+        self.call.is_seen = True
         generator = arguments.get("generator")
         first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
         if isinstance(first, torch.Generator):
-            self.run.seed = first.initial_seed()
+            self.call.run.seed = first.initial_seed()
 
     def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
         if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
-            self.run.pictures = list(result)
+            self.call.run.pictures = list(result)
             if result:  # a panorama's latent is one of its views
-                self.run.image_size_hw = (result[0].height, result[0].width)
+                self.call.run.image_size_hw = (result[0].height, result[0].width)
 
 
 @functools.cache

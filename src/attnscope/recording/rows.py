@@ -42,18 +42,18 @@ class RowFinder:
         """
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
-        if self._watch is not None and self._watch.unclear:
+        if self._watch is not None and self._watch.call.is_unclear:
             raise CaptureError(
                 f"{type(self._watch.pipeline).__name__} encoded more than one prompt, so which guidance branch each of "
                 f"the {count} rows of the model's batch is can't be told: name them in the batch's order, e.g. "
                 "capture(pipe, branches=('uncond', 'cond'))"
             )
-        if self._watch is None or not (self._watch.conditions or self._watch.guided):
+        if self._watch is None or not (self._watch.call.conditions or self._watch.guided):
             return named_rows(count, ("cond",))
         known_embeddings, known_rows = self._known
         if embeddings is not None and embeddings is known_embeddings:
             return known_rows
-        rows = matched_rows(embeddings, self._watch.conditions) if embeddings is not None else None
+        rows = matched_rows(embeddings, self._watch.call.conditions) if embeddings is not None else None
         if rows is None and len(known_rows) == count:
             rows = known_rows
             warnings.warn(
