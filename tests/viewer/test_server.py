@@ -19,6 +19,7 @@ from attnscope.places import Box, View, block_maps, box_map, token_shares, word_
 from attnscope.segmentation.evidence import aggregated_attention
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.trace import Trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
 from attnscope.viewer.caches import ByteCache
@@ -283,3 +284,13 @@ def test_the_cache_keeps_to_its_bytes():
     assert cache.bytes <= 100
     assert cache.get(19, lambda: b"other") == b"x" * 30
     assert cache.get(0, lambda: b"made again") == b"made again"
+
+
+def test_every_pass_of_a_trace_is_there_to_look_at(tmp_path):
+    both = Trace(*(made_trace(grids=(grid,), seed=seed)._only for seed, grid in enumerate([(8, 12), (4, 6)])))
+    folder = both.save(tmp_path / "run.trace")
+    client = TestClient(create_app([folder, made_trace()]), base_url="http://127.0.0.1")
+    shown = client.get("/api/traces").json()["traces"]
+    assert [one["name"] for one in shown] == ["run.trace, pass 0", "run.trace, pass 1", "red cat"]
+    assert [one["layers"][0]["grid"] for one in shown] == [[8, 12], [4, 6], [4, 6]]
+    assert client.get("/api/traces/1/place?block=1&step=0&top=0.5&left=0.5").status_code == 200

@@ -9,7 +9,7 @@ import typer
 
 from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Pass
-from attnscope.cli.output import progress, refuse_overwriting, say_wrote
+from attnscope.cli.output import counted, progress, refuse_overwriting, say_wrote
 from attnscope.errors import ParameterError
 
 EXAMPLES = """Example (after `attnscope demo`):
@@ -36,7 +36,6 @@ def export_command(
 
     opened = open_pass(trace, of_pass)
     with progress() as bars:
-        task = bars.add_task("attention", total=None)
         export_page(
             trace if of_pass is None else opened,
             page,
@@ -44,6 +43,6 @@ def export_command(
             branch=branch,
             image=image,
             overwrite=force,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=counted(bars, "attention"),
         )
     say_wrote(page)

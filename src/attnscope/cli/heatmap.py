@@ -12,6 +12,7 @@ import typer
 from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Json, Pass, parse_numbers
 from attnscope.cli.output import (
+    counted,
     data_console,
     plain_table,
     print_json,
@@ -82,8 +83,7 @@ def heatmap_command(
         "image": image,
     }
     with progress() as bars:
-        bars.add_task("heat maps", total=None)
-        maps = heat_maps(opened, spans, **choice)
+        maps = heat_maps(opened, spans, progress=counted(bars, "heat maps"), **choice)
     save_maps(maps, files, same_scale=same_scale, numbers=numbers)
     objects = [map_object(heat, span, file) for heat, span, file in zip(maps, spans, files, strict=True)]
     if as_json:

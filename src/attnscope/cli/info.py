@@ -10,7 +10,7 @@ import typer
 
 from attnscope.cli.layer_tables import layer_object, readable_bytes
 from attnscope.cli.options import Json
-from attnscope.cli.output import data_console, plain_table, print_json, progress, word_console
+from attnscope.cli.output import counted, data_console, plain_table, print_json, progress, word_console
 
 if TYPE_CHECKING:
     from attnscope.records.reduced import ReducedMaps
@@ -57,9 +57,9 @@ def _verify(folder: Path) -> None:
 
     with progress() as bars:
         for number, records in enumerate(TraceFolder.open(folder).passes):
-            task = bars.add_task(f"checking pass {number}" if number else "checking", total=None)
+            tell = counted(bars, f"checking pass {number}" if number else "checking")
             for done, total in records.verified():
-                bars.update(task, completed=done, total=total)
+                tell(done, total)
     word_console().print("every checksum is right")
 
 

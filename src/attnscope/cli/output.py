@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,17 @@ def progress() -> Iterator[Progress]:
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bars:
         yield bars
+
+
+def counted(bars: Progress, what: str) -> Callable[[int, int], None]:
+    """A bar for work that tells how far it is, as progress(done, total).
+
+    Args:
+        bars: Where it is drawn.
+        what: The work.
+    """
+    task = bars.add_task(what, total=None)
+    return lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def refuse_overwriting(*paths: Path, force: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attnscope.cli.heatmap import file_names, save_maps
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.options import MAX_TRACE_GB
-from attnscope.cli.output import progress, say_wrote
+from attnscope.cli.output import counted, progress, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.errors import OutputError, ParameterError
 
@@ -107,8 +107,7 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     from attnscope.heatmap.heat_map import heat_maps
 
     with progress() as bars:
-        bars.add_task("heat maps", total=None)
-        maps = heat_maps(trace)
+        maps = heat_maps(trace, progress=counted(bars, "heat maps"))
     names = file_names([heat.word for heat in maps])
     for of_an_earlier_prompt in (folder / "words").glob("*.png"):
         of_an_earlier_prompt.unlink()

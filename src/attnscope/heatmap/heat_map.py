@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +95,7 @@ def heat_maps(
     branch: str = "cond",
     image: int = 0,
     reduced: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[HeatMap]:
     """Where several words landed, in one pass over the attention.
 
@@ -108,6 +109,7 @@ def heat_maps(
         branch: As for `heat_map`.
         image: As for `heat_map`.
         reduced: As for `heat_map`.
+        progress: Called as progress(done, total) after each layer of Q and K.
 
     Returns:
         A map for each word, the same as `heat_map` gives of it alone.
@@ -132,7 +134,7 @@ def heat_maps(
         arrays = _reduced_maps(trace, reduced, spans, image, settled)
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
-        arrays = _word_maps(trace, spans, blocks, choice, preset)
+        arrays = _word_maps(trace, spans, blocks, choice, preset, progress)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
     return [
         HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)
@@ -172,7 +174,12 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
 
 
 def _word_maps(
-    trace: Trace, spans: Sequence[TokenSpan], blocks: Any, choice: dict[str, Any], preset: Preset | None
+    trace: Trace,
+    spans: Sequence[TokenSpan],
+    blocks: Any,
+    choice: dict[str, Any],
+    preset: Preset | None,
+    progress: Callable[[int, int], None] | None,
 ) -> Float[Tensor, "word height width"]:
     """Mean over layers of each word's map at latent size."""
     layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
@@ -181,8 +188,10 @@ def _word_maps(
     places = [[tokens.index(token) for token in span.tokens] for span in spans]
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
     of_layer = _daam_maps if preset == "daam" else _share_maps
-    for layer in layers if spans else ():
+    for done, layer in enumerate(layers if spans else (), start=1):
         total += of_layer(trace, layer, choice | {"token": tokens}, places, size).cpu()
+        if progress is not None:
+            progress(done, len(layers))
     return total / len(layers)
 
 

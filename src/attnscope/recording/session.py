@@ -197,7 +197,8 @@ class Session:
         """Why nothing was recorded of this pass."""
         if self.into.records.calls:
             return "no attention module ran in its own forward, as in a compiled or rewritten U-Net"
-        return f"the run had steps {describe_numbers(self._steps)}, not {self.plan.asked.steps}"
+        asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
+        return f"the run had steps {describe_numbers(self._steps)}{asked}"
 
     @property
     def _steps(self) -> list[int]:

@@ -153,7 +153,9 @@ class Contents:
         Raises:
             SelectionError: The trace has no such layer. The message lists those it has.
         """
-        known = self.records.layers.get(LayerId(block, kind)) if isinstance(block, int) else None
+        known = (
+            self.records.layers.get(LayerId(block, kind)) if type(block) is int else None
+        )  # True is no block
         return known or self.layers[block, kind]
 
     def layers_of_kind(self, kind: Kind) -> tuple[Layer, ...]:
