@@ -378,7 +378,14 @@ def test_a_trace_of_several_passes_is_saved_whole(tmp_path):
         assert read.layers == made.layers
         assert read.picture.getpixel((0, 0)) == made.picture.getpixel((0, 0))
         for layer in made.layers:
-            assert torch.equal(read.probabilities(layer=layer), made.probabilities(layer=layer))
+            read_record, made_record = (
+                t.record(block=layer.block, kind=layer.kind, step=0) for t in (read, made)
+            )
+            assert torch.equal(read_record.query, made_record.query)
+            # sums run in another order where a file's tensors lie at other addresses
+            torch.testing.assert_close(
+                read.probabilities(layer=layer), made.probabilities(layer=layer), rtol=0, atol=1e-6
+            )
     with pytest.raises(
         SelectionError, match=r"this trace has 2 passes: say which one is meant. trace.passes\[0\] is"
     ):

@@ -14,7 +14,7 @@ from torch import Tensor
 from attnscope.errors import ParameterError
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
-from attnscope.records import Grid, Layer, TokenSpan
+from attnscope.records import TEXT_KINDS, Grid, Layer, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
@@ -199,7 +199,7 @@ def _share_maps(
     trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
 ) -> Float[Tensor, "word height width"]:
     """Mean over steps, heads and each word's tokens of one layer, at latent size."""
-    shares = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
+    shares = trace.probabilities(layer=layer, mean=("step", "head"), **choice)
     return torch.stack([_at_size(shares[:, of_word].mean(-1), layer.grid, size) for of_word in places])
 
 
@@ -208,7 +208,7 @@ def _daam_maps(
 ) -> Float[Tensor, "word height width"]:
     """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
     steps = pick_number("step", choice["step"], [step.index for step in trace.steps])
-    mean = trace.probabilities(block=layer.block, kind="cross", mean="step", **choice)
+    mean = trace.probabilities(layer=layer, mean="step", **choice)
     summed = (mean * len(steps.positions)).movedim(-1, -2)  # heads, where not one was chosen, then tokens
     maps = []
     for of_word in places:
@@ -239,9 +239,10 @@ def _at_size(
 
 
 def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
-    layers = trace.layers_of_kind("cross")
-    numbers = [layer.block for layer in layers]
-    chosen = [layers[at] for at in pick_number("block", blocks, numbers).positions]
+    layers = trace.layers_of_kind(*TEXT_KINDS)
+    numbers = sorted({layer.block for layer in layers})
+    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
+    chosen = [layer for layer in layers if layer.block in wanted]
     if not without_coarsest:
         return chosen
     coarsest = min(layer.grid.places for layer in chosen)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from attnscope.errors import MissingExtraError, ParameterError
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.heatmap.result import HeatMap
-from attnscope.records import TokenSpan
+from attnscope.records import TEXT_KINDS, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
@@ -83,7 +83,7 @@ def _each(trace: Trace, axis: By, by: Sequence[str], choice: Any) -> Iterator[An
     if axis not in by:
         yield choice
         return
-    blocks = [layer.block for layer in trace.layers.of_kind("cross")]
+    blocks = sorted({layer.block for layer in trace.layers if layer.kind in TEXT_KINDS})
     there = [step.index for step in trace.steps] if axis == "step" else blocks
     yield from (there[at] for at in pick_number(axis, choice, there).positions)
 

@@ -60,7 +60,7 @@ def every_place(
     for layer, grid in zip(layers, grids, strict=True):
         total: Tensor | None = None
         for step in steps:
-            total = trace.probabilities(block=layer.block, kind="self", step=step, into=total, **choice)
+            total = trace.probabilities(layer=layer, part="own", step=step, into=total, **choice)
             done += 1
             if progress is not None:
                 progress(done)

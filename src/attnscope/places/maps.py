@@ -61,7 +61,7 @@ def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[n
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
     cells = box.cells(layer.grid)
-    probs = trace.probabilities(block=layer.block, kind="self", query=cells, mean=("query", *steps), **choice)
+    probs = trace.probabilities(layer=layer, query=cells, part="own", mean=("query", *steps), **choice)
     for head, shares in enumerate(probs.cpu()):
         yield head, shares.view(*layer.grid).numpy()
 
@@ -144,8 +144,8 @@ def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarra
 
 def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Tensor, "height width"]:
     probs = trace.probabilities(
-        block=layer.block,
-        kind="self",
+        layer=layer,
+        part="own",
         query=box.cells(layer.grid),
         mean=("query", *_averaged(view)),
         **_choice(view),

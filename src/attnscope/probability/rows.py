@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attnscope.errors import SelectionError
 from attnscope.probability.choose import reduce
 from attnscope.records.qkv import Record
 
@@ -20,9 +21,15 @@ def row_head_mean(
         row: Number of the row in the batch.
         share: Factor for the result, such as 1/n in a mean over n steps.
         into: An earlier result to add to, in place.
+
+    Raises:
+        SelectionError: The layer computed no attention for the row.
     """
+    place = record.place_of(row)
+    if place is None:
+        raise SelectionError(f"row {row} of the batch has no attention in this layer: choose another branch")
     heads = record.query.shape[1]
-    mask = None if record.mask is None else record.mask[row if record.mask.shape[0] > 1 else 0]
+    mask = None if record.mask is None else record.mask[place if record.mask.shape[0] > 1 else 0]
     weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
-    query, key = record.query[row], record.key[row]
+    query, key = record.query[place], record.key[place]
     return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)

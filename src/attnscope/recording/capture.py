@@ -8,18 +8,17 @@ from types import TracebackType
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, model_of
-from attnscope.recording.observing import Observe
+from attnscope.recording.observing import Observe, Sighting
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
 from attnscope.recording.tap import Tap, is_tapped
 from attnscope.records import Kind
-from attnscope.records.qkv import Record
 from attnscope.records.reduced import Reduced
 from attnscope.spelling import both_spellings
 from attnscope.storage.budgeted import parse_bytes
@@ -187,7 +186,7 @@ class _Hooks:
             self._handles.append(owner.register_forward_pre_hook(noter, with_kwargs=True))
         for tapped in plan.layers:
             name = f"{tapped.layer} ({tapped.path})"
-            observe = Observe(tapped.module, name, _receiver(passes, tapped))
+            observe = Observe(tapped.module, name, _receiver(passes, tapped), _listens(passes))
             self._taps.append(Tap(tapped.module, observe))
             self._taps[-1].attach()
 
@@ -202,17 +201,22 @@ class _Hooks:
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):
-    def receive(record: Record, input_shape: tuple[int, ...]) -> None:
-        if passes.session is not None:  # None: somebody called the attention by itself
-            passes.session.receive(tapped, record, input_shape)
+    def receive(sightings: Sequence[Sighting], hidden: Tensor) -> None:
+        if passes.session is not None:
+            passes.session.receive(tapped, sightings, hidden)
 
     return receive
+
+
+def _listens(passes: Passes):
+    # no session: somebody calls the attention by itself
+    return lambda: passes.session is not None and passes.session.listens
 
 
 def _map_noter(passes: Passes, path: str):
     def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
         if passes.session is not None:
-            passes.session.note_map(path, tuple(_argument(args, kwargs, 0, "hidden_states").shape))
+            passes.session.book.note_map(path, tuple(_argument(args, kwargs, 0, "hidden_states").shape))
 
     return note
 

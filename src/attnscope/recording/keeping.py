@@ -55,13 +55,19 @@ class Keeping:
         """Where steps are written, None if they stay in memory."""
         return None if self.where in ("cpu", "device") else self.where
 
-    def kept(self, record: Record, rows: Sequence[int]) -> Record:
-        """A record of some batch rows, detached.
+    def kept(self, record: Record, rows: Sequence[int]) -> Record | None:
+        """A record of some batch rows, detached; None if it holds none of them.
 
         Args:
-            record: What the layer computed, for all rows.
-            rows: Numbers of the rows to keep, in order.
+            record: What the layer computed.
+            rows: Numbers of the call's rows to keep, in order.
         """
+        numbers = None
+        if record.rows is not None:
+            numbers = tuple(at for at, row in enumerate(rows) if row in record.rows)
+            rows = [record.rows.index(rows[at]) for at in numbers]
+            if not rows:
+                return None
         mask = record.mask
         return Record(
             query=self._stored(record.query, rows),
@@ -70,6 +76,7 @@ class Keeping:
             mask=None if mask is None else self._stored(mask, rows, keep_type=mask.dtype == torch.bool),
             scale=record.scale,
             upcast=record.upcast,
+            rows=numbers,
         )
 
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:

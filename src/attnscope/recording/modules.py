@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 from attnscope.atlas.families import FAMILIES, Family
 from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.tap import is_attention
-from attnscope.records import KINDS, Kind, LayerId, Stage
+from attnscope.records import Kind, LayerId, Stage, is_kind
 from attnscope.trace.selection import pick_number
 
 
@@ -29,6 +31,15 @@ class TappedLayer(NamedTuple):
     path: str
     module: nn.Module
     map_owner: str
+
+    def kinds(self, asked: Kind | None) -> tuple[Kind, ...]:
+        """The kinds that it may compute: its own, and that of an IP-Adapter beside a cross-attention.
+
+        Args:
+            asked: The kind that is asked for.
+        """
+        adapter = asked is not None and asked.startswith("image") and self.layer.kind == "cross"
+        return (self.layer.kind, *([asked] if adapter and asked is not None else []))
 
 
 def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
@@ -75,31 +86,45 @@ def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | No
         family: The model's family.
         model: The model.
         blocks: Block numbers, from 1. None: all.
-        kind: 'self' or 'cross'. None: both.
+        kind: 'self', 'cross' or a rarer one that the model has. None: all.
 
     Raises:
         SelectionError: The model lacks a block, or the kind is unknown.
-        ModelError: The model has no attention that attnscope knows, or two of a kind in one block.
+        ModelError: The model has no attention that attnscope knows.
     """
+    every = _tapped_layers(family, model)
+    if kind is not None and not is_kind(kind):
+        raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
+    numbers = sorted({tapped.layer.block for tapped in every})
+    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
+    return [
+        tapped for tapped in every if tapped.layer.block in wanted and kind in (None, *tapped.kinds(kind))
+    ]
+
+
+def _tapped_layers(family: Family, model: nn.Module) -> list[TappedLayer]:
     modules = {path: module for path, module in model.named_modules() if is_attention(module)}
-    if not modules:
+    recorded = [path for path in modules if family.not_recorded(path) is None]
+    if not recorded:
         raise ModelError(
             f"{type(model).__name__} has no attention layer that attnscope knows (diffusers' Attention)"
         )
-    if kind is not None and kind not in KINDS:
-        raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
-    places = family.order(modules)
-    numbers = sorted({place.block for place in places})
-    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
-    chosen = []
-    for place in places:
+    tapped: dict[LayerId, TappedLayer] = {}
+    for place in family.order(recorded):
         module = modules[place.path]
-        own = family.kind(module)
-        if place.block in wanted and kind in (None, own):
-            layer = LayerId(place.block, own)
-            chosen.append(TappedLayer(layer, place.stage, place.path, module, family.map_owner(place.path)))
-    if len({tapped.layer for tapped in chosen}) < len(chosen):
-        raise ModelError(
-            "a block of this model has two attentions of one kind (double self-attention): not supported"
-        )
-    return chosen
+        layer = LayerId(place.block, family.kind(module, place.path))
+        if layer in tapped:
+            layer = replace(layer, kind=f"{layer.kind}2")
+        tapped[layer] = TappedLayer(layer, place.stage, place.path, module, family.map_owner(place.path))
+    return list(tapped.values())
+
+
+def layers_not_recorded(family: Family, model: nn.Module) -> dict[str, int]:
+    """Why some attentions of a model are not recorded, and how many they are.
+
+    Args:
+        family: The model's family.
+        model: The model.
+    """
+    paths = (path for path, module in model.named_modules() if is_attention(module))
+    return dict(Counter(why for path in paths if (why := family.not_recorded(path)) is not None))

@@ -1,125 +1,171 @@
-"""Observing, a plan for the tap: makes a Record of the attentions that one module computed."""
+"""Observing, a plan for the tap: makes Records of the attentions that one module computed."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from attnscope.errors import CaptureError, UnobservedError
-from attnscope.recording.tap import Attention
+from attnscope.errors import UnobservedError
+from attnscope.recording.adapters import AdapterKeys
+from attnscope.recording.assembling import joined_record
+from attnscope.recording.attention import Attention
+from attnscope.recording.sample_check import is_as_seen
+from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
 
 
+class Sighting(NamedTuple):
+    """One softmax that a module computed.
+
+    Attributes:
+        record: Its Q, K and so on.
+        kind: The kind of an adapter's attention; None for the module's own.
+        parts: Where an adapter's keys come from.
+    """
+
+    record: Record
+    kind: Kind | None = None
+    parts: tuple[KeyPart, ...] = ()
+
+
 class Observe:
-    """Makes a Record each time the module has run. It keeps the model's own tensors; nothing is copied.
+    """Makes Records each time the module has run. Q and K are copied when they are used: memory is reused later.
 
     Args:
         module: The attention module.
         name: The layer's name, for messages.
-        receive: Called with the Record and with the shape of the module's input.
+        receive: Called with what was seen and with the module's input.
+        listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
     """
 
-    def __init__(self, module: Any, name: str, receive: Callable[[Record, tuple[int, ...]], None]) -> None:
-        self._module, self._name, self._receive = module, name, receive
+    def __init__(
+        self,
+        module: Any,
+        name: str,
+        receive: Callable[[Sequence[Sighting], Tensor], None],
+        listens: Callable[[], bool],
+    ) -> None:
+        self._module, self._name, self._receive, self._listens = module, name, receive, listens
         self._seen: list[Attention] = []
-        self._input_shape: tuple[int, ...] = ()
+        self._hidden: Tensor | None = None
+        self._adapters = AdapterKeys()
+        self._checked_for: Any = None
 
-    def begin(self, input_shape: tuple[int, ...]) -> None:
+    def begin(self, hidden_states: Tensor) -> bool:
         """The module is about to run.
 
         Args:
-            input_shape: Shape of its input.
+            hidden_states: Its input.
+
+        Returns:
+            Whether anything is recorded just now.
         """
-        self._seen, self._input_shape = [], input_shape
+        if not self._listens():
+            return False
+        self._seen, self._hidden = [], hidden_states
+        self._adapters.attach(self._module.processor)
+        return True
 
     def see(self, attention: Attention) -> None:
-        """The module computes this attention.
+        """The module is about to compute this attention.
 
         Args:
-            attention: What it computes.
+            attention: What it is computed from.
         """
+        attention.keep()
+        self._adapters.note(attention)
         self._seen.append(attention)
 
-    def end(self) -> None:
-        """The module has run: hand over its Record.
+    def computed(self, attention: Attention) -> None:
+        """It has been computed. The first time that a processor runs, a sample of rows is checked.
+
+        Args:
+            attention: The same, with its result.
 
         Raises:
-            UnobservedError: No attention of all rows and heads was seen.
+            UnobservedError: The result is not what Q, K and V give.
         """
-        seen, self._seen = self._seen, []
-        rows, heads = self._input_shape[0], int(self._module.heads)
-        self._receive(_as_record(seen, rows, heads, self._module, self._name), self._input_shape)
+        if self._checked_for is not self._module.processor and not is_as_seen(attention):
+            raise UnobservedError(
+                f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
+                "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
+            )
 
+    def end(self) -> None:
+        """The module has run: hand over its Records.
 
-def _as_record(seen: list[Attention], rows: int, heads: int, module: Any, name: str) -> Record:
-    whole = _first_whole(seen, rows, heads)
-    if whole is None:
-        raise UnobservedError(_unobserved(module, name, seen))
-    if extra := len(seen) - len(whole):
-        warnings.warn(
-            f"{name} computed {extra} more attention(s) after the one over its own keys, as an IP-Adapter does; "
-            "the first one is recorded",
-            stacklevel=2,
+        Raises:
+            UnobservedError: No attention of all rows and heads was seen, or several that can't be told apart.
+        """
+        seen, hidden = self._seen, self._hidden
+        of_adapters = self._adapters.sources()
+        self.abort()
+        self._checked_for = self._module.processor
+        assert hidden is not None  # begin came first
+        used = [attention for attention in seen if attention.used]
+        if any(attention.edited for attention in seen) or (seen and not used):
+            raise UnobservedError(self._edited(seen))
+        own = [attention for attention in used if id(attention) not in of_adapters]
+        sightings = [Sighting(self._own_record(own, seen, hidden.shape[0]))]
+        for attention in used:
+            if id(attention) in of_adapters:
+                kind, parts = of_adapters[id(attention)]
+                sightings.append(Sighting(self._joined([attention], hidden.shape[0], seen), kind, parts))
+        self._receive(sightings, hidden)
+
+    def abort(self) -> None:
+        """The module raised: forget what was seen."""
+        self._seen, self._hidden = [], None
+        self._adapters.detach()
+
+    @property
+    def _processor(self) -> str:
+        return type(self._module.processor).__name__
+
+    def _own_record(self, own: list[Attention], seen: list[Attention], rows: int) -> Record:
+        if len(own) == 1 and "PAG" in self._processor and (part := own[0].query.shape[0]) < rows:
+            # perturbed rows come last and attend to nothing: the identity stands in for their softmax
+            return replace(self._joined(own, part, seen), rows=tuple(range(part)))
+        return self._joined(own, rows, seen)
+
+    def _joined(self, pieces: list[Attention], rows: int, seen: list[Attention]) -> Record:
+        heads = int(self._module.heads)
+        upcast = bool(getattr(self._module, "upcast_attention", False))
+        record = joined_record(pieces, rows, heads, upcast=upcast)
+        if record is None:
+            raise UnobservedError(_unobserved(self._module, self._name, seen))
+        return record
+
+    def _edited(self, seen: list[Attention]) -> str:
+        what = (
+            "changes the attention probabilities before it uses them, as prompt-to-prompt does"
+            if any(attention.probability is not None for attention in seen)
+            else "uses none of the attentions that it computes"
         )
-    parts = {
-        part: _joined([getattr(s, part) for s in whole], rows, heads) for part in ("query", "key", "value")
-    }
-    if parts["query"] is None or parts["key"] is None:
-        raise CaptureError(f"{name}: no query or key was seen")  # never: every Attention has both
-    return Record(
-        query=parts["query"],
-        key=parts["key"],
-        value=parts["value"],
-        mask=_whole_mask([s.mask for s in whole], rows, heads),
-        scale=whole[0].scale,
-        upcast=bool(getattr(module, "upcast_attention", False)),
-    )
+        return (
+            f"{self._name} can't be recorded: its processor {self._processor} {what}, so its queries and keys don't "
+            f"say what made the picture. Before the capture, call {_DEFAULT_PROCESSOR}"
+        )
 
 
-def _first_whole(seen: list[Attention], rows: int, heads: int) -> list[Attention] | None:
-    """The first computations, one or several slices, that make up all rows and heads."""
-    if seen and seen[0].query.ndim == 4:
-        return seen[:1] if tuple(seen[0].query.shape[:2]) == (rows, heads) else None
-    total = 0
-    for count, part in enumerate(seen, start=1):
-        total += part.query.shape[0] if part.query.ndim == 3 else 0
-        if total == rows * heads:
-            return seen[:count]
-    return None
-
-
-def _joined(parts: list[Tensor | None], rows: int, heads: int) -> Tensor | None:
-    """(row, head, position, dim) from one tensor or from slices along row x head."""
-    tensors = [part for part in parts if part is not None]
-    if len(tensors) != len(parts):
-        return None
-    whole = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-    return whole if whole.ndim == 4 else whole.reshape(rows, heads, *whole.shape[1:])
-
-
-def _whole_mask(masks: list[Tensor | None], rows: int, heads: int) -> Tensor | None:
-    """A mask that broadcasts to (row, head, query, key)."""
-    tensors = [mask for mask in masks if mask is not None]
-    if not tensors:
-        return None
-    mask = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-    if mask.ndim == 3 and mask.shape[0] == rows * heads:
-        return mask.reshape(rows, heads, *mask.shape[1:])
-    return mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))
+_DEFAULT_PROCESSOR = "pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor2_0())"
 
 
 def _unobserved(module: Any, name: str, seen: list[Attention]) -> str:
     processor = type(module.processor).__name__
     saw = "neither scaled_dot_product_attention nor get_attention_scores was called"
     if seen:
-        saw = f"it computed attention of shape {tuple(seen[0].query.shape)}, not one per batch row and head"
-    remedy = "pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor2_0())"
+        saw = f"it computed attention of shape {_shapes(seen)}, not one per batch row and head"
+    remedy = _DEFAULT_PROCESSOR
     if "xformers" in processor.lower():
         remedy = "pipe.disable_xformers_memory_efficient_attention()"
     return (
         f"{name} can't be observed: with its processor {processor} {saw}. Before the capture, call {remedy}"
     )
+
+
+def _shapes(seen: Sequence[Attention]) -> str:
+    return " and ".join(dict.fromkeys(str(tuple(attention.query.shape)) for attention in seen))

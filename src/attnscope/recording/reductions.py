@@ -108,6 +108,11 @@ class LiveReduction:
                 f"step {call.step} has no branch {self.reduction.branch!r} to reduce, only {branches}"
             )
         chosen = {layer: record for layer, record in records.items() if self.reduction.takes(layer)}
+        if shared := next((layers[layer] for layer in chosen if layers[layer].parts), None):
+            raise CaptureError(
+                f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
+                "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
+            )
         self._layers |= {layer: layers[layer] for layer in chosen}
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before

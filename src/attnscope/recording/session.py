@@ -5,22 +5,24 @@ It knows neither hooks nor files: `passes` tells it what the model does, `storag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attnscope.errors import CaptureError, describe_numbers
+from attnscope.errors import describe_numbers
+from attnscope.recording.describing import LayerBook, as_places
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
+from attnscope.recording.observing import Sighting
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
 from attnscope.recording.rows import RowFinder
 from attnscope.recording.schedule import Schedule
-from attnscope.records import Call, Grid, Layer, LayerId, Run
+from attnscope.records import TEXT_KINDS, Call, Grid, Layer, LayerId, Row, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -78,8 +80,7 @@ class Session:
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
         self._calls: list[Call] = []
-        self._maps: dict[str, tuple[int, ...]] = {}
-        self._layers: dict[LayerId, Layer] = {}
+        self.book = LayerBook()
         self._missing: dict[LayerId, list[int]] = {}
         self._begin_run()
         self.into = Pass(store.begin_pass(run), run, self._reducing.maps)
@@ -116,36 +117,48 @@ class Session:
         self._running = _Running(call, kept, {} if step in self._wanted and kept else None)
         self._calls.append(call)
 
-    def note_map(self, path: str, shape: tuple[int, ...]) -> None:
-        """Note the shape of the feature map that the attentions below a module read.
+    @property
+    def listens(self) -> bool:
+        """Whether anything is recorded of the call under way."""
+        return self._running is not None and (self._running.qk is not None or bool(self._reducing))
+
+    def receive(self, tapped: TappedLayer, sightings: Sequence[Sighting], hidden: Tensor) -> None:
+        """Take what one attention module has computed.
 
         Args:
-            path: The module's path.
-            shape: Shape of its input.
-        """
-        self._maps[path] = shape
-
-    def receive(self, tapped: TappedLayer, record: Record, input_shape: tuple[int, ...]) -> None:
-        """Take what one attention layer has computed.
-
-        Args:
-            tapped: The layer.
-            record: Q, K, V, mask and scale of all rows.
-            input_shape: Shape of the attention's input.
+            tapped: The module's layer.
+            sightings: Its own attention, then those of IP-Adapters.
+            hidden: The module's input.
         """
         running = self._running
-        if running is None or (running.qk is None and not self._reducing):
+        if running is None or not self.listens:
             return
-        layer = tapped.layer
-        if layer not in self._layers:
-            shape = input_shape if len(input_shape) == 4 else self._maps.get(tapped.map_owner, ())
-            self._layers[layer] = _describe(tapped, record, shape, running)
-        running.ran.add(layer)
+        grid = self.book.grid_of(tapped, hidden)
+        running.ran.add(tapped.layer)
+        for sighting in sightings:
+            sighting = sighting._replace(record=as_places(sighting.record, grid))
+            rows = self._rows_of(running, sighting.record)
+            layer = self.book.described(tapped, sighting, hidden, grid, rows)
+            self._take(running, tapped, sighting, layer)
+
+    def _rows_of(self, running: _Running, record: Record) -> list[Row]:
+        """The rows that are kept of a record; if none are, those that it has."""
+        computed = record.rows or range(len(running.call.rows))
+        numbers = [row for row in running.kept_rows if row in computed] or computed
+        return [running.call.rows[row] for row in numbers]
+
+    def _take(self, running: _Running, tapped: TappedLayer, sighting: Sighting, layer: Layer) -> None:
         if self._reducing:
-            running.whole[layer] = record.mapped(Tensor.detach)
-        if running.qk is not None and layer in self.plan.with_qk:
-            self.into.records.layers.setdefault(layer, self._layers[layer])
-            running.qk[layer] = self.plan.asked.keeping.kept(record, running.kept_rows)
+            running.whole[layer.id] = sighting.record.mapped(Tensor.detach)
+        asked = self.plan.asked.kind
+        is_asked = tapped.layer in self.plan.with_qk and (
+            asked in (None, layer.kind) or (asked == "cross" and sighting.kind is not None)
+        )
+        if running.qk is None or not is_asked:
+            return
+        if (kept := self.plan.asked.keeping.kept(sighting.record, running.kept_rows)) is not None:
+            self.into.records.layers.setdefault(layer.id, layer)
+            running.qk[layer.id] = kept
 
     def end_call(self) -> None:
         """The call has ended: keep it, and reduce it."""
@@ -158,18 +171,19 @@ class Session:
         self._name_tokens()
         if self._reducing:
             of_step = [call for call in self._calls if call.step == running.call.step]
-            self._reducing.offer(running.call, of_step, running.whole, self._layers)
+            self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
         if running.qk is not None:
             self._keep(running, running.qk)
 
     def _name_tokens(self) -> None:
-        cross = next((layer for layer in self._layers.values() if layer.kind == "cross"), None)
-        if cross is None:
+        reads_text = next((layer for layer in self.book.layers.values() if layer.kind in TEXT_KINDS), None)
+        if reads_text is None:
             return
+        tokens = len(reads_text.keys_of("context"))
         if self._watch is not None:
-            self._watch.name_tokens(cross.keys)
+            self._watch.name_tokens(tokens)
         if not self.run.tokens:
-            self.run.tokens = [unnamed_tokens(cross.keys)] * cross.batch
+            self.run.tokens = [unnamed_tokens(tokens)] * reads_text.batch
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
@@ -226,27 +240,3 @@ class Session:
                 f"these layers did not run, so the trace lacks them: {layers}. Something skips parts of the "
                 "U-Net (DeepCache or alike): switch it off for a complete capture"
             )
-
-
-def _describe(tapped: TappedLayer, record: Record, shape: tuple[int, ...], running: _Running) -> Layer:
-    """A layer with its shapes in this run. `shape` is that of the feature map that it reads."""
-    _, heads, queries, dim = record.query.shape
-    grid = Grid(*shape[-2:]) if len(shape) == 4 else Grid(1, queries)
-    if grid.places != queries:
-        raise CaptureError(
-            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its input {shape}"
-        )
-    rows = [running.call.rows[row] for row in running.kept_rows] or list(running.call.rows)
-    images = len({row.image for row in rows})
-    return Layer(
-        block=tapped.layer.block,
-        kind=tapped.layer.kind,
-        path=tapped.path,
-        stage=tapped.stage,
-        grid=grid,
-        heads=heads,
-        head_dim=dim,
-        keys=record.key.shape[2],
-        batch=images,
-        branches=len(rows) // images,
-    )

@@ -2,81 +2,82 @@
 
 While a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
 the instance sees get_attention_scores, which diffusers' older processors call. Both let the call go on
-untouched. Nothing is copied or replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
-A plan decides what is done with it: observing.py makes a Record.
+untouched. Nothing is replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
+A plan decides what is done with it: observing.py makes Records.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from attnscope.recording.attention import Attention, from_sdpa
+from attnscope.recording.usage import Usage
+
 SCORES = "get_attention_scores"
-
-
-@dataclass
-class Attention:
-    """One attention computation.
-
-    Attributes:
-        query: (row, head, query, dim), or (row x head, query, dim) from slices.
-        key: Likewise.
-        value: Likewise, None until the product that uses it.
-        mask: As the model gave it, None without one.
-        scale: Factor before the softmax.
-    """
-
-    query: Tensor
-    key: Tensor
-    value: Tensor | None
-    mask: Tensor | None
-    scale: float
 
 
 class TapPlan(Protocol):
     """What is done with the attention of one module, each time the module runs."""
 
-    def begin(self, input_shape: tuple[int, ...]) -> None:
+    def begin(self, hidden_states: Tensor) -> bool:
         """The module is about to run.
 
         Args:
-            input_shape: Shape of its input.
+            hidden_states: Its input.
+
+        Returns:
+            Whether its attention is to be watched this time.
         """
         ...
 
     def see(self, attention: Attention) -> None:
-        """The module computes this attention.
+        """The module is about to compute this attention.
 
         Args:
-            attention: What it computes. Its `value` may come a moment later, with the product that uses it.
+            attention: What it is computed from.
+        """
+        ...
+
+    def computed(self, attention: Attention) -> None:
+        """It has been computed.
+
+        Args:
+            attention: The same, with its result. What becomes of that is noted in it later.
         """
         ...
 
     def end(self) -> None:
-        """The module has run. Not called if it raised."""
+        """The module has run."""
+        ...
+
+    def abort(self) -> None:
+        """The module raised, or the tap is taken off while it runs."""
         ...
 
 
 class _Watch(TorchFunctionMode):
-    """Sees scaled_dot_product_attention, and the product that follows get_attention_scores."""
+    """Sees scaled_dot_product_attention, and what is done with the results."""
 
     def __init__(self, plan: TapPlan) -> None:
         super().__init__()
-        self.plan = plan
-        self.scores: tuple[Tensor, Attention] | None = None  # the last result of get_attention_scores
+        self.plan, self.usage = plan, Usage()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is nn.functional.scaled_dot_product_attention:
-            self.plan.see(_from_sdpa(*args, **kwargs))
-        elif func is torch.bmm and self.scores is not None and args and args[0] is self.scores[0]:
-            self.scores[1].value = args[1]
-            self.scores = None
-        return func(*args, **kwargs)
+            attention = from_sdpa(*args, **kwargs)
+            self.plan.see(attention)
+            attention.output = func(*args, **kwargs)
+            self.plan.computed(attention)
+            self.usage.await_use(attention)
+            return attention.output
+        self.usage.before(func, args, kwargs)
+        result = func(*args, **kwargs)
+        self.usage.after(func, args, result)
+        return result
 
 
 class Tap:
@@ -101,12 +102,19 @@ class Tap:
         original = getattr(self.module, SCORES)
 
         def watched(query: Tensor, key: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-            probability = original(query, key, attention_mask)
-            if self._mode is not None:
-                attention = Attention(query, key, None, attention_mask, float(self.module.scale))
-                self._mode.scores = (probability, attention)
-                self.plan.see(attention)
-            return probability
+            if self._mode is None:
+                return original(query, key, attention_mask)
+            attention = Attention(query, key, None, attention_mask, float(self.module.scale))
+            self.plan.see(attention)
+            usage = self._mode.usage
+            usage.is_paused = True
+            try:
+                attention.probability = original(query, key, attention_mask)
+            finally:
+                usage.is_paused = False
+            self.plan.computed(attention)
+            usage.await_use(attention)
+            return attention.probability
 
         vars(self.module)[SCORES] = watched
 
@@ -120,16 +128,26 @@ class Tap:
         self._handles = []
 
     def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        self.plan.begin(tuple((args[0] if args else kwargs["hidden_states"]).shape))
-        self._mode = _Watch(self.plan)
-        self._mode.__enter__()
+        if self.plan.begin(args[0] if args else kwargs["hidden_states"]):
+            self._mode = _Watch(self.plan)
+            self._mode.__enter__()
 
     def _after(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        self._close()
-        if output is not None:  # None: the module raised, and its own error goes on
-            self.plan.end()
+        if self._mode is None:
+            return
+        if output is None:  # the module raised, and its own error goes on
+            self._close()
+            return
+        self._mode.usage.returned(output)
+        self._leave()
+        self.plan.end()
 
     def _close(self) -> None:
+        if self._mode is not None:
+            self._leave()
+            self.plan.abort()
+
+    def _leave(self) -> None:
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
             self._mode = None
@@ -151,15 +169,3 @@ def is_tapped(module: nn.Module) -> bool:
         module: An attention module.
     """
     return SCORES in vars(module)
-
-
-def _from_sdpa(
-    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
-) -> Attention:
-    """The arguments of scaled_dot_product_attention, its defaults written out."""
-    if enable_gqa:
-        repeats = query.shape[-3] // key.shape[-3]
-        key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
-    if is_causal:
-        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-    return Attention(query, key, value, attn_mask, query.shape[-1] ** -0.5 if scale is None else float(scale))

@@ -6,13 +6,28 @@ qkv.py      Record: Q, K, V, mask and scale of one layer in one call
 reduced.py  Reduced, ReducedMaps: maps that are kept of a whole run instead
 """
 
-from attnscope.records.layers import KINDS, Grid, Kind, Layer, LayerId, Stage
+from attnscope.records.layers import (
+    KINDS,
+    PLACE_KINDS,
+    TEXT_KINDS,
+    Grid,
+    KeyPart,
+    Kind,
+    Layer,
+    LayerId,
+    Stage,
+    is_kind,
+    kind_rank,
+)
 from attnscope.records.run import Call, Row, Run, Step, Token, TokenSpan
 
 __all__ = [
     "KINDS",
+    "PLACE_KINDS",
+    "TEXT_KINDS",
     "Call",
     "Grid",
+    "KeyPart",
     "Kind",
     "Layer",
     "LayerId",
@@ -22,4 +37,6 @@ __all__ = [
     "Step",
     "Token",
     "TokenSpan",
+    "is_kind",
+    "kind_rank",
 ]

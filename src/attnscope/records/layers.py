@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["self", "cross"]
+Kind = str
+"""What attends to what, in one block.
+
+'self': places to places. 'cross': places to the text. 'joint': places to the text and to places, in one softmax
+(DeepFloyd IF, Kandinsky 2). 'self2', 'cross2': a second one in the same block (x4 upscaler). 'fuser': places to
+places and to grounded objects (GLIGEN). 'image', 'image2' ...: places to the pictures of the first, second ...
+IP-Adapter; 'image-1', 'image-2' ... to each of its pictures where they have masks.
+"""
+TEXT_KINDS: tuple[Kind, ...] = ("cross", "joint", "cross2")
+"""Kinds with keys from the text."""
+PLACE_KINDS: tuple[Kind, ...] = ("self", "self2")
+"""Kinds whose keys are the layer's own places."""
 Stage = Literal["down", "mid", "up"]
 KINDS: tuple[Kind, ...] = ("self", "cross")
+"""The two that every text-to-image U-Net has."""
+_KIND_ORDER = ("self", "fuser", "joint", "cross", "self2", "cross2", "image")
+_KIND = re.compile(r"self2?|fuser|joint|cross2?|image([2-9]\d?)?(-[1-9]\d?)?")
+
+
+def is_kind(text: object) -> bool:
+    """Whether a text names a kind of attention.
+
+    Args:
+        text: The text.
+    """
+    return isinstance(text, str) and bool(_KIND.fullmatch(text))
+
+
+def kind_rank(kind: Kind) -> tuple[int, int, int]:
+    """Where a kind stands among those of one block, as a key for sorting.
+
+    Args:
+        kind: The kind.
+    """
+    match = _KIND.fullmatch(kind)
+    assert match is not None, kind
+    name = "image" if kind.startswith("image") else kind
+    return _KIND_ORDER.index(name), int(match[1] or 1), int((match[2] or "-0")[1:])
+
+
+class KeyPart(NamedTuple):
+    """A run of a layer's keys that come from one source.
+
+    Attributes:
+        name: 'own' (the layer's own places), 'reference' (another picture's places), 'context' (what the model is
+            conditioned on, such as the text), 'objects' (GLIGEN's), or 'adapter 1, picture 2' (IP-Adapter's).
+        keys: How many keys.
+    """
+
+    name: str
+    keys: int
 
 
 SizeHW = tuple[int, int]
@@ -45,7 +94,7 @@ class LayerId:
 
     Attributes:
         block: Block number in execution order, from 1.
-        kind: 'self' or 'cross'.
+        kind: 'self', 'cross' or a rarer one, see `Kind`.
     """
 
     block: int
@@ -61,7 +110,7 @@ class Layer:
 
     Attributes:
         block: Block number in execution order, from 1.
-        kind: 'self' or 'cross'.
+        kind: 'self', 'cross' or a rarer one, see `Kind`.
         path: The module's path, as in `unet.named_modules()`.
         stage: 'down', 'mid' or 'up'.
         grid: Height and width in latent positions; each position is a query.
@@ -70,6 +119,7 @@ class Layer:
         keys: How many keys: `grid.places` for self-attention, text tokens for cross-attention.
         batch: Pictures in the run.
         branches: Guidance rows per picture: 2 with guidance, 1 without.
+        parts: Where the keys come from, in order, if from several sources or from another than usual; else empty.
     """
 
     block: int
@@ -82,9 +132,33 @@ class Layer:
     keys: int
     batch: int = 1
     branches: int = 1
+    parts: tuple[KeyPart, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Layer {self.id}, {self.grid}, {self.heads} heads of {self.head_dim}, {self.keys} keys: {self.path}>"
+        parts = f" ({', '.join(f'{part.keys} {part.name}' for part in self.parts)})" if self.parts else ""
+        shapes = f"{self.grid}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
+        return f"<Layer {self.id}, {shapes}: {self.path}>"
+
+    def keys_of(self, part: str) -> range:
+        """Numbers of the keys that come from one source.
+
+        Args:
+            part: Its name, see `KeyPart`.
+
+        Raises:
+            KeyError: The layer has no such keys.
+        """
+        start = 0
+        for name, count in self.parts or (KeyPart(self.usual_part, self.keys),):
+            if name == part:
+                return range(start, start + count)
+            start += count
+        raise KeyError(part)
+
+    @property
+    def usual_part(self) -> str:
+        """Where the keys of its kind usually come from: 'context' for cross-attention, else 'own'."""
+        return "context" if self.kind.startswith("cross") else "own"
 
     @property
     def id(self) -> LayerId:
@@ -119,7 +193,8 @@ class Layer:
     def as_dict(self) -> dict[str, Any]:
         """Everything about the layer as plain values for JSON."""
         shapes = {name: list(getattr(self, name)) for name in ("query", "key", "value", "probability")}
-        return {**asdict(self), "grid": list(self.grid), **shapes}
+        parts = [part._asdict() for part in self.parts]
+        return {**asdict(self), "grid": list(self.grid), "parts": parts, **shapes}
 
     def bytes_query_key(self, itemsize: int = 2) -> int:
         """Bytes of Q and K in one step.

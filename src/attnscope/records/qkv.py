@@ -22,6 +22,8 @@ class Record:
             (row, head, query, key). None without a mask.
         scale: Factor before the softmax.
         upcast: Whether the model asks for float32 scores.
+        rows: Numbers of the call's rows that it holds, where the layer computed attention for some of them only; None
+            is all.
     """
 
     query: Float[Tensor, "row head query dim"]
@@ -30,6 +32,7 @@ class Record:
     mask: Tensor | None = None
     scale: float = 1.0
     upcast: bool = False
+    rows: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {'x'.join(map(str, part.shape))}" for name, part in self.tensors.items())
@@ -40,6 +43,16 @@ class Record:
         """The tensors that are there, by name: 'query', 'key', 'value' and 'mask'."""
         parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         return {name: tensor for name, tensor in parts.items() if tensor is not None}
+
+    def place_of(self, row: int) -> int | None:
+        """Where a row of the call stands in the tensors; None if the layer computed no attention for it.
+
+        Args:
+            row: Number of the row in the call's batch.
+        """
+        if self.rows is None:
+            return row
+        return self.rows.index(row) if row in self.rows else None
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Record:
         """A record with each tensor replaced by `function(tensor)`.

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums, aggregate
 from attnscope.diffseg.labels import word_maps
+from attnscope.errors import SelectionError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
+from attnscope.records import PLACE_KINDS, TEXT_KINDS, Layer
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import NamedSpan
@@ -93,19 +95,31 @@ def aggregated_attention(
         SelectionError: The trace lacks something that was chosen, or holds no self-attention.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = trace.layers_of_kind("self")
+    layers = _layers_of_places(trace)
     steps = choice.pop("step")
     sums, places = ScaleSums(), list(product(layers, steps))
     for done, (layer, step) in enumerate(places, start=1):
-        add_to = partial(_add_layer, trace, layer.block, choice | {"step": step})
+        add_to = partial(_add_layer, trace, layer, choice | {"step": step})
         sums.add(layer.grid, add_to)
         if progress is not None:
             progress(done, len(places))
     return sums.aggregated(weights=weights)
 
 
-def _add_layer(trace: Trace, block: int, choice: dict[str, Any], total: Tensor | None) -> Tensor:
-    return trace.probabilities(block=block, kind="self", mean=("step", "head"), into=total, **choice)
+def _layers_of_places(trace: Trace) -> tuple[Layer, ...]:
+    """Self-attention over the layer's own places, which is what segments are made of."""
+    layers = trace.layers_of_kind(*PLACE_KINDS)
+    if shared := next((layer for layer in layers if layer.parts), None):
+        parts = ", ".join(f"{part.keys} {part.name}" for part in shared.parts)
+        raise SelectionError(
+            f"{shared.id} does not attend to its own places alone, its keys are {parts}: to segment the picture, run "
+            "it without what adds them, such as shared or reference attention"
+        )
+    return layers
+
+
+def _add_layer(trace: Trace, layer: Layer, choice: dict[str, Any], total: Tensor | None) -> Tensor:
+    return trace.probabilities(layer=layer, mean=("step", "head"), into=total, **choice)
 
 
 def cross_attention(
@@ -119,10 +133,10 @@ def cross_attention(
         choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = trace.layers.of_kind("cross")
+    layers = [layer for layer in trace.layers if layer.kind in TEXT_KINDS]
     finest = max((layer.grid.places for layer in layers), default=0)
     for layer in layers:
-        probs = trace.probabilities(block=layer.block, kind="cross", mean=("step", "head"), **choice)
+        probs = trace.probabilities(layer=layer, part="context", mean=("step", "head"), **choice)
         if preset == "reference":
             probs = probs / (3 if layer.grid.places == finest and layer.stage == "up" else 5)
         yield probs, layer.grid

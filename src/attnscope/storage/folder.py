@@ -199,7 +199,7 @@ class FolderRecords:
         if (call_index, layer) not in self._checked:
             self._check(call, layer, tensors)
             self._checked.add((call_index, layer))
-        return Record(**tensors, scale=facts.scale, upcast=facts.upcast)
+        return Record(**tensors, scale=facts.scale, upcast=facts.upcast, rows=facts.rows)
 
     def reduced(self) -> dict[str, ReducedMaps]:
         """The reduced maps of the pass, by name.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from attnscope.errors import TraceFormatError
 from attnscope.records import Call, Layer, LayerId, Run
@@ -17,12 +17,12 @@ from attnscope.storage.plain import (
     call_json,
     layer_json,
     layer_key,
-    number,
     parse_call,
     parse_layer,
     parse_run,
     run_json,
 )
+from attnscope.storage.record_facts import RecordFacts, parse_facts
 
 MANIFEST = "manifest.json"
 FORMAT = "attnscope-trace"
@@ -32,26 +32,9 @@ MAX_MANIFEST_BYTES = 64 << 20
 MAX_PASSES = 1000
 MAX_LATENT = 1 << 12  # latent places over those of the finest captured grid: block 7 alone has 64 times fewer
 _PICTURE = re.compile(r"(pass-\d{2,3}-)?picture-\d{2,6}\.png")
-_PARTS = ("query", "key", "value", "mask")
 
 Sums = Mapping[str, int]
 """CRC-32 of each tensor in a shard, by its name there."""
-
-
-class RecordFacts(NamedTuple):
-    """What a record is besides its tensors.
-
-    Attributes:
-        parts: Names of its tensors.
-        scale: Factor before the softmax.
-        upcast: Whether the model asks for float32 scores.
-        crc32: CRC-32 of each part; empty in version 1.
-    """
-
-    parts: tuple[str, ...]
-    scale: float
-    upcast: bool
-    crc32: Mapping[str, int] = {}
 
 
 @dataclass
@@ -114,6 +97,7 @@ class PassManifest:
                 record.scale,
                 record.upcast,
                 {part: sums[f"{layer_key(layer)}.{part}"] for part in record.tensors},
+                record.rows,
             )
             for layer, record in records.items()
         }
@@ -146,7 +130,7 @@ class PassManifest:
 
     def _call_text(self, call: Call) -> str:
         if call.index not in self._call_texts:
-            facts = {layer_key(layer): facts._asdict() for layer, facts in self.facts[call.index].items()}
+            facts = {layer_key(layer): facts.as_dict() for layer, facts in self.facts[call.index].items()}
             item = {**call_json(call), "records": facts}
             self._call_texts[call.index] = json.dumps(item, ensure_ascii=False)
         return self._call_texts[call.index]
@@ -169,7 +153,8 @@ class PassManifest:
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for layer_id, facts in self.facts[call.index].items():
-            layer, rows = self.layers[layer_id], len(call.rows)
+            layer = self.layers[layer_id]
+            rows = len(call.rows) if facts.rows is None else len(facts.rows)
             of_part = {
                 "query": (rows, layer.heads, layer.grid.places, layer.head_dim),
                 "key": (rows, layer.heads, layer.keys, layer.head_dim),
@@ -198,7 +183,9 @@ class PassManifest:
             call = parse_call(of_call)
             manifest.calls.append(call)
             records = of_call["records"].items()
-            manifest.facts[call.index] = {keys[name]: _parse_facts(facts, version) for name, facts in records}
+            manifest.facts[call.index] = {
+                keys[name]: parse_facts(facts, version, len(call.rows)) for name, facts in records
+            }
         if len({call.index for call in manifest.calls}) < len(manifest.calls):
             raise ValueError("a call stands twice")
         latent = manifest.run.latent_size_hw
@@ -269,18 +256,6 @@ def read_manifest(folder: Path) -> list[PassManifest]:
     except (ValueError, RecursionError, OSError) as error:
         raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
     return parse_manifest(data, folder)
-
-
-def _parse_facts(facts: Mapping[str, Any], version: int) -> RecordFacts:
-    parts = tuple(facts["parts"])
-    if not {"query", "key"} <= set(parts) <= set(_PARTS):
-        raise ValueError(f"record with parts {parts}")
-    sums = (
-        {}
-        if version == 1
-        else {part: number(facts["crc32"][part], least=0, most=2**32 - 1) for part in parts}
-    )
-    return RecordFacts(parts, float(facts["scale"]), bool(facts["upcast"]), sums)
 
 
 def _parse_picture(name: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from attnscope.records import KINDS, Call, Grid, Layer, LayerId, Row, Run, Token
+from attnscope.records import Call, Grid, KeyPart, Layer, LayerId, Row, Run, Token, is_kind
 
 MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
 MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
@@ -29,7 +29,8 @@ def layer_json(layer: Layer) -> dict[str, Any]:
     Args:
         layer: The layer.
     """
-    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width]}
+    parts = [list(part) for part in layer.parts]
+    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width], "parts": parts}
 
 
 def parse_layer(item: Mapping[str, Any]) -> Layer:
@@ -45,10 +46,15 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
     numbers = {
         name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
     }
-    if item["kind"] not in KINDS or item["stage"] not in ("down", "mid", "up"):
+    if not is_kind(item["kind"]) or item["stage"] not in ("down", "mid", "up"):
         raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
     grid = Grid(number(height), number(width))
-    return Layer(kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, **numbers)
+    parts = tuple(KeyPart(str(name), number(count)) for name, count in item.get("parts", ()))
+    if parts and sum(part.keys for part in parts) != numbers["keys"]:
+        raise ValueError(f"{numbers['keys']} keys in parts {parts}")
+    return Layer(
+        kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, parts=parts, **numbers
+    )
 
 
 def call_json(call: Call) -> dict[str, Any]:

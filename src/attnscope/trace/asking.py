@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attnscope.errors import ParameterError, SelectionError
-from attnscope.records import Call, Kind, Layer, Step
+from attnscope.records import PLACE_KINDS, TEXT_KINDS, Call, Kind, Layer, Step
 from attnscope.trace.contents import Contents
+from attnscope.trace.key_parts import pick_key_places, pick_tokens
 from attnscope.trace.query import OUTER, Query, call_of
 from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
 
@@ -23,6 +24,7 @@ def ask(
     token: Any,
     key: Any,
     mean: str | Iterable[str],
+    part: str | None = None,
     call: int | None = None,
     step: Any = None,
     branch: Any = None,
@@ -40,6 +42,7 @@ def ask(
         token: Keys of cross-attention: numbers, or a word.
         key: Keys: places for self-attention, token numbers for cross-attention.
         mean: Axes to average, one name or several.
+        part: Which part of the keys key= counts, see `KeyPart`; None is all of them.
         call: Which call of each step, from 0. None is the main one.
         step: Step numbers. None is all, here and below.
         branch: Names of guidance branches.
@@ -63,7 +66,7 @@ def ask(
         "image": of_images,
         "head": pick_number("head", head, range(asked.heads)),
         "query": pick_place("query", query, asked.grid),
-        "key": _pick_keys(trace, asked, token, key, [images[at] for at in of_images.positions], read),
+        "key": _pick_keys(trace, asked, token, key, part, [images[at] for at in of_images.positions], read),
     }
     return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
 
@@ -133,14 +136,25 @@ def _mean_axes(mean: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _pick_keys(
-    trace: Contents, layer: Layer, token: Any, key: Any, images: Sequence[int], branches: set[str]
+    trace: Contents,
+    layer: Layer,
+    token: Any,
+    key: Any,
+    part: str | None,
+    images: Sequence[int],
+    branches: set[str],
 ) -> Pick:
-    if layer.kind == "self":
+    if layer.kind not in TEXT_KINDS:
         if token is not None:
-            raise SelectionError(f"{layer.id} has no tokens: its keys are places; use key=(row, column)")
-        return pick_place("key", key, layer.grid)
+            what = "its keys are places; use key=(row, column)" if layer.kind in PLACE_KINDS else "use key="
+            raise SelectionError(f"{layer.id} has no tokens: {what}")
+        return pick_key_places(layer, key, part)
     if token is not None and key is not None:
         raise SelectionError("token and key both choose the keys of cross-attention: give one of them")
+    if token is None and (part not in (None, "context") or (part is None and layer.parts)):
+        return pick_key_places(layer, key, part)
+    if part not in (None, "context"):
+        raise SelectionError(f"token {token!r} is none of part {part!r}: tokens are those of part 'context'")
     choice = key if token is None else token
     if isinstance(choice, str):
         if branches == {"uncond"}:
@@ -151,5 +165,5 @@ def _pick_keys(
         spans = {trace.span(choice, image=image).tokens for image in images}
         if len(spans) > 1:
             raise SelectionError(f"token {choice!r} stands at other numbers in other images: choose image=")
-        return Pick(list(spans.pop()), False)
-    return pick_number("token", choice, range(layer.keys))
+        choice = list(spans.pop())
+    return pick_tokens(layer, choice)

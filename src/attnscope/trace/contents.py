@@ -158,21 +158,23 @@ class Contents:
         )  # True is no block
         return known or self.layers[block, kind]
 
-    def layers_of_kind(self, kind: Kind) -> tuple[Layer, ...]:
-        """All captured layers of one kind, at least one.
+    def layers_of_kind(self, *kinds: Kind) -> tuple[Layer, ...]:
+        """All captured layers of some kinds, at least one.
 
         Args:
-            kind: 'self' or 'cross'.
+            kinds: 'self', 'cross' or rarer ones.
 
         Raises:
             SelectionError: There is none.
         """
-        if layers := self.layers.of_kind(kind):
+        if layers := tuple(layer for layer in self.layers if layer.kind in kinds):
             return layers
         if not self.calls:
             raise SelectionError("this trace holds no Q and K: none of its steps was captured")
-        other = "self" if kind == "cross" else "cross"
-        raise SelectionError(f"this trace holds no {kind}-attention: capture without kind={other!r}")
+        raise SelectionError(
+            f"this trace holds no {kinds[0]}-attention, only {self.layers!r}: if the model has any, a capture without "
+            "kind= and blocks= keeps it"
+        )
 
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
         """One set of reduced maps.

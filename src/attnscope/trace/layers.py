@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, SupportsIndex, overload
 
 from attnscope.errors import SelectionError, describe_numbers, nearest
-from attnscope.records import KINDS, Layer, LayerId
+from attnscope.records import KINDS, Kind, Layer, LayerId, kind_rank
 
 
 class Layers(tuple[Layer, ...]):
@@ -18,11 +18,11 @@ class Layers(tuple[Layer, ...]):
     """
 
     def __new__(cls, layers: Iterable[Layer]) -> Layers:
-        ordered = sorted(layers, key=lambda layer: (layer.block, KINDS.index(layer.kind)))
+        ordered = sorted(layers, key=lambda layer: (layer.block, kind_rank(layer.kind)))
         return super().__new__(cls, ordered)
 
     def __repr__(self) -> str:
-        kinds = {kind: [layer.block for layer in self.of_kind(kind)] for kind in KINDS}
+        kinds = {kind: [layer.block for layer in self.of_kind(kind)] for kind in self.kinds}
         return (
             "<Layers "
             + "; ".join(
@@ -55,17 +55,24 @@ class Layers(tuple[Layer, ...]):
             return self._of(*which)
         return super().__getitem__(which)
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that there are, 'self' and 'cross' first."""
+        present = {layer.kind for layer in self}
+        rare = sorted(present.difference(KINDS), key=kind_rank)
+        return (*(kind for kind in KINDS if kind in present), *rare)
+
     def of_kind(self, kind: str) -> tuple[Layer, ...]:
         """The layers of one kind, in order.
 
         Args:
-            kind: 'self' or 'cross'.
+            kind: 'self', 'cross' or a rarer one.
         """
         return tuple(layer for layer in self if layer.kind == kind)
 
     def _of(self, block: Any, kind: Any) -> Layer:
-        if kind not in KINDS:
-            raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross'")
+        if kind not in (*KINDS, *self.kinds):
+            raise SelectionError(f"kind {kind!r}: this trace has {', '.join(map(repr, self.kinds))}")
         blocks = [layer.block for layer in self if layer.kind == kind]
         if isinstance(block, bool) or block not in blocks:
             raise SelectionError(

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from attnscope.errors import MissingExtraError
+from attnscope.records import PLACE_KINDS, TEXT_KINDS
 from attnscope.trace.query import Query
 
 
@@ -75,11 +76,12 @@ def named_tensor(tensor: Tensor, query: Query, texts: Sequence[str]) -> NamedTen
     values = {axis: [_all(query, axis)[at] for at in pick.positions] for axis, pick in query.picks.items()}
     layer = query.layer
     labels: dict[str, tuple[str, Sequence[Any]]] = {}
-    for axis in ("query", "key") if layer.kind == "self" else ("query",):
+    keys_are_places = layer.kind in PLACE_KINDS and not layer.parts
+    for axis in ("query", "key") if keys_are_places else ("query",):
         if axis in query.axes:
             labels[f"{axis}_row"] = (axis, [place // layer.grid.width for place in values[axis]])
             labels[f"{axis}_column"] = (axis, [place % layer.grid.width for place in values[axis]])
-    if layer.kind == "cross" and "key" in query.axes and len(texts) == layer.keys:
+    if layer.kind in TEXT_KINDS and not layer.parts and "key" in query.axes and len(texts) == layer.keys:
         labels["token"] = ("key", [texts[at] for at in values["key"]])
     if "step" in query.axes:
         labels["timestep"] = ("step", [query.steps[at].timestep for at in query.picks["step"].positions])

@@ -187,9 +187,31 @@ def _record(query: Query, records: Records, part: Part) -> Record:
     return records.get(call.index, layer)
 
 
+def row_of_record(record: Record, layer: Layer, part: Part) -> int:
+    """Where a row of the call is in a record.
+
+    Args:
+        record: The record.
+        layer: Its layer.
+        part: The call and the row.
+
+    Raises:
+        SelectionError: The layer computed no attention for this row, as for the perturbed rows of PAG.
+    """
+    place = record.place_of(part.row)
+    if place is None:
+        branch = part.call.rows[part.row].branch
+        raise SelectionError(
+            f"{layer.id} computed no attention for the branch {branch!r}: something else stood in for it there, as the "
+            "identity does in perturbed-attention guidance; choose another branch="
+        )
+    return place
+
+
 def _of_row(query: Query, records: Records, part: Part, share: float, into: Tensor | None) -> Tensor:
     """P of one batch row at the picked positions, averaged over inner axes where asked, times share."""
-    record, row = _record(query, records, part), part.row
+    record = _record(query, records, part)
+    row = row_of_record(record, query.layer, part)
     heads, queries, keys = (query.picks[axis] for axis in INNER)
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)

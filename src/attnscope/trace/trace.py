@@ -101,6 +101,7 @@ class Trace(Contents):
         query: Any = None,
         key: Any = None,
         token: int | str | Sequence[int] | slice | None = None,
+        part: str | None = None,
         mean: str | Iterable[str] = (),
         into: Tensor | None = None,
         named: bool = False,
@@ -113,7 +114,7 @@ class Trace(Contents):
 
         Args:
             block: Block number, from 1; with kind it says which layer.
-            kind: "self" or "cross".
+            kind: "self", "cross" or a rarer one, see `attnscope.records.Kind`.
             layer: In place of block and kind: an entry of `trace.layers`, or whatever `trace.layers[...]` takes.
             step: Step numbers, as in `trace.steps`.
             call: Which call of each step, from 0; by default the one that predicts the noise.
@@ -123,6 +124,8 @@ class Trace(Contents):
             query: (row, column), a flat index, a list of those, a slice, or a boolean region of the grid.
             key: The same for self-attention; token numbers for cross-attention.
             token: Cross-attention only: a number, several, or a word (all its tokens, axis kept).
+            part: Where keys come from several sources, the one that is meant: "own", "reference", "context" ..., see
+                `Layer.parts`. Shares stay those of a softmax over all keys.
             mean: Axes to average, of "step", "branch", "image", "head", "query". A mean over heads or queries is
                 computed in tiles, never through (head, query, key).
             into: A tensor of the answer's shape, to which the answer is added and which is returned: sums over
@@ -149,6 +152,7 @@ class Trace(Contents):
             query=query,
             key=key,
             token=token,
+            part=part,
             mean=mean,
         )
         if into is not None:

@@ -1,0 +1,87 @@
+"""Which attention of a module reads the pictures of which IP-Adapter.
+
+An IP-Adapter adds an attention over its pictures' tokens to each cross-attention, with keys of its own (`to_k_ip`): one
+for each adapter, or one for each picture where pictures have masks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from attnscope.recording.attention import Attention
+from attnscope.records import KeyPart, Kind
+
+
+class AdapterKeys:
+    """Watches `to_k_ip` of one processor while its module runs."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        self._making: int | None = None
+        self._noted: list[tuple[Attention, int]] = []
+        self._tokens: Any = ()
+
+    def attach(self, processor: Any) -> None:
+        """The module is about to run.
+
+        Args:
+            processor: Its processor.
+        """
+        self.detach()
+        self._noted, self._tokens = [], getattr(processor, "num_tokens", ())
+        makers = getattr(processor, "to_k_ip", None)
+        if isinstance(makers, nn.Module):
+            for adapter, maker in enumerate(makers if isinstance(makers, nn.ModuleList) else [makers]):
+                self._handles.append(maker.register_forward_hook(partial(self._made_keys, adapter)))
+
+    def detach(self) -> None:
+        """The module has run."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._making = [], None
+
+    def _made_keys(self, adapter: int, module: nn.Module, args: tuple, output: Tensor) -> None:
+        self._making = adapter
+
+    def note(self, attention: Attention) -> None:
+        """The module computes an attention, which is an adapter's if the adapter has just made keys.
+
+        Args:
+            attention: The attention.
+        """
+        if self._making is not None:
+            self._noted.append((attention, self._making))
+        self._making = None
+
+    def sources(self) -> dict[int, tuple[Kind, tuple[KeyPart, ...]]]:
+        """Kind and parts of each adapter's attention, by its id(). An adapter with several has one for each picture."""
+        calls = Counter(adapter for _, adapter in self._noted)
+        pictures: Counter[int] = Counter()
+        sources = {}
+        for attention, adapter in self._noted:
+            pictures[adapter] += 1
+            keys = int(attention.key.shape[-2])
+            kind = "image" if adapter == 0 else f"image{adapter + 1}"
+            if calls[adapter] == 1:
+                sources[id(attention)] = (kind, self._parts(adapter, keys))
+            else:
+                picture = pictures[adapter]
+                part = KeyPart(f"adapter {adapter + 1}, picture {picture}", keys)
+                sources[id(attention)] = (f"{kind}-{picture}", (part,))
+        return sources
+
+    def _parts(self, adapter: int, keys: int) -> tuple[KeyPart, ...]:
+        """One part for each picture, where the processor says how many tokens a picture has."""
+        tokens = self._tokens
+        if isinstance(tokens, (list, tuple)):
+            tokens = tokens[adapter] if adapter < len(tokens) else 0
+        if not isinstance(tokens, int) or tokens < 1 or keys % tokens:
+            return (KeyPart(f"adapter {adapter + 1}", keys),)
+        count = keys // tokens
+        return tuple(
+            KeyPart(f"adapter {adapter + 1}, picture {picture}", tokens) for picture in range(1, count + 1)
+        )

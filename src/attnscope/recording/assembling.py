@@ -1,0 +1,89 @@
+"""From the attentions that one module computed to one Record: whole, or joined from slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from attnscope.recording.attention import Attention
+from attnscope.records.qkv import Record
+
+
+def joined_record(pieces: Sequence[Attention], rows: int, heads: int, *, upcast: bool) -> Record | None:
+    """One softmax of all rows and heads, from one computation or from slices of it.
+
+    Slices may divide rows and heads (SlicedAttnProcessor), rows, or queries over the same keys.
+
+    Args:
+        pieces: What was computed, in order.
+        rows: Rows of the module's input.
+        heads: Its attention heads.
+        upcast: Whether the module asks for float32 scores.
+
+    Returns:
+        The record, or None if the pieces are something else, such as attentions over parts of the keys.
+    """
+    axis = _sliced_axis(pieces, rows, heads)
+    return None if axis is None else _record(pieces, axis, rows, heads, upcast)
+
+
+def _sliced_axis(pieces: Sequence[Attention], rows: int, heads: int) -> int | None:
+    """The axis that slices lie side by side on: queries (-2) or rows (0), also for a single piece. None: no slices."""
+    alike = {(piece.query.ndim, piece.scale, piece.mask is None) for piece in pieces}
+    if len(alike) != 1 or pieces[0].query.ndim not in (3, 4):
+        return None
+    leading = (rows, heads) if pieces[0].query.ndim == 4 else (rows * heads,)
+    if all(tuple(piece.query.shape[:-2]) == leading for piece in pieces):
+        return -2 if all(_same_keys(piece.key, pieces[0].key) for piece in pieces[1:]) else None
+    shapes = {(piece.query.shape[1:], piece.key.shape[1:]) for piece in pieces}
+    covers = sum(piece.query.shape[0] for piece in pieces) == leading[0]
+    return 0 if covers and len(shapes) == 1 and tuple(pieces[0].query.shape[1:-2]) == leading[1:] else None
+
+
+def _same_keys(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and (one.is_meta or torch.equal(one, other))
+
+
+def _record(pieces: Sequence[Attention], axis: int, rows: int, heads: int, upcast: bool) -> Record:
+    first = pieces[0]
+    query = _joined([piece.query for piece in pieces], axis, rows, heads)
+    key = first.key if axis == -2 else torch.cat([piece.key for piece in pieces]) if pieces[1:] else first.key
+    return Record(
+        query=query,
+        key=_in_heads(key, rows, heads),
+        value=_value(pieces, axis, rows, heads),
+        mask=_mask(pieces, axis, rows, heads),
+        scale=first.scale,
+        upcast=upcast,
+    )
+
+
+def _value(pieces: Sequence[Attention], axis: int, rows: int, heads: int) -> Tensor | None:
+    values = [piece.value for piece in pieces if piece.value is not None]
+    if len(values) < len(pieces):
+        return None
+    return _in_heads(values[0] if axis == -2 or len(values) == 1 else torch.cat(values), rows, heads)
+
+
+def _joined(tensors: Sequence[Tensor], axis: int, rows: int, heads: int) -> Tensor:
+    return _in_heads(tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), axis), rows, heads)
+
+
+def _in_heads(tensor: Tensor, rows: int, heads: int) -> Tensor:
+    """(row, head, position, dim), also from row x head."""
+    return tensor if tensor.ndim == 4 else tensor.reshape(rows, heads, *tensor.shape[1:])
+
+
+def _mask(pieces: Sequence[Attention], axis: int, rows: int, heads: int) -> Tensor | None:
+    """A mask that broadcasts to (row, head, query, key)."""
+    masks = [piece.mask for piece in pieces if piece.mask is not None]
+    if not masks:
+        return None
+    mask = masks[0]
+    if len(masks) > 1 and (axis == 0 or mask.shape[-2] > 1):
+        mask = torch.cat(masks, axis)
+    if mask.ndim == 3 and mask.shape[0] == rows * heads:
+        return mask.reshape(rows, heads, *mask.shape[1:])
+    return mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))

@@ -1,0 +1,62 @@
+"""One attention computation, as a tap sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Attention:
+    """One attention computation.
+
+    Attributes:
+        query: (row, head, query, dim), or (row x head, query, dim) from slices.
+        key: Likewise.
+        value: Likewise, None until the product that uses it.
+        mask: As the model gave it, None without one.
+        scale: Factor before the softmax.
+        output: What scaled_dot_product_attention gave; None for the other way.
+        probability: What get_attention_scores gave; None for the other way.
+        used: Whether something was computed from its result.
+        edited: Whether the probability was changed between the softmax and its use.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    mask: Tensor | None
+    scale: float
+    output: Tensor | None = None
+    probability: Tensor | None = None
+    used: bool = False
+    edited: bool = False
+
+    def keep(self) -> None:
+        """Copy Q and K: their memory may be written over as soon as they have been used."""
+        self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
+
+
+def from_sdpa(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+) -> Attention:
+    """The arguments of scaled_dot_product_attention, its defaults written out.
+
+    Args:
+        query: As there, and so on.
+        key: As there.
+        value: As there.
+        attn_mask: As there.
+        dropout_p: As there; without effect on what is recorded.
+        is_causal: As there.
+        scale: As there.
+        enable_gqa: As there.
+    """
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
+    if is_causal:
+        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+    return Attention(query, key, value, attn_mask, query.shape[-1] ** -0.5 if scale is None else float(scale))

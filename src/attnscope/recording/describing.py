@@ -1,0 +1,210 @@
+"""From what one layer computed to its description: on which grid, over which keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from attnscope.errors import CaptureError, UnobservedError
+from attnscope.recording.modules import TappedLayer
+from attnscope.recording.observing import Sighting
+from attnscope.records import Grid, KeyPart, Layer, LayerId, Row
+from attnscope.records.qkv import Record
+
+_PLACES_CHECKED = 4
+_ATOL = {torch.float16: 1e-2, torch.bfloat16: 6e-2}
+"""Rounding of a key in each type, relative to the largest; 1e-4 for the others."""
+
+
+class LayerBook:
+    """The layers of one pass with their shapes, described when each first runs."""
+
+    def __init__(self) -> None:
+        self.layers: dict[LayerId, Layer] = {}
+        self._maps: dict[str, tuple[int, ...]] = {}
+
+    def note_map(self, path: str, shape: tuple[int, ...]) -> None:
+        """Note the shape of the feature map that the attentions below a module read.
+
+        Args:
+            path: The module's path.
+            shape: Shape of its input.
+        """
+        self._maps[path] = shape
+
+    def grid_of(self, tapped: TappedLayer, hidden: Tensor) -> Grid:
+        """Height and width of the feature map that a layer reads.
+
+        Args:
+            tapped: The layer.
+            hidden: Its input.
+
+        Raises:
+            CaptureError: It is not known, or has other places than the layer.
+        """
+        return grid_of(tapped, hidden, self._maps.get(tapped.map_owner, ()))
+
+    def described(
+        self, tapped: TappedLayer, sighting: Sighting, hidden: Tensor, grid: Grid, rows: Sequence[Row]
+    ) -> Layer:
+        """The layer that a sighting is of. It must have the shapes that it had before.
+
+        Args:
+            tapped: The module.
+            sighting: What it computed, its queries the places of the grid.
+            hidden: The module's input.
+            grid: The layer's grid.
+            rows: The batch rows that are kept of it.
+
+        Raises:
+            CaptureError: It has another shape than in an earlier call.
+            UnobservedError: As for `described`.
+        """
+        keys = sighting.record.key.shape[2]
+        layer = self.layers.get(LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind))
+        if layer is None:
+            layer = described(tapped, sighting, hidden, grid, rows)
+            self.layers[layer.id] = layer
+        if (layer.grid, layer.keys) != (grid, keys):
+            raise CaptureError(
+                f"{layer.id} has {grid} places and {keys} keys, but {layer.grid} and {layer.keys} in an earlier call "
+                "of the model: capture such calls one by one"
+            )
+        return layer
+
+
+def grid_of(tapped: TappedLayer, hidden: Tensor, map_shape: tuple[int, ...]) -> Grid:
+    """Height and width of the feature map that a layer reads.
+
+    Args:
+        tapped: The layer.
+        hidden: Its input.
+        map_shape: Shape of the input of the module that holds the feature map, () if that has not run.
+
+    Raises:
+        CaptureError: Neither is a feature map, or it has other places than the layer.
+    """
+    shape = tuple(hidden.shape) if hidden.ndim == 4 else map_shape
+    if len(shape) != 4:
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}): which height and width its {hidden.shape[1]} places have is not known, "
+            f"since {tapped.map_owner} got no feature map; leave the layer out with blocks= or kind="
+        )
+    grid = Grid(*shape[-2:])
+    if hidden.ndim == 3 and hidden.shape[1] != grid.places and tapped.layer.kind != "fuser":
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}): its {hidden.shape[1]} places are not the {grid} of the feature map; "
+            "something merges or adds places, such as ToMe (tomesd.remove_patch(pipe))"
+        )
+    return grid
+
+
+def as_places(record: Record, grid: Grid) -> Record:
+    """A record whose queries are the places of the grid: those of grounded objects, which come after, are cut off.
+
+    Args:
+        record: The record.
+        grid: The layer's grid.
+    """
+    extra = record.query.shape[2] - grid.places
+    if extra <= 0:
+        return record
+    mask = record.mask
+    if mask is not None and mask.shape[2] > 1:
+        mask = mask[:, :, : grid.places]
+    return replace(record, query=record.query[:, :, : grid.places], mask=mask)
+
+
+def described(
+    tapped: TappedLayer, sighting: Sighting, hidden: Tensor, grid: Grid, rows: Sequence[Row]
+) -> Layer:
+    """A layer with its shapes in this run.
+
+    Args:
+        tapped: The module.
+        sighting: What it computed, its queries the places of the grid.
+        hidden: The module's input.
+        grid: The layer's grid.
+        rows: The batch rows that are kept of it.
+
+    Raises:
+        CaptureError: Its queries are not the places of the grid.
+        UnobservedError: It has more keys than its kind has, and nothing tells where they come from.
+    """
+    record = sighting.record
+    _, heads, queries, dim = record.query.shape
+    if queries != grid.places:
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its map"
+        )
+    images = len({row.image for row in rows})
+    layer = LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind)
+    return Layer(
+        block=layer.block,
+        kind=layer.kind,
+        path=tapped.path,
+        stage=tapped.stage,
+        grid=grid,
+        heads=heads,
+        head_dim=dim,
+        keys=record.key.shape[2],
+        batch=images,
+        branches=len(rows) // images,
+        parts=sighting.parts or _parts(tapped, record, hidden, grid),
+    )
+
+
+def _parts(tapped: TappedLayer, record: Record, hidden: Tensor, grid: Grid) -> tuple[KeyPart, ...]:
+    """Where a layer's keys come from; () for the usual source of its kind."""
+    kind, keys, places = tapped.layer.kind, record.key.shape[2], grid.places
+    if kind.startswith("cross"):
+        return ()
+    if kind == "joint":
+        return (KeyPart("context", keys - places), KeyPart("own", places))
+    if kind == "fuser":
+        return (KeyPart("own", places), KeyPart("objects", keys - places))
+    if keys == places:
+        return (KeyPart("reference", keys),) if _is_shared(record, slice(0, places)) else ()
+    start = _own_keys(tapped, record, hidden, places)
+    if start is None:
+        raise UnobservedError(
+            f"{tapped.layer} ({tapped.path}) has {keys} keys for its {places} places, and which of them are its own "
+            f"can't be told: its processor {type(tapped.module.processor).__name__} adds keys from elsewhere. Capture "
+            "the other layers, kind='cross', or use diffusers' own processor"
+        )
+    around = (
+        KeyPart("reference", start),
+        KeyPart("own", places),
+        KeyPart("reference", keys - places - start),
+    )
+    return tuple(part for part in around if part.keys)
+
+
+def _is_shared(record: Record, keys: slice) -> bool:
+    """Whether rows with queries of their own all have the keys of one row, as when all frames look at the first."""
+    query, key = record.query[:, :, :_PLACES_CHECKED], record.key[:, :, keys][:, :, :_PLACES_CHECKED]
+    if key.is_meta:
+        return False
+    return any(
+        torch.equal(key[row], key[other]) and not torch.equal(query[row], query[other])
+        for row in range(1, len(key))
+        for other in range(row)
+    )
+
+
+def _own_keys(tapped: TappedLayer, record: Record, hidden: Tensor, places: int) -> int | None:
+    """Where a layer's own keys begin among all of them, by what `to_k` makes of its input."""
+    to_k, (rows, heads, keys, dim) = getattr(tapped.module, "to_k", None), record.key.shape
+    if not isinstance(to_k, nn.Module) or hidden.ndim != 3 or hidden.shape[0] != rows or hidden.is_meta:
+        return None
+    with torch.no_grad():
+        made = to_k(hidden[:, :_PLACES_CHECKED]).unflatten(-1, (heads, dim)).transpose(1, 2).to(record.key)
+    for start in sorted({0, keys - places}):
+        found = record.key[:, :, start : start + made.shape[2]]
+        atol = _ATOL.get(found.dtype, 1e-4) * max(1.0, float(made.abs().amax()))
+        if found.shape == made.shape and torch.allclose(found, made, rtol=0, atol=atol):
+            return start
+    return None

@@ -1,0 +1,179 @@
+"""What becomes of an attention's result: whether something is computed from it, and whether P is edited before.
+
+A processor may compute an attention and drop it (a warm-up), or change the probabilities before it multiplies them
+with V (prompt-to-prompt). Either way Q and K alone would tell another story than the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnscope.recording.attention import Attention
+
+_PRODUCTS = {
+    torch.bmm, torch.matmul, torch.einsum, torch.baddbmm,
+    Tensor.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.baddbmm,
+}  # fmt: skip
+_SAME_NUMBERS = {
+    "to", "type", "type_as", "half", "float", "bfloat16", "double", "contiguous", "clone", "detach",
+    "view", "reshape", "unflatten", "flatten", "unsqueeze", "squeeze", "view_as", "reshape_as",
+}  # fmt: skip
+_NOT_IN_PLACE = {"requires_grad_", "detach_", "retain_grad_"}
+
+
+@dataclass
+class _Awaited:
+    """An attention by get_attention_scores whose probabilities have not been used yet.
+
+    Attributes:
+        attention: The attention.
+        forms: The probabilities, and the same numbers under another shape or type.
+        before: A copy from before the first change in place.
+    """
+
+    attention: Attention
+    forms: list[Tensor] = field(default_factory=list)
+    before: Tensor | None = None
+
+    def about_to_change(self, target: Tensor) -> None:
+        """A tensor is about to be written into: copy the probabilities first if they share its memory.
+
+        Args:
+            target: The tensor.
+        """
+        form = next((form for form in self.forms if _share_memory(target, form)), None)
+        if form is not None and self.before is None:
+            self.before = form.detach().clone()
+
+
+class Usage:
+    """Follows the results of one module's attentions, while the module runs."""
+
+    def __init__(self) -> None:
+        self._outputs: list[Attention] = []
+        self._scores: list[_Awaited] = []
+        self.is_paused = False
+        """Whether diffusers computes scores just now, whose own products are none of those with V."""
+
+    def await_use(self, attention: Attention) -> None:
+        """An attention has a result: follow it.
+
+        Args:
+            attention: The attention.
+        """
+        if attention.probability is not None:
+            self._scores.append(_Awaited(attention, [attention.probability]))
+        else:
+            self._outputs.append(attention)
+
+    def before(self, func: Callable, args: tuple, kwargs: dict) -> None:
+        """A function is about to run.
+
+        Args:
+            func: The function, and what it gets.
+            args: Its arguments.
+            kwargs: Its arguments by name.
+        """
+        if not self._scores or self.is_paused:
+            return
+        if (target := _written(func, args, kwargs)) is not None:
+            for awaited in self._scores:
+                awaited.about_to_change(target)
+        elif func in _PRODUCTS:
+            self._multiply(list(_tensors((*args, *kwargs.values()))))
+
+    def after(self, func: Callable, args: tuple, result: Any) -> None:
+        """A function has run.
+
+        Args:
+            func: The function.
+            args: Its arguments.
+            result: What it gave.
+        """
+        if not (self._outputs or self._scores) or not isinstance(result, (Tensor, tuple, list)):
+            return
+        if self._outputs and next(_tensors((result,)), None) is not None:  # not a shape or a type
+            self._mark_used(args)
+        if self._scores and isinstance(result, Tensor) and getattr(func, "__name__", "") in _SAME_NUMBERS:
+            for awaited in self._scores:
+                if args and any(args[0] is form for form in awaited.forms):
+                    awaited.forms.append(result)
+
+    def returned(self, output: Any) -> None:
+        """The module has returned this.
+
+        Args:
+            output: What it returned.
+        """
+        self._mark_used((output,))
+
+    def _mark_used(self, args: tuple) -> None:
+        read = list(_tensors(args))
+        for attention in self._outputs:
+            if any(tensor is attention.output for tensor in read):
+                attention.used = True
+        self._outputs = [attention for attention in self._outputs if not attention.used]
+
+    def _multiply(self, factors: list[Tensor]) -> None:
+        """The product with V: what is multiplied must be the probabilities that the softmax gave."""
+        for awaited in self._scores:
+            at = _position(factors, awaited)
+            if at is None:
+                continue
+            attention, used = awaited.attention, factors[at]
+            original = awaited.before if awaited.before is not None else awaited.forms[0]
+            same = awaited.before is None and any(used is form for form in awaited.forms)
+            attention.edited = not (same or _equal(used, original))
+            attention.used = True
+            attention.value = next((f for f in factors if f is not used and f.ndim >= 3), None)
+            self._scores.remove(awaited)
+            return
+
+
+def _position(factors: list[Tensor], awaited: _Awaited) -> int | None:
+    """Which factor is the probabilities: the very tensor, or else one of their shape."""
+    for at, factor in enumerate(factors):
+        if any(factor is form for form in awaited.forms):
+            return at
+    shapes = {form.shape for form in awaited.forms}
+    return next((at for at, factor in enumerate(factors) if factor.shape in shapes), None)
+
+
+def _equal(used: Tensor, original: Tensor) -> bool:
+    if used.is_meta or original.is_meta:
+        return used is original
+    same_shape = used.numel() == original.numel()
+    return same_shape and torch.equal(used.detach(), original.to(used).reshape(used.shape))
+
+
+def _written(func: Callable, args: tuple, kwargs: dict) -> Tensor | None:
+    """The tensor that a function writes into, None if it writes into none."""
+    if isinstance(kwargs.get("out"), Tensor):
+        return kwargs["out"]
+    name = getattr(func, "__name__", "")
+    in_place = name == "__setitem__" or (
+        name.startswith("__i") and name not in ("__index__", "__invert__", "__int__")
+    )
+    in_place |= name.endswith("_") and not name.endswith("__") and name not in _NOT_IN_PLACE
+    in_place |= kwargs.get("inplace") is True
+    return args[0] if in_place and args and isinstance(args[0], Tensor) else None
+
+
+def _share_memory(one: Tensor, other: Tensor) -> bool:
+    if one.is_meta or other.is_meta:
+        return one is other
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+def _tensors(values: tuple | list) -> Iterator[Tensor]:
+    """The tensors among some values, also one level down, as in torch.cat([...])."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from (inner for inner in value if isinstance(inner, Tensor))

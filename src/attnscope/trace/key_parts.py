@@ -1,0 +1,76 @@
+"""Keys of a layer whose keys come from several sources: which numbers a choice means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attnscope.errors import SelectionError
+from attnscope.records import PLACE_KINDS, Layer
+from attnscope.trace.selection import Pick, pick_number, pick_place
+
+
+def part_of_keys(layer: Layer, part: str | None) -> range:
+    """Numbers of the keys that a choice of a layer's keys counts.
+
+    Args:
+        layer: The layer.
+        part: Name of a part, see `KeyPart`; None is all keys.
+
+    Raises:
+        SelectionError: The layer has no such part.
+    """
+    if part is None:
+        return range(layer.keys)
+    try:
+        return layer.keys_of(part)
+    except KeyError:
+        names = [known.name for known in layer.parts] or [layer.usual_part]
+        raise SelectionError(
+            f"part {part!r}: the keys of {layer.id} are {', '.join(map(repr, names))}"
+        ) from None
+
+
+def pick_key_places(layer: Layer, choice: Any, part: str | None) -> Pick:
+    """Keys that are places, or any keys by their numbers.
+
+    Args:
+        layer: A layer.
+        choice: As for `pick_place` where the part is a grid of places, else as for `pick_number`.
+        part: Which part of the keys is meant; None is all of them.
+
+    Raises:
+        SelectionError: The layer lacks such a key.
+    """
+    keys = part_of_keys(layer, part)
+    are_places = part in ("own", "reference") or (layer.kind in PLACE_KINDS and not layer.parts)
+    if are_places and len(keys) == layer.grid.places:
+        return _shifted(pick_place("key", choice, layer.grid), keys.start)
+    if isinstance(choice, tuple):
+        raise SelectionError(
+            f"key {choice!r}: the keys of {layer.id} come from several sources, "
+            f"{', '.join(f'{known.keys} {known.name}' for known in layer.parts)}: choose one with part="
+        )
+    return _shifted(pick_number("key", choice, range(len(keys))), keys.start)
+
+
+def pick_tokens(layer: Layer, choice: Any) -> Pick:
+    """Keys that are tokens of the text.
+
+    Args:
+        layer: A layer that reads the text.
+        choice: As for `pick_number`.
+
+    Raises:
+        SelectionError: The layer lacks such a token.
+    """
+    keys = layer.keys_of("context")
+    return _shifted(pick_number("token", choice, range(len(keys))), keys.start)
+
+
+def _shifted(pick: Pick, start: int) -> Pick:
+    if not start:
+        return pick
+    positions = pick.positions
+    if isinstance(positions, range):
+        return Pick(range(positions.start + start, positions.stop + start, positions.step), pick.single)
+    return Pick([at + start for at in positions], pick.single)

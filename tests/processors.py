@@ -1,0 +1,153 @@
+"""Attention processors as people write them, and what each of their calls was given."""
+
+import torch
+import torch.nn.functional as F
+
+
+def in_heads(attn, tensor):
+    return tensor.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+class Written:
+    """A processor in the shape of diffusers' own; children say how attention is computed.
+
+    `seen` holds the float64 softmax of what each module was meant to be given, in the order in which modules ran.
+    """
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q = in_heads(attn, attn.to_q(hidden_states))
+        k, v = (in_heads(attn, make(context)) for make in (attn.to_k, attn.to_v))
+        out = self.attend(attn, q, k, v, is_self=encoder_hidden_states is None)
+        out = out.transpose(1, 2).flatten(2)
+        return attn.to_out[1](attn.to_out[0](out))
+
+    def note(self, q, k):
+        scores = q.double() @ k.double().mT * q.shape[-1] ** -0.5
+        self.seen.append(scores.softmax(-1))
+
+    def attend(self, attn, q, k, v, *, is_self):
+        self.note(q, k)
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+class QueryOverwritten(Written):
+    """The query's memory is used again for the result."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        out = super().attend(attn, q, k, v, is_self=is_self)
+        q.copy_(out)
+        k.zero_()
+        return out
+
+
+class WarmUp(Written):
+    """A call for something else first."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        F.scaled_dot_product_attention(q.flip(-2), k * 0.5, v)
+        return super().attend(attn, q, k, v, is_self=is_self)
+
+
+class LooksAtItsShape(WarmUp):
+    """A call for something else, of whose result only the shape is used."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        other = F.scaled_dot_product_attention(q.flip(-2), k * 0.5, v)
+        assert other.shape == q.shape
+        return Written.attend(self, attn, q, k, v, is_self=is_self)
+
+
+class QueryChunks(Written):
+    """Queries in two slices over the same keys, as memory-saving attention takes them."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        self.note(q, k)
+        half = q.shape[2] // 2
+        parts = (q[:, :, :half], q[:, :, half:])
+        return torch.cat(
+            [F.scaled_dot_product_attention(part, k, v) for part in parts if part.shape[2]], dim=2
+        )
+
+
+class RowByRow(Written):
+    """Each row of the batch by itself."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        self.note(q, k)
+        rows = zip(q.split(1), k.split(1), v.split(1), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*row) for row in rows])
+
+
+class KeysInTwoParts(Written):
+    """Two calls over parts of the keys, mixed: neither is the layer's softmax."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        half = k.shape[2] // 2
+        parts = ((k[:, :, :half], v[:, :, :half]), (k[:, :, half:], v[:, :, half:]))
+        return sum(F.scaled_dot_product_attention(q, *part) for part in parts) / 2
+
+
+class StyleAligned(Written):
+    """Every row also sees the first row's keys."""
+
+    first = False
+
+    def attend(self, attn, q, k, v, *, is_self):
+        if is_self:
+            both = [k, k[:1].expand_as(k)], [v, v[:1].expand_as(v)]
+            k, v = (torch.cat(pair[::-1] if self.first else pair, dim=2) for pair in both)
+        return super().attend(attn, q, k, v, is_self=is_self)
+
+
+class ReferenceFirst(StyleAligned):
+    first = True
+
+
+class CrossFrame(Written):
+    """Every row sees the first row's keys alone."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        if is_self:
+            k, v = (tensor[:1].expand_as(tensor) for tensor in (k, v))
+        return super().attend(attn, q, k, v, is_self=is_self)
+
+
+class Scores(Written):
+    """By diffusers' get_attention_scores and a product."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        self.note(q, k)
+        p = attn.get_attention_scores(q.flatten(0, 1).contiguous(), k.flatten(0, 1).contiguous())
+        return self.product(p, v.flatten(0, 1)).unflatten(0, q.shape[:2])
+
+    def product(self, p, v):
+        return torch.bmm(p, v)
+
+
+class StoredAndMultiplied(Scores):
+    """Looks at the probabilities, puts the same numbers back in place and multiplies by matmul."""
+
+    def product(self, p, v):
+        self.mean = p.mean()
+        p[1:] = p[1:].clone()
+        return p.to(v.dtype).contiguous() @ v
+
+
+class EditedInPlace(Scores):
+    def product(self, p, v):
+        p[..., 3] *= 5
+        return torch.bmm(p, v)
+
+
+class EditedInACopy(Scores):
+    def product(self, p, v):
+        return torch.bmm(torch.cat([p[:1], p[1:] * 2]), v)
+
+
+class EditedBySum(Scores):
+    def product(self, p, v):
+        return torch.einsum("bqk,bkd->bqd", p / p.sum(-1, keepdim=True).clamp(max=0.5), v)

@@ -1,0 +1,107 @@
+"""What a trace holds is what the layer used, whatever its processor does besides; or the capture says why it can't."""
+
+import pytest
+import torch
+
+import attnscope
+import processors
+from attnscope.errors import SelectionError, UnobservedError
+from capture_cases import leftovers, run
+
+RIGHT = [
+    processors.Written,
+    processors.QueryOverwritten,
+    processors.WarmUp,
+    processors.LooksAtItsShape,
+    processors.QueryChunks,
+    processors.RowByRow,
+    processors.StyleAligned,
+    processors.ReferenceFirst,
+    processors.CrossFrame,
+    processors.Scores,
+    processors.StoredAndMultiplied,
+]
+
+
+@pytest.mark.parametrize("processor", RIGHT, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("inference", [False, True], ids=["no_grad", "inference_mode"])
+def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, inference):
+    written = processor()
+    pipe.unet.set_attn_processor(written)
+    with torch.inference_mode(inference), attnscope.capture(pipe) as trace:
+        captured = run(pipe, seeded, num_inference_steps=1)
+    truth = dict(zip(trace.layers, written.seen, strict=True))
+    for layer in trace.layers:
+        shares = trace.probabilities(layer=layer, step=0).flatten(0, 1)
+        torch.testing.assert_close(shares.double(), truth[layer], rtol=0, atol=2e-6)
+        assert torch.allclose(shares.sum(-1), torch.ones(1))
+    with torch.inference_mode(inference):
+        assert torch.equal(captured, run(pipe, seeded, num_inference_steps=1))
+
+
+@pytest.mark.parametrize(
+    ("processor", "cause"),
+    [
+        (processors.EditedInPlace, "changes the attention probabilities before it uses them"),
+        (processors.EditedInACopy, "changes the attention probabilities before it uses them"),
+        (processors.EditedBySum, "changes the attention probabilities before it uses them"),
+        (processors.KeysInTwoParts, "it computed attention of shape"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+@pytest.mark.parametrize("inference", [False, True], ids=["no_grad", "inference_mode"])
+def test_what_q_and_k_do_not_tell_is_refused_by_name(pipe, seeded, processor, cause, inference):
+    pipe.unet.set_attn_processor(processor())
+    with (
+        pytest.raises(UnobservedError, match=cause) as caught,
+        torch.inference_mode(inference),
+        attnscope.capture(pipe),
+    ):
+        run(pipe, seeded)
+    assert f"processor {processor.__name__}" in str(caught.value)
+    assert leftovers(pipe) == []
+
+
+@pytest.mark.parametrize("processor", [processors.StyleAligned, processors.ReferenceFirst])
+def test_keys_from_another_picture_are_a_part_of_their_own(pipe, seeded, processor, tmp_path):
+    pipe.unet.set_attn_processor(processor())
+    # in block 1 both rows hold the same noise, so own and reference keys are the same numbers
+    with attnscope.capture(pipe, blocks=2) as trace:
+        run(pipe, seeded, num_inference_steps=1)
+    trace = attnscope.load_trace(trace.save(tmp_path / "run.trace"))
+    layer = trace.layers[2, "self"]
+    places = layer.grid.places
+    names = ["own", "reference"] if processor is processors.StyleAligned else ["reference", "own"]
+    assert [tuple(part) for part in layer.parts] == [(name, places) for name in names]
+    whole = trace.probabilities(layer=layer)
+    for at, name in enumerate(names):
+        part = trace.probabilities(layer=layer, part=name)
+        torch.testing.assert_close(part, whole[..., at * places : (at + 1) * places])
+    corner = trace.probabilities(layer=layer, part="own", key=(0, 1))
+    torch.testing.assert_close(corner, whole[..., names.index("own") * places + 1])
+    with pytest.raises(SelectionError, match="choose one with part="):
+        trace.probabilities(layer=layer, key=(0, 1))
+    with pytest.raises(
+        SelectionError, match="the keys of block 2 self are 'own', 'reference'|'reference', 'own'"
+    ):
+        trace.probabilities(layer=layer, part="others")
+    with pytest.raises(SelectionError, match="does not attend to its own places alone"):
+        attnscope.segment(trace)
+
+
+def test_keys_that_all_rows_share_are_no_places_of_their_own(pipe, seeded):
+    pipe.unet.set_attn_processor(processors.CrossFrame())
+    with attnscope.capture(pipe) as trace:
+        run(pipe, seeded, num_inference_steps=1)
+    parts = {layer.parts for layer in trace.layers.of_kind("self")}
+    assert {part.name for of_layer in parts for part in of_layer} == {"reference"}
+
+
+def test_dropout_in_training_is_named(pipe, seeded):
+    class Dropping(processors.Written):
+        def attend(self, attn, q, k, v, *, is_self):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.9)
+
+    pipe.unet.set_attn_processor(Dropping())
+    with pytest.raises(UnobservedError, match="dropout in training mode"), attnscope.capture(pipe):
+        run(pipe, seeded)
