@@ -22,6 +22,7 @@ class Family:
     name: for messages. component: the pipeline's attribute that holds the model.
     arguments: what its forward calls the noisy latent, the timestep and the conditioning, in the order of its
     signature. order: numbers module paths of attentions as data passes them. kind: of an attention module and its path.
+    frame_axis: of a noisy latent with five axes, by the paths of the model's modules.
     not_recorded: why an attention at this path is not recorded, None if it is.
     map_owner: from an attention's path to that of the module whose input is the feature map that it reads.
     """
@@ -31,6 +32,7 @@ class Family:
     arguments: tuple[str, str, str]
     order: Callable[[Iterable[str]], tuple[LayerPlace, ...]]
     kind: Callable[[Any, str], Kind]
+    frame_axis: Callable[[Iterable[str]], int]
     not_recorded: Callable[[str], str | None]
     map_owner: Callable[[str], str]
 
@@ -54,6 +56,11 @@ def _not_recorded_of_unet(path: str) -> str | None:
     return None
 
 
+def _unet_frame_axis(paths: Iterable[str]) -> int:
+    """Stable Video Diffusion has frames before channels, the others after."""
+    return 1 if any("temporal_transformer_blocks" in path for path in paths) else 2
+
+
 def _unet_map_owner(path: str) -> str:
     """The transformer around a block; a K-block around attn1 and attn2; or the attention itself, which gets a map."""
     around, block, _ = path.partition(".transformer_blocks.")
@@ -67,6 +74,7 @@ UNET = Family(
     arguments=("sample", "timestep", "encoder_hidden_states"),
     order=execution_order,
     kind=_unet_kind,
+    frame_axis=_unet_frame_axis,
     not_recorded=_not_recorded_of_unet,
     map_owner=_unet_map_owner,
 )

@@ -48,7 +48,13 @@ class LayerBook:
         return grid_of(tapped, hidden, self._maps.get(tapped.map_owner, ()))
 
     def described(
-        self, tapped: TappedLayer, sighting: Sighting, hidden: Tensor, grid: Grid, rows: Sequence[Row]
+        self,
+        tapped: TappedLayer,
+        sighting: Sighting,
+        hidden: Tensor,
+        grid: Grid,
+        rows: Sequence[Row],
+        rows_of_call: int,
     ) -> Layer:
         """The layer that a sighting is of. It must have the shapes that it had before.
 
@@ -58,12 +64,14 @@ class LayerBook:
             hidden: The module's input.
             grid: The layer's grid.
             rows: The batch rows that are kept of it.
+            rows_of_call: How many rows the model's batch has.
 
         Raises:
-            CaptureError: It has another shape than in an earlier call.
+            CaptureError: It has other rows than the batch, or another shape than in an earlier call.
             UnobservedError: As for `described`.
         """
         keys = sighting.record.key.shape[2]
+        _check_rows(tapped, sighting.record, rows_of_call)
         layer = self.layers.get(LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind))
         if layer is None:
             layer = described(tapped, sighting, hidden, grid, rows)
@@ -74,6 +82,15 @@ class LayerBook:
                 "of the model: capture such calls one by one"
             )
         return layer
+
+
+def _check_rows(tapped: TappedLayer, record: Record, rows_of_call: int) -> None:
+    rows = record.query.shape[0] if record.rows is None else rows_of_call
+    if rows != rows_of_call:
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}) has {rows} rows where the model's batch has {rows_of_call}, so which row "
+            "is which image is not known; leave the layer out with blocks= or kind="
+        )
 
 
 def grid_of(tapped: TappedLayer, hidden: Tensor, map_shape: tuple[int, ...]) -> Grid:

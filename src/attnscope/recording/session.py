@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attnscope.errors import describe_numbers
 from attnscope.recording.describing import LayerBook, as_places
+from attnscope.recording.gaps import layer_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
@@ -82,6 +83,9 @@ class Session:
         self._calls: list[Call] = []
         self.book = LayerBook()
         self._missing: dict[LayerId, list[int]] = {}
+        if sample.ndim == 5:
+            paths = [path for path, _ in plan.model.named_modules()]
+            run.frames = int(sample.shape[plan.family.frame_axis(paths)])
         self._begin_run()
         self.into = Pass(store.begin_pass(run), run, self._reducing.maps)
 
@@ -110,12 +114,20 @@ class Session:
             timestep: A number or a tensor.
             conditioning: The text embeddings, None if there are none.
         """
-        rows = self._rows.of(sample.shape[0], conditioning)
+        rows = self._rows_of_frames(sample, conditioning)
         step, number = self._schedule.step_of(timestep)
         call = Call(len(self._calls), step, number, rows, torch.is_grad_enabled())
         kept = self.plan.kept_rows(rows, strict=self._is_first)
         self._running = _Running(call, kept, {} if step in self._wanted and kept else None)
         self._calls.append(call)
+
+    def _rows_of_frames(self, sample: Tensor, conditioning: Tensor | None) -> tuple[Row, ...]:
+        """The rows of the batch; in a video model each frame is a row, and an image of its own."""
+        frames = self.run.frames
+        if frames > 1 and conditioning is not None and conditioning.shape[0] == sample.shape[0] * frames:
+            conditioning = conditioning[::frames]
+        rows = self._rows.of(sample.shape[0], conditioning)
+        return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
 
     @property
     def listens(self) -> bool:
@@ -138,7 +150,7 @@ class Session:
         for sighting in sightings:
             sighting = sighting._replace(record=as_places(sighting.record, grid))
             rows = self._rows_of(running, sighting.record)
-            layer = self.book.described(tapped, sighting, hidden, grid, rows)
+            layer = self.book.described(tapped, sighting, hidden, grid, rows, len(running.call.rows))
             self._take(running, tapped, sighting, layer)
 
     def _rows_of(self, running: _Running, record: Record) -> list[Row]:
@@ -166,7 +178,7 @@ class Session:
         if running is None or (running.qk is None and not self._reducing):
             return
         for tapped in self.plan.layers:
-            if tapped.layer not in running.ran:
+            if tapped.layer not in running.ran and tapped.layer.kind != "fuser":  # that is off in late steps
                 self._missing.setdefault(tapped.layer, []).append(running.call.step)
         self._name_tokens()
         if self._reducing:
@@ -183,7 +195,7 @@ class Session:
         if self._watch is not None:
             self._watch.name_tokens(tokens)
         if not self.run.tokens:
-            self.run.tokens = [unnamed_tokens(tokens)] * reads_text.batch
+            self.run.tokens = [unnamed_tokens(tokens)] * -(-reads_text.batch // self.run.frames)
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
@@ -232,11 +244,4 @@ class Session:
             asked |= wanted if isinstance(wanted, set) else set(range(planned))
         if (never := sorted(asked - came)) and self.is_whole:
             yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
-        if self._missing:
-            layers = "; ".join(
-                f"{layer} in steps {describe_numbers(at)}" for layer, at in self._missing.items()
-            )
-            yield (
-                f"these layers did not run, so the trace lacks them: {layers}. Something skips parts of the "
-                "U-Net (DeepCache or alike): switch it off for a complete capture"
-            )
+        yield from layer_gaps(self.plan, self.run.frames, self._missing)

@@ -135,7 +135,7 @@ class Layer:
     parts: tuple[KeyPart, ...] = ()
 
     def __repr__(self) -> str:
-        parts = f" ({', '.join(f'{part.keys} {part.name}' for part in self.parts)})" if self.parts else ""
+        parts = f" ({'; '.join(f'{part.name}: {part.keys}' for part in self.parts)})" if self.parts else ""
         shapes = f"{self.grid}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
         return f"<Layer {self.id}, {shapes}: {self.path}>"
 

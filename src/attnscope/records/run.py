@@ -155,6 +155,8 @@ class Run:
         planned_steps: Steps that the pipeline set out to take.
         versions: Version of Python and of each library, by name.
         pictures: The pictures that the run made, one an image.
+        frames: Frames of each video; 1 for pictures. An image is a frame: image k is frame k % frames of video
+            k // frames, and the frames of a video share its prompt.
     """
 
     model: str | None = None
@@ -171,6 +173,7 @@ class Run:
     planned_steps: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     pictures: list[Image] = field(default_factory=list)
+    frames: int = 1
 
     def __repr__(self) -> str:
         by = self.pipeline or "a bare model"

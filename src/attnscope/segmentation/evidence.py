@@ -110,7 +110,7 @@ def _layers_of_places(trace: Trace) -> tuple[Layer, ...]:
     """Self-attention over the layer's own places, which is what segments are made of."""
     layers = trace.layers_of_kind(*PLACE_KINDS)
     if shared := next((layer for layer in layers if layer.parts), None):
-        parts = ", ".join(f"{part.keys} {part.name}" for part in shared.parts)
+        parts = " and ".join(f"{part.keys} of the kind {part.name!r}" for part in shared.parts)
         raise SelectionError(
             f"{shared.id} does not attend to its own places alone, its keys are {parts}: to segment the picture, run "
             "it without what adds them, such as shared or reference attention"

@@ -94,7 +94,7 @@ def run_json(run: Run) -> dict[str, Any]:
     plain = {name: getattr(run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
     tokens = [[asdict(token) for token in of_image] for of_image in run.tokens]
     sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
-    return {**plain, **sizes, "tokens": tokens}
+    return {**plain, **sizes, "tokens": tokens, "frames": run.frames}
 
 
 def parse_run(item: Mapping[str, Any]) -> Run:
@@ -113,6 +113,7 @@ def parse_run(item: Mapping[str, Any]) -> Run:
         tuple(_parse_token(at, token) for at, token in enumerate(tokens)) for tokens in item["tokens"]
     ]
     run.versions = {str(name): str(version) for name, version in item["versions"].items()}
+    run.frames = number(item.get("frames", 1))
     run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
     return run
 

@@ -112,7 +112,8 @@ class Contents:
         Args:
             image: Which image of the batch, from 0.
         """
-        return self.run.prompts[image] if image < len(self.run.prompts) else ""
+        video = image // self.run.frames
+        return self.run.prompts[video] if video < len(self.run.prompts) else ""
 
     def tokens(self, image: int = 0) -> tuple[Token, ...]:
         """The tokens of one image's prompt, which are the keys of cross-attention; () if they are unknown.
@@ -120,7 +121,8 @@ class Contents:
         Args:
             image: Which image of the batch, from 0.
         """
-        return self.run.tokens[image] if image < len(self.run.tokens) else ()
+        video = image // self.run.frames
+        return self.run.tokens[video] if video < len(self.run.tokens) else ()
 
     def words(self, image: int = 0) -> tuple[TokenSpan, ...]:
         """The words of one image's prompt in order, with their tokens.

@@ -48,7 +48,7 @@ def pick_key_places(layer: Layer, choice: Any, part: str | None) -> Pick:
     if isinstance(choice, tuple):
         raise SelectionError(
             f"key {choice!r}: the keys of {layer.id} come from several sources, "
-            f"{', '.join(f'{known.keys} {known.name}' for known in layer.parts)}: choose one with part="
+            f"{'; '.join(known.name for known in layer.parts)}: choose one with part="
         )
     return _shifted(pick_number("key", choice, range(len(keys))), keys.start)
 
