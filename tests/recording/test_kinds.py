@@ -188,6 +188,10 @@ def test_two_cross_attentions_of_one_block_have_names():
     )  # fmt: skip
     assert trace.layers[1, "cross"].path.endswith("attn1")
     assert trace.layers[1, "cross2"].path.endswith("attn2")
+    planned = attnscope.layers(unet, size=(128, 128), tokens=TEXT)
+    assert [(layer.id, layer.path, layer.query) for layer in planned] == [
+        (layer.id, layer.path, layer.query) for layer in trace.layers
+    ]
     both = [trace.probabilities(block=1, kind=kind, branch="cond", token=2, mean=("step", "head"))
             for kind in ("cross", "cross2")]  # fmt: skip
     heat = attnscope.heat_map(trace, 2, blocks=1).array
@@ -212,6 +216,13 @@ def test_text_and_places_in_one_softmax():
     torch.testing.assert_close(torch.from_numpy(heat).flatten(), whole[..., 2].mean(0))
     with pytest.raises(SelectionError, match="holds no self-attention, only <Layers joint"):
         attnscope.segment(trace)
+
+
+def test_a_cross_attention_that_gets_no_text_attends_to_places():
+    """AudioLDM and MusicLDM condition by class embeddings, and their attn2 looks at its own input."""
+    unet = tiny_unet(cross_attention_dim=(16, 32, 32, 32))
+    trace = check(unet, sample(2, 4, 16, 16), 5, encoder_hidden_states=None, kinds=("self", "self2"))
+    assert trace.layers[1, "self2"].keys == 256
 
 
 def test_blocks_of_the_latent_upscaler_have_a_grid():

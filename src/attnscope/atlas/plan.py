@@ -166,10 +166,10 @@ def _blocks(style: Style, path: str, depth: int, only_cross: bool) -> Iterator[B
     if style == "plain":
         yield Block(0, (("self", path),))
     if style == "transformer":
-        first: Kind = "cross" if only_cross else "self"
+        first, second = ("cross", "cross2") if only_cross else ("self", "cross")
         for i in range(depth):
             inner = f"{path}.transformer_blocks.{i}"
-            yield Block(0, ((first, f"{inner}.attn1"), ("cross", f"{inner}.attn2")))
+            yield Block(0, ((first, f"{inner}.attn1"), (second, f"{inner}.attn2")))
 
 
 def _numbered(units: tuple[Unit, ...], numbers: Iterator[int]) -> tuple[Unit, ...]:

@@ -11,14 +11,18 @@ from rich.console import Group
 
 from attnscope.atlas import blocks_by_grid, sources
 from attnscope.cli.output import plain_table
-from attnscope.records import KINDS, Kind, Layer
+from attnscope.records import KINDS, Kind, Layer, kind_rank
 
 if TYPE_CHECKING:
     from attnscope.recording.estimate import Policy
 
 WIDE_COLUMNS = 124  # of a screen that shows every column
 _FLOAT16 = 2  # bytes a number
-_TITLES: dict[Kind, str] = {"self": "Self-attention", "cross": "Cross-attention"}
+_TITLES: dict[Kind, str] = {
+    "self": "Self-attention",
+    "cross": "Cross-attention",
+    "cross2": "Second cross-attention of a block",
+}
 _SHAPES = ("Block", "Query", "Key", "Value", "Attention probability")
 _POLICY_COLUMNS = ("Kept", "A step", "The run", "Call")
 _DETAILS = ("Stage", "Grid", "Heads", "Q+K", "P")
@@ -175,7 +179,7 @@ def _probability(layer: Layer) -> int:
 
 
 def _by_kind(layers: Sequence[Layer]) -> Iterator[tuple[Kind, list[Layer]]]:
-    for kind in KINDS:
+    for kind in (*KINDS, *sorted({layer.kind for layer in layers}.difference(KINDS), key=kind_rank)):
         if chosen := [layer for layer in layers if layer.kind == kind]:
             yield kind, chosen
 

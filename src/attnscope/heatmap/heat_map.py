@@ -16,6 +16,7 @@ from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
 from attnscope.records import TEXT_KINDS, Grid, Layer, TokenSpan
 from attnscope.spelling import both_spellings
+from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
 
@@ -135,6 +136,7 @@ def heat_maps(
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
         arrays = _word_maps(trace, spans, blocks, choice, preset, progress)
+    check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
     return [
         HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)

@@ -186,7 +186,9 @@ class _Hooks:
             self._handles.append(owner.register_forward_pre_hook(noter, with_kwargs=True))
         for tapped in plan.layers:
             name = f"{tapped.layer} ({tapped.path})"
-            observe = Observe(tapped.module, name, _receiver(passes, tapped), _listens(passes))
+            observe = Observe(
+                tapped.module, name, tapped.layer.kind, _receiver(passes, tapped), _listens(passes)
+            )
             self._taps.append(Tap(tapped.module, observe))
             self._taps[-1].attach()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attnscope.errors import CaptureError, UnobservedError
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
-from attnscope.records import Grid, KeyPart, Layer, LayerId, Row
+from attnscope.records import Grid, KeyPart, Kind, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 
 _PLACES_CHECKED = 4
@@ -170,13 +170,15 @@ def described(
         keys=record.key.shape[2],
         batch=images,
         branches=len(rows) // images,
-        parts=sighting.parts or _parts(tapped, record, hidden, grid),
+        parts=sighting.parts or _parts(tapped, layer.kind, record, hidden, grid),
     )
 
 
-def _parts(tapped: TappedLayer, record: Record, hidden: Tensor, grid: Grid) -> tuple[KeyPart, ...]:
+def _parts(
+    tapped: TappedLayer, kind: Kind, record: Record, hidden: Tensor, grid: Grid
+) -> tuple[KeyPart, ...]:
     """Where a layer's keys come from; () for the usual source of its kind."""
-    kind, keys, places = tapped.layer.kind, record.key.shape[2], grid.places
+    keys, places = record.key.shape[2], grid.places
     if kind.startswith("cross"):
         return ()
     if kind == "joint":

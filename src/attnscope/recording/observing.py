@@ -22,7 +22,8 @@ class Sighting(NamedTuple):
 
     Attributes:
         record: Its Q, K and so on.
-        kind: The kind of an adapter's attention; None for the module's own.
+        kind: Its kind where that is not the one of the module: an adapter's, or 'self2' of a cross-attention that gets
+            nothing to look at.
         parts: Where an adapter's keys come from.
     """
 
@@ -37,6 +38,7 @@ class Observe:
     Args:
         module: The attention module.
         name: The layer's name, for messages.
+        kind: The module's kind.
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
     """
@@ -45,20 +47,24 @@ class Observe:
         self,
         module: Any,
         name: str,
+        kind: Kind,
         receive: Callable[[Sequence[Sighting], Tensor], None],
         listens: Callable[[], bool],
     ) -> None:
-        self._module, self._name, self._receive, self._listens = module, name, receive, listens
+        self._module, self._name, self._kind = module, name, kind
+        self._receive, self._listens = receive, listens
+        self._reads_places = False
         self._seen: list[Attention] = []
         self._hidden: Tensor | None = None
         self._adapters = AdapterKeys()
         self._checked_for: Any = None
 
-    def begin(self, hidden_states: Tensor) -> bool:
+    def begin(self, hidden_states: Tensor, context: Any) -> bool:
         """The module is about to run.
 
         Args:
             hidden_states: Its input.
+            context: What it gets to look at, such as the text; None for its own input.
 
         Returns:
             Whether anything is recorded just now.
@@ -66,6 +72,7 @@ class Observe:
         if not self._listens():
             return False
         self._seen, self._hidden = [], hidden_states
+        self._reads_places = context is None
         self._adapters.attach(self._module.processor)
         return True
 
@@ -109,7 +116,8 @@ class Observe:
         if any(attention.edited for attention in seen) or (seen and not used):
             raise UnobservedError(self._edited(seen))
         own = [attention for attention in used if id(attention) not in of_adapters]
-        sightings = [Sighting(self._own_record(own, seen, hidden.shape[0]))]
+        kind = "self2" if self._reads_places and self._kind.startswith("cross") else None
+        sightings = [Sighting(self._own_record(own, seen, hidden.shape[0]), kind)]
         for attention in used:
             if id(attention) in of_adapters:
                 kind, parts = of_adapters[id(attention)]

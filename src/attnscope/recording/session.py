@@ -18,6 +18,7 @@ from attnscope.recording.gaps import layer_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
+from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
@@ -93,7 +94,7 @@ class Session:
         self.run.latent_size_hw = (self._latent.height, self._latent.width)
         if self._watch is not None:
             self._watch.model_runs()
-            scale = getattr(self._watch.pipeline, "vae_scale_factor", None)
+            scale = pixels_per_latent(self._watch.pipeline)
             self.run.image_size_hw = (
                 (self._latent.height * scale, self._latent.width * scale) if scale else None
             )
@@ -164,7 +165,7 @@ class Session:
             running.whole[layer.id] = sighting.record.mapped(Tensor.detach)
         asked = self.plan.asked.kind
         is_asked = tapped.layer in self.plan.with_qk and (
-            asked in (None, layer.kind) or (asked == "cross" and sighting.kind is not None)
+            asked in (None, layer.kind) or (asked == "cross" and layer.kind.startswith("image"))
         )
         if running.qk is None or not is_asked:
             return

@@ -22,11 +22,12 @@ SCORES = "get_attention_scores"
 class TapPlan(Protocol):
     """What is done with the attention of one module, each time the module runs."""
 
-    def begin(self, hidden_states: Tensor) -> bool:
+    def begin(self, hidden_states: Tensor, context: Any) -> bool:
         """The module is about to run.
 
         Args:
             hidden_states: Its input.
+            context: What it gets to look at, such as the text; None for its own input.
 
         Returns:
             Whether its attention is to be watched this time.
@@ -128,7 +129,9 @@ class Tap:
         self._handles = []
 
     def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if self.plan.begin(args[0] if args else kwargs["hidden_states"]):
+        hidden_states = args[0] if args else kwargs["hidden_states"]
+        context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
+        if self.plan.begin(hidden_states, context):
             self._mode = _Watch(self.plan)
             self._mode.__enter__()
 

@@ -19,6 +19,7 @@ from attnscope.records import PLACE_KINDS, TEXT_KINDS, Layer
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import NamedSpan
+from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
 
@@ -58,6 +59,7 @@ def evidence_of_trace(
 
     Cost: head means of all captured self-attention layers and steps.
     """
+    check_shows_picture(trace.run)
     choice: dict[str, Any] = {"step": step_numbers(trace, steps), "branch": branch, "image": image}
     origin = {"steps": choice["step"], "branch": branch, "image": image, "prompt": trace.prompt(image)}
     if reduced is None:
