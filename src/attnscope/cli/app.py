@@ -16,6 +16,7 @@ import typer
 from attnscope._version import __version__
 from attnscope.cli import demo, export, generate, heatmap, info, layers, segment, view
 from attnscope.cli.output import print_data, say_error, say_warning
+from attnscope.cli.terminal import flush_all, writable_streams
 from attnscope.errors import AttnscopeError, ParameterError
 
 app = typer.Typer(
@@ -66,10 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    with writable_streams() as streams:
+        code = _run([word for word in words if word != "--debug"], debug)
+        try:
+            flush_all(streams)
+        except BrokenPipeError:
+            return 1  # whoever read it has seen enough
+        except OSError as error:
+            _report(f"can't write the output: {error.strerror}", debug)
+            return 1
+    return code
+
+
+def _run(words: list[str], debug: bool) -> int:
     try:
         with warnings.catch_warnings():
             _tell_warnings(debug)
-            app([word for word in words if word != "--debug"], prog_name="attnscope")
+            app(words, prog_name="attnscope")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except AttnscopeError as error:

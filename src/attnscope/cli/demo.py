@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,16 @@ import typer
 
 from attnscope.cli.loading import load
 from attnscope.cli.options import Device, Force, Json, Model, Output, Seed
-from attnscope.cli.output import print_data, print_json, progress, refuse_overwriting, say, say_wrote
+from attnscope.cli.output import (
+    print_data,
+    print_json,
+    progress,
+    refuse_overwriting,
+    say,
+    say_wrote,
+    working,
+)
+from attnscope.cli.targets import expect_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +39,11 @@ SCENE_SEED = 5
 STEPS = 20
 _FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with"}  # not on the overview
 _MOST_WORDS = 6
+_OF_SEGMENTS = (".labels.png", ".overlay.png", ".json")
+_FILES = (
+    *("layers.md", "unet.svg", "scene.png", "scene.truth.png", "overview.png", "summary.json"),
+    *(name + ending for name in ("output", "scene", "scene.named") for ending in _OF_SEGMENTS),
+)
 
 
 def demo_command(
@@ -45,20 +60,23 @@ def demo_command(
 
     Needs no download and under 90 seconds on two cores. Look at overview.png first.
     """
-    from attnscope.cli.overview import overview
-    from attnscope.cli.run import Plan, draw_words, run_captured
-    from attnscope.demo import GUIDANCE_SCALE
-    from attnscope.demo.segmented_scene import segment_scene
-    from attnscope.segmentation.segment import segment_trace
+    expect_folder(output, "pictures, a trace and tables")
+    with working("loading torch"):
+        from attnscope.cli.overview import overview
+        from attnscope.cli.run import Plan, draw_words, run_captured, written
+        from attnscope.demo import GUIDANCE_SCALE
+        from attnscope.demo.segmented_scene import segment_scene
+        from attnscope.segmentation.segment import segment_trace
 
-    refuse_overwriting(output, force=force)
+    files, folders = written(output)
+    refuse_overwriting(*files, *(output / name for name in _FILES), folders=folders, force=force)
     pipe = load(model, device=device)
     write_tables(pipe, output)
     _, trace = run_captured(
         pipe, Plan(prompt, seed, STEPS, guidance_scale=GUIDANCE_SCALE, keep={"branch": "cond"}), output
     )
     maps = draw_words(trace, output)
-    with progress() as bars:
+    with progress("segments") as bars:
         task = bars.add_task("segments", total=2)
         generated = segment_trace(trace, pipe=pipe)
         bars.advance(task)
@@ -126,13 +144,13 @@ def _summary(prompt: str, seed: int, generated: Segmentation, result: SceneResul
 
 
 def _words_about(summary: dict[str, Any], folder: Path) -> str:
-    scene = summary["scene"]
+    scene, trace = summary["scene"], shlex.quote(str(folder / "run.trace"))
     return (
         f"{folder / 'overview.png'}: look at this first\n"
         f"picture of {summary['prompt']!r}: {summary['segments_of_picture']} segments\n"
         f"scene {scene['seed']} ({scene['caption']}): {scene['segments']} segments found, "
         f"{len(scene['parts'])} true ones, mean IoU {scene['mean_iou']:.2f}\n"
-        f"any place, word, block, head and step in the browser:  attnscope view {folder / 'run.trace'}"
+        f"any place, word, block, head and step in the browser:  attnscope view {trace}"
     )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Pass
-from attnscope.cli.output import counted, progress, refuse_overwriting, say_wrote
+from attnscope.cli.output import counted, progress, refuse_inside, refuse_overwriting, say_wrote, working
 from attnscope.errors import ParameterError
 
 EXAMPLES = """Example (after `attnscope demo`):
@@ -31,11 +31,13 @@ def export_command(
     """Write one self-contained page with the picture, its words, segments, and where every place looks."""
     if page.suffix.lower() not in (".html", ".htm"):
         raise ParameterError(f"{page}: expected a name that ends in .html")
+    refuse_inside(trace, page)
     refuse_overwriting(page, force=force)
-    from attnscope.viewer.export import export_page
+    with working(f"reading {trace}"):
+        from attnscope.viewer.export import export_page
 
-    opened = open_pass(trace, of_pass)
-    with progress() as bars:
+        opened = open_pass(trace, of_pass)
+    with progress("attention") as bars:
         export_page(
             trace if of_pass is None else opened,
             page,

@@ -21,7 +21,8 @@ from attnscope.cli.options import (
     Size,
     parse_size,
 )
-from attnscope.cli.output import print_json, refuse_overwriting
+from attnscope.cli.output import print_json, refuse_overwriting, working
+from attnscope.cli.targets import expect_folder
 from attnscope.errors import ParameterError
 
 EXAMPLES = """Examples:
@@ -64,10 +65,13 @@ def generate_command(
 
     The picture is bit for bit the one that the pipeline makes without capture.
     """
-    from attnscope.cli.run import Plan, draw_words, run_captured
-    from attnscope.demo import GUIDANCE_SCALE
+    expect_folder(output, "output.png, run.trace and pictures of words")
+    with working("loading torch"):
+        from attnscope.cli.run import Plan, draw_words, run_captured, written
+        from attnscope.demo import GUIDANCE_SCALE
 
-    refuse_overwriting(output, force=force)
+    files, folders = written(output)
+    refuse_overwriting(*files, folders=folders, force=force)
     if keep_every < 1:
         raise ParameterError(f"--keep-every {keep_every}: expected 1 or more")
     kept: dict[str, Any] = {

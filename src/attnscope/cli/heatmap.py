@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,14 +12,18 @@ from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Json, Pass, parse_numbers
 from attnscope.cli.output import (
     counted,
-    data_console,
-    plain_table,
     print_json,
     progress,
+    refuse_inside,
     refuse_overwriting,
     say_wrote,
+    working,
 )
+from attnscope.cli.tables import PlainTable
+from attnscope.cli.targets import map_files
+from attnscope.cli.terminal import data_console
 from attnscope.errors import WordError
+from attnscope.files import file_names
 
 if TYPE_CHECKING:
     from attnscope.heatmap.result import HeatMap
@@ -40,7 +43,10 @@ def heatmap_command(
         list[str] | None, typer.Argument(metavar="[WORD]...", help="Words or phrases; all words by default.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where WORD.heat.png goes.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PLACE", help="Folder for WORD.heat.png; or, of one word, the file."
+        ),
     ] = Path(),
     preset: Annotated[Literal["daam"] | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
     steps: Annotated[
@@ -66,14 +72,16 @@ def heatmap_command(
     force: Force = False,
 ) -> None:
     """Draw the heat map of each word over the picture, and print where it peaks."""
-    from attnscope.heatmap.heat_map import heat_maps
+    with working(f"reading {trace}"):
+        from attnscope.heatmap.heat_map import heat_maps
 
-    opened = open_pass(trace, of_pass)
+        opened = open_pass(trace, of_pass)
     spans = chosen_spans(opened, words, image, occurrence, branch)
-    files = [output / f"{name}.heat.png" for name in file_names([span.word for span in spans])]
-    if opened.picture is None:  # nothing to draw on: the numbers are the result
-        files, numbers = [file.with_suffix(".npy") for file in files], True
-    refuse_overwriting(*files, *(file.with_suffix(".npy") for file in files if numbers), force=force)
+    names = file_names(span.word for span in spans)
+    files = map_files(output, names, drawn=opened.picture_of(image) is not None)
+    with_numbers = [file.with_suffix(".npy") for file in files if numbers]
+    refuse_inside(trace, output)
+    refuse_overwriting(*dict.fromkeys((*files, *with_numbers)), force=force)
     choice: dict[str, Any] = {
         "preset": preset,
         "steps": parse_numbers("--steps", steps),
@@ -82,7 +90,7 @@ def heatmap_command(
         "branch": branch,
         "image": image,
     }
-    with progress() as bars:
+    with progress("heat maps") as bars:
         maps = heat_maps(opened, spans, progress=counted(bars, "heat maps"), **choice)
     save_maps(maps, files, same_scale=same_scale, numbers=numbers)
     objects = [map_object(heat, span, file) for heat, span, file in zip(maps, spans, files, strict=True)]
@@ -94,7 +102,7 @@ def heatmap_command(
         for entry in objects
     ]
     columns = ("Word", "Mean share", "Maximum", "Peak (row, column)")
-    data_console().print(plain_table("Attention to each word", columns, rows))
+    data_console().print(PlainTable("Attention to each word", columns, rows))
 
 
 def chosen_spans(
@@ -127,11 +135,11 @@ def chosen_spans(
 
 
 def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: bool, numbers: bool) -> None:
-    """Write each map over its picture, where there is one.
+    """Write each map over its picture, or its numbers where the file is an .npy.
 
     Args:
         maps: The maps.
-        files: A PNG file for each.
+        files: A file for each, a picture or .npy.
         same_scale: Give all maps the colours of the largest value among them.
         numbers: Also write each map's numbers, beside its picture, as .npy.
     """
@@ -139,30 +147,13 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
 
     top = max((float(heat.array.max()) for heat in maps), default=0.0) if same_scale else None
     for heat, file in zip(maps, files, strict=True):
-        if heat.picture is not None:
+        if file.suffix.lower() != ".npy":
             drawn = heat.overlay(maximum=top)
             with whole_file(file) as partial:
                 drawn.save(partial)
             say_wrote(file)
-        if numbers:
+        if numbers or file.suffix.lower() == ".npy":
             say_wrote(heat.save(file.with_suffix(".npy"), overwrite=True))
-
-
-def file_names(words: Sequence[str]) -> list[str]:
-    """A file name for each word. Words that come twice are numbered.
-
-    Args:
-        words: Any text.
-
-    >>> file_names(["red house", "a", "a", "../x"])
-    ['red-house', 'a', 'a-2', 'x']
-    """
-    names: list[str] = []
-    for word in words:
-        plain = re.sub(r"[^\w]+", "-", word).strip("-") or "word"
-        count = 1 + sum(name == plain or re.fullmatch(rf"{plain}-\d+", name) is not None for name in names)
-        names.append(plain if count == 1 else f"{plain}-{count}")
-    return names
 
 
 def map_object(heat: HeatMap, span: TokenSpan, file: Path) -> dict[str, Any]:

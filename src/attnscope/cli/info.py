@@ -10,7 +10,9 @@ import typer
 
 from attnscope.cli.layer_tables import layer_object, readable_bytes
 from attnscope.cli.options import Json
-from attnscope.cli.output import counted, data_console, plain_table, print_json, progress, word_console
+from attnscope.cli.output import counted, print_json, progress, say, working
+from attnscope.cli.tables import PlainTable
+from attnscope.cli.terminal import data_console
 
 if TYPE_CHECKING:
     from attnscope.records.reduced import ReducedMaps
@@ -32,10 +34,11 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Print what a trace holds: the run, its words with their tokens, its layers and steps."""
-    from attnscope.trace.files import load_trace, trace_folder
+    with working(f"reading {trace}"):
+        from attnscope.trace.files import load_trace, trace_folder
 
-    folder = trace_folder(trace)
-    opened = load_trace(folder)
+        folder = trace_folder(trace)
+        opened = load_trace(folder)
     if verify:
         _verify(folder)
     if as_json:
@@ -55,23 +58,23 @@ def _as_json(trace: Trace) -> dict[str, Any]:
 def _verify(folder: Path) -> None:
     from attnscope.storage.folder import TraceFolder
 
-    with progress() as bars:
+    with progress("checking") as bars:
         for number, records in enumerate(TraceFolder.open(folder).passes):
             tell = counted(bars, f"checking pass {number}" if number else "checking")
             for done, total in records.verified():
                 tell(done, total)
-    word_console().print("every checksum is right")
+    say("every checksum is right")
 
 
 def _print_pass(trace: Trace, folder: Path, of_pass: str) -> None:
     console = data_console()
-    console.print(plain_table(f"{folder}{of_pass}", ("", ""), _facts(trace, folder)))
+    console.print(PlainTable(f"{folder}{of_pass}", ("", ""), _facts(trace, folder)))
     for image in range(trace.images):
         rows = [(span.word, ", ".join(map(str, span.tokens))) for span in trace.words(image)]
         title = "Words and their tokens" + (f", image {image}" if trace.images > 1 else "")
-        console.print(plain_table(title, ("Word", "Tokens"), rows))
+        console.print(PlainTable(title, ("Word", "Tokens"), rows))
     console.print(
-        plain_table("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(trace))
+        PlainTable("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(trace))
     )
 
 

@@ -7,16 +7,13 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
-
 from attnscope.atlas import blocks_by_grid, sources
-from attnscope.cli.output import plain_table
+from attnscope.cli.tables import PlainTable
 from attnscope.records import KINDS, Kind, Layer, kind_rank
 
 if TYPE_CHECKING:
     from attnscope.recording.estimate import Policy
 
-WIDE_COLUMNS = 124  # of a screen that shows every column
 _FLOAT16 = 2  # bytes a number
 _TITLES: dict[Kind, str] = {
     "self": "Self-attention",
@@ -28,32 +25,28 @@ _POLICY_COLUMNS = ("Kept", "A step", "The run", "Call")
 _DETAILS = ("Stage", "Grid", "Heads", "Q+K", "P")
 
 
-def rich_tables(layers: Sequence[Layer], *, width: int = WIDE_COLUMNS) -> Iterator[Group | str]:
+def rich_tables(layers: Sequence[Layer]) -> Iterator[PlainTable | str]:
     """The scale table, the sources of Q, K and V, and one table of shapes for each kind.
 
     Args:
         layers: The layers.
-        width: Columns of the screen. On a narrow one only block and shapes are shown.
     """
-    details = width >= WIDE_COLUMNS
-    yield plain_table("Latent scale and blocks", ("Scale (height x width)", "Blocks"), _scale_rows(layers))
-    yield plain_table("Sources", ("", "Query", "Key", "Value"), _source_rows(layers))
+    yield PlainTable("Latent scale and blocks", ("Scale (height x width)", "Blocks"), _scale_rows(layers))
+    yield PlainTable("Sources", ("", "Query", "Key", "Value"), _source_rows(layers))
     for kind, chosen in _by_kind(layers):
-        rows = ((*_shape_row(layer), *(_detail_row(layer) if details else ())) for layer in chosen)
-        yield plain_table(
-            f"{_TITLES[kind]}: tensor shapes", (*_SHAPES, *(_DETAILS if details else ())), rows, right="Block"
-        )
+        rows = ((*_shape_row(layer), *_detail_row(layer)) for layer in chosen)
+        yield PlainTable(f"{_TITLES[kind]}: tensor shapes", (*_SHAPES, *_DETAILS), rows, right="Block")
     yield _leading(layers)
 
 
-def policy_table(policies: Sequence[Policy], steps: int) -> Group:
+def policy_table(policies: Sequence[Policy], steps: int) -> PlainTable:
     """A table of what each way to capture takes.
 
     Args:
         policies: From `attnscope.estimate`.
         steps: Steps of the run, for the title.
     """
-    return plain_table(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
+    return PlainTable(f"What {steps} steps take", _POLICY_COLUMNS, map(_policy_row, policies))
 
 
 def policy_markdown(policies: Sequence[Policy], steps: int) -> str:
@@ -165,8 +158,8 @@ def _leading(layers: Sequence[Layer]) -> str:
     weights = [sum(size(layer) for layer in layers) for size in (_query_key, _probability)]
     return (
         f"Leading axis = {first.batch} (batch) x {first.branches} (guidance) x "
-        f"{'/'.join(map(str, heads))} (heads). One step in float16: Q and K {readable_bytes(weights[0])}, "
-        f"P {readable_bytes(weights[1])}."
+        f"{'/'.join(map(str, heads))} (heads).\n"
+        f"One step in float16: Q and K {readable_bytes(weights[0])}, P {readable_bytes(weights[1])}."
     )
 
 

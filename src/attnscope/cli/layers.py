@@ -19,7 +19,8 @@ from attnscope.cli.layer_tables import (
     rich_tables,
 )
 from attnscope.cli.options import Force, Json, Size, parse_size
-from attnscope.cli.output import data_console, print_data, print_json, refuse_overwriting, say_wrote
+from attnscope.cli.output import print_data, print_json, refuse_overwriting, say_wrote, working
+from attnscope.cli.terminal import data_console
 from attnscope.errors import ModelError, ParameterError
 from attnscope.files import whole_file
 from attnscope.records import Kind
@@ -73,6 +74,14 @@ def layers_command(
     """
     if as_json + as_markdown + as_csv > 1:
         raise ParameterError("--json, --markdown and --csv exclude one another: choose one")
+    if diagram is not None and diagram.suffix.lower() != ".svg":
+        svg = diagram.with_suffix(".svg") if diagram.name else diagram / "unet.svg"
+        raise ParameterError(
+            f"--diagram {diagram}: the drawing is an SVG file, which browsers show and turn into PNG or PDF; "
+            f"expected a name that ends in .svg, such as {svg}"
+        )
+    if diagram is not None:
+        refuse_overwriting(diagram, force=force)
     model = named or model
     size_hw = parse_size(size)
     every_layer = layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
@@ -82,7 +91,6 @@ def layers_command(
             f"the U-Net of {model} has no attention layers{' of this kind' if every_layer else ''}"
         )
     if diagram is not None:
-        refuse_overwriting(diagram, force=force)
         drawing = unet_diagram(model, size=size_hw)
         with whole_file(diagram) as partial:
             partial.write_text(drawing, encoding="utf-8")
@@ -97,15 +105,17 @@ def layers_command(
         print_data(csv_table(chosen))
     elif diagram is None:
         console = data_console()
-        for part in rich_tables(chosen, width=console.width):
+        for part in rich_tables(chosen):
             console.print(part)
         if steps:
+            console.print()
             console.print(policy_table(policies, steps))
 
 
 def _policies(model: str, steps: int | None, **run: Any) -> tuple[Policy, ...]:
     if steps is None:
         return ()
-    from attnscope.recording.estimate import estimate
+    with working("working out what a run takes"):
+        from attnscope.recording.estimate import estimate
 
-    return estimate(model, steps=steps, **run)
+        return estimate(model, steps=steps, **run)

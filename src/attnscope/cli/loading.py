@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnscope.cli.output import word_console
+from attnscope.cli.output import say, working
 from attnscope.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -30,10 +29,15 @@ def load(
     extra = {} if config is None else {"config": str(config)}
     for name, level in _QUIET.items():
         os.environ.setdefault(name, level)
-    with _spinner(model):
+    is_local = model == "demo" or Path(model).exists()
+    with working(f"loading {model}" if is_local else "loading diffusers"):
         from attnscope.pipelines import load_pipeline
 
         _hide_loading_bars()
+        if is_local:
+            pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
+    if not is_local:  # downloads draw bars of their own, which a spinner would tear
+        say(f"loading {model}")
         pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
     pipe.set_progress_bar_config(disable=True)  # the command shows its own
     return pipe
@@ -60,13 +64,6 @@ def open_pass(folder: Path, number: int | None) -> Trace:
     if not 0 <= at < len(passes):
         raise ParameterError(f"--pass {number}: {folder} has passes 0 to {len(passes) - 1}")
     return passes[at]
-
-
-def _spinner(model: str) -> AbstractContextManager[Any]:
-    """A spinner, except for a model from the hub, whose downloads draw bars of their own."""
-    if model == "demo" or Path(model).exists():
-        return word_console().status(f"loading {model}")
-    return nullcontext()
 
 
 def _hide_loading_bars() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,31 +18,21 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from attnscope.errors import OutputError
-
-_WIDE = 200  # columns of a table that goes into a pipe or a file, where nothing needs to fit a screen
-
-
-def data_console() -> Console:
-    """For tables and other results."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE, highlight=False)
-
-
-def word_console() -> Console:
-    """For messages and progress."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+from attnscope.cli.terminal import HIDDEN, shown, word_console
+from attnscope.errors import ParameterError
+from attnscope.files import check_free
 
 
 def print_data(text: str) -> None:
-    """Print text to stdout as it is: no wrapping, no colour.
+    """Print text to stdout, line by line: no wrapping, no colour.
 
     Args:
         text: The text.
     """
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    lines = text.removesuffix("\n").split("\n")
+    sys.stdout.write("".join(f"{shown(line, sys.stdout.encoding)}\n" for line in lines))
 
 
 def print_json(value: Any) -> None:
@@ -53,39 +42,26 @@ def print_json(value: Any) -> None:
         value: Plain values.
     """
     if isinstance(value, list) and value:
-        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in value)
-        print_data(f"[\n{lines}\n]")
+        lines = ",\n".join(_json(item) for item in value)
+        sys.stdout.write(f"[\n{lines}\n]\n")
     else:
-        print_data(json.dumps(value, ensure_ascii=False, indent=2))
+        sys.stdout.write(_json(value, indent=2) + "\n")
 
 
-def plain_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str | None = None
-) -> Group:
-    """A title over a table with a line under its head, and an empty line.
-
-    Args:
-        title: The title.
-        columns: Names of the columns. Without names the table has no head.
-        rows: The cells, as text.
-        right: Name of the column that is aligned to the right.
-    """
-    head = any(columns)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=head, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True, justify="right" if column == right else "left")
-    for row in rows:
-        table.add_row(*row)
-    return Group(Text(title, style="bold"), table, "")
+def _json(value: Any, indent: int | None = None) -> str:
+    """Letters as they are where stdout has them all; what would act on a terminal as JSON's own escapes."""
+    is_utf = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not is_utf, indent=indent)
+    return HIDDEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 def say(message: str) -> None:
-    """Print a message to stderr.
+    """Print a message to stderr as one line.
 
     Args:
         message: The message.
     """
-    word_console().print(message, markup=False)
+    _say_line("", "", message)
 
 
 def say_wrote(path: Path) -> None:
@@ -103,7 +79,7 @@ def say_error(message: str) -> None:
     Args:
         message: The message.
     """
-    _say_line("[bold red]attnscope:[/] ", message)
+    _say_line("attnscope:", "bold red", " ".join(message.split()))
 
 
 def say_warning(message: str) -> None:
@@ -112,24 +88,54 @@ def say_warning(message: str) -> None:
     Args:
         message: The message.
     """
-    _say_line("[yellow]attnscope: warning:[/] ", message)
+    _say_line("attnscope: warning:", "yellow", " ".join(message.split()))
 
 
-def _say_line(head: str, message: str) -> None:
+def _say_line(head: str, style: str, message: str) -> None:
     console = word_console()
-    console.print(head, end="")
-    console.print(" ".join(message.split()), markup=False)
+    line = Text(head, style=style).append(" " if head else "", style="none")
+    console.print(line.append(shown(message, console.encoding), style="none"), soft_wrap=True)
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Bars on stderr that are gone when the work is done; nothing when stderr is no terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+def working(what: str) -> Iterator[None]:
+    """A spinner on stderr while something takes its time, gone when it is done. Don't use it inside `progress`.
+
+    Args:
+        what: The work.
+    """
     console = word_console()
+    text = shown(what, console.encoding)
+    if console.is_dumb_terminal:
+        say(f"{text} ...")
+    with console.status(Text(text), spinner=_spinner(console)):
+        yield
+
+
+@contextmanager
+def progress(what: str = "") -> Iterator[Progress]:
+    """Bars on stderr that are gone when the work is done; nothing when stderr is no terminal.
+
+    Args:
+        what: The work, for a terminal that can't draw bars.
+    """
+    console = word_console()
+    if console.is_dumb_terminal and what:
+        say(f"{what} ...")
+    columns = (
+        SpinnerColumn(_spinner(console)),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
     with Progress(
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bars:
         yield bars
+
+
+def _spinner(console: Console) -> str:
+    return "dots" if console.encoding.startswith("utf") else "line"
 
 
 def counted(bars: Progress, what: str) -> Callable[[int, int], None]:
@@ -143,17 +149,35 @@ def counted(bars: Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: bars.update(task, completed=done, total=total)
 
 
-def refuse_overwriting(*paths: Path, force: bool) -> None:
-    """Refuse to write where something is.
+def refuse_overwriting(*files: Path, folders: Iterable[Path] = (), force: bool) -> None:
+    """Refuse to write where something is: all the files of a command, before anything is computed.
 
     Args:
-        paths: Files, and folders that must be empty.
+        files: The very files that will be written.
+        folders: Folders that will be made, and must be new or empty.
         force: Overwrite after all.
 
     Raises:
-        OutputError: One of them is there already.
+        OutputError: One of them is there already, or can't be written.
     """
-    for path in paths:
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if taken and not force:
-            raise OutputError(f"{path} exists already; name another place, or overwrite it with --force")
+    remedy = "name another place, or overwrite with --force"
+    check_free(files, folders=folders, overwrite=force, remedy=remedy)
+
+
+def refuse_inside(trace: Path, output: Path) -> None:
+    """Refuse to write into a trace, whose folder is replaced as a whole.
+
+    Args:
+        trace: The trace's folder, or one that holds it as run.trace.
+        output: The file or folder to write.
+
+    Raises:
+        ParameterError: The output lies inside.
+    """
+    above = (output.resolve(), *output.resolve().parents)
+    for folder in (trace, trace / "run.trace"):
+        if (folder / "manifest.json").is_file() and folder.resolve() in above:
+            raise ParameterError(
+                f"{output.absolute()} is inside the trace {folder}, which is replaced and removed as a whole: "
+                "write to a place outside of it"
+            )

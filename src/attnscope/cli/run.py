@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnscope.cli.heatmap import file_names, save_maps
+from attnscope.cli.heatmap import save_maps
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.options import MAX_TRACE_GB
 from attnscope.cli.output import counted, progress, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
-from attnscope.errors import OutputError, ParameterError
+from attnscope.errors import AttnscopeError, OutputError, ParameterError
+from attnscope.files import file_names, is_empty_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,12 +91,21 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
     _check_size_of_trace(pipe, plan)
     where = folder / "run.trace"
     _clear_trace(where)
-    with progress() as bars, capture(pipe, where=where, **plan.keep) as trace:
+    with progress("denoising") as bars, capture(pipe, where=where, **plan.keep) as trace:
         task = bars.add_task("denoising", total=plan.steps)
         image = pipe(**plan.call_arguments(), **_step_watcher(pipe, lambda: bars.advance(task))).images[0]
     say_wrote(where)
     _save(image, folder / "output.png")
     return image, trace
+
+
+def written(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files that a run writes into a folder, and the folders that it makes there.
+
+    Args:
+        folder: Where the run writes.
+    """
+    return [folder / "output.png", folder / "words.png"], [folder / "run.trace", folder / "words"]
 
 
 def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
@@ -106,12 +117,9 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     """
     from attnscope.heatmap.heat_map import heat_maps
 
-    with progress() as bars:
+    with progress("heat maps") as bars:
         maps = heat_maps(trace, progress=counted(bars, "heat maps"))
-    names = file_names([heat.word for heat in maps])
-    for of_an_earlier_prompt in (folder / "words").glob("*.png"):
-        of_an_earlier_prompt.unlink()
-    save_maps(maps, [folder / "words" / f"{name}.png" for name in names], same_scale=False, numbers=False)
+    save_maps(maps, _word_files(folder, [heat.word for heat in maps]), same_scale=False, numbers=False)
     _save(contact_sheet(trace, maps), folder / "words.png")
     return maps
 
@@ -182,13 +190,23 @@ def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
         )
 
 
+def _word_files(folder: Path, words: Sequence[str]) -> list[Path]:
+    return [folder / "words" / f"{name}.png" for name in file_names(words)]
+
+
 def _clear_trace(folder: Path) -> None:
-    """Remove an older trace. Anything else of that name is left alone."""
-    if not folder.exists():
+    """Remove an older trace, and the pictures of its words. Anything else is left alone."""
+    from attnscope.storage.folder import is_trace
+    from attnscope.trace.files import load_trace
+
+    if not folder.exists() or is_empty_folder(folder):
         return
-    if not (folder / "manifest.json").is_file():
+    if not is_trace(folder):
         raise OutputError(f"{folder} is no trace, so it is left alone; name another folder with -o")
-    shutil.rmtree(folder)
+    with suppress(AttnscopeError):  # a damaged one does not know its words
+        for file in _word_files(folder.parent, [span.word for span in load_trace(folder).words()]):
+            file.unlink(missing_ok=True)
+    shutil.rmtree(folder.resolve())
 
 
 def _step_watcher(pipe: Any, advance: Callable[[], None]) -> dict[str, Any]:

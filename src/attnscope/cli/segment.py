@@ -11,15 +11,18 @@ import typer
 from attnscope.cli.loading import load, open_pass
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.output import (
-    data_console,
-    plain_table,
     print_json,
     progress,
+    refuse_inside,
     refuse_overwriting,
     say_error,
     say_wrote,
 )
+from attnscope.cli.tables import PlainTable
+from attnscope.cli.targets import expect_folder
+from attnscope.cli.terminal import data_console
 from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.files import distinct_names
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -68,7 +71,11 @@ def segment_command(
 
     A picture that fails is reported, the others are still done; then the exit code is 1.
     """
+    expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
     names = _names(images)
+    for image in images:
+        if image.is_dir():
+            refuse_inside(image, output)
     refuse_overwriting(*(output / (name + ending) for name in names for ending in _ENDINGS), force=force)
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
@@ -81,7 +88,7 @@ def segment_command(
     pipe = load(model, config=config, device=device, dtype=dtype)
     results: list[dict[str, Any]] = []  # no Segmentation: they are large and there may be many
     failed = 0
-    with progress() as bars:
+    with progress("segments") as bars:
         for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
             try:
                 results.append(
@@ -128,14 +135,18 @@ def _thresholds(thresholds: list[float] | None) -> float | list[float] | None:
 
 
 def _names(images: Iterable[Path]) -> list[str]:
-    """The results' names, which are the pictures'. Two pictures of one name can't be done in one go."""
-    names = [image.name if image.is_dir() else image.stem for image in images]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    """The results' names, which are the pictures'; of several alike, such as a.jpg and a.png, all but one are numbered.
+
+    Raises:
+        ParameterError: A picture is given twice.
+    """
+    places = [image.resolve() if image.name in ("", "..") else image.absolute() for image in images]
+    if twice := sorted({str(place) for place in places if places.count(place) > 1}):
+        stems = ", ".join(dict.fromkeys(Path(name).stem for name in twice))
         raise ParameterError(
-            f"several pictures are named {', '.join(twice)}: run them into folders of their own (-o)"
+            f"several pictures are named {stems}: {', '.join(twice)} is given twice; give it once"
         )
-    return names
+    return distinct_names(place.name if place.is_dir() else place.stem for place in places)
 
 
 def _print(results: list[dict[str, Any]], as_json: bool) -> None:
@@ -155,4 +166,4 @@ def _print(results: list[dict[str, Any]], as_json: bool) -> None:
         ]
         columns = ("Segment", "Label", "Area", "Box (left, top, width, height)")
         title = f"{result['image']}: {len(segments)} segments"
-        data_console().print(plain_table(title, columns, rows, right="Area"))
+        data_console().print(PlainTable(title, columns, rows, right="Area"))

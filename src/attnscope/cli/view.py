@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attnscope.cli.output import print_data, say
+from attnscope.cli.output import print_data, say, working
 
 EXAMPLES = """Examples (after `attnscope demo`):
 
@@ -33,10 +35,14 @@ def view_command(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
 ) -> None:
     """Open traces in the browser: any place, word, block, head and step, and segments."""
-    from attnscope.viewer import serve
+    with ExitStack() as until_ready:
+        until_ready.enter_context(working("starting the viewer"))
+        from attnscope.viewer import serve
 
-    def ready(address: str) -> None:
-        print_data(address)
-        say("open it in a browser; Ctrl+C ends")
+        def ready(address: str) -> None:
+            until_ready.close()
+            print_data(address)
+            sys.stdout.flush()  # into a pipe, too, for it goes on
+            say("open it in a browser; Ctrl+C ends")
 
-    serve(*traces, host=host, port=port, token=token, open_browser=browser, ready=ready)
+        serve(*traces, host=host, port=port, token=token, open_browser=browser, ready=ready)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from attnscope.errors import OutputError, ParameterError
-from attnscope.files import whole_file
+from attnscope.errors import ParameterError
+from attnscope.files import check_free, whole_file
 from attnscope.pictures.axes import new_axes
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
 from attnscope.pictures.maps import resize_maps
@@ -163,8 +163,7 @@ class HeatMap:
         target = Path(path)
         if target.suffix.lower() not in (".npy", ".png", ".jpg", ".jpeg", ".webp"):
             raise ParameterError(f"{target}: expected .png, .jpg, .webp (a picture) or .npy (the numbers)")
-        if target.exists() and not overwrite:
-            raise OutputError(f"{target} exists already; choose another name, or pass overwrite=True")
+        check_free([target], overwrite=overwrite)
         drawn = None if target.suffix.lower() == ".npy" else self.overlay(picture)
         with whole_file(target) as partial:
             np.save(partial, self.array) if drawn is None else drawn.save(partial)

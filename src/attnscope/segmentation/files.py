@@ -9,8 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from attnscope.errors import OutputError
-from attnscope.files import whole_file
+from attnscope.files import check_free, whole_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
 """Taken off a name that is given: the picture that was segmented may be named."""
@@ -36,13 +35,10 @@ def write_files(
     """
     stem = name.with_suffix("") if name.suffix.lower() in SUFFIXES else name
     paths = [stem.with_name(stem.name + ending) for ending in (*pictures, ".json")]
-    if existing := [str(path) for path in paths if path.exists() and not overwrite]:
-        raise OutputError(
-            f"{', '.join(existing)} exists already; choose another name, or pass overwrite=True"
-        )
+    check_free(paths, overwrite=overwrite)
     for path, picture in zip(paths, pictures.values(), strict=False):
         with whole_file(path) as partial:
             picture().save(partial)
     with whole_file(paths[-1]) as partial:
-        partial.write_text(json.dumps(facts, indent=1) + "\n")
+        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return paths

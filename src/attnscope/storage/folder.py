@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from attnscope.errors import OutputError, TraceFormatError
-from attnscope.files import is_empty_folder, whole_file, whole_folder
+from attnscope.files import check_free, is_empty_folder, whole_file, whole_folder
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.manifest import MANIFEST, PassManifest, manifest_text, read_manifest
+from attnscope.storage.manifest import FORMAT, MANIFEST, PassManifest, manifest_text, read_manifest
 from attnscope.storage.memory import Records
 from attnscope.storage.plain import layer_key
 from attnscope.storage.reduced_maps import read_reduced, verify_reduced, write_reduced
@@ -51,11 +51,9 @@ class TraceFolder:
             OutputError: Something is there already.
         """
         path = Path(folder)
-        if path.exists() and not is_empty_folder(path):
-            raise OutputError(
-                f"{path} exists already: a capture writes into a new folder; choose another name"
-            )
-        return cls(path)
+        remedy = "a capture writes into a new folder; choose another name"
+        check_free(folders=[path], overwrite=False, remedy=remedy)
+        return cls(path.absolute())  # the run may change its working directory
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> TraceFolder:
@@ -68,7 +66,7 @@ class TraceFolder:
         Raises:
             TraceFormatError: The folder is no trace, is damaged, or has another format version.
         """
-        path = Path(folder)
+        path = Path(folder).absolute()
         if not path.is_dir():
             raise TraceFormatError(f"{path}: no such folder; expected a trace as `trace.save` writes it")
         opened = cls(path)
@@ -264,6 +262,16 @@ class FolderRecords:
         return self._handles[call.index]
 
 
+def is_trace(folder: Path) -> bool:
+    """Whether a folder is a trace, whole or damaged, which may be replaced. Other programs have manifests, too.
+
+    Args:
+        folder: A folder.
+    """
+    path = folder / MANIFEST
+    return path.is_file() and FORMAT.encode() in path.read_bytes()[:100]
+
+
 def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write all that a trace holds as a folder, whole or not at all, and return its path.
 
@@ -277,7 +285,7 @@ def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool =
     """
     target = Path(folder)
     free = not target.exists() or is_empty_folder(target)
-    if overwrite and not free and not (target / MANIFEST).is_file():
+    if overwrite and not free and not is_trace(target):
         raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
     with whole_folder(target, overwrite=overwrite) as partial:
         trace = TraceFolder(partial)

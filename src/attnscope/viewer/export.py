@@ -23,8 +23,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope import places
-from attnscope.errors import OutputError
-from attnscope.files import whole_file
+from attnscope.files import check_free, whole_file
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.places import View
 from attnscope.records import TokenSpan
@@ -75,8 +74,7 @@ def export_page(
     word in every block; a page of 2 to 8 MB.
     """
     path = Path(target)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already: choose another name, or overwrite it")
+    check_free([path], overwrite=overwrite)
     opened = OpenTrace.of(0, trace)
     view = View(None, None, step, branch, image)
     data = json.dumps(_page_data(opened, view, progress or (lambda done, total: None)))

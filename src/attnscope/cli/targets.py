@@ -1,0 +1,66 @@
+"""What `-o` names: a folder, or one file where a command writes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attnscope.errors import ParameterError
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
+_DATA = (".npy", ".npz", ".json", ".csv", ".txt", ".md", ".html", ".htm", ".zip", ".safetensors")
+_MAP_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".npy")
+
+
+def is_file_name(output: Path) -> bool:
+    """Whether a path is meant as a file: it ends like a picture or data, and no folder has this name.
+
+    Args:
+        output: What -o was given.
+    """
+    return output.suffix.lower() in (*_PICTURES, *_DATA) and not output.is_dir()
+
+
+def expect_folder(output: Path, what: str) -> None:
+    """Refuse the name of a file where a command writes several.
+
+    Args:
+        output: What -o was given.
+        what: The files that are written.
+
+    Raises:
+        ParameterError: It is the name of a file.
+    """
+    if is_file_name(output):
+        raise ParameterError(
+            f"-o {output}: this command writes {what}, so -o is a folder: choose a name without {output.suffix}, "
+            "or make a folder of this name first"
+        )
+
+
+def map_files(output: Path, names: list[str], *, drawn: bool) -> list[Path]:
+    """A file for each heat map: the one that -o names, or NAME.heat.png in the folder that it names.
+
+    Args:
+        output: What -o was given.
+        names: A name for each map.
+        drawn: Whether there is a picture to draw on; the maps' numbers are written otherwise.
+
+    Raises:
+        ParameterError: -o is one file for several maps, or has another ending.
+    """
+    if not is_file_name(output):
+        return [output / f"{name}.heat{'.png' if drawn else '.npy'}" for name in names]
+    if output.suffix.lower() not in _MAP_ENDINGS:
+        raise ParameterError(
+            f"-o {output}: a heat map is written as .png, .jpg or .webp, and its numbers as .npy; expected one of "
+            "these, or a folder"
+        )
+    if len(names) > 1:
+        raise ParameterError(
+            f"-o {output} is one file for {len(names)} heat maps: give one word, or a folder for all of them"
+        )
+    if not drawn and output.suffix.lower() != ".npy":
+        raise ParameterError(
+            f"-o {output}: the trace holds no picture to draw on; give a name that ends in .npy for the numbers"
+        )
+    return [output]
