@@ -45,7 +45,7 @@ _HOMES = {
     "load_trace": "attnscope.trace.files",
     "Trace": "attnscope.trace.trace",
 }
-_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records", "viewer")
+_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records", "testing", "viewer")
 
 __all__ = [
     "AttnscopeError",

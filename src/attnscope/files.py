@@ -35,8 +35,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OutputError: The place can't be written, or the disk is full. Nothing half-written is left.
     """
     target = _followed(path)
-    with explained(Path(path)):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with explained(Path(path)), _made(target.parent):
         partial = _beside(target, target.suffix if len(target.suffix) <= _LONGEST_ENDING else "")
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
         mode = partial.stat().st_mode
@@ -66,8 +65,7 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     """
     target = _followed(path)
     check_free(folders=[Path(path)], overwrite=overwrite)
-    with explained(Path(path)):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with explained(Path(path)), _made(target.parent):
         partial = _beside(target)
         partial.mkdir()
         try:
@@ -209,6 +207,38 @@ def is_empty_folder(path: Path) -> bool:
         path: A path that need not exist.
     """
     return path.is_dir() and not any(path.iterdir())
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folders that making one will make, the deepest first.
+
+    Args:
+        folder: A folder that need not exist.
+    """
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Take folders away that hold nothing; the others stay.
+
+    Args:
+        folders: The deepest first.
+    """
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder with all above it, which is taken away again if the block fails and nothing else came into it."""
+    missing = missing_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        remove_empty(missing)
+        raise
 
 
 def _followed(path: str | Path) -> Path:

@@ -196,7 +196,7 @@ def _word_files(folder: Path, words: Sequence[str]) -> list[Path]:
 
 def _clear_trace(folder: Path) -> None:
     """Remove an older trace, and the pictures of its words. Anything else is left alone."""
-    from attnscope.storage.folder import is_trace
+    from attnscope.storage.saving import is_trace
     from attnscope.trace.files import load_trace
 
     if not folder.exists() or is_empty_folder(folder):

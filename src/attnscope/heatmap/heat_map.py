@@ -16,6 +16,7 @@ from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
 from attnscope.records import TEXT_KINDS, Grid, Layer, TokenSpan
 from attnscope.spelling import both_spellings
+from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
@@ -26,7 +27,7 @@ Word = str | int | TokenSpan
 
 @both_spellings("steps", "blocks", "heads")
 def heat_map(
-    trace: Trace,
+    trace: TraceSource,
     word: Word,
     *,
     preset: Preset | None = None,
@@ -41,7 +42,7 @@ def heat_map(
     """Where a word or phrase of the prompt landed in the picture.
 
     Args:
-        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
         word: A word, a phrase, `<start>`, `<end>`, `<padding>`, a token number, or a span from `trace.span`.
         preset: 'daam' follows DAAM: without the coarsest grid, summed over steps, resized bicubically, clamped at 0.
         steps: Step numbers from 0, or a slice. Default: all.
@@ -69,6 +70,7 @@ def heat_map(
     >>> attnscope.heat_map(trace, "house").array.shape
     (32, 32)
     """
+    trace = as_trace(trace)
     span = as_span(trace, word, branch, image, occurrence)
     (heat,) = heat_maps(
         trace,
@@ -86,7 +88,7 @@ def heat_map(
 
 @both_spellings("steps", "blocks", "heads", "words")
 def heat_maps(
-    trace: Trace,
+    trace: TraceSource,
     words: Word | Sequence[Word] | None = None,
     *,
     preset: Preset | None = None,
@@ -101,7 +103,7 @@ def heat_maps(
     """Where several words landed, in one pass over the attention.
 
     Args:
-        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
         words: Each as for `heat_map`, or only one. Default: every word of the prompt, in order.
         preset: As for `heat_map`.
         steps: As for `heat_map`.
@@ -122,6 +124,7 @@ def heat_maps(
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
+    trace = as_trace(trace)
     if words is None and branch == "uncond":
         raise ParameterError(_NOT_READ.format("words", branch))
     asked_words: Sequence[Word] = trace.words(image) if words is None else ()

@@ -11,6 +11,7 @@ from attnscope.heatmap.heat_map import heat_maps
 from attnscope.heatmap.result import HeatMap
 from attnscope.records import TEXT_KINDS, TokenSpan
 from attnscope.spelling import both_spellings
+from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
 
@@ -19,7 +20,7 @@ By = Literal["step", "block"]
 
 @both_spellings("steps", "blocks", "heads")
 def word_table(
-    trace: Trace,
+    trace: TraceSource,
     *,
     by: By | Iterable[By] = (),
     steps: int | Sequence[int] | slice | None = None,
@@ -36,7 +37,7 @@ def word_table(
     `heat_map`.
 
     Args:
-        trace: From `attnscope.capture` or `attnscope.load_trace`.
+        trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
         by: "step", "block" or both: a row for each word in each of them, with columns of these names.
         steps: As for `heat_map`.
         blocks: As for `heat_map`.
@@ -61,6 +62,7 @@ def word_table(
     names = (by,) if isinstance(by, str) else tuple(by)
     if unknown := [name for name in names if name not in ("step", "block")]:
         raise ParameterError(f"by is {unknown[0]!r}; expected 'step', 'block' or both")
+    trace = as_trace(trace)
     choice: dict[str, Any] = {"heads": heads, "branch": branch, "image": image}
     if branch == "uncond":
         raise ParameterError(

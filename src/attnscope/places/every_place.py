@@ -12,7 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import View
-from attnscope.trace.trace import Trace
+from attnscope.trace.files import TraceSource, as_trace
 
 LONGEST = 32
 """Longer side of a grid on which every place's map is kept: 1024 maps of 1024 places."""
@@ -33,7 +33,7 @@ class EveryPlace(NamedTuple):
 
 
 def every_place(
-    trace: Trace,
+    trace: TraceSource,
     view: View,
     *,
     longest: int = LONGEST,
@@ -50,6 +50,7 @@ def every_place(
 
     Cost: the head mean of every self-attention layer and step.
     """
+    trace = as_trace(trace)
     layers = trace.layers.of_kind("self")
     steps = [step.index for step in trace.steps] if view.step is None else [view.step]
     grids = [coarse(layer.grid, longest) for layer in layers]
@@ -74,7 +75,7 @@ def every_place(
 
 
 def every_places_words(
-    trace: Trace, view: View, *, longest: int = LONGEST
+    trace: TraceSource, view: View, *, longest: int = LONGEST
 ) -> tuple[tuple[int, int], Float[Tensor, "place token"]] | None:
     """What every place takes from each token, mean over all blocks: cross-attention; None where the trace has none.
 
@@ -86,6 +87,7 @@ def every_places_words(
     Returns:
         Height and width of the places, and their shares; each place's sum to 1.
     """
+    trace = as_trace(trace)
     layers = trace.layers.of_kind("cross")
     if not layers:
         return None

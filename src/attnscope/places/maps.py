@@ -16,10 +16,11 @@ from attnscope.heatmap.heat_map import heat_map
 from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import Box, View
 from attnscope.records import Grid, Kind, Layer, TokenSpan
+from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.trace import Trace
 
 
-def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height width"]:
+def box_map(trace: TraceSource, view: View, box: Box) -> Float[np.ndarray, "height width"]:
     """Where a place looks, or the places of a box on average: self-attention, sum 1.
 
     Args:
@@ -29,6 +30,7 @@ def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height wid
 
     Cost: one softmax over the keys for each head, step and cell of the box.
     """
+    trace = as_trace(trace)
     layers = _layers(trace, "self", view)
     maps = [_layer_box_map(trace, layer, view, box) for layer in layers]
     if len(maps) == 1:
@@ -37,7 +39,9 @@ def box_map(trace: Trace, view: View, box: Box) -> Float[np.ndarray, "height wid
     return torch.stack([_resized(layer_map, finest) for layer_map in maps]).mean(0).numpy()
 
 
-def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+def block_maps(
+    trace: TraceSource, view: View, box: Box
+) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
     """`box_map` for each block by itself, at its own size, as (block, map).
 
     Args:
@@ -45,11 +49,14 @@ def block_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[
         view: Its block is not used.
         box: The place or the box.
     """
+    trace = as_trace(trace)
     for layer in _layers(trace, "self", replace(view, block=None)):
         yield layer.block, _layer_box_map(trace, layer, view, box).numpy()
 
 
-def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
+def head_maps(
+    trace: TraceSource, view: View, box: Box
+) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
     """`box_map` for each head of one block by itself, as (head, map).
 
     Args:
@@ -57,6 +64,7 @@ def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[n
         view: Its block is needed; its head is not used.
         box: The place or the box.
     """
+    trace = as_trace(trace)
     layer = _chosen_layer(trace, "self", view)
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
@@ -67,7 +75,7 @@ def head_maps(trace: Trace, view: View, box: Box) -> Iterator[tuple[int, Float[n
 
 
 def word_head_maps(
-    trace: Trace, view: View, tokens: Sequence[int]
+    trace: TraceSource, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
     """Where tokens landed in each head of one block by itself, on the block's grid, as (head, map).
 
@@ -76,6 +84,7 @@ def word_head_maps(
         view: Its block is needed; its head is not used.
         tokens: Token numbers.
     """
+    trace = as_trace(trace)
     layer = _chosen_layer(trace, "cross", view)
     steps = ("step",) if view.step is None else ()
     choice = _choice(replace(view, head=None))
@@ -85,7 +94,7 @@ def word_head_maps(
 
 
 def word_block_maps(
-    trace: Trace, view: View, tokens: Sequence[int]
+    trace: TraceSource, view: View, tokens: Sequence[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "height width"]]]:
     """Where tokens landed in each block by itself, at latent size, as (block, map).
 
@@ -94,11 +103,12 @@ def word_block_maps(
         view: Its block is not used.
         tokens: Token numbers.
     """
+    trace = as_trace(trace)
     for layer in _layers(trace, "cross", replace(view, block=None)):
         yield layer.block, word_map(trace, replace(view, block=layer.block), tokens)
 
 
-def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " token"]:
+def token_shares(trace: TraceSource, view: View, box: Box) -> Float[np.ndarray, " token"]:
     """The share of attention that a place, or a box on average, gives to each token: cross-attention, sum 1.
 
     Args:
@@ -106,6 +116,7 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
         view: Without a block: the mean over all blocks.
         box: The place or the box.
     """
+    trace = as_trace(trace)
     shares = [
         trace.probabilities(
             block=layer.block,
@@ -119,7 +130,7 @@ def token_shares(trace: Trace, view: View, box: Box) -> Float[np.ndarray, " toke
     return torch.stack([of_layer.cpu().double() for of_layer in shares]).mean(0).float().numpy()
 
 
-def word_map(trace: Trace, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
+def word_map(trace: TraceSource, view: View, tokens: Sequence[int]) -> Float[np.ndarray, "height width"]:
     """Where tokens landed: `attnscope.heat_map` of all of them, at latent size; the mean share of one token.
 
     Args:

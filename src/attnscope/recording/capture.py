@@ -110,7 +110,9 @@ class capture:
             )
         keeping = Keeping(where if folder is None else Path(folder), dtype, value)
         asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping, qk)
-        self._folder = keeping.folder
+        self._folder = (
+            None if keeping.folder is None else Path(keeping.folder).absolute()
+        )  # whatever os.chdir does
         self._models = _models(model, asked)
         self._hooks = _Hooks()
 

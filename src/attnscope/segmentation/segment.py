@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attnscope.diffseg.merging import ANCHORS, PASSES
@@ -15,12 +16,13 @@ from attnscope.segmentation.recipe import recipe_for
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.words import asked_words, named_spans
 from attnscope.spelling import both_spellings
+from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.trace import Trace
 
 
 @both_spellings("thresholds", "weights", "labels", "steps")
 def segment(
-    picture: Picture | Trace,
+    picture: Picture | TraceSource,
     pipe: Any = None,
     *,
     labels: Sequence[str] | None = None,
@@ -46,7 +48,7 @@ def segment(
     same labels.
 
     Args:
-        picture: A path, a PIL image or an array (height, width, 3); or a trace.
+        picture: A path, a PIL image or an array (height, width, 3); or a trace, or the folder of one.
         pipe: A diffusers pipeline with vae, unet, tokenizer and text_encoder, built like SD v1 or v2. For a trace it
             is only asked for the threshold that it recommends, in case the trace does not know its model.
         labels: Words; each segment gets the one that it attends to most. For a trace they stand in its prompt.
@@ -102,6 +104,8 @@ def segment(
     }
     for_trace = {"steps": steps, "branch": branch, "image": image, "reduced": reduced}
     changes: dict[str, Any] = {"preset": preset, "anchors": anchors, "refine": refine, "unite": unite}
+    if isinstance(picture, str | Path) and Path(picture).is_dir():
+        picture = as_trace(picture)
     if isinstance(picture, Trace):
         _refuse(for_photo, "a trace: its attention was computed already")
         chosen: dict[str, Any] = {name: value for name, value in for_trace.items() if value is not None}
@@ -149,7 +153,7 @@ def segment_many(
 
 @both_spellings("steps", "thresholds", "weights", "labels")
 def segment_trace(
-    trace: Trace,
+    trace: TraceSource,
     *,
     steps: int | Sequence[int] | slice | None = None,
     branch: str = "cond",
@@ -166,7 +170,7 @@ def segment_trace(
     """The segments of a generated picture, from the attention that made it.
 
     Args:
-        trace: Of one pass.
+        trace: Of one pass, or its folder.
         steps: Steps whose attention is averaged; all captured ones by default.
         branch: Guidance branch.
         image: Number of the image in the batch.
@@ -189,6 +193,7 @@ def segment_trace(
 
     Cost: head means of all captured self-attention layers and steps.
     """
+    trace = as_trace(trace)
     recipe = recipe_for(
         trace.run.model or getattr(pipe, "name_or_path", None), thresholds, passes, **recipe_changes
     )

@@ -118,8 +118,8 @@ class BudgetedStore:
             least = 2 * size + sum(self._staged)  # a call and the copy of it that is written
             if least > self._budget:
                 raise CaptureError(
-                    f"a step of this capture takes {size / 1e6:.0f} MB, and {least / 1e6:.0f} MB while it is written, "
-                    f"more than the budget of {self._budget / 1e6:.0f} MB: give more, or keep less (kind=, blocks=, "
+                    f"a step of this capture takes {size / 1e6:.3g} MB, and {least / 1e6:.3g} MB while it is written, "
+                    f"more than the budget of {self._budget / 1e6:.3g} MB: give more, or keep less (kind=, blocks=, "
                     "branch=, dtype=)"
                 )
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
@@ -168,8 +168,7 @@ class BudgetedStore:
             self._changed.notify_all()
         self._writer.join()
         passes, self._passes = self._passes, []  # they hold the store
-        if not self.spills:
-            self.folder.close()
+        self.folder.close()
         if not self._error_is_told:
             self._raise_error(passes)
 

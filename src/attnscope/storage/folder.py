@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from attnscope.errors import OutputError, TraceFormatError
-from attnscope.files import check_free, is_empty_folder, whole_file, whole_folder
+from attnscope.errors import TraceFormatError
+from attnscope.files import (
+    check_free,
+    missing_folders,
+    remove_empty,
+    whole_file,
+)
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.manifest import FORMAT, MANIFEST, PassManifest, manifest_text, read_manifest
-from attnscope.storage.memory import Records
+from attnscope.storage.manifest import MANIFEST, PassManifest, manifest_text, read_manifest
 from attnscope.storage.plain import layer_key
 from attnscope.storage.reduced_maps import read_reduced, verify_reduced, write_reduced
 from attnscope.storage.shards import check_finite, check_intact, open_shard, write_shard
-
-Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
-"""What is saved of a pass: its records, its run, its reduced maps."""
 
 
 class TraceFolder:
@@ -39,13 +39,15 @@ class TraceFolder:
         self.folder = folder
         self.passes: list[FolderRecords] = []
         self._manifests: list[PassManifest] = []
+        self._missing = missing_folders(folder)
 
     @classmethod
-    def create(cls, folder: str | Path) -> TraceFolder:
+    def create(cls, folder: str | Path, *, temporary: bool = False) -> TraceFolder:
         """A new trace folder. It is made when the first pass begins.
 
         Args:
             folder: Its path.
+            temporary: Nobody needs it once it is empty, although it may be there already.
 
         Raises:
             OutputError: Something is there already.
@@ -53,7 +55,9 @@ class TraceFolder:
         path = Path(folder)
         remedy = "a capture writes into a new folder; choose another name"
         check_free(folders=[path], overwrite=False, remedy=remedy)
-        return cls(path.absolute())  # the run may change its working directory
+        created = cls(path.absolute())  # the run may change its working directory
+        created._missing += [path] if temporary else []
+        return created
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> TraceFolder:
@@ -98,11 +102,12 @@ class TraceFolder:
         """
 
     def close(self) -> None:
-        """The capture is over. A folder into which nothing was written is taken away again."""
-        if self._manifests and not any(manifest.calls or manifest.reduced for manifest in self._manifests):
-            (self.folder / MANIFEST).unlink(missing_ok=True)
-            with suppress(OSError):  # something else is in it
-                self.folder.rmdir()
+        """The capture is over. Where it recorded nothing, all is taken away again that it made, and nothing else."""
+        if not any(manifest.calls or manifest.reduced for manifest in self._manifests):
+            names = [name for manifest in self._manifests for name in manifest.picture_names]
+            for name in (*names, MANIFEST) if self._manifests else ():
+                (self.folder / name).unlink(missing_ok=True)
+            remove_empty(self._missing)
 
 
 class FolderRecords:
@@ -166,8 +171,8 @@ class FolderRecords:
         """
         folder, manifest = self.folder, self.manifest
         manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
-        for image, picture in enumerate(manifest.run.pictures):
-            with whole_file(folder / manifest.picture_name(image)) as partial:
+        for name, picture in zip(manifest.picture_names, manifest.run.pictures, strict=True):
+            with whole_file(folder / name) as partial:
                 picture.save(partial, format="PNG")
         self.write_manifest()
 
@@ -260,40 +265,3 @@ class FolderRecords:
         if call.index not in self._handles:
             self._handles[call.index] = open_shard(self._shard(call), self.manifest.record_shapes(call))
         return self._handles[call.index]
-
-
-def is_trace(folder: Path) -> bool:
-    """Whether a folder is a trace, whole or damaged, which may be replaced. Other programs have manifests, too.
-
-    Args:
-        folder: A folder.
-    """
-    path = folder / MANIFEST
-    return path.is_file() and FORMAT.encode() in path.read_bytes()[:100]
-
-
-def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write all that a trace holds as a folder, whole or not at all, and return its path.
-
-    Args:
-        passes: What there is of each pass.
-        folder: Where to write.
-        overwrite: Replace an older trace. Anything else that is there is left alone.
-
-    Raises:
-        OutputError: Something is there already, or the folder can't be written.
-    """
-    target = Path(folder)
-    free = not target.exists() or is_empty_folder(target)
-    if overwrite and not free and not is_trace(target):
-        raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
-    with whole_folder(target, overwrite=overwrite) as partial:
-        trace = TraceFolder(partial)
-        for records, run, reduced in passes:
-            written = trace.begin_pass(run)
-            written.manifest.layers = dict(records.layers)
-            for call in records.calls:
-                there = [layer for layer in records.layers if records.has(call.index, layer)]
-                written.add_call(call, {layer: records.get(call.index, layer) for layer in there})
-            written.finish(reduced)
-    return target

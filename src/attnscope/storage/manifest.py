@@ -75,13 +75,10 @@ class PassManifest:
         """
         return f"{self.prefix}{'step' if self.version == 1 else 'call'}-{call_index:05d}.safetensors"
 
-    def picture_name(self, image: int) -> str:
-        """File name of a picture.
-
-        Args:
-            image: Number of the image, from 0.
-        """
-        return f"{self.prefix}picture-{image:02d}.png"
+    @property
+    def picture_names(self) -> list[str]:
+        """File name of each picture that the run has made."""
+        return [f"{self.prefix}picture-{image:02d}.png" for image in range(len(self.run.pictures))]
 
     def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
         """Note a call whose shard is written.
@@ -141,7 +138,7 @@ class PassManifest:
             "layers": [
                 layer_json(layer) for layer in list(self.layers.values())
             ],  # a copy: a run may be adding one
-            "pictures": [self.picture_name(at) for at in range(len(self.run.pictures))],
+            "pictures": self.picture_names,
             "reduced": self.reduced,
         }
 

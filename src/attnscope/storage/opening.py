@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
 from pathlib import Path
 
+from attnscope.errors import OutputError
 from attnscope.storage.budgeted import BudgetedStore
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.memory import MemoryStore, Store
@@ -28,7 +30,17 @@ def open_store(folder: str | Path | None, budget: int | None) -> Store:
         return written if budget is None else BudgetedStore(written, budget, spill=False)
     if budget is None:
         return MemoryStore()
-    place = tempfile.mkdtemp(prefix="attnscope-")
-    store = BudgetedStore(TraceFolder.create(place), budget, spill=True)
+    place = _temporary_folder()
+    store = BudgetedStore(TraceFolder.create(place, temporary=True), budget, spill=True)
     weakref.finalize(store, shutil.rmtree, place, ignore_errors=True)
     return store
+
+
+def _temporary_folder() -> str:
+    try:
+        return os.path.realpath(tempfile.mkdtemp(prefix="attnscope-"))
+    except OSError as error:
+        raise OutputError(
+            f"no temporary folder for steps beyond the budget can be made: {error}; set TMPDIR to a place with "
+            "room, or name a folder of your own (folder=)"
+        ) from error

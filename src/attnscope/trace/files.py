@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import ImageError, TraceFormatError
+from attnscope.errors import ImageError, ParameterError, TraceFormatError
 from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.storage.manifest import MANIFEST
 from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
+
+TraceSource = Trace | str | Path
+"""A trace, or the path of its folder."""
 
 
 def load_trace(folder: str | Path, *, verify: bool = True) -> Trace:
@@ -27,6 +30,25 @@ def load_trace(folder: str | Path, *, verify: bool = True) -> Trace:
     """
     opened = TraceFolder.open(trace_folder(folder), verify=verify)
     return Trace(*(_as_pass(records) for records in opened.passes))
+
+
+def as_trace(source: TraceSource) -> Trace:
+    """A trace, or the one in a folder: what every function that asks a trace takes.
+
+    Args:
+        source: A trace, or the path of its folder as for `load_trace`.
+
+    Raises:
+        ParameterError: It is neither.
+        TraceFormatError: The folder is no trace.
+    """
+    if isinstance(source, Trace):
+        return source
+    if isinstance(source, (str, Path)):
+        return load_trace(source)
+    raise ParameterError(
+        f"expected a trace, from `with capture(pipe) as trace:`, or the folder of one; got a {type(source).__name__}"
+    )
 
 
 def trace_folder(folder: str | Path) -> Path:

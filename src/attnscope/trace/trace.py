@@ -12,7 +12,7 @@ from attnscope.errors import SelectionError
 from attnscope.records import Kind, Layer
 from attnscope.records.qkv import Record
 from attnscope.spelling import both_spellings
-from attnscope.storage.folder import save_passes
+from attnscope.storage.saving import save_passes
 from attnscope.trace.asking import ask, pick_call
 from attnscope.trace.contents import Contents, Pass
 from attnscope.trace.facts import short_facts, trace_facts

@@ -1,0 +1,54 @@
+"""A trace that is there already, saved as a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attnscope.errors import OutputError
+from attnscope.files import is_empty_folder, whole_folder
+from attnscope.records import Run
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.folder import TraceFolder
+from attnscope.storage.manifest import FORMAT, MANIFEST
+from attnscope.storage.memory import Records
+
+Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
+"""What is saved of a pass: its records, its run, its reduced maps."""
+
+
+def is_trace(folder: Path) -> bool:
+    """Whether a folder is a trace, whole or damaged, which may be replaced. Other programs have manifests, too.
+
+    Args:
+        folder: A folder.
+    """
+    path = folder / MANIFEST
+    return path.is_file() and FORMAT.encode() in path.read_bytes()[:100]
+
+
+def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write all that a trace holds as a folder, whole or not at all, and return its path.
+
+    Args:
+        passes: What there is of each pass.
+        folder: Where to write.
+        overwrite: Replace an older trace. Anything else that is there is left alone.
+
+    Raises:
+        OutputError: Something is there already, or the folder can't be written.
+    """
+    target = Path(folder)
+    free = not target.exists() or is_empty_folder(target)
+    if overwrite and not free and not is_trace(target):
+        raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
+    with whole_folder(target, overwrite=overwrite) as partial:
+        trace = TraceFolder(partial)
+        for records, run, reduced in passes:
+            written = trace.begin_pass(run)
+            written.manifest.layers = dict(records.layers)
+            for call in records.calls:
+                there = [layer for layer in records.layers if records.has(call.index, layer)]
+                written.add_call(call, {layer: records.get(call.index, layer) for layer in there})
+            written.finish(reduced)
+    return target
