@@ -20,7 +20,7 @@ from attnscope.cli.output import (
     say_wrote,
     working,
 )
-from attnscope.cli.targets import expect_folder
+from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,6 +61,7 @@ def demo_command(
     Needs no download and under 90 seconds on two cores. Look at overview.png first.
     """
     expect_folder(output, "pictures, a trace and tables")
+    refuse_inside_a_trace(output)
     with working("loading torch"):
         from attnscope.cli.overview import overview
         from attnscope.cli.run import Plan, draw_words, run_captured, written

@@ -9,7 +9,8 @@ import typer
 
 from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Pass
-from attnscope.cli.output import counted, progress, refuse_inside, refuse_overwriting, say_wrote, working
+from attnscope.cli.output import counted, progress, refuse_overwriting, say_wrote, working
+from attnscope.cli.targets import refuse_inside_a_trace
 from attnscope.errors import ParameterError
 
 EXAMPLES = """Example (after `attnscope demo`):
@@ -31,7 +32,7 @@ def export_command(
     """Write one self-contained page with the picture, its words, segments, and where every place looks."""
     if page.suffix.lower() not in (".html", ".htm"):
         raise ParameterError(f"{page}: expected a name that ends in .html")
-    refuse_inside(trace, page)
+    refuse_inside_a_trace(page)
     refuse_overwriting(page, force=force)
     with working(f"reading {trace}"):
         from attnscope.viewer.export import export_page

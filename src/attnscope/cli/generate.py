@@ -22,7 +22,7 @@ from attnscope.cli.options import (
     parse_size,
 )
 from attnscope.cli.output import print_json, refuse_overwriting, working
-from attnscope.cli.targets import expect_folder
+from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.errors import ParameterError
 
 EXAMPLES = """Examples:
@@ -66,6 +66,7 @@ def generate_command(
     The picture is bit for bit the one that the pipeline makes without capture.
     """
     expect_folder(output, "output.png, run.trace and pictures of words")
+    refuse_inside_a_trace(output)
     with working("loading torch"):
         from attnscope.cli.run import Plan, draw_words, run_captured, written
         from attnscope.demo import GUIDANCE_SCALE

@@ -14,16 +14,15 @@ from attnscope.cli.output import (
     counted,
     print_json,
     progress,
-    refuse_inside,
     refuse_overwriting,
     say_wrote,
     working,
 )
 from attnscope.cli.tables import PlainTable
-from attnscope.cli.targets import map_files
+from attnscope.cli.targets import map_files, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
 from attnscope.errors import WordError
-from attnscope.files import file_names
+from attnscope.files.names import file_names
 
 if TYPE_CHECKING:
     from attnscope.heatmap.result import HeatMap
@@ -80,7 +79,7 @@ def heatmap_command(
     names = file_names(span.word for span in spans)
     files = map_files(output, names, drawn=opened.picture_of(image) is not None)
     with_numbers = [file.with_suffix(".npy") for file in files if numbers]
-    refuse_inside(trace, output)
+    refuse_inside_a_trace(output)
     refuse_overwriting(*dict.fromkeys((*files, *with_numbers)), force=force)
     choice: dict[str, Any] = {
         "preset": preset,

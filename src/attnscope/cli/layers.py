@@ -20,6 +20,7 @@ from attnscope.cli.layer_tables import (
 )
 from attnscope.cli.options import Force, Json, Size, parse_size
 from attnscope.cli.output import print_data, print_json, refuse_overwriting, say_wrote, working
+from attnscope.cli.targets import refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
 from attnscope.errors import ModelError, ParameterError
 from attnscope.files import whole_file
@@ -81,6 +82,7 @@ def layers_command(
             f"expected a name that ends in .svg, such as {svg}"
         )
     if diagram is not None:
+        refuse_inside_a_trace(diagram)
         refuse_overwriting(diagram, force=force)
     model = named or model
     size_hw = parse_size(size)

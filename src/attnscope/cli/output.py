@@ -21,7 +21,6 @@ from rich.progress import (
 from rich.text import Text
 
 from attnscope.cli.terminal import HIDDEN, shown, word_console
-from attnscope.errors import ParameterError
 from attnscope.files import check_free
 
 
@@ -162,22 +161,3 @@ def refuse_overwriting(*files: Path, folders: Iterable[Path] = (), force: bool) 
     """
     remedy = "name another place, or overwrite with --force"
     check_free(files, folders=folders, overwrite=force, remedy=remedy)
-
-
-def refuse_inside(trace: Path, output: Path) -> None:
-    """Refuse to write into a trace, whose folder is replaced as a whole.
-
-    Args:
-        trace: The trace's folder, or one that holds it as run.trace.
-        output: The file or folder to write.
-
-    Raises:
-        ParameterError: The output lies inside.
-    """
-    above = (output.resolve(), *output.resolve().parents)
-    for folder in (trace, trace / "run.trace"):
-        if (folder / "manifest.json").is_file() and folder.resolve() in above:
-            raise ParameterError(
-                f"{output.absolute()} is inside the trace {folder}, which is replaced and removed as a whole: "
-                "write to a place outside of it"
-            )

@@ -16,7 +16,8 @@ from attnscope.cli.options import MAX_TRACE_GB
 from attnscope.cli.output import counted, progress, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.errors import AttnscopeError, OutputError, ParameterError
-from attnscope.files import file_names, is_empty_folder
+from attnscope.files import is_empty_folder
+from attnscope.files.names import file_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,16 +13,15 @@ from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pas
 from attnscope.cli.output import (
     print_json,
     progress,
-    refuse_inside,
     refuse_overwriting,
     say_error,
     say_wrote,
 )
 from attnscope.cli.tables import PlainTable
-from attnscope.cli.targets import expect_folder
+from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
 from attnscope.errors import AttnscopeError, ParameterError
-from attnscope.files import distinct_names
+from attnscope.files.names import distinct_names
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -73,10 +72,10 @@ def segment_command(
     """
     expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
     names = _names(images)
-    for image in images:
-        if image.is_dir():
-            refuse_inside(image, output)
-    refuse_overwriting(*(output / (name + ending) for name in names for ending in _ENDINGS), force=force)
+    files = [output / (name + ending) for name in names for ending in _ENDINGS]
+    _spare_inputs(images, files)
+    refuse_inside_a_trace(output)
+    refuse_overwriting(*files, force=force)
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
         "preset": preset,
@@ -147,6 +146,15 @@ def _names(images: Iterable[Path]) -> list[str]:
             f"several pictures are named {stems}: {', '.join(twice)} is given twice; give it once"
         )
     return distinct_names(place.name if place.is_dir() else place.stem for place in places)
+
+
+def _spare_inputs(images: Iterable[Path], files: Iterable[Path]) -> None:
+    inputs = {image.resolve() for image in images}
+    if taken := [str(file) for file in files if file.resolve() in inputs]:
+        raise ParameterError(
+            f"{taken[0]} is one of the pictures and would be written over: leave it out, or choose another folder "
+            "with -o"
+        )
 
 
 def _print(results: list[dict[str, Any]], as_json: bool) -> None:

@@ -64,3 +64,23 @@ def map_files(output: Path, names: list[str], *, drawn: bool) -> list[Path]:
             f"-o {output}: the trace holds no picture to draw on; give a name that ends in .npy for the numbers"
         )
     return [output]
+
+
+def refuse_inside_a_trace(output: Path) -> None:
+    """Refuse to write into a trace, which is replaced and removed as a whole.
+
+    Args:
+        output: What -o was given.
+
+    Raises:
+        ParameterError: A folder above it is a trace.
+    """
+    for folder in (output.resolve(), *output.resolve().parents):
+        if (folder / "manifest.json").is_file():  # only then is there something slow to load
+            from attnscope.storage.saving import is_trace
+
+            if is_trace(folder):
+                raise ParameterError(
+                    f"{output.absolute()} is inside the trace {folder}, which is replaced and removed as a whole: "
+                    "choose a place outside of it"
+                )

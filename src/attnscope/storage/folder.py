@@ -72,7 +72,7 @@ class TraceFolder:
         """
         path = Path(folder).absolute()
         if not path.is_dir():
-            raise TraceFormatError(f"{path}: no such folder; expected a trace as `trace.save` writes it")
+            raise TraceFormatError(f"{folder}: no such folder; expected a trace as `trace.save` writes it")
         opened = cls(path)
         opened._manifests = read_manifest(path)
         opened.passes = [

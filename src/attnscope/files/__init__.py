@@ -1,14 +1,14 @@
-"""Files and folders that are written whole or not at all, and names that never replace each other."""
+"""Files and folders that are written whole or not at all; nothing is written over unasked.
+
+`names` has names for files that are made of texts.
+"""
 
 from __future__ import annotations
 
 import errno
-import itertools
 import os
-import re
 import secrets
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +17,6 @@ from attnscope.errors import AttnscopeError, OutputError
 
 _LONGEST_ENDING = 16  # characters; a longer one is a part of the name
 _MOST_NAMED = 3  # files that an error lists
-_LONGEST_NAME = 200  # bytes of a name without its ending; most systems take 255 with it
-_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # devices of Windows, whatever ending they have
 
 
 @contextmanager
@@ -94,21 +92,24 @@ def check_free(
     Raises:
         OutputError: One of them is there already, or is in a place that can't be written.
     """
-    files, folders = list(files), list(folders)
-    for path in (*files, *folders):
+    wanted = {**dict.fromkeys(files, "file"), **dict.fromkeys(folders, "folder")}
+    for path, kind in wanted.items():
         with explained(path):
             _check_place(path.parent)
-    for path, wanted in (*((path, "file") for path in files), *((path, "folder") for path in folders)):
-        if path.exists() and path.is_dir() != (wanted == "folder"):
-            there = "folder" if path.is_dir() else "file"
-            raise OutputError(f"{path} exists already and is a {there}, not a {wanted}; choose another name")
-    taken = [path for path in files if os.path.lexists(path)]
-    taken += [path for path in folders if os.path.lexists(path) and not is_empty_folder(path)]
+            if path.exists() and path.is_dir() != (kind == "folder"):
+                there = "folder" if path.is_dir() else "file"
+                raise OutputError(
+                    f"{path} exists already and is a {there}, not a {kind}; choose another name"
+                )
+    taken = [path for path, kind in wanted.items() if os.path.lexists(path) and not _is_free(path, kind)]
     if taken and not overwrite:
-        others = ", ".join(path.name for path in taken[1:_MOST_NAMED]) + (
-            ", ..." if len(taken) > _MOST_NAMED else ""
-        )
-        raise OutputError(f"{taken[0]} exists already{others and f', as do {others}'}; {remedy}")
+        more = ", ..." if len(taken) > _MOST_NAMED else ""
+        others = ", ".join(path.name for path in taken[1:_MOST_NAMED])
+        raise OutputError(f"{taken[0]} exists already{others and f', as do {others}{more}'}; {remedy}")
+
+
+def _is_free(path: Path, kind: str) -> bool:
+    return kind == "folder" and is_empty_folder(path)
 
 
 def _check_place(folder: Path) -> None:
@@ -118,86 +119,6 @@ def _check_place(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{there} is no folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, f"{there} is read-only")
-
-
-def file_names(texts: Iterable[str]) -> list[str]:
-    """A name without an ending for each text, the same in every run: safe on every system, no two alike.
-
-    What is no letter, mark, number or symbol becomes '-'. The first of several alike keeps its name.
-
-    Args:
-        texts: Any texts, such as words of a prompt.
-
-    >>> file_names(["red house", "a", "A", "a-2", "../x", "con", "?"])
-    ['red-house', 'a', 'A-3', 'a-2', 'x', 'word-con', 'word']
-    """
-    return distinct_names(map(_plain_name, texts))
-
-
-def distinct_names(names: Iterable[str]) -> list[str]:
-    """The names, cut where an ending would not fit, and numbered where a disk could take two of them for one.
-
-    Args:
-        names: Names that a file may have.
-
-    >>> distinct_names(["Cat", "cat", "cat-2"])
-    ['Cat', 'cat-3', 'cat-2']
-    """
-    wanted = [_cut(name, _LONGEST_NAME) for name in names]
-    taken = {_as_on_disk(name) for name in wanted}  # whoever comes first keeps its own name
-    numbers = {alike: itertools.count(2) for alike in taken}
-    came: set[str] = set()
-    distinct = []
-    for name in wanted:
-        alike = _as_on_disk(name)
-        distinct.append(_numbered(name, numbers[alike], taken) if alike in came else name)
-        came.add(alike)
-    return distinct
-
-
-def _numbered(name: str, numbers: Iterator[int], taken: set[str]) -> str:
-    """The name with the next number that is free, which is taken then."""
-    start = _cut(name, _LONGEST_NAME - 8)
-    free = next(other for number in numbers if _as_on_disk(other := f"{start}-{number}") not in taken)
-    taken.add(_as_on_disk(free))
-    return free
-
-
-def _as_on_disk(name: str) -> str:
-    """What a disk may compare: case, accents written in two ways, wide letters and marks that nobody sees are alike."""
-    seen = "".join(letter for letter in name if not _is_unseen(letter))
-    folded = unicodedata.normalize("NFKD", seen).upper().casefold()
-    return unicodedata.normalize("NFKD", folded)
-
-
-def _plain_name(text: str) -> str:
-    letters = (
-        "" if _is_unseen(letter) else letter if _is_plain(letter) else "-"
-        for letter in unicodedata.normalize("NFC", text)
-    )
-    name = re.sub("-+", "-", "".join(letters)).strip("-") or "word"
-    return f"word-{name}" if _RESERVED.fullmatch(_as_on_disk(name)) else name
-
-
-def _is_plain(letter: str) -> bool:
-    kind = unicodedata.category(letter)[0]
-    return letter == "_" or kind in "LMN" or (kind == "S" and not letter.isascii())
-
-
-def _is_unseen(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f"  # joiners and the like
-
-
-def _cut(name: str, length: int) -> str:
-    """The beginning of a name, in whole letters. Some disks write accents apart, so both ways of writing count."""
-
-    def is_long() -> bool:
-        written = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
-        return max(len(letters.encode("utf-8", "surrogatepass")) for letters in written) > length
-
-    while is_long():
-        name = name[: -max(1, (len(name) - length) // 2)]
-    return name
 
 
 def is_empty_folder(path: Path) -> bool:
