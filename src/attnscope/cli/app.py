@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return 1  # whoever read it has seen enough
         except OSError as error:
-            _report(f"can't write the output: {error.strerror}", debug)
+            _report(f"can't read or write the output: {error.strerror}", debug)
             return 1
     return code
 
@@ -89,6 +89,10 @@ def _run(words: list[str], debug: bool) -> int:
     except AttnscopeError as error:
         _report(str(error), debug)
         return 2 if isinstance(error, ParameterError) else 1
+    except OSError as error:
+        place = error.filename or "the output"
+        _report(f"can't read or write {place}: {error.strerror or error}", debug)
+        return 1
     except Exception as error:
         _report(f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)", debug)
         return 1

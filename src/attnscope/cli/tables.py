@@ -19,8 +19,8 @@ _MOST_OF_SCREEN = 0.6  # that the first column may take without being folded
 class PlainTable:
     """A title over a table with a line under its head, and an empty line.
 
-    Nothing is cut. Where the screen is too narrow for all columns, the others follow in a table of their own, which has
-    the first column again; only a text that is too wide by itself goes on in the next line.
+    Nothing is cut. Where the screen is too narrow for all columns, the others follow in a table of their own, which
+    begins with the first columns again; only a text that is too wide by itself goes on in the next line.
 
     Args:
         title: The title.
@@ -42,7 +42,8 @@ class PlainTable:
             max(map(cell_len, (name, *(row[at] for row in rows)))) for at, name in enumerate(self._columns)
         ]
         yield Text(shown(self._title, encoding), style="bold", overflow="fold")
-        for columns, limits in _parts(widths, options.max_width):
+        screen = options.max_width
+        for columns, limits in _parts(_leading(rows, widths, screen), widths, screen):
             yield self._part(rows, columns, limits)
             yield ""
 
@@ -67,14 +68,26 @@ class PlainTable:
         return table
 
 
-def _parts(widths: Sequence[int], screen: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Numbers of the columns of each part, the first of all in each, and the most that they may take."""
-    first = widths[0] if widths[0] <= _MOST_OF_SCREEN * screen else max(1, screen // 2)
-    room = max(1, screen - first - _GAP)
-    part: list[int] = []
-    for at in range(1, len(widths)):
-        if part and sum(min(widths[n], room) + _GAP for n in (*part, at)) > room + _GAP:
-            yield [0, *part], [first, *(min(widths[n], room) for n in part)]
-            part = []
-        part.append(at)
-    yield [0, *part], [first, *(min(widths[n], room) for n in part)]
+def _leading(rows: Sequence[Sequence[str]], widths: Sequence[int], screen: int) -> list[int]:
+    """Widths of the first columns that say which row is meant. They stand in every part."""
+    for count in range(1, len(widths)):
+        if len({tuple(row[:count]) for row in rows}) == len(rows):
+            leading = list(widths[:count])
+            if sum(leading) + _GAP * (count - 1) <= _MOST_OF_SCREEN * screen:
+                return leading
+            break
+    return [widths[0] if widths[0] <= _MOST_OF_SCREEN * screen else max(1, screen // 2)]
+
+
+def _parts(
+    leading: Sequence[int], widths: Sequence[int], screen: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Numbers of the columns of each part, and the most that each of them may take."""
+    room = max(1, screen - sum(leading) - _GAP * len(leading))
+    parts: list[list[int]] = [[]]
+    for at in range(len(leading), len(widths)):
+        if parts[-1] and sum(min(widths[n], room) + _GAP for n in (*parts[-1], at)) > room + _GAP:
+            parts.append([])
+        parts[-1].append(at)
+    for part in parts:
+        yield [*range(len(leading)), *part], [*leading, *(min(widths[n], room) for n in part)]

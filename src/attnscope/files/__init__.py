@@ -193,14 +193,23 @@ def explained(target: Path) -> Iterator[None]:
         OutputError: In place of an OSError, and for a name that no file can have.
     """
     try:
-        if "\0" in str(target):
-            raise OSError(errno.EINVAL, "no name can hold a null character")
+        _check_letters(target)
         yield
     except AttnscopeError:
         raise
-    except (OSError, UnicodeError) as error:  # UnicodeError: letters that the system's file names can't have
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise OutputError(f"can't write {target}: {reason}; choose another place or make room") from error
+
+
+def _check_letters(target: Path) -> None:
+    """OSError for a name that the system can't even be asked for."""
+    if "\0" in str(target):
+        raise OSError(errno.EINVAL, "no name can hold a null character")
+    try:
+        os.fsencode(target)
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EINVAL, f"{error}: letters that names of files here can't hold") from error
 
 
 def _flush(path: Path) -> None:
