@@ -6,6 +6,9 @@ import json
 
 from picture_file import read
 
+from attnscope.cli import demo
+from attnscope.cli.run import written
+
 
 def test_demo_writes_everything_once(run, model, tmp_path):
     folder = tmp_path / "demo"
@@ -25,7 +28,17 @@ def test_demo_writes_everything_once(run, model, tmp_path):
 
 
 def test_demo_overwrites_only_with_force(run, model, tmp_path):
-    (tmp_path / "mine.txt").touch()
+    (tmp_path / "scene.named.json").touch()
     code, _, err = run("demo", "--model", model, "-o", tmp_path)
     assert code == 1
-    assert "exists already" in err
+    assert "scene.named.json exists already" in err
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_demo_knows_all_that_it_writes(run, model, tmp_path):
+    """Else it could not refuse to overwrite it."""
+    (tmp_path / "mine.txt").touch()
+    assert run("demo", "a cat", "--model", model, "-o", tmp_path)[0] == 0
+    files, folders = written(tmp_path)
+    known = {path.name for path in (*files, *folders)} | set(demo._FILES) | {"mine.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == known
