@@ -121,9 +121,14 @@ def checked_reductions(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
     Raises:
         ParameterError: A name that can't be a file's name, or a value that is no `Reduced`.
     """
+    alike: dict[str, str] = {}
     for name, reduction in keep.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ParameterError(f"keep names {name!r}; expected 1 to 40 letters, digits, '-' or '_'")
+        if (other := alike.setdefault(name.lower(), name)) != name:
+            raise ParameterError(
+                f"keep names {other!r} and {name!r}, which are one file on disks that know no case: rename one"
+            )
         if not isinstance(reduction, Reduced):
             raise ParameterError(
                 f"keep[{name!r}] is {reduction!r}; expected an attnscope.Reduced('self' or 'cross', ...)"
