@@ -62,3 +62,9 @@ def test_of_two_passes_both_are_told(run, folder, tmp_path):
     both = attnscope.Trace(*passes).save(tmp_path / "both.trace")
     assert run("info", both)[1].count("red cat") >= 2
     assert len(json.loads(run("info", both, "--json")[1])["passes"]) == 2
+
+
+def test_a_picture_in_place_of_a_trace_is_said(run, photo):
+    code, out, err = run("info", photo)
+    assert (code, out) == (1, "")
+    assert "photo.png: a file; expected a trace, a folder" in err

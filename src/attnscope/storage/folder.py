@@ -72,7 +72,8 @@ class TraceFolder:
         """
         path = Path(folder).absolute()
         if not path.is_dir():
-            raise TraceFormatError(f"{folder}: no such folder; expected a trace as `trace.save` writes it")
+            what = "a file" if path.exists() else "no such folder"
+            raise TraceFormatError(f"{folder}: {what}; expected a trace, a folder as `trace.save` writes it")
         opened = cls(path)
         opened._manifests = read_manifest(path)
         opened.passes = [
