@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import struct
 import weakref
 
 import numpy as np
 import pytest
 from picture_file import read
+from PIL import Image
 
 import attnscope
 from attnscope.segmentation import segment as segmentation
@@ -52,6 +54,50 @@ def test_one_bad_picture_does_not_stop_the_others(run, model, photo, tmp_path):
     assert code == 1
     assert "empty.png is empty (0 bytes)" in err
     assert [one["image"] for one in json.loads(out)] == [str(photo)]
+
+
+def test_a_batch_goes_on_whatever_one_picture_does_and_its_end_says_so(
+    run, model, photo, tmp_path, monkeypatch
+):
+    broken = {
+        "cut.png": photo.read_bytes()[:60],
+        "notes.png": b"text",
+        "none.png": b"",
+        "page.png": b"%!PS-Adobe",
+    }
+    for name, contents in broken.items():
+        (tmp_path / name).write_bytes(contents)
+    shutil.copy(photo, tmp_path / "memory.png")
+    segment = segmentation.segment
+
+    def failing(picture, *args, **kwargs):
+        if picture.name == "memory.png":
+            raise RuntimeError("out of\nmemory")
+        return segment(picture, *args, **kwargs)
+
+    monkeypatch.setattr(segmentation, "segment", failing)
+    bad = [tmp_path / name for name in (*broken, "memory.png", "missing.png")]
+    code, _, err = run("segment", *bad, photo, "--model", model, "-o", tmp_path / "out")
+    assert code == 1
+    for path in bad:
+        assert err.count(f"attnscope: {path}: ") == 1
+    assert "RuntimeError: out of memory" in err
+    assert err.splitlines()[-1] == "attnscope: 6 of 7 pictures failed, as said above; 1 are done"
+    assert (tmp_path / "out" / "photo.json").is_file()
+
+
+def test_broken_exif_costs_neither_the_picture_nor_its_orientation(run, model, photo, tmp_path):
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2)
+    exif += struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x011A, 10, 1, 38)
+    exif += struct.pack("<I", 0) + struct.pack("<ii", -1, 0)
+    turned = read(photo).transpose(Image.Transpose.ROTATE_90)  # as a camera that was held upright stores it
+    turned.save(tmp_path / "phone.png", exif=exif)
+    code, _, err = run(
+        "segment", tmp_path / "phone.png", photo, "--model", model, "-o", tmp_path / "out", "-t", "0.3"
+    )
+    assert code == 0, err
+    labels = [np.asarray(read(tmp_path / "out" / f"{name}.labels.png")) for name in ("phone", "photo")]
+    assert np.array_equal(*labels)
 
 
 def test_of_many_pictures_none_is_held_while_the_next_is_segmented(run, model, photo, tmp_path, monkeypatch):

@@ -314,6 +314,29 @@ def test_many_photos_come_one_by_one_with_progress(pipe, photo):
     assert seen == [(1, 2), (2, 2)]
 
 
+def test_many_photos_go_on_after_one_that_fails(pipe, photo, tmp_path):
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    bad, failures, seen = [tmp_path / "cut.png", np.full((9, 9), "a"), None], [], []
+    many = segment_many(
+        [bad[0], photo, bad[1], bad[2], photo],
+        pipe,
+        thresholds=TAU,
+        failed=lambda picture, error: failures.append((picture, error)),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [segmented.labels.shape for segmented in many] == [(90, 140)] * 2
+    assert all(picture is expected for (picture, _), expected in zip(failures, bad, strict=True))
+    assert all(isinstance(error, ImageError) for _, error in failures)
+    assert seen == [(done, 5) for done in range(1, 6)]
+
+
+def test_many_photos_end_at_one_that_fails_unless_told(pipe, photo):
+    many = segment_many([photo, "missing.png", photo], pipe, thresholds=TAU)
+    next(many)
+    with pytest.raises(ImageError, match=r"no such file: missing.png"):
+        next(many)
+
+
 def test_saved_files_hold_labels_overlay_and_segments(found, tmp_path):
     paths = found.save(tmp_path / "out" / "photo.png")
     assert [path.name for path in paths] == ["photo.labels.png", "photo.overlay.png", "photo.json"]

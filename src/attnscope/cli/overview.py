@@ -102,7 +102,8 @@ def unet_strip(unet_sections: Sequence[Section], width_px: int) -> Image.Image:
             draw.rounded_rectangle(place, radius=0.16 * box, fill=fill, outline=edge, width=_SUPERSAMPLED)
             if unit.blocks:
                 middle = (left + box / 2, top + box / 2)
-                draw.text(middle, _span(unit.blocks), INK, font(text_px), anchor="mm")
+                span = _span(unit.blocks)
+                draw.text(middle, span, INK, font(text_px, span), anchor="mm")
     _write_scales(draw, unet_sections, columns, pitch, box)
     return strip.resize((width_px, round(levels * row / _SUPERSAMPLED)), Image.Resampling.LANCZOS)
 

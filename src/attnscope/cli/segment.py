@@ -93,13 +93,15 @@ def segment_command(
                 results.append(
                     _segment(image, output / name, pipe, settings, for_photos, of_pass=of_pass, force=force)
                 )
-            except AttnscopeError as error:
+            except Exception as error:  # whatever one picture does, the others are still done
                 if len(images) == 1:
                     raise
-                say_error(f"{image}: {error}")
+                expected = isinstance(error, AttnscopeError)
+                say_error(f"{image}: {error}" if expected else f"{image}: {type(error).__name__}: {error}")
                 failed += 1
     _print(results, as_json)
     if failed:
+        say_error(f"{failed} of {len(images)} pictures failed, as said above; {len(results)} are done")
         raise typer.Exit(1)
 
 

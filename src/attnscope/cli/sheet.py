@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from attnscope.pictures.fonts import Face, Font, face_of
+from attnscope.pictures.lettering import fitted_line
 
 PAPER, INK, SOFT = "#ffffff", "#1b2733", "#5b6773"
 TILE_PX = 256
 _GAP_PX, _MARGIN_PX = 18, 28
-_WORLD_FONTS = ("NotoSansCJK-Regular.ttc", "Hiragino Sans GB.ttc", "msgothic.ttc", "DejaVuSans.ttf")
 _CAPTION_PX, _NOTE_PX = 17, 14
 
 
@@ -75,20 +77,14 @@ def stacked(title: str, subtitle: str, parts: Sequence[tuple[str, Image.Image]])
     return page
 
 
-def font(size_px: int, text: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size_px: int, text: str = "") -> Font:
     """Pillow's own font, so that a sheet looks the same everywhere; a system font for text that it lacks.
 
     Args:
         size_px: Size in pixels.
         text: What will be written.
     """
-    if not all(ord(letter) < 0x250 or letter in "“”…–" for letter in text):
-        for name in _WORLD_FONTS:
-            try:
-                return ImageFont.truetype(name, size_px)
-            except OSError:
-                continue
-    return ImageFont.load_default(size=size_px)
+    return (face_of(text) or Face()).at(size_px)
 
 
 def fitted(text: str, width_px: int, size_px: int) -> str:
@@ -99,12 +95,7 @@ def fitted(text: str, width_px: int, size_px: int) -> str:
         width_px: The most that it may take, in pixels.
         size_px: Size of the font in pixels.
     """
-    of_text = font(size_px, text)
-    if of_text.getlength(text) <= width_px:
-        return text
-    while text and of_text.getlength(text + "…") > width_px:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    return fitted_line(text, width_px, size_px).text
 
 
 def write(
@@ -120,7 +111,7 @@ def write(
         size_px: Size of the font in pixels.
         ink: Its colour.
     """
-    draw.text(place, fitted(text, width_px, size_px), ink, font(size_px, text))
+    fitted_line(text, width_px, size_px).draw(draw, place, ink)
 
 
 def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int, tile_px: int) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from attnscope.errors import ParameterError
 from attnscope.files import check_free, whole_file
-from attnscope.pictures.axes import new_axes
+from attnscope.pictures.axes import new_axes, write_title
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
 from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.overlays import png_bytes
@@ -144,7 +144,7 @@ class HeatMap:
             axes.imshow(under)
         drawn = axes.imshow(values, cmap="inferno", alpha=0.6 if under is not None else 1.0, vmin=0)
         axes.figure.colorbar(drawn, ax=axes, label="share of attention")
-        axes.set_title(self.word)
+        write_title(axes, self.word)
         axes.set_axis_off()
         return axes
 

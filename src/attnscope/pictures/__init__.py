@@ -1,7 +1,12 @@
 """Pictures in and out. Sizes are (height, width) on this side; Pillow's (width, height) is turned at the border.
 
-reading.py       a picture from a file, an array or Pillow, checked
+reading.py       a picture from a file, bytes, an array or Pillow, checked
+decoding.py      files that may hold anything: a picture, or one ImageError
+orientation.py   which way up, also from broken EXIF
+tones.py         numbers of any kind as 8-bit tones
 sizes.py         what size a model sees a picture at
+fonts.py         fonts of this machine, by what letters they have
+lettering.py     lines of text in any script
 overlays.py      labels over a picture, palettes, PNG
 heat_colours.py  one ramp of colours for every heat map
 regions.py       a segment's area, box and run lengths

@@ -1,10 +1,11 @@
-"""matplotlib's axes, for the results that can draw themselves."""
+"""matplotlib's axes and their titles, for the results that can draw themselves."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from attnscope.errors import MissingExtraError
+from attnscope.pictures.lettering import line_of
 
 
 def new_axes() -> Any:
@@ -18,3 +19,23 @@ def new_axes() -> Any:
     except ImportError as error:
         raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
     return plt.subplots(layout="constrained")[1]
+
+
+def write_title(axes: Any, text: str) -> None:
+    """A title in any script, with the fonts that have its letters; dollar signs start no formula.
+
+    Args:
+        axes: matplotlib axes.
+        text: The title.
+
+    Warns:
+        FontWarning: A letter is missing on this machine.
+    """
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    line = line_of(text, 12)
+    for file in line.files:
+        fontManager.addfont(file)
+    names = [FontProperties(fname=file).get_name() for file in line.files]
+    axes.set_title(line.text, parse_math=False, fontfamily=[*rcParams["font.family"], *names])

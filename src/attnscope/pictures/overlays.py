@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from attnscope.errors import ParameterError
+from attnscope.pictures.lettering import fitted_line, line_of
 from attnscope.pictures.sizes import size_hw
 
 MAX_COLOURS = 256  # what a PNG palette holds
@@ -140,16 +141,17 @@ def _write_names(image: Image.Image, labels: np.ndarray, names: Mapping[int, str
     """Each name where its segment is widest, white with a dark rim, kept inside the picture."""
     draw = ImageDraw.Draw(image)
     text_px = max(11, round(min(image.size) / 24))
-    font = ImageFont.load_default(size=text_px)
     rim_px = max(2, text_px // 9)
     for number, name in names.items():
         if not (labels == number).any():
             continue
+        is_tiny = image.width < 4 * text_px  # a part of the name says more than an ellipsis
+        line = line_of(name, text_px) if is_tiny else fitted_line(name, image.width - 2 * rim_px, text_px)
+        height_px = line.ascent_px + line.descent_px
         y, x = _widest_place(labels, number)
-        left, top, right, bottom = draw.textbbox((0, 0), name, font=font, anchor="mm", stroke_width=rim_px)
-        x = min(max(x, -left), max(image.width - right, -left))
-        y = min(max(y, -top), max(image.height - bottom, -top))
-        draw.text((x, y), name, "white", font, anchor="mm", stroke_width=rim_px, stroke_fill=(20, 22, 28))
+        left = min(max(x - line.width_px / 2, rim_px), max(image.width - line.width_px - rim_px, rim_px))
+        top = min(max(y - height_px / 2, rim_px), max(image.height - height_px - rim_px, rim_px))
+        line.draw(draw, (left, top), "white", rim_px=rim_px, rim=(20, 22, 28))
 
 
 def _widest_place(labels: np.ndarray, number: int, *, at_most_px: int = 192) -> tuple[float, float]:

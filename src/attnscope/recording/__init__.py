@@ -8,6 +8,7 @@ schedule.py        which denoising step a call belongs to
 rows.py            which row of the batch is which branch of which image
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
 tap.py             one attention module: every attention that it really computes
+watching.py        hooks and watched methods that copies leave behind
 observing.py       from those to Q, K, V, mask and scale
 callers.py         which pipeline calls a model
 modules.py         which attention modules a model has

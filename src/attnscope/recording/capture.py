@@ -18,6 +18,7 @@ from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
 from attnscope.recording.tap import Tap, is_tapped
+from attnscope.recording.watching import Hook
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
 from attnscope.spelling import both_spellings
@@ -180,12 +181,12 @@ class _Hooks:
             assert passes.session is not None  # begin ran first
             passes.session.end_call()
 
-        self._handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
-        self._handles.append(module.register_forward_hook(end))
+        self._handles.append(module.register_forward_pre_hook(Hook(begin), with_kwargs=True))
+        self._handles.append(module.register_forward_hook(Hook(end)))
         for path in {tapped.map_owner for tapped in plan.layers}:
             noter = _map_noter(passes, path)
             owner = module.get_submodule(path)
-            self._handles.append(owner.register_forward_pre_hook(noter, with_kwargs=True))
+            self._handles.append(owner.register_forward_pre_hook(Hook(noter), with_kwargs=True))
         for tapped in plan.layers:
             name = f"{tapped.layer} ({tapped.path})"
             observe = Observe(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from attnscope._version import __version__
 from attnscope.atlas import DEMO_FOLDER
+from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Run, Token
 from attnscope.trace.tokens import tokenize, unnamed_tokens
 
@@ -71,7 +72,7 @@ class PipelineWatch:
         self.began = 0
         """The number of its last call among those of all pipelines, 0 before the first."""
         self._component = component
-        self._watched: list[tuple[Any, str, Any]] = []
+        self._watched: list[WatchedMethod] = []
         self.call = PipelineCall(self._new_run())
 
     def _new_run(self) -> Run:
@@ -94,11 +95,7 @@ class PipelineWatch:
     def detach(self) -> None:
         """Take the watchers off again."""
         while self._watched:
-            owner, name, before = self._watched.pop()
-            if before is None:
-                del vars(owner)[name]
-            else:
-                vars(owner)[name] = before
+            self._watched.pop().take_off()
 
     def model_runs(self) -> None:
         """The model runs for the first time in this call: read what the pipeline has set by now."""
@@ -151,7 +148,6 @@ class PipelineWatch:
             return
         signature = inspect.signature(original)
 
-        @functools.wraps(original)
         def watched(*args: Any, **kwargs: Any) -> Any:
             if before is not None:
                 before()
@@ -162,8 +158,7 @@ class PipelineWatch:
                 after(dict(arguments.arguments), result)
             return result
 
-        self._watched.append((owner, name, vars(owner).get(name)))
-        vars(owner)[name] = watched
+        self._watched.append(WatchedMethod(owner, name, watched))
 
     def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
         if self.call.has_run:

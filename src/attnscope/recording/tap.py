@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from attnscope.recording.attention import Attention, from_sdpa
 from attnscope.recording.usage import Usage
+from attnscope.recording.watching import Hook, WatchedMethod, is_watched
 
 SCORES = "get_attention_scores"
 
@@ -93,12 +94,13 @@ class Tap:
         self.module, self.plan = module, plan
         self._mode: _Watch | None = None
         self._handles: list[Any] = []
+        self._scores: WatchedMethod | None = None
 
     def attach(self) -> None:
         """Put the watchers on."""
         self._handles = [
-            self.module.register_forward_pre_hook(self._before, with_kwargs=True),
-            self.module.register_forward_hook(self._after, with_kwargs=True, always_call=True),
+            self.module.register_forward_pre_hook(Hook(self._before), with_kwargs=True),
+            self.module.register_forward_hook(Hook(self._after), with_kwargs=True, always_call=True),
         ]
         original = getattr(self.module, SCORES)
 
@@ -117,16 +119,16 @@ class Tap:
             usage.await_use(attention)
             return attention.probability
 
-        vars(self.module)[SCORES] = watched
+        self._scores = WatchedMethod(self.module, SCORES, watched)
 
     def detach(self) -> None:
         """Leave the module as it was found, also in the middle of its run (KeyboardInterrupt)."""
         self._close()
         for handle in self._handles:
             handle.remove()
-        if self._handles:
-            del vars(self.module)[SCORES]
-        self._handles = []
+        if self._scores is not None:
+            self._scores.take_off()
+        self._handles, self._scores = [], None
 
     def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         hidden_states = args[0] if args else kwargs["hidden_states"]
@@ -171,4 +173,4 @@ def is_tapped(module: nn.Module) -> bool:
     Args:
         module: An attention module.
     """
-    return SCORES in vars(module)
+    return is_watched(module, SCORES)

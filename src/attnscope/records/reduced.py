@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -154,6 +155,17 @@ class ReducedMaps:
     layers: tuple[Layer, ...] = ()
     steps: tuple[int, ...] = ()
 
+    def __eq__(self, other: object) -> bool:
+        """The same reduction of the same layers and steps with the same numbers."""
+        if not isinstance(other, ReducedMaps):
+            return NotImplemented
+        ours, theirs = ((of.reduction, of.layers, of.steps) for of in (self, other))
+        return (
+            ours == theirs and _equal(self.maps, other.maps) and _equal(self.step_numbers, other.step_numbers)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         of, steps = self.reduction, len(self.steps)
         return f"<ReducedMaps: {of.how} of {of.kind}-attention over {steps} steps, {len(self.maps)} maps, per {of.per}>"
@@ -210,3 +222,7 @@ class ReducedMaps:
         if not 0 <= image < images:
             raise SelectionError(f"image {image}: this run has {describe_numbers(range(images))}")
         return stack[..., image, :, :]
+
+
+def _equal(ours: Mapping[Key, Tensor], theirs: Mapping[Key, Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)

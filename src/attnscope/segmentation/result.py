@@ -51,6 +51,10 @@ class Evidence:
     model: str | None = None
     _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: distances are computed again where they are wanted."""
+        return {**vars(self), "_mergers": {}}
+
     def __repr__(self) -> str:
         height, width = self.aggregated.shape[:2]
         named = f", words {', '.join(self.words)}" if self.words else ""

@@ -48,7 +48,8 @@ def segment(
     same labels.
 
     Args:
-        picture: A path, a PIL image or an array (height, width, 3); or a trace, or the folder of one.
+        picture: A path, a PIL image, an array or tensor (height, width, 3), or whatever else
+            `attnscope.pictures.reading.load_picture` takes; or a trace, or the folder of one.
         pipe: A diffusers pipeline with vae, unet, tokenizer and text_encoder, built like SD v1 or v2. For a trace it
             is only asked for the threshold that it recommends, in case the trace does not know its model.
         labels: Words; each segment gets the one that it attends to most. For a trace they stand in its prompt.
@@ -131,6 +132,7 @@ def segment_many(
     pipe: Any,
     *,
     progress: Callable[[int, int | None], None] | None = None,
+    failed: Callable[[Picture, Exception], None] | None = None,
     **settings: Any,
 ) -> Iterator[Segmentation]:
     """Segments of many photos, one after the other, as they are done.
@@ -139,16 +141,34 @@ def segment_many(
         pictures: Paths, PIL images or arrays.
         pipe: As for `segment`.
         progress: Called as progress(done, total) after each; total is None when pictures has no length.
+        failed: Called as failed(picture, error) for a photo that can't be segmented, such as a broken file. The others
+            are then still done, and that one gives nothing. Without it the first such photo ends the batch.
         settings: As for `segment`.
 
-    Raises what `segment` raises, at the photo that causes it.
+    Raises what `segment` raises, at the photo that causes it, unless `failed` is given.
+
+    >>> import attnscope
+    >>> from attnscope.demo.scenes import scene
+    >>> pipe, broken = attnscope.load_pipeline("demo"), {}
+    >>> photos = ["missing.png", scene(3).pil_image]
+    >>> [len(segmented) > 1 for segmented in attnscope.segment_many(photos, pipe, failed=broken.__setitem__)]
+    [True]
+    >>> broken
+    {'missing.png': ImageError('no such file: missing.png')}
     """
     total = len(pictures) if isinstance(pictures, Sequence) else None
     for done, picture in enumerate(pictures, start=1):
-        segmented = segment(picture, pipe, **settings)
+        segmented = None
+        try:
+            segmented = segment(picture, pipe, **settings)
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(picture, error)
         if progress is not None:
             progress(done, total)
-        yield segmented
+        if segmented is not None:
+            yield segmented
 
 
 @both_spellings("steps", "thresholds", "weights", "labels")

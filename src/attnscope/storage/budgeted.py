@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attnscope.errors import CaptureError, ParameterError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import FolderRecords, TraceFolder
+from attnscope.storage.memory import Records, in_memory
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
 OfCall = Mapping[LayerId, Record]
@@ -226,6 +227,17 @@ class BudgetedRecords:
         self.layers: dict[LayerId, Layer] = folder.layers
         self.calls: list[Call] = []
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> BudgetedRecords:
+        """Records are never changed, so a copy shares them, and the folder of those that were written."""
+        twin = BudgetedRecords(self._store, self.folder)
+        twin.layers, twin.calls = dict(self.layers), list(self.calls)
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the folder, where that stays and has all of it; else with all tensors, as from memory."""
+        waiting = any(self._store.held(self.folder, call.index) is not None for call in self.calls)
+        return _same, (in_memory(self) if waiting or self._store.spills else self.folder,)
+
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
         """Take the records of a complete call.
 
@@ -274,3 +286,7 @@ class BudgetedRecords:
         """
         gone = {call.index for call in lost}
         self.calls = [call for call in self.calls if call.index not in gone]
+
+
+def _same(records: Records) -> Records:
+    return records

@@ -123,7 +123,7 @@ class FolderRecords:
 
     def __init__(self, folder: Path, number: int, manifests: list[PassManifest], verify: bool = True) -> None:
         self.folder, self.manifest, self._manifests, self._verify = (
-            folder,
+            folder.absolute(),  # wherever the process, or one that gets a copy, goes
             manifests[number],
             manifests,
             verify,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from torch import Tensor
+
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
@@ -128,3 +130,19 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is left to do."""
+
+
+def in_memory(records: Records) -> MemoryRecords:
+    """The same records as tensors of their own.
+
+    Args:
+        records: Those of one pass, wherever they are.
+
+    Cost: the memory of all of them.
+    """
+    copied = MemoryRecords()
+    copied.layers = dict(records.layers)
+    for call in records.calls:
+        there = [layer for layer in records.layers if records.has(call.index, layer)]
+        copied.add_call(call, {layer: records.get(call.index, layer).mapped(Tensor.clone) for layer in there})
+    return copied
