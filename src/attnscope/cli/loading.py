@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,9 @@ def load(
         dtype: As for `attnscope.load_pipeline`.
     """
     extra = {} if config is None else {"config": str(config)}
-    for name, level in _QUIET.items():
-        os.environ.setdefault(name, level)
-    with _spinner(model):
+    with quietly(model):
         from attnscope.pipelines import load_pipeline
 
-        _hide_loading_bars()
         pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
     pipe.set_progress_bar_config(disable=True)  # the command shows its own
     return pipe
@@ -62,15 +61,32 @@ def open_pass(folder: Path, number: int | None) -> Trace:
     return passes[at]
 
 
-def _spinner(model: str) -> AbstractContextManager[Any]:
+@contextmanager
+def quietly(model: str, doing: str = "loading") -> Iterator[None]:
+    """While a model is loaded: a spinner in place of the libraries' own messages.
+
+    Args:
+        model: As for `attnscope.load_pipeline`.
+        doing: What the spinner says.
+    """
+    for name, level in _QUIET.items():
+        os.environ.setdefault(name, level)
+    with _spinner(model, doing):
+        _hide_loading_bars()
+        yield
+
+
+def _spinner(model: str, doing: str) -> AbstractContextManager[Any]:
     """A spinner, except for a model from the hub, whose downloads draw bars of their own."""
     if model == "demo" or Path(model).exists():
-        return word_console().status(f"loading {model}")
+        return word_console().status(f"{doing} {model}")
     return nullcontext()
 
 
 def _hide_loading_bars() -> None:
     """The libraries' bars while a pipeline's parts are read, which would tear the spinner."""
+    if any(importlib.util.find_spec(package) is None for package in ("diffusers", "transformers")):
+        return
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

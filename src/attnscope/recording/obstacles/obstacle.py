@@ -13,14 +13,14 @@ class Obstacle:
 
     Attributes:
         cause: What it is: one clause, true of this very model.
-        remedy: What to do. Code stands between backticks, with `pipe` for the pipeline.
+        remedy: What to do, "" where the cause says it. Code stands between backticks, with `pipe` for the pipeline.
     """
 
     cause: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.remedy}"
+        return f"{self.cause}: {self.remedy}" if self.remedy else self.cause
 
 
 def place_of(code: Any) -> str:

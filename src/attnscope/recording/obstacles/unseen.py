@@ -10,7 +10,7 @@ from torch import nn
 
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of
 from attnscope.recording.obstacles.skipped import answering_hook, replaced_forward
-from attnscope.recording.tap import SDPA
+from attnscope.recording.tap import SCORES, SDPA
 
 KERNELS = {
     "memory_efficient_attention": "xformers",
@@ -102,6 +102,23 @@ def kernel_of(processor: Any) -> str | None:
     return next(
         (KERNELS[kernel] for kernel in KERNELS if any(name.startswith(kernel) for name in names)), None
     )
+
+
+def runs(processor: Any) -> str:
+    """What computes attention for a processor, in a word or two.
+
+    Args:
+        processor: An attention's processor.
+    """
+    if (kernel := kernel_of(processor)) is not None:
+        return kernel
+    names = called_names(processor)
+    if "dispatch_attention_fn" in names:
+        return f"backend {_backend(processor)}"
+    if SDPA.__name__ in names:
+        own = nn.functional.scaled_dot_product_attention is SDPA
+        return "SDPA" if own else name_of(nn.functional.scaled_dot_product_attention)
+    return "scores" if SCORES in names else "by hand"
 
 
 def plain_processor(module: Any) -> str:
