@@ -46,13 +46,19 @@ def answering_hook(module: nn.Module, component: str = "unet", model: Any = None
         remove = (
             f"pipe.{component}.disable_cache()"
             if getattr(model, "is_cache_enabled", False)
-            else "from diffusers.hooks import HookRegistry; HookRegistry.check_if_exists_or_initialize("
-            f"pipe.{component}).remove_hook({name!r}, recurse=True)"
+            else "from diffusers.hooks import HookRegistry; [HookRegistry.check_if_exists_or_initialize("
+            f"pipe.{component}).remove_hook(name, recurse=True) for name in {_answering(model or module)}]"
         )
         return Obstacle(
             f"{feature} of diffusers ({type(hook).__name__}) answers in its place", f"take it off, `{remove}`"
         )
     return None
+
+
+def _answering(model: nn.Module) -> list[str]:
+    """Names of all hooks in a model that may answer in a module's place: a cache has several."""
+    hooks = (getattr(getattr(module, "_diffusers_hook", None), "hooks", ()) for module in model.modules())
+    return sorted({name for names in hooks for name in names} - {*HARMLESS})
 
 
 def replaced_forward(module: Any) -> Any:
