@@ -12,7 +12,7 @@ from torch import Tensor, nn
 AESTHETIC_SCORE = 6.0
 """What the refiner of Stable Diffusion XL is told by default."""
 BESIDE = {
-    1: "the masks or depths of a depth model",
+    1: "the depth map of a depth model",
     3: "the small picture of an upscaler",
     4: "the picture that InstructPix2Pix edits, or an upscaler's",
     5: "the mask and the masked picture of an inpainting model",
