@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from attnscope.recording.adapters import AdapterKeys
 from attnscope.recording.assembling import joined_record
 from attnscope.recording.attention import Attention
 from attnscope.recording.obstacles.skipped import answering_hook
-from attnscope.recording.obstacles.unseen import unseen
+from attnscope.recording.obstacles.unseen import described, own_processor, unseen
 from attnscope.recording.sample_check import is_as_seen
 from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
@@ -158,14 +159,12 @@ class Observe:
             else "uses none of the attentions that it computes"
         )
         return (
-            f"{self._name} can't be recorded: its processor {self._processor} {what}, so its queries and keys don't "
-            f"say what made the picture. Before the capture, call {_DEFAULT_PROCESSOR}"
+            f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
+            f"and keys don't say what made the picture: use diffusers' own, `{own_processor(self._module)}`"
         )
 
 
-_DEFAULT_PROCESSOR = "pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor2_0())"
-
-
 def _unobserved(module: Any, name: str, seen: list[Attention]) -> str:
-    shapes = dict.fromkeys(str(tuple(attention.query.shape)) for attention in seen)
+    counts = Counter(tuple(attention.query.shape) for attention in seen)
+    shapes = (f"{shape} {count} times" if count > 1 else str(shape) for shape, count in counts.items())
     return f"{name} can't be observed, {unseen(module, ' and '.join(shapes))}"

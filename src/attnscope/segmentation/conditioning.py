@@ -75,7 +75,7 @@ def _time_ids(pipe: Any, pooled: Tensor, latent: Tensor) -> Tensor:
 
 
 @contextmanager
-def without_picture_prompts(unet: nn.Module) -> Iterator[dict[str, Any]]:
+def without_picture_prompts(unet: Any) -> Iterator[dict[str, Any]]:
     """The U-Net as it is without its IP-Adapters, which are put back when the block is left.
 
     Their scales are 0, as after `pipe.set_ip_adapter_scale(0)`, so their pictures are not read: zeros stand in.

@@ -65,7 +65,7 @@ class Device:
 def versions() -> tuple[Version, ...]:
     """Python, attnscope and the packages that it works with."""
     supported = _supported()
-    python = importlib.metadata.metadata("attnscope").get("Requires-Python", "")
+    python = importlib.metadata.metadata("attnscope")["Requires-Python"] or ""
     own = platform.python_version()
     return (
         Version("python", own, python, _fits(own, python), needed=True),
@@ -84,7 +84,7 @@ def _version(name: str, supported: str) -> Version:
 
 def _supported() -> dict[str, str]:
     """Bounds by package, from what attnscope was installed with."""
-    found = {}
+    found: dict[str, str] = {}
     for requirement in importlib.metadata.requires("attnscope") or ():
         match = _REQUIREMENT.fullmatch(requirement)
         if match is not None:

@@ -56,15 +56,15 @@ def unseen(module: Any, shapes: str) -> Obstacle:
         )
     if shapes:
         return Obstacle(
-            f"its processor {_described(processor)} computes attention of shape {shapes}, not one for each batch row "
-            "and head",
-            f"use diffusers' own, `{OWN.format(plain_processor(module))}`",
+            f"with its processor {described(processor)} it computed attention of shape {shapes}, "
+            "not one for each batch row and head",
+            f"use diffusers' own, `{own_processor(module)}`",
         )
     return _of_processor(module, processor, names)
 
 
 def _of_processor(module: Any, processor: Any, names: set[str]) -> Obstacle:
-    own = OWN.format(plain_processor(module))
+    own = own_processor(module)
     if "dispatch_attention_fn" in names:
         return Obstacle(
             f"its processor {name_of(processor)} runs diffusers' attention backend {_backend(processor)!r}",
@@ -78,13 +78,13 @@ def _of_processor(module: Any, processor: Any, names: set[str]) -> Obstacle:
         ):
             own = "pipe.unet.disable_xformers_memory_efficient_attention()"
         return Obstacle(
-            f"its processor {_described(processor)} computes attention in {kernel}, which shows neither Q nor K",
+            f"its processor {described(processor)} computes attention in {kernel}, which shows neither Q nor K",
             f"use PyTorch's, `{own}`",
         )
     by_hand = [name for name in BY_HAND if name in names]
     how = f" by hand ({', '.join(by_hand)})" if by_hand else ""
     return Obstacle(
-        f"its processor {_described(processor)} computes attention{how} and calls neither scaled_dot_product_attention "
+        f"its processor {described(processor)} computes attention{how} and calls neither scaled_dot_product_attention "
         "nor get_attention_scores",
         f"let it call one of them, or use diffusers' own, `{own}`",
     )
@@ -121,14 +121,14 @@ def runs(processor: Any) -> str:
     return "scores" if SCORES in names else "by hand"
 
 
-def plain_processor(module: Any) -> str:
-    """The class of diffusers that computes a layer's attention with PyTorch's function.
+def own_processor(module: Any) -> str:
+    """Code that lets PyTorch's function compute the attention of all layers.
 
     Args:
-        module: The attention module.
+        module: One of them.
     """
     added = getattr(module, "added_kv_proj_dim", None) is not None
-    return "AttnAddedKVProcessor2_0" if added else "AttnProcessor2_0"
+    return OWN.format("AttnAddedKVProcessor2_0" if added else "AttnProcessor2_0")
 
 
 def called_names(processor: Any) -> set[str]:
@@ -159,7 +159,12 @@ def _names(code: CodeType) -> set[str]:
     return {*code.co_names, *code.co_freevars}.union(*map(_names, inner))
 
 
-def _described(processor: Any) -> str:
+def described(processor: Any) -> str:
+    """A processor's class, and the file that it is from.
+
+    Args:
+        processor: An attention's processor.
+    """
     return f"{name_of(processor)} ({place_of(processor)})"
 
 
