@@ -3,6 +3,7 @@
 import sys
 import types
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -252,6 +253,21 @@ def test_a_replaced_attention_function_is_named_with_its_file():
     assert_captured(pipe)
 
 
+def test_a_compiled_attention_function_is_named_as_such():
+    """A stand-in for what torch.compile gives: its mark, and code that Python does not run. Inductor needs a compiler."""
+    pipe, own = small_pipe(), nn.functional.scaled_dot_product_attention
+
+    def compiled(q, k, v, **_):
+        return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+    compiled._torchdynamo_orig_callable = own
+    nn.functional.scaled_dot_product_attention = compiled
+    message = refused(pipe, UnobservedError)
+    assert "scaled_dot_product_attention is compiled (torch.compile)" in message
+    follow(message, pipe=pipe)
+    assert_captured(pipe)
+
+
 def test_a_replaced_function_that_calls_the_original_is_seen():
     pipe, own = small_pipe(), nn.functional.scaled_dot_product_attention
 
@@ -281,6 +297,21 @@ class ByHand:
     def attend(self, q, k, v, scale):
         scores = torch.einsum("bhqd,bhkd->bhqk", q, k) * scale
         return torch.matmul(torch.softmax(scores, dim=-1), v)
+
+
+class AModule(nn.Module):
+    """A processor with weights, that is called as modules are."""
+
+    def forward(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None):
+        q, k, v = (part.flatten(0, 1) for part in qkv(attn, hidden_states, encoder_hidden_states))
+        hidden = torch.bmm(torch.bmm(q * attn.scale, k.mT).softmax(-1), v)
+        return out(attn, hidden.unflatten(0, (-1, attn.heads)))
+
+
+def by_function(attn, hidden_states, encoder_hidden_states=None, attention_mask=None, extra=0):
+    q, k, v = qkv(attn, hidden_states, encoder_hidden_states)
+    scores = torch.baddbmm(q.new_zeros(1), q.flatten(0, 1), k.flatten(0, 1).mT, alpha=attn.scale)
+    return out(attn, scores.softmax(-1).unflatten(0, q.shape[:2]) @ v)
 
 
 class WithKernel:
@@ -327,6 +358,8 @@ def test_xformers_own_processor_is_named_and_switched_off(monkeypatch):
     [
         (WithKernel, "computes attention in xformers"),
         (ByHand, r"by hand (softmax, einsum, matmul)"),
+        (AModule, r"by hand (softmax, bmm)"),
+        (lambda: partial(by_function, extra=1), "by hand (softmax, baddbmm)"),
     ],
 )
 def test_a_processor_of_ones_own_is_named_with_its_file(monkeypatch, processor, cause):
@@ -334,7 +367,8 @@ def test_a_processor_of_ones_own_is_named_with_its_file(monkeypatch, processor, 
     pipe = small_pipe()
     pipe.unet.set_attn_processor(processor())
     message = refused(pipe, UnobservedError)
-    assert f"its processor {processor.__name__} (" in message
+    name = processor.__name__ if isinstance(processor, type) else "by_function"
+    assert f"its processor {name} (" in message
     assert "test_obstacles.py:" in message
     assert cause in message
     follow(message, pipe=pipe)
@@ -575,3 +609,26 @@ def test_a_model_inside_pefts_wrapper_is_seen_right():
     config = peft.LoraConfig(target_modules=["to_q", "to_k"], init_lora_weights=False)
     pipe.unet = peft.get_peft_model(pipe.unet, config)
     assert_captured(pipe)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_models_shared_among_processes_are_seen_right(tmp_path):
+    """One process stands for several: what DDP and FSDP put around a model is the same."""
+    distributed = pytest.importorskip("torch.distributed", reason="torch was built without distributed")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        pipe = small_pipe()
+        pipe.unet = nn.parallel.DistributedDataParallel(pipe.unet)
+        assert_captured(pipe)
+        sharded = pytest.importorskip("torch.distributed.fsdp", reason="torch lacks FSDP")
+        if not hasattr(sharded, "fully_shard"):
+            pytest.skip("this torch has no fully_shard")
+        mesh = distributed.device_mesh.init_device_mesh("cpu", (1,))
+        pipe = small_pipe()
+        for block in pipe.unet.down_blocks:
+            sharded.fully_shard(block, mesh=mesh)
+        sharded.fully_shard(pipe.unet, mesh=mesh)
+        assert_captured(pipe)
+    finally:
+        distributed.destroy_process_group()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from types import CodeType
 from typing import Any
 
 from torch import nn
 
+from attnscope.recording.obstacles.compiled import COMPILED
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of
 from attnscope.recording.obstacles.skipped import answering_hook, replaced_forward
 from attnscope.recording.tap import SCORES, SDPA
@@ -42,15 +44,19 @@ def unseen(module: Any, shapes: str) -> Obstacle:
             "scaled_dot_product_attention nor get_attention_scores",
             "put its own back, `for module in pipe.unet.modules(): vars(module).pop('forward', None)`"
             if "forward" in vars(module)
-            else f"put {type(module).__name__}.forward back",
+            else f"put the original {type(module).__name__}.forward back, which a fresh process has",
         )
     processor = module.processor
     names = called_names(processor)
     replaced = nn.functional.scaled_dot_product_attention
     if replaced is not SDPA and (shapes or SDPA.__name__ in names or "dispatch_attention_fn" in names):
+        how = (
+            "is compiled (torch.compile)"
+            if hasattr(replaced, COMPILED)
+            else f"was replaced by {name_of(replaced)} ({place_of(replaced)}), which does not call the original"
+        )
         return Obstacle(
-            f"torch.nn.functional.scaled_dot_product_attention was replaced by {name_of(replaced)} "
-            f"({place_of(replaced)}), which does not call the original",
+            f"torch.nn.functional.scaled_dot_product_attention {how}",
             "put that back, `import torch; torch.nn.functional.scaled_dot_product_attention = "
             "torch._C._nn.scaled_dot_product_attention`",
         )
@@ -82,10 +88,10 @@ def _of_processor(module: Any, processor: Any, names: set[str]) -> Obstacle:
             f"use PyTorch's, `{own}`",
         )
     by_hand = [name for name in BY_HAND if name in names]
-    how = f" by hand ({', '.join(by_hand)})" if by_hand else ""
+    how = f"computes attention by hand ({', '.join(by_hand)}) and " if by_hand else ""
     return Obstacle(
-        f"its processor {described(processor)} computes attention{how} and calls neither scaled_dot_product_attention "
-        "nor get_attention_scores",
+        f"its processor {described(processor)} {how}calls neither scaled_dot_product_attention nor "
+        "get_attention_scores",
         f"let it call one of them, or use diffusers' own, `{own}`",
     )
 
@@ -137,8 +143,18 @@ def called_names(processor: Any) -> set[str]:
     Args:
         processor: A function, or an object with `__call__`.
     """
+    processor = _inner(processor)
     called = processor if inspect.isroutine(processor) else type(processor).__call__
+    if isinstance(processor, nn.Module) and called is nn.Module.__call__:
+        called = type(processor).forward
     return _names_in(inspect.unwrap(called), type(processor), _DEPTH)
+
+
+def _inner(processor: Any) -> Any:
+    """The function that a functools.partial calls."""
+    while isinstance(processor, partial):
+        processor = processor.func
+    return processor
 
 
 def _names_in(function: Any, owner: type, depth: int) -> set[str]:
@@ -165,7 +181,7 @@ def described(processor: Any) -> str:
     Args:
         processor: An attention's processor.
     """
-    return f"{name_of(processor)} ({place_of(processor)})"
+    return f"{name_of(_inner(processor))} ({place_of(_inner(processor))})"
 
 
 def _backend(processor: Any) -> str:
