@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attnscope.heatmap.word_table import word_table
     from attnscope.pipelines import load_pipeline
     from attnscope.recording.capture import capture
+    from attnscope.recording.doctor.report import doctor
     from attnscope.recording.estimate import Policy, estimate
     from attnscope.records.reduced import Reduced
     from attnscope.segmentation.result import Segmentation
@@ -31,6 +32,7 @@ _HOMES = {
     "Policy": "attnscope.recording.estimate",
     "estimate": "attnscope.recording.estimate",
     "capture": "attnscope.recording.capture",
+    "doctor": "attnscope.recording.doctor.report",
     "AttnscopeError": "attnscope.errors",
     "HeatMap": "attnscope.heatmap.result",
     "heat_map": "attnscope.heatmap.heat_map",
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "capture",
     "diffseg",
+    "doctor",
     "estimate",
     "heat_map",
     "heat_maps",

@@ -73,7 +73,7 @@ def model_facts(model: Any) -> ModelFacts:
 
 def _from_object(model: Any) -> ModelFacts:
     name = type(model).__name__
-    if getattr(model, "unet", None) is not None:
+    if isinstance(getattr(getattr(model, "unet", None), "config", None), Mapping):
         length = getattr(getattr(model, "tokenizer", None), "model_max_length", CLIP_TOKENS)
         return ModelFacts(
             name,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from attnscope._version import __version__
-from attnscope.cli import demo, export, generate, heatmap, info, layers, segment, view
+from attnscope.cli import demo, doctor, export, generate, heatmap, info, layers, segment, view
 from attnscope.cli.output import print_data, say_error, say_warning
 from attnscope.cli.terminal import flush_all, writable_streams
 from attnscope.errors import AttnscopeError, ParameterError
@@ -56,6 +56,7 @@ app.command("heatmap", epilog=heatmap.EXAMPLES)(heatmap.heatmap_command)
 app.command("segment", epilog=segment.EXAMPLES)(segment.segment_command)
 app.command("view", epilog=view.EXAMPLES)(view.view_command)
 app.command("export", epilog=export.EXAMPLES)(export.export_command)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor_command)
 app.command("info", epilog=info.EXAMPLES)(info.info_command)
 
 

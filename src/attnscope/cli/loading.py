@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +30,10 @@ def load(
         dtype: As for `attnscope.load_pipeline`.
     """
     extra = {} if config is None else {"config": str(config)}
-    for name, level in _QUIET.items():
-        os.environ.setdefault(name, level)
     is_local = model == "demo" or Path(model).exists()
-    with working(f"loading {model}" if is_local else "loading diffusers"):
+    with quietly(f"loading {model}" if is_local else "loading diffusers"):
         from attnscope.pipelines import load_pipeline
 
-        _hide_loading_bars()
         if is_local:
             pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
     if not is_local:  # downloads draw bars of their own, which a spinner would tear
@@ -66,8 +66,24 @@ def open_pass(folder: Path, number: int | None) -> Trace:
     return passes[at]
 
 
+@contextmanager
+def quietly(doing: str) -> Iterator[None]:
+    """While models are loaded: a spinner in place of the libraries' own messages.
+
+    Args:
+        doing: What the spinner says.
+    """
+    for name, level in _QUIET.items():
+        os.environ.setdefault(name, level)
+    with working(doing):
+        _hide_loading_bars()
+        yield
+
+
 def _hide_loading_bars() -> None:
     """The libraries' bars while a pipeline's parts are read, which would tear the spinner."""
+    if any(importlib.util.find_spec(package) is None for package in ("diffusers", "transformers")):
+        return
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

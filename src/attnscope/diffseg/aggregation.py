@@ -97,8 +97,7 @@ class ScaleSums:
         sums, self._sums = self._sums, {}
         if not sums:
             raise ParameterError(
-                "aggregate() got no layers; expected at least one pair (map, (height, width)). "
-                "Was the capture made with kind='cross' only?"
+                "aggregate() got no layers; expected at least one pair (map, (height, width))"
             )
         target = max(sums, key=math.prod) if grid is None else _checked_size(grid, "grid")
         shares = _shares(sums, weights)

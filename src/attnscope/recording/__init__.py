@@ -15,5 +15,7 @@ modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
 reductions.py      maps that are kept of the whole run
 reducing.py        which calls go into them
+obstacles/         what keeps attention from being seen, and what to do about it
+doctor/            whether attention can be captured here
 estimate.py        how many bytes a capture is going to take
 """

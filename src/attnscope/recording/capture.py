@@ -14,6 +14,7 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, model_of
 from attnscope.recording.observing import Observe, Sighting
+from attnscope.recording.obstacles.calls import passing_tensors
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
@@ -175,6 +176,8 @@ class _Hooks:
         names = plan.family.arguments
 
         def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            if (obstacle := passing_tensors((*args, *kwargs.values()))) is not None:
+                raise CaptureError(f"this call can't be recorded, {obstacle}")
             passes.begin_call(model, *(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
 
         def end(module: nn.Module, args: tuple, output: Any) -> None:

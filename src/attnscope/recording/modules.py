@@ -10,6 +10,8 @@ from torch import nn
 
 from attnscope.atlas.families import FAMILIES, Family
 from attnscope.errors import CaptureError, ModelError, SelectionError
+from attnscope.recording.obstacles.compiled import compiled
+from attnscope.recording.obstacles.no_model import no_model, no_unet
 from attnscope.recording.tap import is_attention
 from attnscope.records import Kind, LayerId, Stage, is_kind
 from attnscope.trace.selection import pick_number
@@ -59,24 +61,12 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
             else getattr(pipe_or_model, family.component, None)
         )
         if isinstance(model, nn.Module):
-            _refuse_compiled(model, family)
+            if (obstacle := compiled(model, family.component)) is not None:
+                raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
+            if (obstacle := no_unet(model)) is not None:
+                raise ModelError(str(obstacle))
             return family, model
-    raise ModelError(
-        f"{type(pipe_or_model).__name__} has no {' or '.join(family.name for family in FAMILIES)}: expected a "
-        "diffusers pipeline with one (Stable Diffusion v1, v2, XL, ...) or the model itself"
-    )
-
-
-def _refuse_compiled(model: nn.Module, family: Family) -> None:
-    if any(
-        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None
-        for m in model.modules()
-    ):
-        held = f"pipe.{family.component}"
-        raise CaptureError(
-            f"the {family.name} or a part of it is compiled, so its attention can't be watched: capture the original "
-            f"(`{held} = {held}._orig_mod`, or a pipeline that was not compiled)"
-        )
+    raise ModelError(str(no_model(pipe_or_model, FAMILIES[0].component)))
 
 
 def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:

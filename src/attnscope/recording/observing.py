@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from attnscope.errors import UnobservedError
 from attnscope.recording.adapters import AdapterKeys
 from attnscope.recording.assembling import joined_record
 from attnscope.recording.attention import Attention
+from attnscope.recording.obstacles.skipped import answering_hook
+from attnscope.recording.obstacles.unseen import described, own_processor, unseen
 from attnscope.recording.sample_check import is_as_seen
 from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
@@ -102,7 +105,7 @@ class Observe:
             )
 
     def end(self) -> None:
-        """The module has run: hand over its Records.
+        """The module has run: hand over its Records. Where a cache has answered for it, there are none.
 
         Raises:
             UnobservedError: No attention of all rows and heads was seen, or several that can't be told apart.
@@ -112,6 +115,8 @@ class Observe:
         self.abort()
         self._checked_for = self._module.processor
         assert hidden is not None  # begin came first
+        if not seen and answering_hook(self._module) is not None:
+            return
         used = [attention for attention in seen if attention.used]
         if any(attention.edited for attention in seen) or (seen and not used):
             raise UnobservedError(self._edited(seen))
@@ -154,26 +159,12 @@ class Observe:
             else "uses none of the attentions that it computes"
         )
         return (
-            f"{self._name} can't be recorded: its processor {self._processor} {what}, so its queries and keys don't "
-            f"say what made the picture. Before the capture, call {_DEFAULT_PROCESSOR}"
+            f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
+            f"and keys don't say what made the picture: use diffusers' own, `{own_processor(self._module)}`"
         )
 
 
-_DEFAULT_PROCESSOR = "pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor2_0())"
-
-
 def _unobserved(module: Any, name: str, seen: list[Attention]) -> str:
-    processor = type(module.processor).__name__
-    saw = "neither scaled_dot_product_attention nor get_attention_scores was called"
-    if seen:
-        saw = f"it computed attention of shape {_shapes(seen)}, not one per batch row and head"
-    remedy = _DEFAULT_PROCESSOR
-    if "xformers" in processor.lower():
-        remedy = "pipe.disable_xformers_memory_efficient_attention()"
-    return (
-        f"{name} can't be observed: with its processor {processor} {saw}. Before the capture, call {remedy}"
-    )
-
-
-def _shapes(seen: Sequence[Attention]) -> str:
-    return " and ".join(dict.fromkeys(str(tuple(attention.query.shape)) for attention in seen))
+    counts = Counter(tuple(attention.query.shape) for attention in seen)
+    shapes = (f"{shape} {count} times" if count > 1 else str(shape) for shape, count in counts.items())
+    return f"{name} can't be observed, {unseen(module, ' and '.join(shapes))}"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from attnscope.atlas.families import Family
-from attnscope.errors import ParameterError
+from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, choose_layers
+from attnscope.recording.obstacles.merged import merged_tokens
 from attnscope.records import Kind, LayerId, Row
 from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
@@ -96,6 +97,7 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
         SelectionError: The model lacks a block that was chosen.
         ParameterError: A reduction makes no sense.
         ModelError: The model has no attention that attnscope knows.
+        CaptureError: Tokens are merged before a layer.
     """
     with_qk = [] if asked.keeps_no_qk else choose_layers(family, model, asked.blocks, asked.kind)
     chosen = [
@@ -106,6 +108,9 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
             for tapped in choose_layers(family, model, reduction.blocks, reduction.kind)
         ),
     ]
+    for tapped in chosen:
+        if (obstacle := merged_tokens(model, tapped.path, tapped.layer.kind)) is not None:
+            raise CaptureError(f"{tapped.layer} ({tapped.path}) can't be captured, {obstacle}")
     watched = {tapped.layer for tapped in chosen}
     everything = choose_layers(family, model, None, None)
     return Plan(

@@ -18,6 +18,7 @@ from attnscope.recording.gaps import layer_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
+from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
@@ -223,7 +224,11 @@ class Session:
     def why_nothing(self) -> str:
         """Why nothing was recorded of this pass."""
         if self.into.records.calls:
-            return "no attention module ran in its own forward, as in a compiled or rewritten U-Net"
+            first = self.plan.layers[0].path
+            why = (
+                skipping(self.plan.model, self.plan.family.component, first) or "the model did not call them"
+            )
+            return f"none of the layers that were chosen ran. {str(why)[0].upper()}{str(why)[1:]}"
         asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
         return f"the run had steps {describe_numbers(self._steps)}{asked}"
 
@@ -245,4 +250,4 @@ class Session:
             asked |= wanted if isinstance(wanted, set) else set(range(planned))
         if (never := sorted(asked - came)) and self.is_whole:
             yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
-        yield from layer_gaps(self.plan, self.run.frames, self._missing)
+        yield from layer_gaps(self.plan, self.run.frames, self._missing, self._steps)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -18,6 +19,8 @@ from attnscope.recording.usage import Usage
 from attnscope.recording.watching import Hook, WatchedMethod, is_watched
 
 SCORES = "get_attention_scores"
+SDPA = torch._C._nn.scaled_dot_product_attention
+"""The function itself: its name in torch.nn.functional may have been given to another one, which may call it."""
 
 
 class TapPlan(Protocol):
@@ -69,7 +72,7 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is nn.functional.scaled_dot_product_attention:
+        if func is SDPA:
             attention = from_sdpa(*args, **kwargs)
             self.plan.see(attention)
             attention.output = func(*args, **kwargs)

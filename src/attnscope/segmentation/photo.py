@@ -17,8 +17,10 @@ from attnscope.errors import ModelError, ParameterError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
 from attnscope.recording.capture import capture
+from attnscope.recording.modules import model_of
 from attnscope.records import Kind
 from attnscope.records.layers import SizeHW
+from attnscope.segmentation.conditioning import asks_for_more, conditions, without_picture_prompts
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import named_spans
@@ -120,18 +122,11 @@ def check_pipeline(pipe: Any) -> None:
             f"{type(pipe).__name__} has no {', '.join(missing)}; to segment a photo give a Stable Diffusion "
             "pipeline, such as attnscope.load_pipeline('demo')"
         )
-    config = pipe.unet.config
-    if config.get("addition_embed_type") is not None or config.get("class_embed_type") is not None:
+    model_of(pipe)
+    if (lacking := asks_for_more(pipe.unet.config, pipe.vae.config.latent_channels)) is not None:
         raise ModelError(
-            f"the U-Net of {type(pipe).__name__} asks for more than a prompt (addition_embed_type "
-            f"{config.get('addition_embed_type')!r}, class_embed_type {config.get('class_embed_type')!r}); "
-            "photos can be segmented with models built like Stable Diffusion v1 and v2"
-        )
-    latent_channels = pipe.vae.config.latent_channels
-    if config["in_channels"] != latent_channels:
-        raise ModelError(
-            f"the U-Net takes {config['in_channels']} channels and the VAE gives {latent_channels} (an "
-            "inpainting model?); to segment a photo give the text-to-image model"
+            f"the U-Net of {type(pipe).__name__} {lacking}; photos can be segmented with text-to-image models built "
+            "like Stable Diffusion v1, v2 and XL"
         )
 
 
@@ -176,11 +171,20 @@ def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[
     Args:
         pipe: A diffusers pipeline.
         pixels: In -1..1.
+
+    Raises:
+        ModelError: The VAE overflows in its type.
     """
     vae = pipe.vae
     moments = vae.encode(pixels.to(_device(pipe), vae.dtype))
     shift = vae.config.get("shift_factor") or 0.0
-    return (moments.latent_dist.mode() - shift) * vae.config["scaling_factor"]
+    latent = (moments.latent_dist.mode() - shift) * vae.config["scaling_factor"]
+    if not latent.isfinite().all():
+        raise ModelError(
+            f"the VAE of {type(pipe).__name__} overflows in {vae.dtype}, as that of SDXL does in float16: "
+            "`pipe.vae.to(torch.float32)`, or load the model with dtype='bfloat16'"
+        )
+    return latent
 
 
 def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
@@ -212,12 +216,13 @@ def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: 
     """
     _check_timestep(pipe, timestep)
     device, unet = _device(pipe), pipe.unet
-    embeddings = pipe.encode_prompt(prompt, device, 1, False)[0].to(unet.dtype)
-    with capture(unet, kind=kind, where="device") as trace:
+    embeddings, added = conditions(pipe, prompt, latent, device)
+    with without_picture_prompts(unet) as pictures, capture(unet, kind=kind, where="device") as trace:
         unet(
             latent.to(device, unet.dtype),
             torch.tensor(timestep, device=device),
             encoder_hidden_states=embeddings,
+            added_cond_kwargs={**added, **pictures},
         )
     return trace
 

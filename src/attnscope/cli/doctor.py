@@ -1,0 +1,150 @@
+"""`attnscope doctor`: whether attention can be captured here, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from attnscope.cli.layer_tables import readable_bytes
+from attnscope.cli.loading import quietly
+from attnscope.cli.options import Json
+from attnscope.cli.output import data_console, print_json
+
+if TYPE_CHECKING:
+    from attnscope.recording.doctor.machine import Device, Version
+    from attnscope.recording.doctor.model import LayerCheck
+    from attnscope.recording.doctor.report import Report
+
+EXAMPLES = """Examples:
+
+  attnscope doctor
+
+  attnscope doctor demo --json"""
+
+
+def doctor_command(
+    model: Annotated[
+        str, typer.Argument(help="demo, a hub id that is in the cache, or a local folder.")
+    ] = "demo",
+    named: Annotated[str | None, typer.Option("--model", "-m", help="The same as the argument.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at this machine and at a model, and say what stands in the way of a capture.
+
+    Prints versions, devices, the hub, what each layer runs, and what a run takes. Each layer is tried with a real
+    capture, on a tiny latent; nothing is downloaded. Exit code 1 where something stands in the way: the last table
+    says what, and what to do about it.
+    """
+    name = named or model
+    with quietly(f"examining {name}"):
+        from attnscope.recording.doctor.report import doctor
+
+        report = doctor(name)
+    if as_json:
+        print_json(_as_json(report))
+    else:
+        console = data_console()
+        for part in _parts(report):
+            console.print(part)
+    if not report.well:
+        raise typer.Exit(1)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    hub = {**asdict(report.hub), "cache": str(report.hub.cache)}
+    return {"well": report.well, **asdict(report), "hub": hub}
+
+
+def _parts(report: Report) -> Iterator[Any]:
+    yield _table("Versions", ("Package", "Installed", "Supported"), map(_version_row, report.versions))
+    yield _table("Devices", ("Device", "Hardware", "Memory", "Free"), map(_device_row, report.devices))
+    yield from (Text(f"{device.name}: {device.note}\n") for device in report.devices if device.note)
+    yield _table("Model hub", ("", ""), _hub_rows(report))
+    yield _table(
+        f"Layers of {report.model.name} ({report.model.kind})",
+        ("Blocks", "Kind", "Processor", "Runs", "Type", "Device", "Seen"),
+        _layer_rows(report.model.layers),
+    )
+    if report.model.note and report.model.layers:
+        yield Text(f"Not tried: {report.model.note}.\n")
+    yield _table("What 50 steps take in memory", ("What is kept", "Bytes", "Fits"), _memory_rows(report))
+    if report.well:
+        yield Text("Nothing stands in the way.", style="bold green")
+        return
+    for number, obstacle in enumerate(report.obstacles, start=1):
+        yield Text(f"{number}. In the way: {obstacle.cause}.", style="bold red")
+        if obstacle.remedy:
+            yield Text(f"   What to do: {obstacle.remedy}")
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Group | Text:
+    """A title over a table whose cells wrap, so that nothing is cut off on a narrow screen."""
+    head = any(columns)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=head, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(Text(title, style="bold"), table, "") if table.row_count else Text("", end="")
+
+
+def _version_row(package: Version) -> tuple[str, str, str]:
+    absent = "missing" if package.needed else "not installed"
+    wrong = package.version is not None and not package.fits
+    return (
+        package.name,
+        package.version or absent,
+        (package.supported or "any") + ("  not this" if wrong else ""),
+    )
+
+
+def _device_row(device: Device) -> tuple[str, str, str, str]:
+    return device.name, device.hardware, _bytes(device.memory), _bytes(device.free)
+
+
+def _bytes(number: int | None) -> str:
+    return "unknown" if number is None else readable_bytes(number)
+
+
+def _hub_rows(report: Report) -> Iterator[tuple[str, str]]:
+    hub = report.hub
+    answer = {None: "not asked, HF_HUB_OFFLINE is set", True: "reachable", False: f"out of reach: {hub.note}"}
+    yield hub.endpoint, answer[hub.reachable]
+    yield str(hub.cache), f"{_bytes(hub.free)} free" + ("" if hub.writable else ", can't be written")
+
+
+def _layer_rows(layers: Sequence[LayerCheck]) -> Iterator[tuple[str, ...]]:
+    """One row for all layers that are alike."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for layer in layers:
+        seen = {True: "yes", False: "no", None: "not tried"}[layer.seen]
+        key = (layer.kind, layer.processor, layer.runs, layer.dtype, layer.device, seen)
+        groups.setdefault(key, []).append(layer.block)
+    for (kind, *rest), blocks in groups.items():
+        yield _ranges(blocks), kind, *(cell or "-" for cell in rest)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, those that follow each other as one: "1-3, 7"."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    return ", ".join("-".join(map(str, each)) for each in ranges)
+
+
+def _memory_rows(report: Report) -> Iterator[tuple[str, str, str]]:
+    free = report.devices[0].free
+    for policy in report.model.memory:
+        unknown = free is None or "capture" not in policy.call
+        fits = "-" if unknown else "yes" if policy.run_bytes <= (free or 0) else "no"
+        yield policy.name, readable_bytes(policy.run_bytes), fits

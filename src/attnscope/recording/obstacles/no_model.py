@@ -1,0 +1,105 @@
+"""What was given instead of a model that can be captured."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import nn
+
+from attnscope.recording.obstacles.obstacle import Obstacle
+
+SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL"
+OTHER_MODELS = ("transformer", "transformer_2", "transformer_3", "dit", "denoiser", "prior", "decoder")
+"""Attributes of pipelines that hold a denoising model which is no U-Net."""
+RUNTIMES = {
+    "onnx": "ONNX Runtime",
+    "optimum.onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "optimum.intel": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "polygraphy": "TensorRT",
+    "coreml": "Core ML",
+    "neuron": "AWS Neuron",
+    "jax": "JAX",
+    "flax": "JAX",
+}
+"""Words in a class' modules, and the runtime that such a class belongs to."""
+
+
+def no_model(given: Any, component: str) -> Obstacle:
+    """Why there is nothing to capture.
+
+    Args:
+        given: What the user gave.
+        component: The attribute of a pipeline that would hold the model.
+    """
+    name = type(given).__name__
+    if isinstance(given, (str, os.PathLike)):
+        return Obstacle(
+            f"{os.fspath(given)!r} is a name and no pipeline",
+            f"load it first, `pipe = attnscope.load_pipeline({os.fspath(given)!r})`",
+        )
+    if isinstance(given, type):
+        return Obstacle(
+            f"{given.__name__} is a class", f"make a pipeline of it, {given.__name__}.from_pretrained(...)"
+        )
+    held = getattr(given, component, None)
+    if held is not None:
+        return _foreign(name, held, component, getattr(given, "name_or_path", None))
+    if (found := _other_model(given)) is not None:
+        attribute, model = found
+        return Obstacle(
+            f"{name} denoises with pipe.{attribute}, a {type(model).__name__}, which attnscope does not support yet",
+            f"it sees {SEEN}",
+        )
+    if hasattr(given, component):
+        return Obstacle(
+            f"{name} has no U-Net, pipe.{component} is {held}",
+            "give a pipeline that was loaded with its U-Net",
+        )
+    return Obstacle(
+        f"{name} has no U-Net", f"expected a diffusers pipeline with {SEEN}, or that model itself"
+    )
+
+
+def _foreign(name: str, held: Any, component: str, source: Any) -> Obstacle:
+    """A model that is no module of PyTorch."""
+    kind = type(held)
+    modules = " ".join(each.__module__.lower() for each in kind.__mro__) + f" {kind.__name__.lower()}"
+    runtime = next((RUNTIMES[word] for word in RUNTIMES if word in modules), None)
+    where = f"runs in {runtime}" if runtime else "is not run by PyTorch's modules"
+    return Obstacle(
+        f"pipe.{component} of this {name} is a {kind.__module__}.{kind.__name__}, no torch.nn.Module: its attention "
+        f"{where}, where nothing can be watched",
+        f"capture the PyTorch pipeline, `pipe = attnscope.load_pipeline({source or 'MODEL'!r})`"
+        + ("" if source else " with the model's name or folder"),
+    )
+
+
+def _other_model(given: Any) -> tuple[str, nn.Module] | None:
+    for attribute in OTHER_MODELS:
+        if isinstance(model := getattr(given, attribute, None), nn.Module):
+            return attribute, model
+    return None
+
+
+def no_unet(model: nn.Module) -> Obstacle | None:
+    """Whether a model has attention, but not that of a U-Net.
+
+    Args:
+        model: Any module.
+    """
+    stages = ("down_blocks", "mid_block", "up_blocks")
+    paths = [path for path, module in model.named_modules() if _is_attention_like(module)]
+    if not paths or any(part in stages for path in paths for part in path.split(".")):
+        return None
+    return Obstacle(
+        f"a {type(model).__name__} is no U-Net: its attention ({paths[0]}, ...) lies outside down_blocks, mid_block "
+        "and up_blocks, and attnscope does not support such models yet",
+        f"it sees {SEEN}",
+    )
+
+
+def _is_attention_like(module: nn.Module) -> bool:
+    return type(module).__name__.endswith(("Attention", "Attn"))

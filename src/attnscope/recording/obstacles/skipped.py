@@ -1,0 +1,155 @@
+"""Layers that did not run: caches that answer for them, forwards that were replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from attnscope.errors import describe_numbers
+from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of, submodule
+
+HARMLESS = (
+    "group_offloading",
+    "lazy_prefetch_group_offloading",
+    "layer_execution_tracker",
+    "layerwise_casting",
+    "peft_autocast_disable",
+)
+"""diffusers' hooks after which a module still runs."""
+FEATURES = {
+    "pyramid_attention_broadcast": "Pyramid Attention Broadcast",
+    "faster_cache": "FasterCache",
+    "fbc": "First Block Cache",
+    "mag_cache": "MagCache",
+    "taylorseer": "TaylorSeer",
+    "sea_cache": "SeaCache",
+    "text_kv": "the text K/V cache",
+    "layer_skip": "layer skipping",
+}
+"""How the names of diffusers' hooks begin, and what they belong to."""
+
+
+def answering_hook(module: nn.Module, component: str = "unet", model: Any = None) -> Obstacle | None:
+    """The hook of diffusers that may answer in a module's place.
+
+    Args:
+        module: The module.
+        component: The pipeline's attribute that holds the model.
+        model: The model, which may know how to switch its cache off.
+    """
+    for name, hook in getattr(getattr(module, "_diffusers_hook", None), "hooks", {}).items():
+        if name in HARMLESS:
+            continue
+        feature = next((FEATURES[start] for start in FEATURES if name.startswith(start)), "a hook")
+        remove = (
+            f"pipe.{component}.disable_cache()"
+            if getattr(model, "is_cache_enabled", False)
+            else "from diffusers.hooks import HookRegistry; [HookRegistry.check_if_exists_or_initialize("
+            f"pipe.{component}).remove_hook(name, recurse=True) for name in {_answering(model or module)}]"
+        )
+        return Obstacle(
+            f"{feature} of diffusers ({type(hook).__name__}) answers in its place", f"take it off, `{remove}`"
+        )
+    return None
+
+
+def _answering(model: nn.Module) -> list[str]:
+    """Names of all hooks in a model that may answer in a module's place: a cache has several."""
+    hooks = (getattr(getattr(module, "_diffusers_hook", None), "hooks", ()) for module in model.modules())
+    return sorted({name for names in hooks for name in names} - {*HARMLESS})
+
+
+def replaced_forward(module: Any) -> Any:
+    """The function that stands where a module's own forward was, None if its own is there or is called in the end.
+
+    accelerate and diffusers keep the forward that they wrap, so what they wrap is looked at.
+
+    Args:
+        module: Any module.
+    """
+    forward = vars(module).get("_old_forward") or vars(module).get("forward")
+    hooks = getattr(vars(module).get("_diffusers_hook"), "_fn_refs", ())
+    if hooks:
+        forward = hooks[0].original_forward or hooks[0].forward
+    own = type(module).forward
+    if forward is None:
+        return own if _is_foreign(type(module), own) else None
+    return None if getattr(forward, "__func__", None) is own else forward
+
+
+def _is_foreign(kind: type, forward: Any) -> bool:
+    """Whether a class' forward was set from outside: it says another module than the class that holds it."""
+    holder = next(each for each in kind.__mro__ if "forward" in vars(each))
+    said = getattr(forward, "__module__", holder.__module__)
+    return said != holder.__module__ and not hasattr(forward, "__wrapped__") and holder is not nn.Module
+
+
+def skipping(model: nn.Module, component: str, path: str) -> Obstacle | None:
+    """What may keep a layer from running, found on the way from the model down to it.
+
+    Args:
+        model: The denoising model.
+        component: The pipeline's attribute that holds it.
+        path: The layer's path.
+    """
+    for inner in _down_to(path):
+        module = model.get_submodule(inner)
+        obstacle = answering_hook(module, component, model) or _forward_of(module, component, inner)
+        if obstacle is not None:
+            return obstacle
+    return None
+
+
+def _down_to(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    yield from (".".join(parts[:count]) for count in range(len(parts) + 1))
+
+
+def _forward_of(module: nn.Module, component: str, path: str) -> Obstacle | None:
+    forward = replaced_forward(module)
+    if forward is None:
+        return None
+    if str(getattr(forward, "__module__", "")).startswith("DeepCache"):
+        return Obstacle(
+            "DeepCache answers in its place", "switch it off, `helper.disable()` of its DeepCacheSDHelper"
+        )
+    owner = submodule(component, path)
+    put_back = (
+        f"`del {owner}.forward`" if "forward" in vars(module) else f"restore {type(module).__name__}.forward"
+    )
+    return Obstacle(
+        f"the forward of {path or 'the U-Net'} was replaced by {name_of(forward)} ({place_of(forward)})",
+        f"put its own back, {put_back}",
+    )
+
+
+Missing = Mapping[str, tuple[str, Sequence[int]]]
+"""By the names of layers: their path, and the steps in which they did not run."""
+
+
+def why_skipped(model: nn.Module, component: str, missing: Missing, steps: Sequence[int]) -> Iterator[str]:
+    """One sentence for each cause why layers did not run.
+
+    Args:
+        model: The denoising model.
+        component: The pipeline's attribute that holds it.
+        missing: What did not run.
+        steps: The steps that came.
+    """
+    by_cause: dict[str, list[str]] = {}
+    for name, (path, at) in missing.items():
+        why = skipping(model, component, path) or _no_cause(at, steps)
+        by_cause.setdefault(str(why), []).append(f"{name} in steps {describe_numbers(at)}")
+    for why, layers in by_cause.items():
+        yield f"these layers did not run, so the trace lacks them: {'; '.join(layers)}. {why[0].upper()}{why[1:]}"
+
+
+def _no_cause(at: Sequence[int], steps: Sequence[int]) -> str:
+    if set(at) >= set(steps):
+        return (
+            "they never ran: the model, as it was called, does not use them. Choose others with blocks= and kind=, or "
+            "leave it so"
+        )
+    return "the model itself did not call them in these steps; means take the steps that have them"
