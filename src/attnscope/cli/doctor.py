@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.loading import quietly
 from attnscope.cli.options import Json
-from attnscope.cli.output import data_console, print_json
+from attnscope.cli.output import print_json
+from attnscope.cli.tables import PlainTable
+from attnscope.cli.terminal import data_console, shown
 
 if TYPE_CHECKING:
     from attnscope.recording.doctor.machine import Device, Version
@@ -63,18 +62,22 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _parts(report: Report) -> Iterator[Any]:
-    yield _table("Versions", ("Package", "Installed", "Supported"), map(_version_row, report.versions))
-    yield _table("Devices", ("Device", "Hardware", "Memory", "Free"), map(_device_row, report.devices))
-    yield from (Text(f"{device.name}: {device.note}\n") for device in report.devices if device.note)
-    yield _table("Model hub", ("", ""), _hub_rows(report))
-    yield _table(
-        f"Layers of {report.model.name} ({report.model.kind})",
-        ("Blocks", "Kind", "Processor", "Runs", "Type", "Device", "Seen"),
-        _layer_rows(report.model.layers),
-    )
+    yield PlainTable("Versions", ("Package", "Installed", "Supported"), map(_version_row, report.versions))
+    yield PlainTable("Devices", ("Device", "Hardware", "Memory", "Free"), map(_device_row, report.devices))
+    yield from (Text(shown(f"{device.name}: {device.note}\n")) for device in report.devices if device.note)
+    yield PlainTable("Model hub", ("", ""), _hub_rows(report))
+    if report.model.layers:
+        yield PlainTable(
+            f"Layers of {report.model.name} ({report.model.kind})",
+            ("Blocks", "Kind", "Processor", "Runs", "Type", "Device", "Seen"),
+            _layer_rows(report.model.layers),
+        )
     if report.model.note and report.model.layers:
         yield Text(f"Not tried: {report.model.note}.\n")
-    yield _table("What 50 steps take in memory", ("What is kept", "Bytes", "Fits"), _memory_rows(report))
+    if report.model.memory:
+        yield PlainTable(
+            "What 50 steps take in memory", ("What is kept", "Bytes", "Fits"), _memory_rows(report)
+        )
     if report.well:
         yield Text("Nothing stands in the way.", style="bold green")
         return
@@ -82,17 +85,6 @@ def _parts(report: Report) -> Iterator[Any]:
         yield Text(f"{number}. In the way: {obstacle.cause}.", style="bold red")
         if obstacle.remedy:
             yield Text(f"   What to do: {obstacle.remedy}")
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Group | Text:
-    """A title over a table whose cells wrap, so that nothing is cut off on a narrow screen."""
-    head = any(columns)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=head, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return Group(Text(title, style="bold"), table, "") if table.row_count else Text("", end="")
 
 
 def _version_row(package: Version) -> tuple[str, str, str]:
