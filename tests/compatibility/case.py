@@ -32,6 +32,8 @@ class Case:
         watched: What is given to the capture.
         models: The denoising models whose attention is compared, in the order of their passes.
         keys: What a processor makes of the keys after to_k: (keys, path) to keys.
+        asked: Which pass is asked for heat map and segments.
+        edit: What a processor makes of P before it uses it: P in float64 to P.
         options: Of the capture.
         tolerance: Of P, absolute.
         around: A context in which both runs happen.
@@ -51,6 +53,8 @@ class Case:
     watched: Callable[[Any], Any] = lambda pipe: pipe
     models: Callable[[Any], list[Any]] = lambda pipe: [pipe.unet]
     keys: Callable[[Any, str], Any] | None = None
+    asked: int = 0
+    edit: Callable[[Any], Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 2e-6
     around: Callable[[], Any] | None = None
@@ -64,6 +68,30 @@ class Case:
         if self.rows is not None:
             return self.rows(call)
         return tuple((branch, image) for branch in self.branches or ("any",) for image in range(self.images))
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the capture was asked to leave something out."""
+        return any(name in self.options for name in ("steps", "blocks", "kind", "branch"))
+
+    def kept_rows(self, call: int) -> Rows:
+        """The rows of one call that the capture was asked to keep.
+
+        Args:
+            call: Its number, from 0.
+        """
+        branch = self.options.get("branch")
+        return tuple(row for row in self.true_rows(call) if branch in (None, row[0]))
+
+    def row_numbers(self, call: int, count: int) -> list[int]:
+        """Which rows of the batch the kept ones are, where there are as many as are recorded; otherwise the first.
+
+        Args:
+            call: Number of the call, from 0.
+            count: How many rows are recorded.
+        """
+        kept = [at for at, row in enumerate(self.true_rows(call)) if row in self.kept_rows(call)]
+        return kept if len(kept) == count else list(range(count))
 
 
 COLUMNS = ("capture", "picture unchanged", "rows right", "P right", "heat map", "segments")

@@ -148,7 +148,13 @@ def stable_diffusion(kind: Any, **changes: Any) -> Any:
         kind: Its class.
         **changes: Components to change or to add.
     """
-    components = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler}
+    components = {
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "unet": unet,
+        "scheduler": scheduler,
+    }
     made = {name: make() for name, make in components.items() if name not in changes}
     return kind(**made, **{"safety_checker": None, "feature_extractor": None, **changes})
 
@@ -160,7 +166,13 @@ def bare(kind: Any, **changes: Any) -> Any:
         kind: The pipeline's class.
         **changes: Components to change or to add.
     """
-    components = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler}
+    components = {
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "unet": unet,
+        "scheduler": scheduler,
+    }
     made = {name: make() for name, make in components.items() if name not in changes}
     return kind(**made, **changes)
 

@@ -25,6 +25,7 @@ class Seen:
         heads: Its heads.
         scale: Its factor before the softmax.
         is_cross: Whether its keys come from elsewhere.
+        edit: What a processor makes of P before it uses it.
         map_hw: Height and width of the feature map that its queries are places of; None where there is no such map.
     """
 
@@ -37,12 +38,14 @@ class Seen:
     added: Tensor | None = None
     mask: Tensor | None = None
     positions: set[int] = field(default_factory=set)
+    edit: Any = None
 
     def probability(self) -> Tensor:
         """P of all rows and heads in float64: (row, head, query, key)."""
         query, key = (self._split(tensor).double() for tensor in (self.query, self.key))
         scores = query @ key.transpose(-1, -2) * self.scale
-        return (scores if self.mask is None else scores + self._mask(scores)).softmax(-1)
+        p = (scores if self.mask is None else scores + self._mask(scores)).softmax(-1)
+        return p if self.edit is None else self.edit(p)
 
     def _split(self, tensor: Tensor) -> Tensor:
         """(row, head, position, dim). What a norm made of heads is (row, position, head, dim) in some processors."""
@@ -110,7 +113,10 @@ class Watched:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
     def _watch_projections(self, attention: nn.Module) -> None:
-        owners = [attention, *([p] if isinstance(p := getattr(attention, "processor", None), nn.Module) else [])]
+        owners = [
+            attention,
+            *([p] if isinstance(p := getattr(attention, "processor", None), nn.Module) else []),
+        ]
         for owner in owners:
             for name in (*QUERIES, *KEYS, "add_k_proj", *FUSED):
                 if isinstance(module := getattr(owner, name, None), nn.Module):
@@ -145,17 +151,32 @@ class Watched:
         """The feature map nearest to an attention: that of the first module around it which reads one."""
         parts = path.split(".")
         return next(
-            (self._maps[around] for n in range(len(parts), 0, -1) if (around := ".".join(parts[:n])) in self._maps), None
-        )  # fmt: skip
+            (
+                self._maps[around]
+                for n in range(len(parts), 0, -1)
+                if (around := ".".join(parts[:n])) in self._maps
+            ),
+            None,
+        )
 
     def _close(self, module: nn.Module, args: tuple, output: Any) -> None:
         seen = self._open.pop()
+        if seen.query is None:  # something answered in its place, such as a cache
+            self._forget(seen)
+            return
         if seen.added is not None:
             seen.is_cross = True
             seen.key = seen.added if seen.key is None else torch.cat([seen.added, seen.key], dim=1)
-        if seen.map_hw is not None and seen.query is not None:
+        if seen.map_hw is not None:
             places = seen.query.shape[-2] if seen.query.ndim == 3 else seen._split(seen.query).shape[-2]
             seen.map_hw = seen.map_hw if seen.map_hw[0] * seen.map_hw[1] == places else None
+
+    def _forget(self, seen: Seen) -> None:
+        for runs in self.calls[-1].layers.values() if self.calls else ():
+            if runs and runs[-1] is seen:
+                runs.pop()
+        if self.calls:
+            self.calls[-1].layers = {path: runs for path, runs in self.calls[-1].layers.items() if runs}
 
     def _taker(self, name: str) -> Any:
         def take(module: nn.Module, args: tuple, output: Tensor) -> None:

@@ -6,25 +6,30 @@ from typing import Any
 
 import diffusers
 
-from compatibility.case import NEGATIVE, Case
+from compatibility.case import Case
 from compatibility.parts import (
-    SDXL_UNET, bare, controlnet, mask, picture, sharp, stable_diffusion, stable_diffusion_xl, unet,
+    SDXL_UNET,
+    controlnet,
+    mask,
+    picture,
+    sharp,
+    stable_diffusion_xl,
+    unet,
 )  # fmt: skip
-from compatibility.zoo_stable_diffusion import asks, case, sized
+from compatibility.zoo_stable_diffusion import case, sized
 
 GROUP = "ControlNets and adapters"
-XL_CONTROL = {name: value for name, value in SDXL_UNET.items()}
 
 
 def control_xl() -> dict[str, Any]:
     """SDXL's ControlNet."""
-    return {"controlnet": controlnet(**XL_CONTROL)}
+    return {"controlnet": controlnet(**SDXL_UNET)}
 
 
 def union() -> dict[str, Any]:
     """A ControlNet that takes several kinds of pictures."""
     more = {"num_trans_channel": 8, "num_trans_head": 2, "num_trans_layer": 1, "num_proj_channel": 8}
-    return {"controlnet": controlnet(diffusers.ControlNetUnionModel, **XL_CONTROL, **more)}
+    return {"controlnet": controlnet(diffusers.ControlNetUnionModel, **SDXL_UNET, **more)}
 
 
 def adapter() -> dict[str, Any]:
@@ -38,7 +43,9 @@ def adapter() -> dict[str, Any]:
 
 def _xs(options: dict[str, Any]) -> dict[str, Any]:
     base = unet(**options, layers_per_block=2)
-    control = diffusers.ControlNetXSAdapter.from_unet(base, size_ratio=1, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    control = diffusers.ControlNetXSAdapter.from_unet(
+        base, size_ratio=1, conditioning_embedding_out_channels=(4, 8, 8, 8)
+    )
     return {"unet": base, "controlnet": sharp(control)}
 
 

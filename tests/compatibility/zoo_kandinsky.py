@@ -9,7 +9,16 @@ import torch
 
 from compatibility.case import NEGATIVE, PROMPT, Case
 from compatibility.parts import (
-    WIDE, generator, image_encoder, image_processor, mask, picture, scheduler, sharp, text_encoder, tokenizer,
+    WIDE,
+    generator,
+    image_encoder,
+    image_processor,
+    mask,
+    picture,
+    scheduler,
+    sharp,
+    text_encoder,
+    tokenizer,
 )  # fmt: skip
 from compatibility.parts_text import roberta_tokenizer, t5_encoder, t5_tokenizer
 from compatibility.zoo_pixels import added_keys
@@ -36,7 +45,12 @@ def _first(**changes: Any) -> dict[str, Any]:
         transformerDimSize=WIDE, imageDimSize=WIDE, hidden_size=WIDE, intermediate_size=16, num_attention_heads=2,
         num_hidden_layers=1, vocab_size=len(roberta_tokenizer()), max_position_embeddings=90, pad_token_id=1,
     )  # fmt: skip
-    both = {"addition_embed_type": "text_image", "encoder_hid_dim_type": "text_image_proj", "in_channels": 4, "out_channels": 8}
+    both = {
+        "addition_embed_type": "text_image",
+        "encoder_hid_dim_type": "text_image_proj",
+        "in_channels": 4,
+        "out_channels": 8,
+    }
     return {
         "text_encoder": MultilingualCLIP(config).eval(), "tokenizer": roberta_tokenizer(), "movq": movq(),
         "unet": added_keys(**{**both, **changes}), "scheduler": scheduler(clip_sample=False, set_alpha_to_one=False),
@@ -44,31 +58,52 @@ def _first(**changes: Any) -> dict[str, Any]:
 
 
 def _second(**changes: Any) -> dict[str, Any]:
-    of_picture = {"addition_embed_type": "image", "encoder_hid_dim_type": "image_proj", "in_channels": 4, "out_channels": 8}
+    of_picture = {
+        "addition_embed_type": "image",
+        "encoder_hid_dim_type": "image_proj",
+        "in_channels": 4,
+        "out_channels": 8,
+    }
     noise = scheduler(clip_sample=False, set_alpha_to_one=False)
     return {"unet": added_keys(**{**of_picture, **changes}), "movq": movq(), "scheduler": noise}
 
 
 def _third() -> dict[str, Any]:
     unet = diffusers.Kandinsky3UNet(
-        in_channels=4, time_embedding_dim=8, groups=2, attention_head_dim=4, layers_per_block=3, block_out_channels=(8, 16),
-        cross_attention_dim=WIDE, encoder_hid_dim=WIDE,
-    )  # fmt: skip
+        in_channels=4,
+        time_embedding_dim=8,
+        groups=2,
+        attention_head_dim=4,
+        layers_per_block=3,
+        block_out_channels=(8, 16),
+        cross_attention_dim=WIDE,
+        encoder_hid_dim=WIDE,
+    )
     noise = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=True)
     return {
-        "unet": sharp(unet), "movq": movq(), "scheduler": noise, "tokenizer": t5_tokenizer(), "text_encoder": t5_encoder(),
-    }  # fmt: skip
+        "unet": sharp(unet),
+        "movq": movq(),
+        "scheduler": noise,
+        "tokenizer": t5_tokenizer(),
+        "text_encoder": t5_encoder(),
+    }
 
 
 def _prior() -> dict[str, Any]:
-    prior = diffusers.PriorTransformer(num_attention_heads=2, attention_head_dim=8, embedding_dim=WIDE, num_layers=1)
+    prior = diffusers.PriorTransformer(
+        num_attention_heads=2, attention_head_dim=8, embedding_dim=WIDE, num_layers=1
+    )
     torch.nn.init.ones_(prior.clip_std)
     return {
-        "prior_prior": prior.eval(), "prior_image_encoder": image_encoder(size=224, patch=56),
-        "prior_text_encoder": text_encoder(projection=True), "prior_tokenizer": tokenizer(),
+        "prior_prior": prior.eval(),
+        "prior_image_encoder": image_encoder(size=224, patch=56),
+        "prior_text_encoder": text_encoder(projection=True),
+        "prior_tokenizer": tokenizer(),
         "prior_image_processor": image_processor(224),
-        "prior_scheduler": diffusers.UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample", clip_sample=True),
-    }  # fmt: skip
+        "prior_scheduler": diffusers.UnCLIPScheduler(
+            variance_type="fixed_small_log", prediction_type="sample", clip_sample=True
+        ),
+    }
 
 
 def of_picture(seed: int = 3) -> Any:
@@ -121,15 +156,25 @@ CASES = [
     first("KandinskyInpaintPipeline", says(**SQUARE, **EMBEDS, **FILL), lambda: NINE),
     first("KandinskyCombinedPipeline", says(**SIZE, **PRIOR), lambda: {"prior": True}),
     first("KandinskyImg2ImgCombinedPipeline", says(**SQUARE, **PRIOR, **EDIT), lambda: {"prior": True}),
-    first("KandinskyInpaintCombinedPipeline", says(**SQUARE, **PRIOR, **FILL), lambda: {**NINE, "prior": True}),
+    first(
+        "KandinskyInpaintCombinedPipeline", says(**SQUARE, **PRIOR, **FILL), lambda: {**NINE, "prior": True}
+    ),
     second("KandinskyV22Pipeline", shows(**SIZE, **EMBEDS)),
     second("KandinskyV22Img2ImgPipeline", shows(**SQUARE, **EMBEDS, **EDIT)),
     second("KandinskyV22InpaintPipeline", shows(**SQUARE, **EMBEDS, **FILL), lambda: NINE),
     second("KandinskyV22ControlnetPipeline", shows(**SIZE, **EMBEDS, **HINT), lambda: HINTED),
-    second("KandinskyV22ControlnetImg2ImgPipeline", shows(**SQUARE, **EMBEDS, **EDIT, hint=lambda: torch.ones(1, 3, 64, 64)), lambda: HINTED),
+    second(
+        "KandinskyV22ControlnetImg2ImgPipeline",
+        shows(**SQUARE, **EMBEDS, **EDIT, hint=lambda: torch.ones(1, 3, 64, 64)),
+        lambda: HINTED,
+    ),
     second("KandinskyV22CombinedPipeline", says(**SIZE, **PRIOR), lambda: {"prior": True}),
     second("KandinskyV22Img2ImgCombinedPipeline", says(**SQUARE, **PRIOR, **EDIT), lambda: {"prior": True}),
-    second("KandinskyV22InpaintCombinedPipeline", says(**SQUARE, **PRIOR, **FILL), lambda: {**NINE, "prior": True}),
+    second(
+        "KandinskyV22InpaintCombinedPipeline",
+        says(**SQUARE, **PRIOR, **FILL),
+        lambda: {**NINE, "prior": True},
+    ),
     third("Kandinsky3Pipeline", says(**SIZE)),
     third("Kandinsky3Img2ImgPipeline", says(**EDIT)),
 ]

@@ -1,4 +1,4 @@
-"""Pipelines with text encoders of their own: AltDiffusion, Kolors, DreamLite, BLIP-Diffusion, UniDiffuser, Versatile Diffusion."""
+"""Pipelines with text encoders of their own: AltDiffusion, Kolors, DreamLite, BLIP-Diffusion, UniDiffuser."""
 
 from __future__ import annotations
 
@@ -14,8 +14,21 @@ from transformers import BatchEncoding, CLIPTextConfig, CLIPVisionConfig, CLIPVi
 
 from compatibility.case import NEGATIVE, PROMPT, Case
 from compatibility.parts import (
-    HEIGHT, SDXL_UNET, SMALL, WIDE, WIDTH, controlnet, generator, image_encoder, image_processor, picture, pixels, scheduler,
-    sharp, stable_diffusion, text_encoder, tokenizer, unet, vae,
+    SDXL_UNET,
+    SMALL,
+    WIDE,
+    controlnet,
+    generator,
+    image_encoder,
+    image_processor,
+    picture,
+    pixels,
+    scheduler,
+    sharp,
+    text_encoder,
+    tokenizer,
+    unet,
+    vae,
 )  # fmt: skip
 from compatibility.parts_text import roberta_tokenizer
 from compatibility.zoo_stable_diffusion import asks, case, sized
@@ -33,7 +46,10 @@ def _alt() -> dict[str, Any]:
         hidden_size=WIDE, project_dim=WIDE, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1,
         vocab_size=len(roberta_tokenizer()), max_position_embeddings=90, has_pre_transformation=False,
     )  # fmt: skip
-    return {"text_encoder": RobertaSeriesModelWithTransformation(config).eval(), "tokenizer": roberta_tokenizer()}
+    return {
+        "text_encoder": RobertaSeriesModelWithTransformation(config).eval(),
+        "tokenizer": roberta_tokenizer(),
+    }
 
 
 class _Positions:
@@ -61,8 +77,16 @@ def _chatglm() -> Any:
 def _kolors(module: str, name: str, run: Any, **truth: Any) -> Case:
     def build() -> Any:
         kind = getattr(importlib.import_module(f"diffusers.pipelines.{module}"), name)
-        model = unet(**{**SDXL_UNET, "cross_attention_dim": WIDE, "projection_class_embeddings_input_dim": WIDE + 6 * 8})
-        return kind(vae=vae(), text_encoder=_chatglm(), tokenizer=_Positions(), unet=model, scheduler=scheduler())
+        model = unet(
+            **{
+                **SDXL_UNET,
+                "cross_attention_dim": WIDE,
+                "projection_class_embeddings_input_dim": WIDE + 6 * 8,
+            }
+        )
+        return kind(
+            vae=vae(), text_encoder=_chatglm(), tokenizer=_Positions(), unet=model, scheduler=scheduler()
+        )
 
     return Case(name, GROUP, build, run, **truth)
 
@@ -70,11 +94,16 @@ def _kolors(module: str, name: str, run: Any, **truth: Any) -> Case:
 def _dreamlite(name: str, run: Any, **truth: Any) -> Case:
     def build() -> Any:
         model = diffusers.models.unets.unet_dreamlite.DreamLiteUNetModel(
-            sample_size=8, down_block_types=("DreamLiteCrossAttnNoSelfAttnDownBlock2D", "DreamLiteCrossAttnDownBlock2D"),
-            up_block_types=("DreamLiteCrossAttnUpBlock2D", "DreamLiteUpBlock2D"), block_out_channels=(32, 64),
-            cross_attention_dim=WIDE, attention_head_dim=8, layers_per_block=1, norm_num_groups=8,
+            sample_size=8,
+            down_block_types=("DreamLiteCrossAttnNoSelfAttnDownBlock2D", "DreamLiteCrossAttnDownBlock2D"),
+            up_block_types=("DreamLiteCrossAttnUpBlock2D", "DreamLiteUpBlock2D"),
+            block_out_channels=(32, 64),
+            cross_attention_dim=WIDE,
+            attention_head_dim=8,
+            layers_per_block=1,
+            norm_num_groups=8,
             transformer_layers_per_block=1,
-        )  # fmt: skip
+        )
         decoder = diffusers.AutoencoderTiny(
             encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4, num_encoder_blocks=(1,) * 4,
             num_decoder_blocks=(1,) * 4,
@@ -92,8 +121,12 @@ def _dreamlite(name: str, run: Any, **truth: Any) -> Case:
 def _encodes(pipe: Any) -> Any:
     """Qwen's part is CLIP's here: what the U-Net gets has the same shape."""
 
-    def encode_prompt(mode: str, prompts: Any, device: Any, dtype: Any, image: Any = None, **options: Any) -> Any:
-        known = tokenizer()(list(prompts), padding="max_length", max_length=24, truncation=True, return_tensors="pt")
+    def encode_prompt(
+        mode: str, prompts: Any, device: Any, dtype: Any, image: Any = None, **options: Any
+    ) -> Any:
+        known = tokenizer()(
+            list(prompts), padding="max_length", max_length=24, truncation=True, return_tensors="pt"
+        )
         mask = torch.ones_like(known.input_ids)
         return pipe.text_encoder(known.input_ids).last_hidden_state, mask
 
@@ -111,8 +144,12 @@ def _blip(kind: Any, **more: Any) -> Any:
         max_position_embeddings=77, bos_token_id=known.bos_token_id, eos_token_id=known.eos_token_id,
     )  # fmt: skip
     former = nn.Module()
-    former.config = SimpleNamespace(num_query_tokens=16)
-    parts = {"text_encoder": ContextCLIPTextModel(text).eval(), "qformer": former, "image_processor": BlipImageProcessor()}
+    former.config, former.device = SimpleNamespace(num_query_tokens=16), torch.device("cpu")
+    parts = {
+        "text_encoder": ContextCLIPTextModel(text).eval(),
+        "qformer": former,
+        "image_processor": BlipImageProcessor(),
+    }
     noise = diffusers.PNDMScheduler(skip_prk_steps=True)
     pipe = kind(tokenizer=known, vae=vae(), unet=unet(), scheduler=noise, **parts, **more)
     pipe.get_query_embeddings = lambda picture, subject: torch.randn(1, 16, WIDE, generator=generator(7))
@@ -129,10 +166,23 @@ def _unidiffuser() -> Any:
     from diffusers.pipelines.deprecated.unidiffuser import UniDiffuserModel, UniDiffuserTextDecoder
 
     model = UniDiffuserModel(
-        text_dim=WIDE, clip_img_dim=WIDE, num_text_tokens=77, num_attention_heads=2, attention_head_dim=8, in_channels=4,
-        out_channels=4, num_layers=2, norm_num_groups=4, sample_size=8, patch_size=2, block_type="unidiffuser",
-        use_timestep_embedding=False, norm_type="layer_norm", activation_fn="gelu", num_embeds_ada_norm=1000,
-    )  # fmt: skip
+        text_dim=WIDE,
+        clip_img_dim=WIDE,
+        num_text_tokens=77,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        norm_num_groups=4,
+        sample_size=8,
+        patch_size=2,
+        block_type="unidiffuser",
+        use_timestep_embedding=False,
+        norm_type="layer_norm",
+        activation_fn="gelu",
+        num_embeds_ada_norm=1000,
+    )
     words = UniDiffuserTextDecoder(
         prefix_length=77, prefix_inner_dim=WIDE, prefix_hidden_dim=WIDE, vocab_size=len(tokenizer()), n_positions=200,
         n_embd=WIDE, n_layer=1, n_head=2,
@@ -146,18 +196,25 @@ def _unidiffuser() -> Any:
 
 def _unidiffuser_run(pipe: Any) -> Any:
     pipe.set_text_to_image_mode()
-    return pixels(pipe(PROMPT, height=64, width=64, num_inference_steps=2, output_type="np", generator=generator()))
+    return pixels(
+        pipe(PROMPT, height=64, width=64, num_inference_steps=2, output_type="np", generator=generator())
+    )
 
 
 def _versatile(name: str, run: Any, **truth: Any) -> Case:
     def build() -> Any:
-        from diffusers.pipelines.deprecated.versatile_diffusion.modeling_text_unet import UNetFlatConditionModel
+        from diffusers.pipelines.deprecated.versatile_diffusion.modeling_text_unet import (
+            UNetFlatConditionModel,
+        )
 
         kind = getattr(diffusers, name)
         flat = {
-            **SMALL, "down_block_types": ("CrossAttnDownBlockFlat", "DownBlockFlat"), "mid_block_type": "UNetMidBlockFlatCrossAttn",
-            "up_block_types": ("UpBlockFlat", "CrossAttnUpBlockFlat"), "sample_size": 8,
-        }  # fmt: skip
+            **SMALL,
+            "down_block_types": ("CrossAttnDownBlockFlat", "DownBlockFlat"),
+            "mid_block_type": "UNetMidBlockFlatCrossAttn",
+            "up_block_types": ("UpBlockFlat", "CrossAttnUpBlockFlat"),
+            "sample_size": 8,
+        }
         config = CLIPVisionConfig(
             hidden_size=WIDE, projection_dim=WIDE, intermediate_size=32, num_attention_heads=2, num_hidden_layers=1,
             image_size=224, patch_size=14,
@@ -175,7 +232,9 @@ def _versatile(name: str, run: Any, **truth: Any) -> Case:
 
 
 def _versatile_all(pipe: Any) -> Any:
-    return pipe.text_to_image(PROMPT, num_inference_steps=2, generator=generator(), output_type="np", height=64, width=64).images
+    return pipe.text_to_image(
+        PROMPT, num_inference_steps=2, generator=generator(), output_type="np", height=64, width=64
+    ).images
 
 
 EDIT = {"image": picture, "strength": 1.0, "negative_prompt": NEGATIVE}
@@ -186,19 +245,36 @@ CASES = [
     _kolors("kolors.pipeline_kolors", "KolorsPipeline", sized(max_sequence_length=77)),
     _kolors("kolors.pipeline_kolors_img2img", "KolorsImg2ImgPipeline", asks(**EDIT, max_sequence_length=77)),
     _kolors(
-        "pag.pipeline_pag_kolors", "KolorsPAGPipeline", sized(max_sequence_length=77),
+        "pag.pipeline_pag_kolors",
+        "KolorsPAGPipeline",
+        sized(max_sequence_length=77),
         branches=("uncond", "cond", "perturbed"),
     ),
     _dreamlite("DreamLitePipeline", sized()),
     _dreamlite("DreamLiteMobilePipeline", sized(negative_prompt="default"), branches=("cond",)),
-    case("BlipDiffusionPipeline", asks(**BLIP, height=16, width=24), make=_blip, group=GROUP, word=0, tokens=(0,)),
     case(
-        "BlipDiffusionControlNetPipeline", asks(**BLIP, height=16, width=24, condtioning_image=picture), group=GROUP,
-        make=lambda kind: _blip(kind, controlnet=controlnet()), word=0, tokens=(0,),
+        "BlipDiffusionPipeline",
+        asks(**BLIP, height=16, width=24),
+        make=_blip,
+        group=GROUP,
+        word=0,
+        tokens=(0,),
+    ),
+    case(
+        "BlipDiffusionControlNetPipeline",
+        asks(**BLIP, height=16, width=24, condtioning_image=picture),
+        group=GROUP,
+        make=lambda kind: _blip(kind, controlnet=controlnet(conditioning_embedding_out_channels=(4, 8))),
+        word=0,
+        tokens=(0,),
     ),
     Case("UniDiffuserPipeline", GROUP, _unidiffuser, _unidiffuser_run, branches=("cond",)),
     _versatile("VersatileDiffusionTextToImagePipeline", sized(negative_prompt="default")),
-    _versatile("VersatileDiffusionImageVariationPipeline", sized(None, image=picture, negative_prompt="default"), word=0, tokens=(0,)),
-    _versatile("VersatileDiffusionDualGuidedPipeline", sized(image=picture, negative_prompt="default")),
+    _versatile(
+        "VersatileDiffusionImageVariationPipeline",
+        sized(None, image=picture, negative_prompt="default"),
+        word=0,
+        tokens=(0,),
+    ),
     _versatile("VersatileDiffusionPipeline", _versatile_all),
-]  # fmt: skip
+]

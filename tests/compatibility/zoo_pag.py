@@ -32,11 +32,17 @@ CASES = [
     pag("StableDiffusionControlNetPAGPipeline", sized(image=picture), parts=control),
     pag("StableDiffusionControlNetPAGInpaintPipeline", sized(**FILL, control_image=picture), parts=control),
     pag("StableDiffusionXLPAGPipeline", sized(), **XL),
-    pag("StableDiffusionXLPAGImg2ImgPipeline", asks(negative_prompt=NEGATIVE, image=picture, strength=1.0), **XL),
+    pag(
+        "StableDiffusionXLPAGImg2ImgPipeline",
+        asks(negative_prompt=NEGATIVE, image=picture, strength=1.0),
+        **XL,
+    ),
     pag("StableDiffusionXLPAGInpaintPipeline", sized(**FILL), **XL),
     pag("StableDiffusionXLControlNetPAGPipeline", sized(image=picture), parts=control_xl, **XL),
     pag(
-        "StableDiffusionXLControlNetPAGImg2ImgPipeline", sized(image=picture, control_image=picture, strength=1.0),
-        parts=control_xl, **XL,
+        "StableDiffusionXLControlNetPAGImg2ImgPipeline",
+        sized(image=picture, control_image=picture, strength=1.0),
+        parts=control_xl,
+        **XL,
     ),
-]  # fmt: skip
+]

@@ -1,15 +1,23 @@
-"""Models whose attention has the text's keys beside its own (added keys), most of them on pixels: DeepFloyd IF, unCLIP."""
+"""Models whose attention has the text's keys beside its own, most of them on pixels: DeepFloyd IF, unCLIP."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import diffusers
-import torch
 
 from compatibility.case import NEGATIVE, PROMPT, Case
 from compatibility.parts import (
-    WIDE, generator, image_encoder, image_processor, mask, picture, pixels, sharp, text_encoder, tokenizer,
+    WIDE,
+    generator,
+    image_encoder,
+    image_processor,
+    mask,
+    picture,
+    pixels,
+    sharp,
+    text_encoder,
+    tokenizer,
 )  # fmt: skip
 from compatibility.parts_text import t5_encoder, t5_tokenizer
 from compatibility.zoo_stable_diffusion import asks
@@ -35,12 +43,20 @@ def added_keys(**changes: Any) -> Any:
 
 
 def _if_unet(**changes: Any) -> Any:
-    text = {"addition_embed_type": "text", "addition_embed_type_num_heads": 2, "cross_attention_norm": "group_norm", "cross_attention_dim": 32, "block_out_channels": (8, 32)}
+    text = {
+        "addition_embed_type": "text",
+        "addition_embed_type_num_heads": 2,
+        "cross_attention_norm": "group_norm",
+        "cross_attention_dim": 32,
+        "block_out_channels": (8, 32),
+    }
     return added_keys(**{**text, **changes})
 
 
 def _noise(**changes: Any) -> Any:
-    return diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", variance_type="learned_range", **changes)
+    return diffusers.DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2", variance_type="learned_range", **changes
+    )
 
 
 def _if(name: str, run: Any, *, larger: bool = False) -> Case:
@@ -50,9 +66,14 @@ def _if(name: str, run: Any, *, larger: bool = False) -> Case:
             parts["unet"] = _if_unet(in_channels=6, class_embed_type="timestep")
             parts["image_noising_scheduler"] = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2")
         return getattr(diffusers, name)(
-            tokenizer=t5_tokenizer(), text_encoder=t5_encoder(), scheduler=_noise(), watermarker=None, safety_checker=None,
-            feature_extractor=None, **parts,
-        )  # fmt: skip
+            tokenizer=t5_tokenizer(),
+            text_encoder=t5_encoder(),
+            scheduler=_noise(),
+            watermarker=None,
+            safety_checker=None,
+            feature_extractor=None,
+            **parts,
+        )
 
     return Case(name, GROUP, build, run, **TOKENS)
 
@@ -86,9 +107,17 @@ def _larger() -> Any:
 
 def _unclip(kind: Any, **parts: Any) -> Any:
     decoder = added_keys(encoder_hid_dim=None, class_embed_type="identity", sample_size=16)
-    known = {"tokenizer": tokenizer(), "text_encoder": text_encoder(projection=True), "text_proj": _text_projection()}
-    noise = diffusers.UnCLIPScheduler(variance_type="learned_range", prediction_type="epsilon", num_train_timesteps=1000)
-    fixed = diffusers.UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="epsilon", num_train_timesteps=1000)
+    known = {
+        "tokenizer": tokenizer(),
+        "text_encoder": text_encoder(projection=True),
+        "text_proj": _text_projection(),
+    }
+    noise = diffusers.UnCLIPScheduler(
+        variance_type="learned_range", prediction_type="epsilon", num_train_timesteps=1000
+    )
+    fixed = diffusers.UnCLIPScheduler(
+        variance_type="fixed_small_log", prediction_type="epsilon", num_train_timesteps=1000
+    )
     return kind(
         decoder=decoder, super_res_first=_larger(), super_res_last=_larger(), decoder_scheduler=noise,
         super_res_scheduler=fixed, **known, **parts,
@@ -96,7 +125,9 @@ def _unclip(kind: Any, **parts: Any) -> Any:
 
 
 def _unclip_text() -> Any:
-    prior = diffusers.PriorTransformer(num_attention_heads=2, attention_head_dim=8, embedding_dim=WIDE, num_layers=1)
+    prior = diffusers.PriorTransformer(
+        num_attention_heads=2, attention_head_dim=8, embedding_dim=WIDE, num_layers=1
+    )
     steps = diffusers.UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample")
     return _unclip(diffusers.UnCLIPPipeline, prior=prior.eval(), prior_scheduler=steps)
 
@@ -127,11 +158,26 @@ CASES = [
     _if("IFImg2ImgPipeline", deep(image=small, strength=1.0)),
     _if("IFInpaintingPipeline", deep(image=small, mask_image=lambda: mask(16, 24), strength=1.0)),
     _if("IFSuperResolutionPipeline", deep(height=16, width=24, image=lambda: picture(8, 12)), larger=True),
-    _if("IFImg2ImgSuperResolutionPipeline", deep(image=lambda: picture(8, 12), original_image=small, strength=1.0), larger=True),
     _if(
-        "IFInpaintingSuperResolutionPipeline", larger=True,
-        run=deep(image=lambda: picture(8, 12), original_image=small, mask_image=lambda: mask(16, 24), strength=1.0),
+        "IFImg2ImgSuperResolutionPipeline",
+        deep(image=lambda: picture(8, 12), original_image=small, strength=1.0),
+        larger=True,
+    ),
+    _if(
+        "IFInpaintingSuperResolutionPipeline",
+        larger=True,
+        run=deep(
+            image=lambda: picture(8, 12), original_image=small, mask_image=lambda: mask(16, 24), strength=1.0
+        ),
     ),
     Case("UnCLIPPipeline", GROUP, _unclip_text, _unclip_run, models=decoder, tokens=(4 + 3,)),
-    Case("UnCLIPImageVariationPipeline", GROUP, _unclip_variation, _unclip_vary, models=decoder, word=0, tokens=(0,)),
-]  # fmt: skip
+    Case(
+        "UnCLIPImageVariationPipeline",
+        GROUP,
+        _unclip_variation,
+        _unclip_vary,
+        models=decoder,
+        word=0,
+        tokens=(0,),
+    ),
+]

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
-import torch
 from transformers import (
-    ClapConfig, ClapFeatureExtractor, ClapModel, ClapTextConfig, ClapTextModelWithProjection, GPT2Config, GPT2LMHeadModel, SpeechT5HifiGan,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
+    ClapTextConfig,
+    ClapTextModelWithProjection,
+    GPT2Config,
+    GPT2LMHeadModel,
+    SpeechT5HifiGan,
     SpeechT5HifiGanConfig,
 )  # fmt: skip
 
@@ -20,9 +26,15 @@ GROUP = "Sound"
 
 def _vocoder() -> Any:
     config = SpeechT5HifiGanConfig(
-        model_in_dim=8, sampling_rate=16000, upsample_initial_channel=16, upsample_rates=[2, 2], upsample_kernel_sizes=[4, 4],
-        resblock_kernel_sizes=[3, 7], resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]], normalize_before=False,
-    )  # fmt: skip
+        model_in_dim=8,
+        sampling_rate=16000,
+        upsample_initial_channel=16,
+        upsample_rates=[2, 2],
+        upsample_kernel_sizes=[4, 4],
+        resblock_kernel_sizes=[3, 7],
+        resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]],
+        normalize_before=False,
+    )
     return SpeechT5HifiGan(config).eval()
 
 
@@ -66,19 +78,29 @@ def _first() -> Any:
 
 
 def _music() -> Any:
+    text = _clap(roberta_tokenizer())
+    features = text.get_text_features
+    vars(text)["get_text_features"] = lambda *args, **options: (
+        features(*args, **options).pooler_output
+    )  # as before transformers 5
     return diffusers.MusicLDMPipeline(
-        vae=_codes(), text_encoder=_clap(roberta_tokenizer()), tokenizer=roberta_tokenizer(), unet=_class_unet(), vocoder=_vocoder(),
+        vae=_codes(), text_encoder=text, tokenizer=roberta_tokenizer(), unet=_class_unet(), vocoder=_vocoder(),
         feature_extractor=ClapFeatureExtractor(hop_length=7900), scheduler=scheduler(clip_sample=False),
     )  # fmt: skip
 
 
 def _second() -> Any:
-    from diffusers.pipelines.audioldm2.modeling_audioldm2 import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
+    from diffusers.pipelines.audioldm2.modeling_audioldm2 import (
+        AudioLDM2ProjectionModel,
+        AudioLDM2UNet2DConditionModel,
+    )
 
     config = GPT2Config(n_embd=WIDE, n_head=1, n_layer=1, vocab_size=200, n_ctx=99, n_positions=99)
     language = GPT2LMHeadModel(config).eval()
     language.config.max_new_tokens = 8
-    model = AudioLDM2UNet2DConditionModel(**{**SMALL, "cross_attention_dim": (WIDE, WIDE), "attention_head_dim": 4})
+    model = AudioLDM2UNet2DConditionModel(
+        **{**SMALL, "cross_attention_dim": (WIDE, WIDE), "attention_head_dim": 4}
+    )
     return diffusers.AudioLDM2Pipeline(
         vae=_codes(), text_encoder=_clap(t5_tokenizer()), text_encoder_2=t5_encoder(), tokenizer=t5_tokenizer(),
         tokenizer_2=t5_tokenizer(), feature_extractor=ClapFeatureExtractor(hop_length=7900), language_model=language,
@@ -89,7 +111,12 @@ def _second() -> Any:
 
 def _sounds(pipe: Any) -> Any:
     length = 0.016
-    settings = {"num_inference_steps": 2, "audio_length_in_s": length, "generator": generator(), "guidance_scale": 3.0}
+    settings = {
+        "num_inference_steps": 2,
+        "audio_length_in_s": length,
+        "generator": generator(),
+        "guidance_scale": 3.0,
+    }
     return pixels(pipe(PROMPT, negative_prompt=NEGATIVE, **settings))
 
 

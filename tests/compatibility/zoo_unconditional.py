@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
-import torch
 
 from compatibility.case import Case
-from compatibility.parts import generator, mask, picture, pixels, scheduler, sharp, vae
+from compatibility.parts import generator, mask, picture, pixels, sharp
 
 GROUP = "Without a text"
 NO_WORDS: dict[str, Any] = {"branches": None, "word": None, "tokens": ()}
@@ -38,7 +37,9 @@ def draws(**options: Any) -> Any:
 
     def run(pipe: Any) -> Any:
         given = {name: value() if callable(value) else value for name, value in options.items()}
-        return pixels(pipe(**{"num_inference_steps": 2, "output_type": "np", "generator": generator(), **given}))
+        return pixels(
+            pipe(**{"num_inference_steps": 2, "output_type": "np", "generator": generator(), **given})
+        )
 
     return run
 
@@ -58,12 +59,16 @@ def _latent(kind: Any) -> Any:
 
 
 def _ldm() -> Any:
-    return diffusers.LDMPipeline(vqvae=_latent(None), unet=model(sample_size=8), scheduler=diffusers.DDIMScheduler())
+    return diffusers.LDMPipeline(
+        vqvae=_latent(None), unet=model(sample_size=8), scheduler=diffusers.DDIMScheduler()
+    )
 
 
 def _ldm_larger() -> Any:
     return diffusers.LDMSuperResolutionPipeline(
-        vqvae=_latent(None), unet=model(in_channels=6, out_channels=3, sample_size=8), scheduler=diffusers.DDIMScheduler()
+        vqvae=_latent(None),
+        unet=model(in_channels=6, out_channels=3, sample_size=8),
+        scheduler=diffusers.DDIMScheduler(),
     )
 
 
@@ -93,15 +98,19 @@ def _karras() -> Any:
 CASES = [
     plain("DDPMPipeline", diffusers.DDPMScheduler, draws()),
     plain("DDIMPipeline", diffusers.DDIMScheduler, draws(batch_size=2), images=2),
-    plain("PNDMPipeline", lambda: diffusers.PNDMScheduler(skip_prk_steps=True), draws(), unet=square, steps=3),
+    plain(
+        "PNDMPipeline", lambda: diffusers.PNDMScheduler(skip_prk_steps=True), draws(), unet=square, steps=3
+    ),
     plain("ScoreSdeVePipeline", diffusers.ScoreSdeVeScheduler, draws(), unet=square),
     plain("KarrasVePipeline", _karras, draws(), unet=square),
     plain("RePaintPipeline", diffusers.RePaintScheduler, _repaint),
     plain(
-        "ConsistencyModelPipeline", lambda: diffusers.CMStochasticIterativeScheduler(num_train_timesteps=40),
-        draws(num_inference_steps=2), unet=square,
+        "ConsistencyModelPipeline",
+        lambda: diffusers.CMStochasticIterativeScheduler(num_train_timesteps=40),
+        draws(num_inference_steps=2),
+        unet=square,
     ),
     Case("LDMPipeline", GROUP, _ldm, draws(), **NO_WORDS),
     Case("LDMSuperResolutionPipeline", GROUP, _ldm_larger, draws(image=lambda: picture(32, 64)), **NO_WORDS),
     Case("DanceDiffusionPipeline", GROUP, _dance, _sounds, **NO_WORDS),
-]  # fmt: skip
+]

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
-import torch
 
 from compatibility.case import Case
 from compatibility.parts import (
-    SDXL_UNET, SMALL, WIDE, bare, controlnet, image_encoder, image_processor, picture, scheduler, sharp,
-    stable_diffusion_xl, text_encoder, tokenizer, unet, vae,
+    WIDE,
+    bare,
+    controlnet,
+    image_encoder,
+    image_processor,
+    picture,
+    sharp,
+    stable_diffusion_xl,
+    text_encoder,
+    unet,
 )  # fmt: skip
 from compatibility.zoo_stable_diffusion import asks, case, sized
 
@@ -32,18 +39,29 @@ def motion(**more: Any) -> dict[str, Any]:
     """AnimateDiff's motion modules."""
     return {
         "motion_adapter": diffusers.MotionAdapter(
-            block_out_channels=(8, 16), motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=2,
-            motion_max_seq_length=8, use_motion_mid_block=True, **more,
+            block_out_channels=(8, 16),
+            motion_layers_per_block=1,
+            motion_norm_num_groups=2,
+            motion_num_attention_heads=2,
+            motion_max_seq_length=8,
+            use_motion_mid_block=True,
+            **more,
         )
-    }  # fmt: skip
+    }
 
 
 def _sparse() -> dict[str, Any]:
     control = diffusers.SparseControlNetModel(
-        block_out_channels=(8, 16), layers_per_block=1, conditioning_channels=3, cross_attention_dim=WIDE, norm_num_groups=2,
-        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"), attention_head_dim=2,
-        conditioning_embedding_out_channels=(4, 8, 8, 8), use_simplified_condition_embedding=False,
-    )  # fmt: skip
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        conditioning_channels=3,
+        cross_attention_dim=WIDE,
+        norm_num_groups=2,
+        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"),
+        attention_head_dim=2,
+        conditioning_embedding_out_channels=(4, 8, 8, 8),
+        use_simplified_condition_embedding=False,
+    )
     return {**motion(), "controlnet": control.eval()}
 
 
@@ -56,10 +74,18 @@ def _pia() -> dict[str, Any]:
 
 
 def _three_dimensional(kind: Any, **more: Any) -> Any:
-    return sharp(kind(
-        sample_size=8, block_out_channels=(8, 16), norm_num_groups=2, layers_per_block=1, cross_attention_dim=WIDE,
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"), up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"), **more,
-    ))  # fmt: skip
+    return sharp(
+        kind(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            norm_num_groups=2,
+            layers_per_block=1,
+            cross_attention_dim=WIDE,
+            down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+            up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+            **more,
+        )
+    )
 
 
 def _text_to_video() -> dict[str, Any]:
@@ -70,7 +96,13 @@ def _i2vgen(kind: Any) -> Any:
     model = _three_dimensional(diffusers.models.unets.unet_i2vgen_xl.I2VGenXLUNet, attention_head_dim=4)
     text = text_encoder()
     vars(text)["text_model"] = text  # the name that it had before transformers 5
-    return bare(kind, unet=model, text_encoder=text, image_encoder=image_encoder(), feature_extractor=image_processor())
+    return bare(
+        kind,
+        unet=model,
+        text_encoder=text,
+        image_encoder=image_encoder(),
+        feature_extractor=image_processor(),
+    )
 
 
 def _stable_video(kind: Any) -> Any:
@@ -81,14 +113,24 @@ def _stable_video(kind: Any) -> Any:
         projection_class_embeddings_input_dim=24, addition_time_embed_dim=8,
     )  # fmt: skip
     decoder = diffusers.AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32, 32, 32), down_block_types=("DownEncoderBlock2D",) * 4, latent_channels=4, layers_per_block=1
+        block_out_channels=(32, 32, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        latent_channels=4,
+        layers_per_block=1,
     )
     return kind(
-        vae=decoder.eval(), image_encoder=image_encoder(size=224, patch=56), unet=sharp(model), feature_extractor=image_processor(),
+        vae=decoder.eval(),
+        image_encoder=image_encoder(size=224, patch=56),
+        unet=sharp(model),
+        feature_extractor=image_processor(),
         scheduler=diffusers.EulerDiscreteScheduler(
-            timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0
+            timestep_type="continuous",
+            prediction_type="v_prediction",
+            use_karras_sigmas=True,
+            sigma_min=0.002,
+            sigma_max=700.0,
         ),
-    )  # fmt: skip
+    )
 
 
 def first_frame(key: Any, path: str) -> Any:
@@ -110,20 +152,42 @@ IN_FRAMES = {"num_frames": FRAMES}
 
 CASES = [
     video("AnimateDiffPipeline", sized(**IN_FRAMES), parts=motion),
-    video("AnimateDiffControlNetPipeline", sized(**IN_FRAMES, conditioning_frames=clip), parts=lambda: {**motion(), "controlnet": controlnet()}),
-    video("AnimateDiffSparseControlNetPipeline", sized(**IN_FRAMES, conditioning_frames=clip, controlnet_frame_indices=lambda: [0, 1, 2]), parts=_sparse),
+    video(
+        "AnimateDiffControlNetPipeline",
+        sized(**IN_FRAMES, conditioning_frames=clip),
+        parts=lambda: {**motion(), "controlnet": controlnet()},
+    ),
+    video(
+        "AnimateDiffSparseControlNetPipeline",
+        sized(**IN_FRAMES, conditioning_frames=clip, controlnet_frame_indices=lambda: [0, 1, 2]),
+        parts=_sparse,
+    ),
     video("AnimateDiffSDXLPipeline", sized(**IN_FRAMES), parts=_motion_xl, make=stable_diffusion_xl),
     video("AnimateDiffVideoToVideoPipeline", sized(video=clip, strength=1.0), parts=motion),
     video(
-        "AnimateDiffVideoToVideoControlNetPipeline", sized(video=clip, conditioning_frames=clip, strength=1.0),
+        "AnimateDiffVideoToVideoControlNetPipeline",
+        sized(video=clip, conditioning_frames=clip, strength=1.0),
         parts=lambda: {**motion(), "controlnet": controlnet()},
     ),
-    video("AnimateDiffPAGPipeline", sized(**IN_FRAMES), parts=motion, branches=("uncond", "cond", "perturbed")),
+    video(
+        "AnimateDiffPAGPipeline", sized(**IN_FRAMES), parts=motion, branches=("uncond", "cond", "perturbed")
+    ),
     video("PIAPipeline", sized(**IN_FRAMES, image=picture), parts=_pia),
     video("TextToVideoSDPipeline", sized(**IN_FRAMES), parts=_text_to_video),
     video("VideoToVideoSDPipeline", asks(video=clip, strength=1.0), parts=_text_to_video),
-    video("TextToVideoZeroPipeline", sized(**ZERO), parts=lambda: {"safety_checker": None, "feature_extractor": None}, **ZERO_TRUTH),
+    video(
+        "TextToVideoZeroPipeline",
+        sized(**ZERO),
+        parts=lambda: {"safety_checker": None, "feature_extractor": None},
+        **ZERO_TRUTH,
+    ),
     video("TextToVideoZeroSDXLPipeline", sized(**ZERO), make=stable_diffusion_xl, **ZERO_TRUTH),
     video("I2VGenXLPipeline", sized(**IN_FRAMES, image=picture), make=_i2vgen),
-    video("StableVideoDiffusionPipeline", sized(None, **IN_FRAMES, image=picture, negative_prompt="default"), make=_stable_video, word=0, tokens=(0,)),
-]  # fmt: skip
+    video(
+        "StableVideoDiffusionPipeline",
+        sized(None, **IN_FRAMES, image=picture, negative_prompt="default"),
+        make=_stable_video,
+        word=0,
+        tokens=(0,),
+    ),
+]

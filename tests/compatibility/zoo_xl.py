@@ -27,7 +27,12 @@ def edits() -> dict[str, Any]:
 
 
 def _refiner() -> Case:
-    parts = {"tokenizer": None, "text_encoder": None, "requires_aesthetics_score": True, "unet_options": REFINER}
+    parts = {
+        "tokenizer": None,
+        "text_encoder": None,
+        "requires_aesthetics_score": True,
+        "unet_options": REFINER,
+    }
     build = lambda: stable_diffusion_xl(diffusers.StableDiffusionXLImg2ImgPipeline, **parts)  # noqa: E731
     run = asks(negative_prompt=NEGATIVE, image=picture, strength=1.0)
     return Case("SDXL refiner", GROUP, build, run)
@@ -37,6 +42,11 @@ CASES = [
     xl("StableDiffusionXLPipeline", sized()),
     xl("StableDiffusionXLImg2ImgPipeline", asks(negative_prompt=NEGATIVE, image=picture, strength=1.0)),
     xl("StableDiffusionXLInpaintPipeline", sized(image=picture, mask_image=mask, strength=1.0)),
-    xl("StableDiffusionXLInstructPix2PixPipeline", sized(image=picture), parts=edits, branches=("cond", "image", "uncond")),
+    xl(
+        "StableDiffusionXLInstructPix2PixPipeline",
+        sized(image=picture),
+        parts=edits,
+        branches=("cond", "image", "uncond"),
+    ),
     _refiner(),
 ]
