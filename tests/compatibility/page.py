@@ -29,11 +29,10 @@ one: {cases} cases with six questions each. Tests write this page; nothing in it
 - **heat map**: that of a word of the prompt is the mean of these.
 - **segments**: there are some, at the picture's size.
 
-✓ right. — refused: the number leads to the sentence with which attnscope says so; where the capture itself is refused,
-it stands once.{wrong} Models are tiny and random, pictures are 64x96 where the pipeline allows it.
-`./dev compatibility` writes the page anew
+✓ right. — refused: the number leads to the sentence that says so, and stands once where the capture itself is refused.
+{wrong}Models are tiny and random, pictures are 64x96 where the pipeline allows it. `./dev compatibility` writes the page
 """
-WRONG = " ✗ wrong today: the number leads to what is wrong."
+WRONG = "✗ wrong today: the number leads to what is wrong.\n"
 
 
 def page(cells: Cells, versions: Mapping[str, str]) -> str:
@@ -47,7 +46,7 @@ def page(cells: Cells, versions: Mapping[str, str]) -> str:
         verdict: sum(cell.verdict == verdict for row in cells.values() for cell in row.values())
         for verdict in SIGNS
     }
-    notes: dict[Cell, int] = {}
+    notes = _numbered(cells)
     tables = [
         *("\n".join(["", f"## {title}", *_groups(kinds, cells, notes)]) for title, kinds in _PARTS.items()),
         _not_here(),
@@ -58,6 +57,14 @@ def page(cells: Cells, versions: Mapping[str, str]) -> str:
     return "\n".join([introduction.rstrip(), made, *tables, _sentences(notes)]) + "\n"
 
 
+def _numbered(cells: Cells) -> dict[Cell, int]:
+    """A number for each sentence: refusals come first, then what is wrong, each in the order of the tables."""
+    order = [case.name for kind in (*PIPELINES, *WAYS) for case in kind.CASES if case.name in cells]
+    in_order = [cells[name][column] for name in order for column in COLUMNS]
+    said = [cell for verdict in ("refused", "wrong") for cell in in_order if cell.verdict == verdict]
+    return {cell: number for number, cell in enumerate(dict.fromkeys(said), start=1)}
+
+
 _PARTS = {"Pipelines": PIPELINES, "Ways to run one": WAYS}
 
 
@@ -65,14 +72,9 @@ def _groups(kinds: tuple, cells: Cells, notes: dict[Cell, int]) -> list[str]:
     lines: list[str] = []
     for kind in kinds:
         names = [case.name for case in kind.CASES if case.name in cells]
-        lines += [
-            "",
-            f"### {kind.GROUP}",
-            "",
-            _line(["", *HEADINGS]),
-            _line([":--", *[":-:"] * len(HEADINGS)]),
-        ]
-        lines += [_line([name, *_signs(cells[name], notes)]) for name in names]
+        lines += ["", f"### {kind.GROUP}", "", '<div class="cells" markdown>', ""]
+        lines += [_line(["", *HEADINGS]), _line([":--", *[":-:"] * len(HEADINGS)])]
+        lines += [*(_line([name, *_signs(cells[name], notes)]) for name in names), "", "</div>"]
     return lines
 
 
@@ -91,8 +93,7 @@ def _line(parts: list[str]) -> str:
 def _sign(cell: Cell, notes: dict[Cell, int]) -> str:
     if cell.verdict == "right":
         return SIGNS["right"]
-    number = notes.setdefault(cell, len(notes) + 1)
-    return f"{SIGNS[cell.verdict]} [{number}](#n{number})"
+    return f"{SIGNS[cell.verdict]} [{notes[cell]}](#n{notes[cell]})"
 
 
 def _not_here() -> str:
