@@ -30,7 +30,7 @@ one: {cases} cases with six questions each. Tests write this page; nothing in it
 - **segments**: there are some, at the picture's size.
 
 ✓ right. — refused: the number leads to the sentence that says so, and stands once where the capture itself is refused.
-{wrong}Models are tiny and random, pictures are 64x96 where the pipeline allows it. `./dev compatibility` writes the page
+{wrong}Models are tiny and random, pictures are 64x96 where that can be. `./dev compatibility` writes the page
 """
 WRONG = "✗ wrong today: the number leads to what is wrong.\n"
 
