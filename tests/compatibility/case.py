@@ -32,6 +32,7 @@ class Case:
         watched: What is given to the capture.
         models: The denoising models whose attention is compared, in the order of their passes.
         keys: What a processor makes of the keys after to_k: (keys, path) to keys.
+        rows_apart: Whether some layers compute attention for the first rows only.
         asked: Which pass is asked for heat map and segments.
         edit: What a processor makes of P before it uses it: P in float64 to P.
         options: Of the capture.
@@ -54,6 +55,7 @@ class Case:
     models: Callable[[Any], list[Any]] = lambda pipe: [pipe.unet]
     keys: Callable[[Any, str], Any] | None = None
     asked: int = 0
+    rows_apart: bool = False
     edit: Callable[[Any], Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 2e-6

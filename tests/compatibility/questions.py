@@ -12,11 +12,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import attnscope
+from attnscope.errors import AttnscopeError
 from compatibility.case import Case, Rows
 from compatibility.truth import ModelCall, Seen
-
-BLOCKS = ("down_blocks", "mid_block", "up_blocks")
-"""Where the attentions of a U-Net are that look at a picture: those of an adapter's resampler are no part of it."""
 
 
 class Wrong(Exception):
@@ -60,18 +58,23 @@ def _captured(ran: Ran) -> None:
     if steps != ran.case.steps:
         raise Wrong(f"{steps} steps are recorded, the scheduler took {ran.case.steps}")
     known = {layer.path for trace in ran.traces for layer in trace.layers}
-    absent = {path for call in ran.calls for path in call.layers if path.startswith(BLOCKS)} - known
+    absent = {path for call in ran.calls for path in call.layers if _is_of_unet(path)} - known
     said = ran.case.is_partial or any("lacks" in text or "not recorded" in text for text in ran.said)
     if absent and not said:
         raise Wrong(f"{len(absent)} attention layer(s) are missing without a word, such as {min(absent)}")
     for (trace, _, _), _, call in _pairs(ran):
-        for path, layer, seen in _layers(trace, call):
+        for layer, seen in _layers(trace, call):
             if seen.map_hw is None:
                 raise Wrong(
-                    f"{path} has the grid {layer.grid}, but its queries are no places of a feature map"
+                    f"{layer.path} has the grid {layer.grid}, but its queries are no places of a feature map"
                 )
             if tuple(layer.grid) != seen.map_hw:
-                raise Wrong(f"{path} has the grid {layer.grid}, its feature map is {seen.map_hw}")
+                raise Wrong(f"{layer.path} has the grid {layer.grid}, its feature map is {seen.map_hw}")
+
+
+def _is_of_unet(path: str) -> bool:
+    """Not of an adapter's resampler, and not of the control branch of a ControlNet-XS."""
+    return path.startswith(("down_blocks", "mid_block", "up_blocks")) and "ctrl_" not in path
 
 
 def _unchanged(ran: Ran) -> None:
@@ -97,28 +100,43 @@ def _names(rows: Rows) -> str:
 def _probability(ran: Ran) -> None:
     compared = 0
     for (trace, step, number), at, call in _pairs(ran):
-        for path, _, seen in _layers(trace, call):
-            _compare(ran.case, trace, (step, number, at), path, seen)
+        for layer, seen in _layers(trace, call):
+            _compare(ran.case, trace, (step, number, at), layer, seen)
             compared += 1
     if not compared:
         raise Wrong("no layer could be compared")
 
 
-def _compare(case: Case, trace: Any, where: tuple[Any, int, int], path: str, seen: Seen) -> None:
+def _compare(case: Case, trace: Any, where: tuple[Any, int, int], layer: Any, seen: Seen) -> None:
     step, number, at = where
     truth, rows = seen.probability(), step.calls[number].rows
     places = case.row_numbers(at, len(rows))
-    if len(truth) != len(case.true_rows(at)):
-        raise Wrong(f"{path}: {len(rows)} rows are named, the attention had {len(truth)}")
+    of_batch = len(case.true_rows(at))
+    if len(truth) != of_batch and not case.rows_apart:
+        raise Wrong(f"{layer.path}: {len(rows)} rows are named, the attention had {len(truth)}")
     for place, row in zip(places, rows, strict=True):
-        own = trace.probabilities(
-            layer=path, step=step.index, call=number, branch=row.branch, image=row.image
-        )
+        chosen = {"step": step.index, "call": number, "branch": row.branch, "image": row.image}
+        if place >= len(truth):
+            _must_be_refused(trace, layer, chosen)
+            continue
+        own = trace.probabilities(layer=layer, **chosen)
         if tuple(own.shape) != tuple(truth[place].shape):
-            raise Wrong(f"{path}: P has the shape {tuple(own.shape)}, right is {tuple(truth[place].shape)}")
+            raise Wrong(
+                f"{layer.path}: P has the shape {tuple(own.shape)}, right is {tuple(truth[place].shape)}"
+            )
         off = float((own.double() - truth[place]).abs().max())
         if not off <= case.tolerance:
-            raise Wrong(f"{path}: P of call {number} of step {step.index} is off by {off:.2g}")
+            raise Wrong(f"{layer.path}: P of call {number} of step {step.index} is off by {off:.2g}")
+
+
+def _must_be_refused(trace: Any, layer: Any, chosen: dict[str, Any]) -> None:
+    try:
+        trace.probabilities(layer=layer, **chosen)
+    except AttnscopeError:
+        return
+    raise Wrong(
+        f"{layer.path}: the branch {chosen['branch']!r} has a P, though the layer computed none for its rows"
+    )
 
 
 def _heat_map(ran: Ran) -> None:
@@ -194,8 +212,14 @@ def _pairs(ran: Ran) -> Iterator[tuple[tuple[Any, Any, int], int, ModelCall]]:
         start += max((call.index for call in trace.calls), default=-1) + 1
 
 
-def _layers(trace: Any, call: ModelCall) -> Iterator[tuple[str, Any, Seen]]:
+def _layers(trace: Any, call: ModelCall) -> Iterator[tuple[Any, Seen]]:
     """Each recorded layer with what it really computed in one call."""
+    pictures: dict[str, int] = {}
     for layer in trace.layers:
-        if runs := call.layers.get(layer.path):
-            yield layer.path, layer, runs[-1]
+        if not (runs := call.layers.get(layer.path)):
+            continue
+        if layer.kind.startswith("image"):
+            number = pictures[layer.path] = pictures.get(layer.path, -1) + 1
+            yield layer, runs[-1].of_picture(number)
+        else:
+            yield layer, runs[-1]

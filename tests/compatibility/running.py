@@ -46,7 +46,7 @@ def outcome(case: Case) -> dict[str, Cell]:
 
 FALSE_CAUSES = (
     "was cut off", "the prompt is empty", "captured with kind", "columns are [", "token number from 0 to -1",
-    "capture without kind",
+    "capture without kind='",
 )  # fmt: skip
 """What is said of a run of which it isn't true: every prompt here is short, and is given as a text."""
 

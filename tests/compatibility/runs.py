@@ -173,6 +173,7 @@ CASES = [
         lambda: stable_diffusion(diffusers.StableDiffusionPAGPipeline),
         sized(),
         ("uncond", "cond", "perturbed"),
+        rows_apart=True,
     ),
     run_of("the last step alone", sized(), options={"steps": [-1]}, steps=1),
     run_of(

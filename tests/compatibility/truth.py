@@ -6,7 +6,7 @@ P follows in float64 from what to_q and to_k gave, or from what norm_q and norm_
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,9 @@ class Seen:
         heads: Its heads.
         scale: Its factor before the softmax.
         is_cross: Whether its keys come from elsewhere.
+        with_objects: Whether grounded objects (GLIGEN's) come after the places.
+        pictures: Keys of adapters' pictures, each with a softmax of its own.
+        positions: Lengths of its queries and keys.
         edit: What a processor makes of P before it uses it.
         map_hw: Height and width of the feature map that its queries are places of; None where there is no such map.
     """
@@ -37,6 +40,8 @@ class Seen:
     key: Tensor | None = None
     added: Tensor | None = None
     mask: Tensor | None = None
+    with_objects: bool = False
+    pictures: list[Tensor] = field(default_factory=list)
     positions: set[int] = field(default_factory=set)
     edit: Any = None
 
@@ -46,6 +51,14 @@ class Seen:
         scores = query @ key.transpose(-1, -2) * self.scale
         p = (scores if self.mask is None else scores + self._mask(scores)).softmax(-1)
         return p if self.edit is None else self.edit(p)
+
+    def of_picture(self, number: int) -> Seen:
+        """What the same queries made of an adapter's pictures.
+
+        Args:
+            number: Which keys, from 0.
+        """
+        return replace(self, key=self.pictures[number], mask=None, edit=None)
 
     def _split(self, tensor: Tensor) -> Tensor:
         """(row, head, position, dim). What a norm made of heads is (row, position, head, dim) in some processors."""
@@ -121,6 +134,8 @@ class Watched:
             for name in (*QUERIES, *KEYS, "add_k_proj", *FUSED):
                 if isinstance(module := getattr(owner, name, None), nn.Module):
                     self._handles.append(module.register_forward_hook(self._taker(name)))
+            for module in getattr(owner, "to_k_ip", ()):
+                self._handles.append(module.register_forward_hook(self._picture))
 
     def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         sample = args[0] if args else kwargs["sample"]
@@ -140,6 +155,7 @@ class Watched:
             seen = Seen(
                 module.heads, float(module.scale), bool(getattr(module, "is_cross_attention", False)),
                 self._map_of(path), mask=args[2] if len(args) > 2 else kwargs.get("attention_mask"),
+                with_objects=path.endswith("fuser.attn"),
             )  # fmt: skip
             self._open.append(seen)
             if self.calls:
@@ -167,6 +183,8 @@ class Watched:
         if seen.added is not None:
             seen.is_cross = True
             seen.key = seen.added if seen.key is None else torch.cat([seen.added, seen.key], dim=1)
+        if seen.map_hw is not None and seen.with_objects:
+            seen.query = seen.query[:, : seen.map_hw[0] * seen.map_hw[1]]
         if seen.map_hw is not None:
             places = seen.query.shape[-2] if seen.query.ndim == 3 else seen._split(seen.query).shape[-2]
             seen.map_hw = seen.map_hw if seen.map_hw[0] * seen.map_hw[1] == places else None
@@ -177,6 +195,9 @@ class Watched:
                 runs.pop()
         if self.calls:
             self.calls[-1].layers = {path: runs for path, runs in self.calls[-1].layers.items() if runs}
+
+    def _picture(self, module: nn.Module, args: tuple, output: Tensor) -> None:
+        self._open[-1].pictures.append(output.detach().clone().flatten(1, -2))
 
     def _taker(self, name: str) -> Any:
         def take(module: nn.Module, args: tuple, output: Tensor) -> None:

@@ -249,6 +249,7 @@ CASES = [
         "KolorsPAGPipeline",
         sized(max_sequence_length=77),
         branches=("uncond", "cond", "perturbed"),
+        rows_apart=True,
     ),
     _dreamlite("DreamLitePipeline", sized()),
     _dreamlite("DreamLiteMobilePipeline", sized(negative_prompt="default"), branches=("cond",)),

@@ -15,7 +15,7 @@ BRANCHES = ("uncond", "cond", "perturbed")
 
 def pag(name: str, run: Any, **truth: Any) -> Case:
     """A case of a PAG pipeline."""
-    return case(name, run, **{"group": GROUP, "branches": BRANCHES, **truth})
+    return case(name, run, **{"group": GROUP, "branches": BRANCHES, "rows_apart": True, **truth})
 
 
 def control() -> dict[str, Any]:

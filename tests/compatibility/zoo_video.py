@@ -26,8 +26,8 @@ FRAMES = 3
 
 
 def video(name: str, run: Any, **truth: Any) -> Case:
-    """A case of this table."""
-    return case(name, run, **{"group": GROUP, "make": bare, **truth})
+    """A case of this table: each frame is an image."""
+    return case(name, run, **{"group": GROUP, "make": bare, "images": FRAMES, **truth})
 
 
 def clip() -> list[Any]:
@@ -170,7 +170,11 @@ CASES = [
         parts=lambda: {**motion(), "controlnet": controlnet()},
     ),
     video(
-        "AnimateDiffPAGPipeline", sized(**IN_FRAMES), parts=motion, branches=("uncond", "cond", "perturbed")
+        "AnimateDiffPAGPipeline",
+        sized(**IN_FRAMES),
+        parts=motion,
+        branches=("uncond", "cond", "perturbed"),
+        rows_apart=True,
     ),
     video("PIAPipeline", sized(**IN_FRAMES, image=picture), parts=_pia),
     video("TextToVideoSDPipeline", sized(**IN_FRAMES), parts=_text_to_video),
