@@ -77,10 +77,10 @@ def sentence(error: Exception) -> str:
 
 
 def _run_alone(case: Case) -> tuple[list[ModelCall], list[bytes], tuple[int, int] | None]:
-    pipe = _built(case)
+    pipe = made_pipe(case)
     models = [model for model in case.models(pipe) if isinstance(model, nn.Module)]
     with watched(models) as watches:
-        made = _called(case, pipe)
+        made = called(case, pipe)
     calls = [call for watch in watches for call in watch.calls]
     for call in calls:
         for path, runs in call.layers.items():
@@ -91,16 +91,21 @@ def _run_alone(case: Case) -> tuple[list[ModelCall], list[bytes], tuple[int, int
 
 
 def _run_captured(case: Case) -> tuple[list[bytes], tuple[Any, ...], list[str]]:
-    pipe = _built(case)
+    pipe = made_pipe(case)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         with attnscope.capture(case.watched(pipe), **case.options) as trace:
-            made = _called(case, pipe)
+            made = called(case, pipe)
     said = [str(one.message) for one in heard if "attnscope" in f"{one.category.__module__} {one.filename}"]
     return as_bytes(made), trace.passes, said
 
 
-def _built(case: Case) -> Any:
+def made_pipe(case: Case) -> Any:
+    """The pipeline of a case, the same at every call.
+
+    Args:
+        case: The case.
+    """
     torch.manual_seed(0)
     pipe = case.build()
     with contextlib.suppress(AttributeError):
@@ -108,7 +113,13 @@ def _built(case: Case) -> Any:
     return pipe
 
 
-def _called(case: Case, pipe: Any) -> Any:
+def called(case: Case, pipe: Any) -> Any:
+    """What a case's run gives, with every source of chance set.
+
+    Args:
+        case: The case.
+        pipe: From `made_pipe`.
+    """
     torch.manual_seed(1)
     np.random.seed(1)
     return case.run(pipe)

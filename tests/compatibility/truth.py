@@ -87,10 +87,11 @@ class Seen:
 
 @dataclass
 class ModelCall:
-    """One call of a denoising model: its rows and what each attention computed, by module path."""
+    """One call of a denoising model: its rows, what it got of the text, and each attention by module path."""
 
     rows: int
     size_hw: tuple[int, ...]
+    text: Any = None
     layers: dict[str, list[Seen]] = field(default_factory=dict)
 
 
@@ -140,7 +141,8 @@ class Watched:
     def _begin(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         sample = args[0] if args else kwargs["sample"]
         self._maps = {}
-        self.calls.append(ModelCall(sample.shape[0], tuple(sample.shape[-2:])))
+        text = args[2] if len(args) > 2 else kwargs.get("encoder_hidden_states")
+        self.calls.append(ModelCall(sample.shape[0], tuple(sample.shape[-2:]), text))
 
     def _noter(self, path: str) -> Any:
         def note(module: nn.Module, args: tuple, kwargs: dict) -> None:

@@ -59,7 +59,8 @@ class _Positions:
 
     def __call__(self, text: Any, **options: Any) -> BatchEncoding:
         known = tokenizer()(text, **options)
-        known["position_ids"] = torch.arange(known["input_ids"].shape[1]).expand_as(known["input_ids"])
+        if isinstance(known["input_ids"], torch.Tensor):
+            known["position_ids"] = torch.arange(known["input_ids"].shape[1]).expand_as(known["input_ids"])
         return known
 
 
@@ -194,6 +195,10 @@ def _unidiffuser() -> Any:
     )  # fmt: skip
 
 
+def _in_turn(call: int) -> Any:
+    return (("cond", 0),) if call % 2 == 0 else (("uncond", 0),)
+
+
 def _unidiffuser_run(pipe: Any) -> Any:
     pipe.set_text_to_image_mode()
     return pixels(
@@ -269,7 +274,7 @@ CASES = [
         word=0,
         tokens=(0,),
     ),
-    Case("UniDiffuserPipeline", GROUP, _unidiffuser, _unidiffuser_run, branches=("cond",)),
+    Case("UniDiffuserPipeline", GROUP, _unidiffuser, _unidiffuser_run, rows=_in_turn),
     _versatile("VersatileDiffusionTextToImagePipeline", sized(negative_prompt="default")),
     _versatile(
         "VersatileDiffusionImageVariationPipeline",

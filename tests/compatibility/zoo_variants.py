@@ -160,7 +160,8 @@ def _cycle_rows(call: int) -> Any:
 
 
 def _paradigms_rows(call: int) -> Any:
-    return (("uncond", 0), ("uncond", 1), ("cond", 0), ("cond", 1))
+    """Two timesteps of one image are two images here."""
+    return (("uncond", 0), ("cond", 0), ("uncond", 1), ("cond", 1))
 
 
 CASES = [
