@@ -57,6 +57,9 @@ class _Positions:
 
     model_max_length = 77
 
+    def __len__(self) -> int:
+        return len(tokenizer())
+
     def __call__(self, text: Any, **options: Any) -> BatchEncoding:
         known = tokenizer()(text, **options)
         if isinstance(known["input_ids"], torch.Tensor):
