@@ -1,0 +1,54 @@
+"""The rows that stand in each case by hand: those called by the prompt's branch are those that read the prompt."""
+
+import pytest
+import torch
+from torch import nn
+
+from compatibility.case import WORD
+from compatibility.cases import PIPELINES
+from compatibility.report import quiet
+from compatibility.running import called, made_pipe
+from compatibility.truth import watched
+
+READ_THE_PROMPT = {"cond", "perturbed"}
+CASES = [case for kind in PIPELINES for case in kind.CASES if case.word == WORD]
+
+
+def texts(case, *, another_word=False):
+    """What the model got of the text in each call; with another word, the embedding of `cat` is another vector."""
+    pipe = made_pipe(case)
+    models = [model for model in case.models(pipe) if isinstance(model, nn.Module)]
+    for part in pipe.components.values() if another_word else ():
+        if isinstance(part, nn.Module) and all(part is not model for model in models):
+            _change_word(part, pipe)
+    with watched(models) as watches:
+        called(case, pipe)
+    return [call.text for watch in watches for call in watch.calls]
+
+
+def _change_word(part, pipe):
+    for name, known in pipe.components.items():
+        if "tokenizer" not in name or known is None:
+            continue
+        number = known(WORD)["input_ids"][-2]  # the last one ends the text
+        for module in part.modules():
+            if isinstance(module, nn.Embedding) and module.num_embeddings >= len(known):
+                module.weight.data[number] += 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_prompts_rows_are_those_that_change_with_its_word(case):
+    with quiet():
+        before, after = texts(case), texts(case, another_word=True)
+    compared = 0
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        rows = case.true_rows(number)
+        if not isinstance(old, torch.Tensor) or len(old) != len(rows):
+            continue
+        changed = {row for row, one, other in zip(rows, old, new, strict=True) if not torch.equal(one, other)}
+        assert changed == {row for row in rows if row[0] in READ_THE_PROMPT}
+        compared += 1
+    if not compared:
+        pytest.skip("the text does not come as one embedding a row")
