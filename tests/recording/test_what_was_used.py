@@ -4,22 +4,22 @@ import pytest
 import torch
 
 import attnscope
-import processors
+import written_processors
 from attnscope.errors import SelectionError, UnobservedError
 from capture_cases import leftovers, run
 
 RIGHT = [
-    processors.Written,
-    processors.QueryOverwritten,
-    processors.WarmUp,
-    processors.LooksAtItsShape,
-    processors.QueryChunks,
-    processors.RowByRow,
-    processors.StyleAligned,
-    processors.ReferenceFirst,
-    processors.CrossFrame,
-    processors.Scores,
-    processors.StoredAndMultiplied,
+    written_processors.Written,
+    written_processors.QueryOverwritten,
+    written_processors.WarmUp,
+    written_processors.LooksAtItsShape,
+    written_processors.QueryChunks,
+    written_processors.RowByRow,
+    written_processors.StyleAligned,
+    written_processors.ReferenceFirst,
+    written_processors.CrossFrame,
+    written_processors.Scores,
+    written_processors.StoredAndMultiplied,
 ]
 
 
@@ -42,10 +42,10 @@ def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, infe
 @pytest.mark.parametrize(
     ("processor", "cause"),
     [
-        (processors.EditedInPlace, "changes the attention probabilities before it uses them"),
-        (processors.EditedInACopy, "changes the attention probabilities before it uses them"),
-        (processors.EditedBySum, "changes the attention probabilities before it uses them"),
-        (processors.KeysInTwoParts, "it computed attention of shape"),
+        (written_processors.EditedInPlace, "changes the attention probabilities before it uses them"),
+        (written_processors.EditedInACopy, "changes the attention probabilities before it uses them"),
+        (written_processors.EditedBySum, "changes the attention probabilities before it uses them"),
+        (written_processors.KeysInTwoParts, "it computed attention of shape"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -62,7 +62,7 @@ def test_what_q_and_k_do_not_tell_is_refused_by_name(pipe, seeded, processor, ca
     assert leftovers(pipe) == []
 
 
-@pytest.mark.parametrize("processor", [processors.StyleAligned, processors.ReferenceFirst])
+@pytest.mark.parametrize("processor", [written_processors.StyleAligned, written_processors.ReferenceFirst])
 def test_keys_from_another_picture_are_a_part_of_their_own(pipe, seeded, processor, tmp_path):
     pipe.unet.set_attn_processor(processor())
     # in block 1 both rows hold the same noise, so own and reference keys are the same numbers
@@ -71,7 +71,7 @@ def test_keys_from_another_picture_are_a_part_of_their_own(pipe, seeded, process
     trace = attnscope.load_trace(trace.save(tmp_path / "run.trace"))
     layer = trace.layers[2, "self"]
     places = layer.grid.places
-    names = ["own", "reference"] if processor is processors.StyleAligned else ["reference", "own"]
+    names = ["own", "reference"] if processor is written_processors.StyleAligned else ["reference", "own"]
     assert [tuple(part) for part in layer.parts] == [(name, places) for name in names]
     whole = trace.probabilities(layer=layer)
     for at, name in enumerate(names):
@@ -90,7 +90,7 @@ def test_keys_from_another_picture_are_a_part_of_their_own(pipe, seeded, process
 
 
 def test_keys_that_all_rows_share_are_no_places_of_their_own(pipe, seeded):
-    pipe.unet.set_attn_processor(processors.CrossFrame())
+    pipe.unet.set_attn_processor(written_processors.CrossFrame())
     with attnscope.capture(pipe) as trace:
         run(pipe, seeded, num_inference_steps=1)
     parts = {layer.parts for layer in trace.layers.of_kind("self")}
@@ -98,7 +98,7 @@ def test_keys_that_all_rows_share_are_no_places_of_their_own(pipe, seeded):
 
 
 def test_dropout_in_training_is_named(pipe, seeded):
-    class Dropping(processors.Written):
+    class Dropping(written_processors.Written):
         def attend(self, attn, q, k, v, *, is_self):
             return torch.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.9)
 
