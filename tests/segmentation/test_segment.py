@@ -441,7 +441,7 @@ def test_diffseg_can_be_named_without_torch():
 
 def test_a_word_inside_an_earlier_phrase_is_found_at_its_own_place(pipe):
     words = ("red house", "house", "tree")
-    tokens = tokenize(pipe.tokenizer, ", ".join(words))
+    tokens = tokenize(pipe.tokenizer, ", ".join(words)).tokens
     spans = named_spans(", ".join(words), tokens, words, "paper")
     assert [[tokens[at].text for at in span.tokens] for span in spans] == [
         ["red", "house"],

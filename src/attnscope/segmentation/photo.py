@@ -69,7 +69,7 @@ def evidence_of_photo(
     check_pipeline(pipe)
     reference = preset == "reference"
     text = prompt or (" " if reference else ", ").join(words)
-    spans = named_spans(text, tokenize(pipe.tokenizer, text), words, preset) if words else ()
+    spans = named_spans(text, tokenize(pipe.tokenizer, text).tokens, words, preset) if words else ()
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
     image = load_picture(picture)
     image = middle_square(image) if crop else image

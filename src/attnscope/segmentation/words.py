@@ -9,7 +9,7 @@ from typing import NamedTuple
 from attnscope.diffseg.labels import reference_tokens
 from attnscope.errors import ParameterError
 from attnscope.records import Token
-from attnscope.trace.tokens import find_span
+from attnscope.trace.words import find_span
 
 
 class NamedSpan(NamedTuple):
