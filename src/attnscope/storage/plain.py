@@ -13,7 +13,11 @@ MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
 MAX_TOKENS = 1 << 16  # of one text
 _ROLES = ("text", "start", "end", "padding")
 _PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
-_LATER = {"negative_tokens": [], "second_prompts": [], "unnamed": None}  # fields that older traces lack
+_LATER: dict[str, Any] = {
+    "negative_tokens": [],
+    "second_prompts": [],
+    "unnamed": None,
+}  # fields that older traces lack
 
 
 def layer_key(layer: LayerId) -> str:

@@ -54,7 +54,7 @@ def characters(text: str) -> tuple[Character, ...]:
     >>> [character.alike for character in characters("Éa  👍🏽")]
     ['é', 'a', ' ', '👍🏽']
     """
-    starts = []
+    starts: list[int] = []
     for at, char in enumerate(text):
         if not starts or not _belongs(text[starts[-1] : at], char):
             starts.append(at)

@@ -97,8 +97,13 @@ def _coded(tokenizer: Any, prompt: str, length: int) -> _Coded:
         return_attention_mask=True,
         **settings,
     )
-    names = ("input_ids", "special_tokens_mask", "attention_mask", "offset_mapping")
-    return _Coded(*(encoding[name] for name in names), bool(encoding.encodings[0].overflowing))
+    return _Coded(
+        encoding["input_ids"],
+        encoding["special_tokens_mask"],
+        encoding["attention_mask"],
+        encoding["offset_mapping"],
+        bool(encoding.encodings[0].overflowing),
+    )
 
 
 def _slowly_coded(tokenizer: Any, prompt: str, ids: list[int]) -> _Coded:

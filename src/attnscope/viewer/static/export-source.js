@@ -191,7 +191,7 @@ export async function segments(trace, source, recipe) {
   const labels = new Uint16Array(await inflated(nearest.labels));
   const named = nearest.found.segments.map((segment) => ({
     ...segment,
-    label: nameOf(segment.scores, recipe.word),
+    label: nameOf(segment, nearest.found.segments, recipe.word),
   }));
   const { labels_height, labels_width } = nearest;
   return { ...nearest.found, segments: named, labels, labels_height, labels_width };
@@ -204,12 +204,17 @@ export async function segments(trace, source, recipe) {
 const distance = (one, threshold) => Math.abs(Math.log(one.threshold / threshold));
 
 /**
- * @param {number[]} scores
+ * The word that fits best, or null where it gets less attention than in the whole picture: segmentation/naming.py
+ * @param {SegmentInfo} segment
+ * @param {SegmentInfo[]} all
  * @param {number[]} named
  */
-function nameOf(scores, named) {
+function nameOf({ scores }, all, named) {
   /** @type {number | null} */
   let best = null;
   for (const word of named) if (best === null || scores[word] > scores[best]) best = word;
-  return best === null ? null : image.words[best].text;
+  if (best === null) return null;
+  const word = best;
+  const mean = all.reduce((sum, { share, scores }) => sum + share * scores[word], 0);
+  return scores[word] < mean * (1 - 1e-6) ? null : image.words[word].text;
 }
