@@ -123,7 +123,6 @@ class PipelineWatch:
     def _begin(self) -> None:
         """The pipeline is called. If the model has not run since the last call, the user only called a part of it."""
         self.began = next(_ORDER)
-        self.prompts.forget()
         run = self._new_run()
         if not self.call.has_run:  # an earlier call failed before its model ran: the run is this one's
             vars(self.call.run).update(vars(run))

@@ -7,6 +7,7 @@ text.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ class Prompts:
     def __init__(self, pipeline: Any, told: Told = Told()) -> None:  # noqa: B008  (it never changes)
         self.pipeline, self.told = pipeline, told
         self._handles: list[Any] = []
-        self._seen: list[Tensor] = []
+        self._seen: deque[Tensor] = deque(maxlen=_MOST_SEEN)
 
     # What the encoders are given
 
@@ -86,13 +87,9 @@ class Prompts:
             self._handles.pop().remove()
         self._seen.clear()
 
-    def forget(self) -> None:
-        """The pipeline is called anew."""
-        self._seen.clear()
-
     def _note(self, encoder: nn.Module, args: tuple, kwargs: dict) -> None:
         ids = args[0] if args else kwargs.get("input_ids")
-        if isinstance(ids, Tensor) and ids.ndim == 2 and len(self._seen) < _MOST_SEEN:
+        if isinstance(ids, Tensor) and ids.ndim == 2:
             self._seen.append(ids)
 
     # Names
@@ -130,6 +127,7 @@ class Prompts:
                 self._name(
                     run.negative_prompts, run.negative_tokens, negative_keys, is_seen=negative_is_encoded
                 )
+        self._seen.clear()
 
     def fit(self, run: Run, *, images: int, keys: int) -> None:
         """The model has run: what was not read yet is, and names that do not fit its keys are given up.
@@ -140,9 +138,10 @@ class Prompts:
             keys: How many keys its cross-attention has.
         """
         if not run.tokens:  # the pipeline encodes nothing that was seen
-            nothing = {"prompt_embeds": self.told, "negative_prompt_embeds": self.told}
+            unseen = None if self._seen else self.told
+            embeddings = {"prompt_embeds": unseen, "negative_prompt_embeds": unseen}
             is_told = self.told.negative_prompt is not None
-            self.read(run, nothing, images=images, keys=keys, negative_keys=keys if is_told else None)
+            self.read(run, embeddings, images=images, keys=keys, negative_keys=keys if is_told else None)
         for tokens in (run.tokens, run.negative_tokens):
             for image, of_image in enumerate(tokens):
                 if len(of_image) == keys:
