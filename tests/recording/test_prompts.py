@@ -1,5 +1,6 @@
 """Texts that encoders read, and names of their tokens; a capture never disturbs the run for their sake."""
 
+import json
 import types
 import warnings
 
@@ -14,6 +15,7 @@ from attnscope.errors import ParameterError, WordError
 from attnscope.recording.passes import IncompleteCaptureWarning
 from attnscope.recording.prompts import Prompts, Told
 from attnscope.records import Run
+from attnscope.testing.made_traces import made_trace
 from attnscope.trace.tokens import tokenize
 from attnscope.trace.words import prompt_words
 from capture_cases import run
@@ -303,3 +305,35 @@ def test_no_warning_where_everything_is_named(pipe, seeded):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         captured(pipe, seeded, prompt="café 猫 👍🏽 cat's " * 20, negative_prompt="a cat")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"negative_tokens": "x"},
+        {"negative_tokens": [[{"index": 1, "text": "a", "start_char": 0, "end_char": 1, "role": "text"}]]},
+        {"negative_tokens": [[None] * 70_000]},
+        {"second_prompts": 3},
+        {"unnamed": ["x"]},
+        {"unnamed": 3},
+    ],
+)
+def test_texts_of_a_broken_trace_are_refused(tmp_path, change):
+    folder = made_trace().save(tmp_path / "run.trace")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["passes"][0]["run"] |= change
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(attnscope.errors.TraceFormatError):
+        attnscope.load_trace(folder)
+
+
+def test_a_trace_without_the_newer_fields_is_read(tmp_path):
+    folder = made_trace().save(tmp_path / "run.trace")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("negative_tokens", "second_prompts", "unnamed"):
+        del manifest["passes"][0]["run"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    old = attnscope.load_trace(folder)
+    assert old.span("cat").tokens == (2, 3)
+    with pytest.raises(WordError, match="the tokens of the negative prompt 'cat' are unknown"):
+        old.span("cat", branch="uncond")

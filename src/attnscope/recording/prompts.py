@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attnscope.errors import ParameterError
+from attnscope.recording.watching import Hook
 from attnscope.records import Run, Token
 from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
 
@@ -79,7 +80,7 @@ class Prompts:
         for name in _ENCODERS:
             encoder = getattr(self.pipeline, name, None)
             if isinstance(encoder, nn.Module) and not _is_compiled(encoder):
-                self._handles.append(encoder.register_forward_pre_hook(self._note, with_kwargs=True))
+                self._handles.append(encoder.register_forward_pre_hook(Hook(self._note), with_kwargs=True))
 
     def detach(self) -> None:
         """Leave the text encoders as they were."""
