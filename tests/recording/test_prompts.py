@@ -101,7 +101,7 @@ def test_words_of_embeddings_are_unknown_until_they_are_told(pipe, seeded):
     assert words(trace, "uncond") == {"the": (1,), "star": (2,)}
     half = captured(pipe, seeded, prompt="a cat", negative_prompt_embeds=-EMBEDS)
     assert words(half)["cat"] == (2,)
-    with pytest.raises(WordError, match="embeddings without the negative prompt"):
+    with pytest.raises(WordError, match="the negative prompt was not seen"):
         half.span("cat", branch="uncond")
 
 
@@ -174,6 +174,11 @@ def test_a_tokenizer_that_fails_costs_the_names_and_never_the_run(pipe, seeded, 
     assert len(caught) == 1
     assert trace.prompt() == "a cat"
     assert attnscope.heat_map(trace, 2).array.shape == (16, 16)
+
+
+def test_what_is_no_tokenizer_of_transformers_is_said():
+    known = named(types.SimpleNamespace(tokenizer=lambda text: [1, 2]), prompt="a cat", negative_prompt="")
+    assert known.unnamed == "function does not tell where in a text its tokens stand"
 
 
 def test_a_tokenizer_without_a_length_is_no_obstacle(pipe, seeded, monkeypatch):

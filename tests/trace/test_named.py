@@ -164,9 +164,7 @@ def test_words_of_an_unknown_negative_prompt_are_refused_by_the_true_cause():
     )
     trace.run.negative_prompts, trace.run.negative_tokens = [], [unnamed_tokens(5)]
     for ask in asks:
-        with pytest.raises(
-            WordError, match=r"embeddings without the negative prompt.*negative_prompt=.*0 to 4"
-        ):
+        with pytest.raises(WordError, match=r"the negative prompt was not seen.*negative_prompt=.*0 to 4"):
             ask()
     trace.run.negative_tokens = []
     for ask in asks:

@@ -212,11 +212,8 @@ class _noting_trouble:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
         if not isinstance(error, Exception):
             return False
-        why = (
-            str(error)
-            if isinstance(error, _UnnamedError)
-            else f"naming failed: {type(error).__name__}: {error}"
-        )
+        said = isinstance(error, (_UnnamedError, ParameterError))
+        why = str(error) if said else f"naming failed: {type(error).__name__}: {error}"
         self.run.unnamed = self.run.unnamed or why.split("\n")[0][:400]
         return True
 
@@ -245,7 +242,7 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def _is_longer(tokenizer: Any, keys: int) -> bool:
-    return keys > tokenizer.model_max_length
+    return keys > getattr(tokenizer, "model_max_length", keys)
 
 
 def _check_fits(tokenizer: Any, is_cut: bool, keys: int) -> None:

@@ -89,8 +89,8 @@ class ReadText:
             )
         if self.text is None:
             return (
-                f"the run got embeddings without the {self.name}, so its words are unknown; tell it, "
-                f"capture(pipe, {self.name.replace(' ', '_')}=...)"
+                f"the {self.name} was not seen, as the run got embeddings or encodes texts in a way of its own; tell "
+                f"it, capture(pipe, {self.name.replace(' ', '_')}=...)"
             )
         if not self.text.strip():
             return f"the {self.name} is empty, so the branch {self.branch!r} reads no words"

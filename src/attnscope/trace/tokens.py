@@ -38,8 +38,10 @@ def tokenize(tokenizer: Any, prompt: str, length: int | None = None) -> Tokenize
         length: How many tokens the model reads. Default: what the tokenizer says.
 
     Raises:
-        ParameterError: No length is known, or a slow tokenizer and its fast form split the prompt differently.
+        ParameterError: No length is known, or the places of its tokens can't be.
     """
+    if not isinstance(getattr(tokenizer, "is_fast", None), bool):
+        raise ParameterError(f"{type(tokenizer).__name__} does not tell where in a text its tokens stand")
     count = tokenizer.model_max_length if length is None else length
     if not 0 < count <= MOST_TOKENS:
         raise ParameterError(f"{type(tokenizer).__name__} says no length (it says {count:g}): give one")
