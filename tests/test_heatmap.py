@@ -184,7 +184,7 @@ def test_what_can_not_be_mapped_is_said():
         attnscope.heat_map(trace, "red", preset="dam")
     with pytest.raises(SelectionError, match="chooses nothing"):
         attnscope.heat_map(trace, "red", blocks=[])
-    with pytest.raises(ParameterError, match="this branch reads the negative prompt"):
+    with pytest.raises(WordError, match="no word 'red' in the negative prompt"):
         attnscope.heat_map(trace, "red", branch="uncond")
     with pytest.raises(SelectionError, match="branch 'text'"):
         attnscope.heat_map(trace, "red", branch="text")

@@ -68,3 +68,16 @@ def test_a_picture_in_place_of_a_trace_is_said(run, photo):
     code, out, err = run("info", photo)
     assert (code, out) == (1, "")
     assert "photo.png: a file; expected a trace, a folder" in err
+
+
+def test_the_negative_branch_has_its_own_words_on_the_command_line(run, tmp_path):
+    folder = made_trace().save(tmp_path / "run.trace")
+    told = run("info", folder)[1]
+    assert "Words of the negative prompt and their tokens" in told
+    facts = json.loads(run("info", folder, "--json")[1])
+    assert facts["negative_words"] == [[{"word": "cat", "tokens": [1]}]]
+    for branch, tokens in (("cond", [2, 3]), ("uncond", [1])):
+        shown = run("heatmap", folder, "cat", "--branch", branch, "--json", "-o", tmp_path / branch)[1]
+        assert [entry["tokens"] for entry in json.loads(shown)] == [tokens]
+    code, _, told = run("heatmap", folder, "red", "--branch", "uncond", "-o", tmp_path / "none")
+    assert (code, "no word 'red' in the negative prompt 'cat'" in " ".join(told.split())) == (1, True)

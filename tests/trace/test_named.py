@@ -10,11 +10,12 @@ import torch
 import xarray
 
 import attnscope
-from attnscope.errors import KeywordError, ParameterError, SelectionError
+from attnscope.errors import KeywordError, ParameterError, SelectionError, WordError
 from attnscope.records import LayerId
 from attnscope.records.reduced import ReducedMaps
 from attnscope.spelling import both_spellings
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.tokens import unnamed_tokens
 
 
 def test_a_named_answer_holds_the_plain_one_and_says_its_axes():
@@ -135,17 +136,40 @@ def test_tokens_are_named_only_where_every_row_reads_them():
     )
 
 
-def test_the_negative_branch_is_not_asked_by_the_prompts_words():
+def test_the_negative_branch_has_its_own_words():
     trace = made_trace()
     for ask in (
-        lambda: trace.probabilities(block=1, kind="cross", branch="uncond", token="cat"),
-        lambda: attnscope.heat_maps(trace, branch="uncond"),
-        lambda: attnscope.heat_maps(trace, "cat", branch="uncond"),
-        lambda: attnscope.word_table(trace, branch="uncond"),
+        lambda: trace.probabilities(block=1, kind="cross", branch="uncond", token="red"),
+        lambda: attnscope.heat_maps(trace, "red", branch="uncond"),
+        lambda: trace.span("red", branch="uncond"),
     ):
-        with pytest.raises((SelectionError, ParameterError), match="negative prompt"):
+        with pytest.raises(WordError, match="no word 'red' in the negative prompt 'cat'"):
             ask()
-    assert attnscope.heat_maps(trace, [2], branch="uncond")[0].array.shape == (4, 6)
+    assert [(span.word, span.tokens) for span in trace.words(branch="uncond")] == [("cat", (1,))]
+    (mine,) = attnscope.heat_maps(trace, branch="uncond")
+    assert mine == attnscope.heat_map(trace, "cat", branch="uncond")
+    assert np.array_equal(mine.array, attnscope.heat_map(trace, 1, branch="uncond").array)
+    assert mine != attnscope.heat_map(trace, "cat")
+    assert list(attnscope.word_table(trace, branch="uncond")["tokens"]) == [(1,)]
+    named = trace.probabilities(block=1, kind="cross", branch="uncond", named=True)
+    assert named.labels["token"] == ("key", ["<s>", "cat", "<e>", "<p>", "<p>"])
+
+
+def test_words_of_an_unknown_negative_prompt_are_refused_by_the_true_cause():
+    trace = made_trace()
+    asks = (
+        lambda: attnscope.heat_maps(trace, branch="uncond"),
+        lambda: attnscope.heat_map(trace, "cat", branch="uncond"),
+        lambda: attnscope.word_table(trace, branch="uncond"),
+    )
+    trace.run.negative_prompts, trace.run.negative_tokens = [], [unnamed_tokens(5)]
+    for ask in asks:
+        with pytest.raises(WordError, match=r"the negative prompt was not seen.*negative_prompt=.*0 to 4"):
+            ask()
+    trace.run.negative_tokens = []
+    for ask in asks:
+        with pytest.raises(WordError, match="holds no negative prompt: .* an earlier version"):
+            ask()
 
 
 @pytest.mark.parametrize(

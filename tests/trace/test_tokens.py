@@ -2,7 +2,8 @@ import pytest
 
 from attnscope.errors import ParameterError, WordError
 from attnscope.testing.tiny_models import tiny_tokenizer
-from attnscope.trace.tokens import find_span, prompt_words, tokenize, unnamed_tokens
+from attnscope.trace.tokens import tokenize, unnamed_tokens
+from attnscope.trace.words import find_span, prompt_words
 
 
 @pytest.fixture(scope="module")
@@ -11,11 +12,11 @@ def tokenizer(tmp_path_factory):
 
 
 def span(tokenizer, prompt, word, **options):
-    return find_span(prompt, tokenize(tokenizer, prompt), word, **options)
+    return find_span(prompt, tokenize(tokenizer, prompt).tokens, word, **options)
 
 
 def test_tokens_are_what_the_model_receives(tokenizer):
-    tokens = tokenize(tokenizer, "a red cat")
+    tokens = tokenize(tokenizer, "a red cat").tokens
     assert [token.text for token in tokens[1:4]] == ["a", "red", "cat"]
     assert [token.role for token in tokens[:6]] == ["start", "text", "text", "text", "end", "padding"]
     assert len(tokens) == tokenizer.model_max_length
@@ -27,7 +28,7 @@ def test_a_word_of_several_tokens_has_them_all(tokenizer):
     found = span(tokenizer, prompt, "Capybara")
     assert len(found.tokens) > 1
     assert prompt[found.start_char : found.end_char] == "capybara"
-    tokens = tokenize(tokenizer, prompt)
+    tokens = tokenize(tokenizer, prompt).tokens
     assert "".join(tokens[index].text for index in found.tokens) == "capybara"
 
 
@@ -46,7 +47,7 @@ def test_a_phrase_is_found_across_white_space(tokenizer):
 
 
 def test_a_part_of_a_word_is_not_the_word(tokenizer):
-    with pytest.raises(WordError, match=r"nearest: 'star'"):
+    with pytest.raises(WordError, match=r"only a part of 'star'; ask for that"):
         span(tokenizer, "the star", "sta")
 
 
@@ -71,7 +72,7 @@ def test_a_word_behind_the_last_token_says_it_was_cut(tokenizer):
 
 def test_words_of_the_prompt_in_order(tokenizer):
     prompt = "A red cat's star."
-    assert [w.word for w in prompt_words(prompt, tokenize(tokenizer, prompt))] == [
+    assert [w.word for w in prompt_words(prompt, tokenize(tokenizer, prompt).tokens)] == [
         "A",
         "red",
         "cat's",
@@ -83,12 +84,12 @@ def test_a_name_of_several_vectors_is_one_word(tokenizer):
     tokenizer.add_tokens(["<toy>", "<toy>_1", "<toy>_2"])
     prompt = "a <toy> <toy>_1 <toy>_2 on grass"
     assert span(tokenizer, prompt, "<toy>").tokens == (2, 3, 4)
-    words = prompt_words(prompt, tokenize(tokenizer, prompt))
+    words = prompt_words(prompt, tokenize(tokenizer, prompt).tokens)
     assert [len(word.tokens) for word in words] == [1, 3, 1, 1]
 
 
 def test_an_empty_prompt_has_no_words(tokenizer):
-    assert prompt_words("", tokenize(tokenizer, "")) == ()
+    assert prompt_words("", tokenize(tokenizer, "").tokens) == ()
     with pytest.raises(WordError, match="prompt is empty"):
         span(tokenizer, "", "cat")
 

@@ -130,6 +130,29 @@ def test_a_tuple_of_places_is_several_places():
 
 def test_a_word_is_the_columns_of_its_tokens():
     trace = made_trace()
+    everything = materialised(trace, 2, "cross")
+    agree(
+        trace.probabilities(block=2, kind="cross", token="cat", branch=["cond"]),
+        everything[:, 1:][..., [2, 3]],
+    )
+    agree(
+        trace.probabilities(block=2, kind="cross", token="cat", branch=["uncond"]),
+        everything[:, :1][..., [1]],
+    )
+    agree(trace.probabilities(block=2, kind="cross", token="<start>"), everything[..., [0]])
+
+
+def test_a_word_of_several_branches_is_read_by_each_ones_own_tokens_or_refused():
+    trace = made_trace()
+    with pytest.raises(
+        SelectionError, match=r"'cat' stands at other numbers in other branches: choose branch="
+    ):
+        trace.probabilities(block=2, kind="cross", token="cat")
+    with pytest.raises(
+        WordError, match=r"branch 'uncond' is chosen, too .*no word 'red' in the negative prompt 'cat'"
+    ):
+        trace.probabilities(block=2, kind="cross", token="red")
+    trace.run.negative_prompts, trace.run.negative_tokens = trace.run.prompts, trace.run.tokens
     agree(
         trace.probabilities(block=2, kind="cross", token="cat"), materialised(trace, 2, "cross")[..., [2, 3]]
     )
@@ -188,7 +211,7 @@ def test_what_a_trace_lacks_is_said(choice, message):
 
 def test_unknown_words_and_axes_are_said():
     with pytest.raises(WordError, match="nearest: 'cat'"):
-        made_trace().probabilities(block=1, kind="cross", token="cats")
+        made_trace().probabilities(block=1, kind="cross", token="cats", branch="cond")
     with pytest.raises(ParameterError, match=r"mean over \['heads'\]"):
         made_trace().probabilities(block=1, kind="cross", mean="heads")
 

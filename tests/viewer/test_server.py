@@ -46,7 +46,7 @@ def test_the_traces_are_listed_with_all_that_can_be_chosen(client, trace):
         (1, "self"), (1, "cross"), (2, "self"), (2, "cross")
     }  # fmt: skip
     assert info["size"] == [64, 96]
-    assert [word["tokens"] for word in info["images"][0]["words"]] == [[1], [2, 3]]
+    assert [word["tokens"] for word in info["images"][0]["texts"]["cond"]["words"]] == [[1], [2, 3]]
     assert info["threshold"] == 1.1
 
 
@@ -123,7 +123,8 @@ def test_segments_are_those_of_python(client, trace):
     for segment in found["segments"]:
         np.testing.assert_array_equal(rle_mask(segment["rle"]), labels == segment["id"])
         best = int(np.argmax(segment["scores"]))
-        assert segment["label"] == ["red", "cat"][best]
+        assert segment["label"] in (None, ["red", "cat"][best])
+    assert {segment["label"] for segment in found["segments"]} > {None}  # some fit weakly
 
 
 def test_segments_have_the_colours_of_python(client, trace, tmp_path):
@@ -169,11 +170,14 @@ def test_a_trace_without_cross_attention_has_segments_without_names():
     assert client.get("/api/traces/0/shares?top=0&left=0").status_code == 404
 
 
-def test_the_negative_branch_does_not_name_segments_by_the_prompt(client):
+def test_the_negative_branch_names_segments_by_its_own_words(client):
     assert aggregated(client, "branch=uncond")["state"] == "ready"
     found = client.get(f"/api/traces/0/segments?branch=uncond&{RECIPE}&word=0").json()
-    assert {segment["label"] for segment in found["segments"]} == {None}
-    assert {len(segment["scores"]) for segment in found["segments"]} == {0}
+    assert {segment["label"] for segment in found["segments"]} <= {"cat", None}
+    assert {len(segment["scores"]) for segment in found["segments"]} == {1}
+    answer = client.get(f"/api/traces/0/segments?branch=uncond&{RECIPE}&word=1")
+    assert answer.status_code == 404
+    assert "branch 'uncond' has 1 words" in answer.json()["error"]
 
 
 def test_segments_wait_for_the_aggregate(client):

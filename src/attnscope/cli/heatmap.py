@@ -39,7 +39,11 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 def heatmap_command(
     trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]...", help="Words or phrases; all words by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...",
+            help="Words or phrases of the text that the branch reads; all words by default.",
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -57,7 +61,12 @@ def heatmap_command(
     heads: Annotated[
         str | None, typer.Option("--heads", "--head", metavar="0,2-3", help="Only these heads.")
     ] = None,
-    branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
+    branch: Annotated[
+        str,
+        typer.Option(
+            "--branch", help="Guidance branch, with its own words: cond, or uncond for the negative prompt."
+        ),
+    ] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
     of_pass: Pass = None,
@@ -114,23 +123,19 @@ def chosen_spans(
         words: Words or phrases. None: all.
         image: Which image of the batch, from 0.
         occurrence: Which one of several such words, from 0; -1 is the last.
-        branch: Guidance branch whose attention is meant.
+        branch: Guidance branch, whose own text is meant.
 
     Raises:
-        WordError: The prompt lacks a word, the trace knows no words at all, or the branch reads another text.
+        WordError: The branch's text lacks a word, has none at all, or is unknown.
     """
-    if branch == "uncond" and not (words and all(word.startswith("<") for word in words)):
-        raise WordError(
-            "the branch 'uncond' reads the negative prompt, and words are those of the prompt; give <start>, <end> or "
-            "<padding>"
-        )
+    from attnscope.trace.texts import read_text
+
     if words:
-        return [trace.span(word, image=image, occurrence=occurrence) for word in words]
-    if spans := list(trace.words(image)):
+        return [trace.span(word, image=image, occurrence=occurrence, branch=branch) for word in words]
+    read = read_text(trace.run, branch, image)
+    if spans := list(read.known_words()):
         return spans
-    raise WordError(
-        "this trace knows no words: its prompt is empty or the run got embeddings; give token roles"
-    )
+    raise WordError(f"no words: the {read.name} has none, {read.text!r}; give <start>, <end> or <padding>")
 
 
 def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: bool, numbers: bool) -> None:

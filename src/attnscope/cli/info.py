@@ -70,9 +70,11 @@ def _print_pass(trace: Trace, folder: Path, of_pass: str) -> None:
     console = data_console()
     console.print(PlainTable(f"{folder}{of_pass}", ("", ""), _facts(trace, folder)))
     for image in range(trace.images):
-        rows = [(span.word, ", ".join(map(str, span.tokens))) for span in trace.words(image)]
-        title = "Words and their tokens" + (f", image {image}" if trace.images > 1 else "")
-        console.print(PlainTable(title, ("Word", "Tokens"), rows))
+        for branch, whose in (("cond", ""), ("uncond", " of the negative prompt")):
+            rows = [(span.word, ", ".join(map(str, span.tokens))) for span in trace.words(image, branch)]
+            title = f"Words{whose} and their tokens" + (f", image {image}" if trace.images > 1 else "")
+            if rows or branch == "cond":
+                console.print(PlainTable(title, ("Word", "Tokens"), rows))
     console.print(
         PlainTable("Layers", ("Grid", "Blocks", "Kinds", "Heads", "Query", "Key"), _layer_rows(trace))
     )
@@ -89,6 +91,7 @@ def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
         "Scheduler": run.scheduler,
         "Prompt": " | ".join(run.prompts),
         "Negative prompt": " | ".join(filter(None, run.negative_prompts)),
+        "Tokens": f"only numbers, because {run.unnamed}" if run.unnamed else None,
         "Seed": run.seed,
         "Guidance scale": run.guidance_scale,
         "Image size (height x width)": size,

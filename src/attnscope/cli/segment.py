@@ -129,6 +129,15 @@ def _segment(
     return {"image": str(image), **segmentation.to_dict()}
 
 
+def _score(segment: dict[str, Any]) -> str:
+    """How well the best word fits, whether it names the segment or is too weak."""
+    scores: dict[str, float] = segment.get("scores", {})
+    if not scores:
+        return ""
+    best = segment["label"] or max(scores, key=lambda word: scores[word])
+    return f"{scores[best]:.2f}" if segment["label"] else f"{scores[best]:.2f} ({best})"
+
+
 def _thresholds(thresholds: list[float] | None) -> float | list[float] | None:
     if not thresholds:
         return None
@@ -169,11 +178,12 @@ def _print(results: list[dict[str, Any]], as_json: bool) -> None:
             (
                 str(segment["id"]),
                 segment["label"] or "",
+                _score(segment),
                 f"{100 * segment['area'] / total:.1f} %",
                 str(tuple(segment["box"])),
             )
             for segment in segments
         ]
-        columns = ("Segment", "Label", "Area", "Box (left, top, width, height)")
+        columns = ("Segment", "Label", "Score", "Area", "Box (left, top, width, height)")
         title = f"{result['image']}: {len(segments)} segments"
         data_console().print(PlainTable(title, columns, rows, right="Area"))

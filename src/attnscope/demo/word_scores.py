@@ -13,8 +13,9 @@ import attnscope
 from attnscope.demo.scenes import Scene, Word
 from attnscope.demo.scoring import heat_iou, pointing_hit
 from attnscope.segmentation.photo import TIMESTEP, noised, photo_latent, photo_tensor, photo_trace
-from attnscope.trace.tokens import find_span, tokenize
+from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
+from attnscope.trace.words import find_span
 
 HEAT_THRESHOLD = 0.4
 """A word's mask is where its heat is above this share of the largest value."""
@@ -61,7 +62,7 @@ def word_scores(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordS
 
 def _read(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
     trace = caption_trace(pipe, picture)
-    tokens = tokenize(pipe.tokenizer, picture.caption)
+    tokens = tokenize(pipe.tokenizer, picture.caption).tokens
     for word in picture.words:
         earlier = sum(other.text == word.text for other in picture.words if other.start < word.start)
         heat = attnscope.heat_map(trace, find_span(picture.caption, tokens, word.text, occurrence=earlier))

@@ -19,6 +19,7 @@ from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
+from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
 Preset = Literal["daam"]
@@ -34,7 +35,7 @@ def heat_map(
     steps: int | Sequence[int] | slice | None = None,
     blocks: int | Sequence[int] | None = None,
     heads: int | Sequence[int] | None = None,
-    branch: str = "cond",
+    branch: str | None = None,
     image: int = 0,
     occurrence: int = 0,
     reduced: str | None = None,
@@ -48,7 +49,8 @@ def heat_map(
         steps: Step numbers from 0, or a slice. Default: all.
         blocks: Block numbers from 1. Default: all.
         heads: Head numbers from 0. Default: all.
-        branch: Guidance branch. 'uncond' reads the negative prompt, so it takes token numbers only.
+        branch: Guidance branch, whose own text has the word: 'uncond' reads the negative prompt. Default: 'cond', or
+            that of the reduced maps.
         image: Which picture of the batch, from 0.
         occurrence: Which one of several such words in the prompt, from 0; -1 is the last.
         reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
@@ -57,7 +59,7 @@ def heat_map(
         Cross-attention to its tokens: the mean over steps, heads, tokens and blocks (resized bilinearly), 0..1.
 
     Raises:
-        WordError: The prompt does not hold the word.
+        WordError: The branch's text does not hold the word.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: one softmax over all tokens for each step, block and head; memory of one layer's columns.
@@ -71,6 +73,7 @@ def heat_map(
     (32, 32)
     """
     trace = as_trace(trace)
+    branch = read_branch(trace, branch, reduced)
     span = as_span(trace, word, branch, image, occurrence)
     (heat,) = heat_maps(
         trace,
@@ -95,7 +98,7 @@ def heat_maps(
     steps: int | Sequence[int] | slice | None = None,
     blocks: int | Sequence[int] | None = None,
     heads: int | Sequence[int] | None = None,
-    branch: str = "cond",
+    branch: str | None = None,
     image: int = 0,
     reduced: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -104,7 +107,7 @@ def heat_maps(
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
-        words: Each as for `heat_map`, or only one. Default: every word of the prompt, in order.
+        words: Each as for `heat_map`, or only one. Default: every word of the branch's text, in order.
         preset: As for `heat_map`.
         steps: As for `heat_map`.
         blocks: As for `heat_map`.
@@ -118,16 +121,14 @@ def heat_maps(
         A map for each word, the same as `heat_map` gives of it alone.
 
     Raises:
-        WordError: The prompt does not hold a word.
-        ParameterError: The negative branch is asked for words.
+        WordError: The branch's text does not hold a word.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
     trace = as_trace(trace)
-    if words is None and branch == "uncond":
-        raise ParameterError(_NOT_READ.format("words", branch))
-    asked_words: Sequence[Word] = trace.words(image) if words is None else ()
+    branch = read_branch(trace, branch, reduced)
+    asked_words: Sequence[Word] = read_text(trace.run, branch, image).known_words() if words is None else ()
     if words is not None:
         asked_words = [words] if isinstance(words, (str, int, TokenSpan)) else words
     spans = [as_span(trace, word, branch, image, 0) for word in asked_words]
@@ -147,10 +148,25 @@ def heat_maps(
     ]
 
 
-_NOT_READ = (
-    "{} of the branch {!r}: words are those of the prompt, and this branch reads the negative prompt; "
-    "give token numbers"
-)
+def read_branch(trace: Trace, branch: str | None, reduced: str | None) -> str:
+    """The guidance branch that is read.
+
+    Args:
+        trace: Of one pass.
+        branch: As for `heat_map`.
+        reduced: As for `heat_map`.
+
+    Raises:
+        ParameterError: The reduced maps are of another branch.
+    """
+    if reduced is None:
+        return branch or "cond"
+    kept = trace.reduced_maps(reduced, "cross").reduction.branch
+    if branch not in (None, kept):
+        raise ParameterError(
+            f"branch {branch!r}: the reduced maps {reduced!r} are of {kept!r}; leave branch out"
+        )
+    return kept
 
 
 def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) -> TokenSpan:
@@ -159,23 +175,20 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
     Args:
         trace: Of one pass.
         word: A word or phrase, a token number, or a span.
-        branch: Guidance branch whose text is meant.
+        branch: Guidance branch, whose own text is meant.
         image: Number of the image in the batch.
         occurrence: Which one of several such words, from 0.
 
     Raises:
-        WordError: The prompt does not hold the word.
-        ParameterError: A word is asked of the negative branch.
+        WordError: The branch's text does not hold the word.
     """
     if isinstance(word, TokenSpan):
         return word
     if isinstance(word, (int, np.integer)):
-        tokens = trace.tokens(image) if branch == "cond" else ()
+        tokens = trace.tokens(image, branch)
         text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
         return TokenSpan(text, 0, 0, (int(word),))
-    if branch == "uncond":
-        raise ParameterError(_NOT_READ.format(f"word {word!r}", branch))
-    return trace.span(word, image=image, occurrence=occurrence)
+    return trace.span(word, image=image, occurrence=occurrence, branch=branch)
 
 
 def _word_maps(

@@ -13,6 +13,7 @@ from attnscope.records import TEXT_KINDS, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.selection import pick_number
+from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
 By = Literal["step", "block"]
@@ -29,7 +30,7 @@ def word_table(
     branch: str = "cond",
     image: int = 0,
 ) -> Any:
-    """A pandas table with a row for each word of the prompt.
+    """A pandas table with a row for each word of the prompt, or of the text that another branch reads.
 
     Columns: `word`; `tokens`, their numbers; `share`, the mean over the picture of the attention that one of its
     tokens receives, 0..1; `peak`, the largest value, and its `peak_row` and `peak_column` on the latent grid; `area`,
@@ -64,11 +65,7 @@ def word_table(
         raise ParameterError(f"by is {unknown[0]!r}; expected 'step', 'block' or both")
     trace = as_trace(trace)
     choice: dict[str, Any] = {"heads": heads, "branch": branch, "image": image}
-    if branch == "uncond":
-        raise ParameterError(
-            "branch 'uncond' reads the negative prompt, and the words are those of the prompt"
-        )
-    spans, rows = trace.words(image), []
+    spans, rows = read_text(trace.run, branch, image).known_words(), []
     for step, block in product(_each(trace, "step", names, steps), _each(trace, "block", names, blocks)):
         where = {name: value for name, value in (("step", step), ("block", block)) if name in names}
         maps = heat_maps(trace, spans, steps=step, blocks=block, **choice)

@@ -31,13 +31,13 @@ class Segment:
 
 
 def describe_segments(
-    labels: Integer[np.ndarray, "height width"], names: tuple[str, ...] = ()
+    labels: Integer[np.ndarray, "height width"], names: tuple[str | None, ...] = ()
 ) -> tuple[Segment, ...]:
     """Every segment that has a pixel, in the order of their numbers.
 
     Args:
         labels: The segment of every pixel, from 0.
-        names: The label of segment 0, 1, ...; or () for none.
+        names: The label of segment 0, 1, ..., None for one without; or () for none.
     """
     count = int(labels.max()) + 1
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]

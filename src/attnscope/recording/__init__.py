@@ -3,6 +3,7 @@
 capture.py         the context manager: hooks on, hooks off
 plan.py            what is asked, checked against the model before anything runs
 passes.py          which pass a call of the model belongs to
+prompts.py         what text encoders read, and the names of its tokens
 session.py         one pass: calls and their attention become records
 schedule.py        which denoising step a call belongs to
 rows.py            which row of the batch is which branch of which image

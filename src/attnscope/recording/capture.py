@@ -18,6 +18,7 @@ from attnscope.recording.obstacles.calls import passing_tensors
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
+from attnscope.recording.prompts import Told, check_told
 from attnscope.recording.tap import Tap, is_tapped
 from attnscope.recording.watching import Hook
 from attnscope.records import Kind
@@ -56,6 +57,9 @@ class capture:
             images of the branch "cond".
         keep: Maps to reduce over the run as it goes, by name: `{"words": Reduced("cross")}`. They are found in
             `trace.reduced` and come beside the Q and K that the other choices name.
+        prompt: The text of embeddings that were made elsewhere, `pipe(prompt_embeds=...)`: one, or one for each image,
+            as the encoder read it, so without weights that were taken out before. The trace then knows its words.
+        negative_prompt: The same for the negative prompt.
         qk: Whether to keep Q and K; False keeps the maps of `keep` alone, as an empty list of steps does.
         budget: The most memory that Q and K may take, such as "2GB" or a number of bytes. With a folder,
             steps are written while the model goes on, and it waits when more than that is unwritten. Otherwise the
@@ -71,7 +75,7 @@ class capture:
 
     Warns:
         LargeCaptureWarning: The run is going to hold more than 8 GB in memory.
-        IncompleteCaptureWarning: A layer did not run, or a step never came.
+        IncompleteCaptureWarning: A layer did not run, a step never came, or a prompt's tokens could not be named.
 
     Cost: the memory of Q and K, 142 MB a step for Stable Diffusion v1 at 512x512 in float16.
 
@@ -100,6 +104,8 @@ class capture:
         qk: bool = True,
         folder: str | Path | None = None,
         budget: int | str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
     ) -> None:
         self._budget = None if budget is None else parse_bytes(budget)
         if folder is not None and where != "cpu":
@@ -115,7 +121,7 @@ class capture:
         self._folder = (
             None if keeping.folder is None else Path(keeping.folder).absolute()
         )  # whatever os.chdir does
-        self._models = _models(model, asked)
+        self._models = _models(model, asked, Told(prompt, negative_prompt))
         self._hooks = _Hooks()
 
     def __enter__(self) -> Trace:
@@ -143,7 +149,7 @@ class capture:
             self._passes.check_complete()
 
 
-def _models(model: Any, asked: Asked) -> list[Model]:
+def _models(model: Any, asked: Asked, told: Told) -> list[Model]:
     """Each model once, with all its pipelines."""
     several = list(model) if isinstance(model, (list, tuple)) else [model]
     if not several:
@@ -154,9 +160,10 @@ def _models(model: Any, asked: Asked) -> list[Model]:
         family, module = model_of(pipe_or_model)
         of_model = watches.setdefault(id(module), [])
         if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
-            of_model.append(PipelineWatch(pipe_or_model, family.component))
+            of_model.append(PipelineWatch(pipe_or_model, family.component, told))
         if id(module) not in plans:
             plans[id(module)] = plan_capture(family, module, asked)
+    check_told(told, has_pipeline=any(watches.values()))
     return [Model(plan, watches[number]) for number, plan in plans.items()]
 
 

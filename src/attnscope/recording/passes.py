@@ -19,7 +19,7 @@ from attnscope.trace.trace import Trace
 
 
 class IncompleteCaptureWarning(UserWarning):
-    """The trace lacks a layer that did not run, or a step that never came."""
+    """The trace lacks a layer that did not run, a step that never came, or the names of a prompt's tokens."""
 
 
 class Model:

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from attnscope._version import __version__
 from attnscope.atlas import DEMO_FOLDER
+from attnscope.recording.prompts import Prompts, Told
 from attnscope.recording.watching import WatchedMethod
-from attnscope.records import Run, Token
-from attnscope.trace.tokens import tokenize, unnamed_tokens
+from attnscope.records import Run
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 
@@ -65,10 +65,12 @@ class PipelineWatch:
     Args:
         pipeline: The pipeline.
         component: Name of its denoising model, such as 'unet'.
+        told: What the user says of embeddings from elsewhere.
     """
 
-    def __init__(self, pipeline: Any, component: str) -> None:
+    def __init__(self, pipeline: Any, component: str, told: Told = Told()) -> None:  # noqa: B008
         self.pipeline = pipeline
+        self.prompts = Prompts(pipeline, told)
         self.began = 0
         """The number of its last call among those of all pipelines, 0 before the first."""
         self._component = component
@@ -81,19 +83,21 @@ class PipelineWatch:
 
     def renewed(self) -> PipelineWatch:
         """A watch of the same pipeline that has seen nothing."""
-        return PipelineWatch(self.pipeline, self._component)
+        return PipelineWatch(self.pipeline, self._component, self.prompts.told)
 
     def attach(self) -> None:
         """Put watchers on the methods of this one pipeline object."""
         first = next((name for name in BEGINNINGS if hasattr(self.pipeline, name)), None)
         if first is not None:
             self._watch(self.pipeline, first, before=self._begin)
+        self.prompts.attach()
         self._watch(self.pipeline, "encode_prompt", after=self._encoded)
         self._watch(self.pipeline, "prepare_latents", after=self._latents)
         self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", after=self._pictures)
 
     def detach(self) -> None:
         """Take the watchers off again."""
+        self.prompts.detach()
         while self._watched:
             self._watched.pop().take_off()
 
@@ -115,16 +119,6 @@ class PipelineWatch:
     def guided(self) -> bool:
         """Whether the call under way uses classifier-free guidance."""
         return self.call.is_seen and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
-
-    def name_tokens(self, keys: int) -> None:
-        """Give up on token names that do not fit the model's keys: such tokens are only numbered.
-
-        Args:
-            keys: How many keys its cross-attention has.
-        """
-        for image, tokens in enumerate(self.call.run.tokens):
-            if len(tokens) != keys:
-                self.call.run.tokens[image] = unnamed_tokens(keys)
 
     def _begin(self) -> None:
         """The pipeline is called. If the model has not run since the last call, the user only called a part of it."""
@@ -168,23 +162,14 @@ class PipelineWatch:
         self.call.is_seen = True
         self.call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
         self.call.conditions.append(("cond", positive))
-        copies = int(arguments.get("num_images_per_prompt") or 1)
-        images = len(positive)
-        prompts = _per_image(arguments.get("prompt"), images, copies)
-        self.call.run.prompts = [self._as_tokenized(prompt) for prompt in prompts]
-        self.call.run.negative_prompts = _per_image(arguments.get("negative_prompt"), images, copies)
-        self.call.run.tokens = [self._tokens(prompt, positive.shape[1]) for prompt in self.call.run.prompts]
-        self.call.run.tokens += [unnamed_tokens(positive.shape[1])] * (images - len(self.call.run.tokens))
-
-    def _as_tokenized(self, prompt: str) -> str:
-        """The prompt with textual inversion's names written out, as the pipeline tokenizes it."""
-        convert = getattr(self.pipeline, "maybe_convert_prompt", None)
-        tokenizer = getattr(self.pipeline, "tokenizer", None)
-        return convert(prompt, tokenizer) if convert and tokenizer is not None else prompt
-
-    def _tokens(self, prompt: str, keys: int) -> tuple[Token, ...]:
-        tokenizer = getattr(self.pipeline, "tokenizer", None)
-        return unnamed_tokens(keys) if tokenizer is None else tokenize(tokenizer, prompt)
+        negative_keys = negative.shape[1] if isinstance(negative, Tensor) else None
+        self.prompts.read(
+            self.call.run,
+            arguments,
+            images=len(positive),
+            keys=positive.shape[1],
+            negative_keys=negative_keys,
+        )
 
     def _latents(self, arguments: dict[str, Any], result: Any) -> None:
         self.call.is_seen = True
@@ -224,16 +209,6 @@ def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str 
     if name is not None and Path(name) == DEMO_FOLDER:
         name = "demo"
     return name, snapshot.group(1) if snapshot else None
-
-
-def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
-    """One text for each image. A pipeline repeats each prompt `copies` times in a row."""
-    if prompt is None:
-        return []
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    if len(prompts) == 1 and images != copies:
-        copies = images
-    return [text for text in prompts for _ in range(copies)][:images]
 
 
 def _number(value: Any) -> float | None:

@@ -195,7 +195,7 @@ class Session:
             return
         tokens = len(reads_text.keys_of("context"))
         if self._watch is not None:
-            self._watch.name_tokens(tokens)
+            self._watch.prompts.fit(self.run, images=-(-reads_text.batch // self.run.frames), keys=tokens)
         if not self.run.tokens:
             self.run.tokens = [unnamed_tokens(tokens)] * -(-reads_text.batch // self.run.frames)
 
@@ -237,7 +237,9 @@ class Session:
         return sorted({call.step for call in self._calls})
 
     def gaps(self) -> Iterator[str]:
-        """What is missing: steps that were chosen or planned and never came, and layers that did not run."""
+        """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
+        if self.run.unnamed:
+            yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if alike := self._reducing.looks_alike:
             yield (
                 f"steps {describe_numbers(sorted(alike))} have several calls of the model that look alike, "

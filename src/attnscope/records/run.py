@@ -9,6 +9,23 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TextName = Literal["prompt", "negative prompt"]
+_READS: dict[str, TextName] = {
+    "cond": "prompt",
+    "perturbed": "prompt",  # PAG: the prompt, with self-attention switched off
+    "uncond": "negative prompt",
+    "image": "negative prompt",  # InstructPix2Pix: the picture beside the negative prompt
+}
+
+
+def text_of_branch(branch: str) -> TextName | None:
+    """Which text a guidance branch reads; None for a name that the user gave it.
+
+    Args:
+        branch: Name of the branch, such as 'cond'.
+    """
+    return _READS.get(branch)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -145,9 +162,12 @@ class Run:
         revision: Commit of the hub's snapshot, None if unknown.
         pipeline: Name of the pipeline's class, None for a bare U-Net.
         scheduler: Name of the scheduler's class.
-        prompts: One an image. Empty if the run got embeddings.
-        negative_prompts: One an image.
+        prompts: One an image, as the tokenizer got it. Empty if the run got embeddings.
+        negative_prompts: One an image, "" where the run had none. Empty if it got embeddings, or had no guidance.
         tokens: For each image the tokens of its prompt.
+        negative_tokens: For each image the tokens of its negative prompt. Empty if no branch reads it.
+        second_prompts: One an image, where a second text encoder read another prompt (SDXL's prompt_2).
+        unnamed: Why tokens of a text that is known have no names, None if they have.
         seed: Seed of the generator, None if the pipeline got none.
         guidance_scale: As the pipeline got it.
         image_size_hw: (height, width) of the picture in pixels.
@@ -166,6 +186,9 @@ class Run:
     prompts: list[str] = field(default_factory=list)
     negative_prompts: list[str] = field(default_factory=list)
     tokens: list[tuple[Token, ...]] = field(default_factory=list)
+    negative_tokens: list[tuple[Token, ...]] = field(default_factory=list)
+    second_prompts: list[str] = field(default_factory=list)
+    unnamed: str | None = None
     seed: int | None = None
     guidance_scale: float | None = None
     image_size_hw: tuple[int, int] | None = None

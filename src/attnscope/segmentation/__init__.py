@@ -5,6 +5,7 @@ photo.py     one U-Net pass over a photo, and the evidence that it gives
 evidence.py  the evidence of a trace: its attention, aggregated
 result.py    Evidence and Segmentation: what segments are made of, and what they are
 words.py     the words that segments can be named by
+naming.py    which word names a segment, and how well it fits
 recipe.py    thresholds and the other choices, and where they are from
 files.py     segments as files
 """

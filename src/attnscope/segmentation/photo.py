@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from attnscope.records.layers import SizeHW
 from attnscope.segmentation.conditioning import asks_for_more, conditions, without_picture_prompts
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
 from attnscope.segmentation.result import Evidence
-from attnscope.segmentation.words import named_spans
+from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, named_spans
 from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
 
@@ -64,12 +64,11 @@ def evidence_of_photo(
         ImageError: The picture can't be read.
         WordError: The prompt lacks a word.
 
-    Cost: VAE encode and one U-Net pass, two with words.
+    Cost: VAE encode and one U-Net pass, with words one more for each text that the model reads at once.
     """
     check_pipeline(pipe)
     reference = preset == "reference"
-    text = prompt or (" " if reference else ", ").join(words)
-    spans = named_spans(text, tokenize(pipe.tokenizer, text), words, preset) if words else ()
+    readings = list(_readings(pipe, words, prompt, preset))
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
     image = load_picture(picture)
     image = middle_square(image) if crop else image
@@ -77,34 +76,65 @@ def evidence_of_photo(
     latent = photo_latent(pipe, photo_tensor(image, seen_hw, smooth=not reference))
     if noise_seed is not None:
         latent = noised(pipe, latent, at, noise_seed)
-    own, of_words = _passes(pipe, latent, text if words else None, at, one=reference)
+    both: Kind | None = (
+        None if reference and words else "self"
+    )  # the authors' program takes all from one pass
+    own = photo_trace(pipe, latent, readings[0].text if reference and words else "", timestep=at, kind=both)
     aggregated = aggregated_attention(own, weights=weights)
-    tokens = [span.tokens for span in spans]
-    maps = None if of_words is None else word_maps(cross_attention(of_words, preset), tokens, seen_hw)
+    maps = []
+    for reading in readings:
+        read = own if reference else photo_trace(pipe, latent, reading.text, timestep=at, kind="cross")
+        tokens = [span.tokens for span in reading.spans]
+        maps.append(word_maps(cross_attention(read, preset), tokens, seen_hw))
     origin = {
         "timestep": at,
         "noise_seed": noise_seed,
         "crop": crop,
         "input_size": {"height": seen_hw[0], "width": seen_hw[1]},
-        "prompt": text,
+        "prompt": " | ".join(reading.text for reading in readings),
     }
     return Evidence(
-        aggregated, size_hw(image), image, words, maps, origin, getattr(pipe, "name_or_path", None)
+        aggregated,
+        size_hw(image),
+        image,
+        words,
+        torch.cat(maps) if maps else None,
+        origin,
+        getattr(pipe, "name_or_path", None),
     )
 
 
-def _passes(
-    pipe: Any, latent: Tensor, text: str | None, timestep: int, *, one: bool
-) -> tuple[Trace, Trace | None]:
-    """The traces of self-attention and, for a text, of cross-attention: of one pass, or of a pass without text
-    and one with it."""
-    if text is None:
-        return photo_trace(pipe, latent, "", timestep=timestep, kind="self"), None
-    if one:
-        both = photo_trace(pipe, latent, text, timestep=timestep, kind=None)
-        return both, both
-    own = photo_trace(pipe, latent, "", timestep=timestep, kind="self")
-    return own, photo_trace(pipe, latent, text, timestep=timestep, kind="cross")
+class _Reading(NamedTuple):
+    """A text for the model to read, and the words in it."""
+
+    text: str
+    spans: Sequence[NamedSpan]
+
+
+def _readings(pipe: Any, words: tuple[str, ...], prompt: str | None, preset: str) -> Iterator[_Reading]:
+    """The texts that the model reads for the words' sake: the prompt, or the words, in several texts if need be."""
+    if not words:
+        return
+    if prompt or preset == "reference":
+        groups, between = [words], " "
+    else:
+        groups, between = groups_that_fit(pipe.tokenizer, words), BETWEEN
+    for group in groups:
+        read = group if prompt else tuple(as_read(pipe, word) for word in group)
+        text_read = as_read(pipe, prompt) if prompt else between.join(read)
+        spans = named_spans(text_read, tokenize(pipe.tokenizer, text_read).tokens, read, preset)
+        yield _Reading(prompt or between.join(group), spans)
+
+
+def as_read(pipe: Any, text: str) -> str:
+    """A text with textual inversion's names written out, as the pipeline tokenizes it.
+
+    Args:
+        pipe: A diffusers pipeline.
+        text: The text.
+    """
+    convert = getattr(pipe, "maybe_convert_prompt", None)
+    return text if convert is None else convert(text, pipe.tokenizer)
 
 
 def check_pipeline(pipe: Any) -> None:

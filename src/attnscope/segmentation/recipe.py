@@ -13,6 +13,9 @@ from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
 from attnscope.errors import KeywordError, ParameterError, nearest
 
+WEAK = 1.0
+"""A word that gets less attention inside a segment than in the whole picture does not name it."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,6 +28,7 @@ class Recipe:
         anchors: A side, or rows and columns, see `attnscope.diffseg.merge`.
         refine: k-means after merging.
         unite: Segments of one word are one segment.
+        weak: The least score of a segment's name, see `attnscope.segment`.
     """
 
     thresholds: tuple[float, ...]
@@ -33,9 +37,15 @@ class Recipe:
     anchors: int | tuple[int, int] = ANCHORS
     refine: bool = False
     unite: bool = True
+    weak: float = WEAK
 
     def __post_init__(self) -> None:
         """Rows and columns of anchors may come as any sequence."""
+        if isinstance(self.weak, bool) or not isinstance(self.weak, (int, float)) or not self.weak >= 0:
+            raise ParameterError(
+                f"weak is {self.weak!r}; expected the least score of a name, 0 or more: 1 is the word's mean in the "
+                "picture, and 0 names every segment"
+            )
         if not isinstance(self.anchors, int):
             object.__setattr__(self, "anchors", tuple(self.anchors))
 

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-from attnscope.diffseg.labels import mean_inside, name_segments, unite_namesakes
+from attnscope.diffseg.labels import mean_inside
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.diffseg.suppression import segment_map
@@ -24,6 +23,7 @@ from attnscope.pictures.axes import new_axes
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
 from attnscope.segmentation.files import write_files
+from attnscope.segmentation.naming import named_segments, united, word_scores
 from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.spelling import both_spellings
 
@@ -92,14 +92,17 @@ class Evidence:
         labels = segment_map(merged, self.size_hw)
         present = torch.bincount(labels.flatten(), minlength=len(merged)) > 0
         labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
-        merged, names = merged[present], ()
+        merged = merged[present]
+        names: tuple[str | None, ...] = ()
+        weak = (
+            0.0 if recipe.preset == "reference" else recipe.weak
+        )  # the authors' program names every segment
         chosen = list(range(len(self.words))) if words is None else list(words)
         if self.word_maps is not None and chosen:
-            numbers = _strongest_words(merged, self.word_maps[chosen])
+            numbers = named_segments(labels, merged, self.word_maps[chosen], weak)
             if recipe.unite:
-                united = unite_namesakes(numbers)
-                labels, numbers = united.to(labels.device)[labels], numbers[_first_of_each(united)]
-            names = tuple(self.words[chosen[number]] for number in numbers.tolist())
+                labels, numbers = united(labels, numbers)
+            names = tuple(None if at < 0 else self.words[chosen[at]] for at in numbers.tolist())
         return Segmentation(labels.cpu().numpy().astype(np.int32), recipe, self, merged, names)
 
     def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:
@@ -122,14 +125,14 @@ class Segmentation:
         recipe: The thresholds and other choices that made them.
         evidence: What they were made of, and what `again` merges.
         merged: The map of each segment on the grid, before segments of one word are united.
-        names: The word of each segment, () when no words were given.
+        names: The word of each segment, None where the best one is weak; () when no words were given.
     """
 
     labels: Int[np.ndarray, "height width"]
     recipe: Recipe
     evidence: Evidence
     merged: Float[Tensor, "segment grid_height grid_width"]
-    names: tuple[str, ...] = ()
+    names: tuple[str | None, ...] = ()
 
     @property
     def picture(self) -> Image.Image | None:
@@ -168,7 +171,8 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
-        named = f" ({', '.join(dict.fromkeys(self.names))})" if self.names else ""
+        known = list(dict.fromkeys(filter(None, self.names)))
+        named = f" ({', '.join(known) or 'none has a name'})" if self.names else ""
         taus = ", ".join(f"{tau:g}" for tau in self.recipe.thresholds)
         return f"<Segmentation {len(self)} segments{named}, {height}x{width} px, thresholds {taus}>"
 
@@ -184,7 +188,9 @@ class Segmentation:
         if isinstance(segment, str):
             numbers = [number for number, name in enumerate(self.names) if name == segment]
             if not numbers:
-                raise SelectionError(f"no segment is named {segment!r}; names are {sorted(set(self.names))}")
+                raise SelectionError(
+                    f"no segment is named {segment!r}; names are {sorted(set(filter(None, self.names)))}"
+                )
             return np.isin(self.labels, numbers)
         if not 0 <= segment < len(self):
             raise SelectionError(f"segment {segment}: this picture has segments 0 to {len(self) - 1}")
@@ -226,7 +232,23 @@ class Segmentation:
             raise ParameterError(
                 "this segmentation has no picture: the trace holds none. Give one with picture="
             )
-        return overlay_labels(self.picture, self.labels, names=dict(enumerate(self.names)), opacity=opacity)
+        return overlay_labels(self.picture, self.labels, names=self._written(), opacity=opacity)
+
+    def _written(self) -> dict[int, str]:
+        return {number: name for number, name in enumerate(self.names) if name}
+
+    @cached_property
+    def scores(self) -> Float[np.ndarray, "segment word"]:
+        """How well each of `evidence.words` fits each segment: the attention that the word gets inside it, divided by
+        what it gets in the picture on average. 1 is as much as anywhere."""
+        maps = self.evidence.word_maps
+        if maps is None:
+            return np.zeros((len(self), 0))
+        return word_scores(torch.from_numpy(self.labels).long(), maps, count=len(self)).numpy()
+
+    def _scores(self, segment: int) -> dict[str, Any]:
+        words = self.evidence.words
+        return {"scores": dict(zip(words, self.scores[segment].tolist(), strict=True))} if words else {}
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the overlay, or the coloured labels where there is no picture, on matplotlib axes.
@@ -255,7 +277,7 @@ class Segmentation:
         return {
             "size": {"height": height, "width": width},
             "units": {"box": "left, top, width, height in px", "centroid": "x, y in px", "area": "px"},
-            "segments": [asdict(segment) for segment in self.segments],
+            "segments": [asdict(segment) | self._scores(segment.id) for segment in self.segments],
             "recipe": asdict(self.recipe),
             "origin": self.origin,
         }
@@ -277,17 +299,3 @@ class Segmentation:
         if self.picture is not None:
             pictures[".overlay.png"] = self.overlay
         return write_files(Path(name), pictures, self.to_dict(), overwrite=overwrite)
-
-
-def _strongest_words(
-    merged: Float[Tensor, "segment h w"], maps: Float[Tensor, "word height width"]
-) -> Tensor:
-    """The word of each segment; one too thin for the word maps' size is asked through its own merged map."""
-    named = name_segments(segment_map(merged, (maps.shape[1], maps.shape[2])), maps, count=len(merged)).cpu()
-    on_grid = adaptive_avg_pool2d(maps.cpu().double(), (merged.shape[1], merged.shape[2]))
-    through_map = (merged.cpu().double().flatten(1) @ on_grid.flatten(1).T).argmax(1)
-    return torch.where(named >= 0, named, through_map)
-
-
-def _first_of_each(numbers: Int[Tensor, " segment"]) -> Int[Tensor, " united"]:
-    return torch.stack([(numbers == number).nonzero()[0, 0] for number in numbers.unique()])

@@ -12,9 +12,9 @@ from attnscope.pictures.reading import Picture
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import evidence_of_trace
 from attnscope.segmentation.photo import evidence_of_photo
-from attnscope.segmentation.recipe import recipe_for
+from attnscope.segmentation.recipe import WEAK, recipe_for
 from attnscope.segmentation.result import Segmentation
-from attnscope.segmentation.words import asked_words, named_spans
+from attnscope.segmentation.words import asked_words, named_words
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.trace import Trace
@@ -25,7 +25,7 @@ def segment(
     picture: Picture | TraceSource,
     pipe: Any = None,
     *,
-    labels: Sequence[str] | None = None,
+    labels: str | Sequence[str] | None = None,
     prompt: str | None = None,
     thresholds: float | Sequence[float] | None = None,
     passes: int = PASSES,
@@ -33,6 +33,7 @@ def segment(
     weights: Mapping[SizeHW, float] | None = None,
     refine: bool = False,
     unite: bool = True,
+    weak: float = WEAK,
     preset: str = "paper",
     crop: bool | None = None,
     timestep: int | None = None,
@@ -52,7 +53,8 @@ def segment(
             `attnscope.pictures.reading.load_picture` takes; or a trace, or the folder of one.
         pipe: A diffusers pipeline with vae, unet, tokenizer and text_encoder, built like SD v1 or v2. For a trace it
             is only asked for the threshold that it recommends, in case the trace does not know its model.
-        labels: Words; each segment gets the one that it attends to most. For a trace they stand in its prompt.
+        labels: Words, or a text of words with commas between; each segment gets the one that it attends to most. For a
+            trace they stand in the text that its branch reads. More than the model reads at once take several passes.
         prompt: For a photo: the text in which the words stand, for their pass through the model; by default the words
             themselves, joined by commas.
         thresholds: tau in nats, one number or one a pass; larger gives fewer segments. By default what the model
@@ -62,6 +64,9 @@ def segment(
         weights: See `attnscope.diffseg.aggregate`.
         refine: k-means after merging (pip install 'attnscope[refine]').
         unite: Make one segment of those with the same word.
+        weak: A segment stays without a name where its best word's score is less: the attention that the word gets
+            inside it, divided by what it gets in the picture on average. 0 names every segment, as
+            preset="reference" always does.
         preset: "reference" repeats the authors' program: float16 first pass, square crop, bilinear resize without
             smoothing, self- and cross-attention from the pass with the prompt, their token numbers and factors.
         crop: For a photo: take the middle square at the model's size, as the paper does; labels then cover that square
@@ -104,7 +109,13 @@ def segment(
         "noise_seed": noise_seed,
     }
     for_trace = {"steps": steps, "branch": branch, "image": image, "reduced": reduced}
-    changes: dict[str, Any] = {"preset": preset, "anchors": anchors, "refine": refine, "unite": unite}
+    changes: dict[str, Any] = {
+        "preset": preset,
+        "anchors": anchors,
+        "refine": refine,
+        "unite": unite,
+        "weak": weak,
+    }
     if isinstance(picture, str | Path) and Path(picture).is_dir():
         picture = as_trace(picture)
     if isinstance(picture, Trace):
@@ -178,7 +189,7 @@ def segment_trace(
     steps: int | Sequence[int] | slice | None = None,
     branch: str = "cond",
     image: int = 0,
-    labels: Sequence[str] | None = None,
+    labels: str | Sequence[str] | None = None,
     picture: Picture | None = None,
     thresholds: float | Sequence[float] | None = None,
     passes: int = PASSES,
@@ -194,7 +205,7 @@ def segment_trace(
         steps: Steps whose attention is averaged; all captured ones by default.
         branch: Guidance branch.
         image: Number of the image in the batch.
-        labels: Words of the run's prompt.
+        labels: Words of the text that the branch reads.
         picture: What to draw on; the trace's own picture by default.
         thresholds: As for `segment`.
         passes: As for `segment`.
@@ -202,7 +213,7 @@ def segment_trace(
         pipe: Asked for its recommended threshold only, in case the trace does not know its model.
         reduced: Name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q and K; which
             steps and branch went in was settled then.
-        recipe_changes: preset, anchors, refine, unite, as for `segment`.
+        recipe_changes: preset, anchors, refine, unite, weak, as for `segment`.
 
     Returns:
         Labels at the picture's size; without a picture at the size that the run was asked for, else 8 pixels a place.
@@ -217,7 +228,7 @@ def segment_trace(
     recipe = recipe_for(
         trace.run.model or getattr(pipe, "name_or_path", None), thresholds, passes, **recipe_changes
     )
-    words = named_spans(trace.prompt(image), trace.tokens(image), asked_words(labels), recipe.preset)
+    words = named_words(trace, asked_words(labels), image, branch, recipe.preset)
     evidence = evidence_of_trace(
         trace,
         steps=steps,

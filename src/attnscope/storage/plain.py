@@ -10,8 +10,14 @@ from attnscope.records import Call, Grid, KeyPart, Layer, LayerId, Row, Run, Tok
 
 MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
 MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
+MAX_TOKENS = 1 << 16  # of one text
 _ROLES = ("text", "start", "end", "padding")
 _PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
+_LATER: dict[str, Any] = {
+    "negative_tokens": [],
+    "second_prompts": [],
+    "unnamed": None,
+}  # fields that older traces lack
 
 
 def layer_key(layer: LayerId) -> str:
@@ -91,10 +97,14 @@ def run_json(run: Run) -> dict[str, Any]:
     Args:
         run: The run.
     """
-    plain = {name: getattr(run, name) for name in (*_PLAIN, "prompts", "negative_prompts", "versions")}
-    tokens = [[asdict(token) for token in of_image] for of_image in run.tokens]
+    texts = ("prompts", "negative_prompts", "second_prompts", "unnamed")
+    plain = {name: getattr(run, name) for name in (*_PLAIN, *texts, "versions")}
+    tokens = {
+        name: [[asdict(token) for token in of_image] for of_image in getattr(run, name)]
+        for name in ("tokens", "negative_tokens")
+    }
     sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
-    return {**plain, **sizes, "tokens": tokens, "frames": run.frames}
+    return {**plain, **sizes, **tokens, "frames": run.frames}
 
 
 def parse_run(item: Mapping[str, Any]) -> Run:
@@ -107,11 +117,13 @@ def parse_run(item: Mapping[str, Any]) -> Run:
         KeyError, TypeError, ValueError, AttributeError: It is no run.
     """
     run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
+    item = {**_LATER, **item}
     run.prompts = [str(prompt) for prompt in item["prompts"]]
     run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
-    run.tokens = [
-        tuple(_parse_token(at, token) for at, token in enumerate(tokens)) for tokens in item["tokens"]
-    ]
+    run.second_prompts = [str(prompt) for prompt in item["second_prompts"]]
+    run.unnamed = _plain("unnamed", item["unnamed"])
+    run.tokens = [_parse_tokens(tokens) for tokens in item["tokens"]]
+    run.negative_tokens = [_parse_tokens(tokens) for tokens in item["negative_tokens"]]
     run.versions = {str(name): str(version) for name, version in item["versions"].items()}
     run.frames = number(item.get("frames", 1))
     run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
@@ -143,6 +155,12 @@ def _plain(name: str, value: Any) -> Any:
     if value is not None and not isinstance(value, kinds.get(name, (str,))):
         raise ValueError(f"{name} is {value!r}")
     return value
+
+
+def _parse_tokens(items: Any) -> tuple[Token, ...]:
+    if not isinstance(items, list) or len(items) > MAX_TOKENS:
+        raise ValueError(f"the tokens of a text are no list of at most {MAX_TOKENS}")
+    return tuple(_parse_token(at, item) for at, item in enumerate(items))
 
 
 def _parse_token(position: int, item: Mapping[str, Any]) -> Token:

@@ -18,6 +18,14 @@ TOKENS = (
     Token(3, "at", 5, 7, "text"),
     Token(4, "<e>", 0, 0, "end"),
 )
+NEGATIVE_PROMPT = "cat"
+NEGATIVE_TOKENS = (
+    Token(0, "<s>", 0, 0, "start"),
+    Token(1, "cat", 0, 3, "text"),
+    Token(2, "<e>", 0, 0, "end"),
+    Token(3, "<p>", 0, 0, "padding"),
+    Token(4, "<p>", 0, 0, "padding"),
+)
 
 
 def made_trace(
@@ -41,7 +49,8 @@ def made_trace(
         heads: Heads of each layer.
         dim: Channels of one head.
         branches: Guidance branches, in the batch's order.
-        images: Pictures in the batch. Each has the prompt "red cat", whose tokens are `TOKENS`.
+        images: Pictures in the batch. Each has the prompt "red cat", whose tokens are `TOKENS`, and the negative
+            prompt "cat", whose tokens are `NEGATIVE_TOKENS`.
         kinds: Which attentions each block has, of 'self' and 'cross'.
         dtype: Type of Q and K.
         mask: Whether records have a mask that is added to the scores.
@@ -75,5 +84,6 @@ def made_trace(
     run = Run(
         prompts=[PROMPT] * images, tokens=[TOKENS] * images, latent_size_hw=grids[0], planned_steps=steps
     )
+    run.negative_prompts, run.negative_tokens = [NEGATIVE_PROMPT] * images, [NEGATIVE_TOKENS] * images
     run.image_size_hw = (grids[0][0] * 8, grids[0][1] * 8)
     return Trace(Pass(records, run))

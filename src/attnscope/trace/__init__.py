@@ -7,7 +7,11 @@ query.py      Query, and the one loop that answers it
 selection.py  what a user asks of one axis, as numbers on it
 named.py      an answer that knows its axes; xarray
 layers.py     layers by number, by block and kind, by module path
-tokens.py     a prompt's tokens and words
+texts.py      which text a branch reads, and why a word of it may be unknown
+words.py      words by their text, and the tokens that carry them
+reading.py    a prompt read as words
+characters.py characters as readers see them, and which read alike
+tokens.py     the tokens that a tokenizer makes of a prompt
 facts.py      what a trace holds, as plain values
 files.py      a trace from disk
 html.py       a trace in a notebook

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attnscope.errors import ParameterError, SelectionError
-from attnscope.records import PLACE_KINDS, TEXT_KINDS, Call, Kind, Layer, Step
+from attnscope.errors import ParameterError, SelectionError, WordError
+from attnscope.records import PLACE_KINDS, TEXT_KINDS, Call, Kind, Layer, Row, Step
 from attnscope.trace.contents import Contents
 from attnscope.trace.key_parts import pick_key_places, pick_tokens
 from attnscope.trace.query import OUTER, Query, call_of
@@ -59,14 +59,14 @@ def ask(
     images = sorted({row.image for of_step in steps for row in of_step.rows})
     of_images = pick_number("image", image, images)
     of_branches = pick_name("branch", branch, trace.branches)
-    read = {trace.branches[at] for at in of_branches.positions}
+    rows = [Row(trace.branches[b], images[i]) for b in of_branches.positions for i in of_images.positions]
     picks = {
         "step": pick_number("step", step, [of_step.index for of_step in steps]),
         "branch": of_branches,
         "image": of_images,
         "head": pick_number("head", head, range(asked.heads)),
         "query": pick_place("query", query, asked.grid),
-        "key": _pick_keys(trace, asked, token, key, part, [images[at] for at in of_images.positions], read),
+        "key": _pick_keys(trace, asked, token, key, part, rows),
     }
     return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
 
@@ -136,13 +136,7 @@ def _mean_axes(mean: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _pick_keys(
-    trace: Contents,
-    layer: Layer,
-    token: Any,
-    key: Any,
-    part: str | None,
-    images: Sequence[int],
-    branches: set[str],
+    trace: Contents, layer: Layer, token: Any, key: Any, part: str | None, rows: Sequence[Row]
 ) -> Pick:
     if layer.kind not in TEXT_KINDS:
         if token is not None:
@@ -157,13 +151,24 @@ def _pick_keys(
         raise SelectionError(f"token {token!r} is none of part {part!r}: tokens are those of part 'context'")
     choice = key if token is None else token
     if isinstance(choice, str):
-        if branches == {"uncond"}:
-            raise SelectionError(
-                f"token {choice!r} of the branch 'uncond': words are those of the prompt, and this branch reads the "
-                "negative prompt; give a token number"
-            )
-        spans = {trace.span(choice, image=image).tokens for image in images}
-        if len(spans) > 1:
-            raise SelectionError(f"token {choice!r} stands at other numbers in other images: choose image=")
-        choice = list(spans.pop())
+        choice = _tokens_of_word(trace, choice, rows)
     return pick_tokens(layer, choice)
+
+
+def _tokens_of_word(trace: Contents, word: str, rows: Sequence[Row]) -> list[int]:
+    """Numbers of a word's tokens, which must be the same in the text that each row reads."""
+    spans: dict[tuple[int, ...], Row] = {}
+    for row in rows:
+        try:
+            spans.setdefault(trace.span(word, image=row.image, branch=row.branch).tokens, row)
+        except WordError as error:
+            several = len({row.branch for row in rows}) > 1
+            which = f"branch {row.branch!r} is chosen, too (branch= chooses one): " if several else ""
+            raise WordError(f"{which}{error}") from None
+    if len(spans) > 1:
+        first, second = list(spans.values())[:2]
+        axis = "branch" if first.branch != second.branch else "image"
+        raise SelectionError(
+            f"token {word!r} stands at other numbers in other {axis}{'es' if axis == 'branch' else 's'}: choose {axis}="
+        )
+    return list(next(iter(spans)))

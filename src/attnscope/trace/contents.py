@@ -11,7 +11,8 @@ from attnscope.records.reduced import ReducedMaps
 from attnscope.records.run import steps_of
 from attnscope.storage.memory import MemoryRecords, Records
 from attnscope.trace.layers import Layers
-from attnscope.trace.tokens import find_span, prompt_words
+from attnscope.trace.selection import pick_name, pick_number
+from attnscope.trace.texts import read_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,44 +107,55 @@ class Contents:
         """
         return self.run.pictures[image] if 0 <= image < len(self.run.pictures) else None
 
-    def prompt(self, image: int = 0) -> str:
-        """The prompt of one image; '' if the run got embeddings without one.
+    def prompt(self, image: int = 0, branch: str = "cond") -> str:
+        """The text that a branch of one image reads; '' if the run got embeddings without one.
 
         Args:
             image: Which image of the batch, from 0.
+            branch: Guidance branch: 'cond' reads the prompt, 'uncond' the negative prompt.
         """
-        video = image // self.run.frames
-        return self.run.prompts[video] if video < len(self.run.prompts) else ""
+        return read_text(self.run, branch, image).text or ""
 
-    def tokens(self, image: int = 0) -> tuple[Token, ...]:
-        """The tokens of one image's prompt, which are the keys of cross-attention; () if they are unknown.
+    def tokens(self, image: int = 0, branch: str = "cond") -> tuple[Token, ...]:
+        """The tokens of the text that a branch of one image reads: the keys of cross-attention; () if unknown.
 
         Args:
             image: Which image of the batch, from 0.
+            branch: As for `prompt`.
         """
-        video = image // self.run.frames
-        return self.run.tokens[video] if video < len(self.run.tokens) else ()
+        return read_text(self.run, branch, image).tokens
 
-    def words(self, image: int = 0) -> tuple[TokenSpan, ...]:
-        """The words of one image's prompt in order, with their tokens.
+    def words(self, image: int = 0, branch: str = "cond") -> tuple[TokenSpan, ...]:
+        """The words of the text that a branch of one image reads, in order, with their tokens.
+
+        Words that were cut off, for want of tokens, are left out. A picture such as an emoji is a word.
 
         Args:
             image: Which image of the batch, from 0.
+            branch: As for `prompt`.
         """
-        return prompt_words(self.prompt(image), self.tokens(image))
+        return read_text(self.run, branch, image).words
 
-    def span(self, word: str, *, image: int = 0, occurrence: int = 0) -> TokenSpan:
+    def span(self, word: str, *, image: int = 0, occurrence: int = 0, branch: str | None = None) -> TokenSpan:
         """The tokens of a word or phrase.
 
         Args:
-            word: As it stands in the prompt, in upper or lower case; or `<start>`, `<end>`, `<padding>`.
+            word: As it stands in the prompt, in upper or lower case; or `<start>`, `<end>`, `<padding>`. Where it is no
+                word, a part of words counts: photo in photo-realistic, any run of characters of a script without
+                spaces. A part of a word in another script is refused.
             image: Which image of the batch, from 0.
             occurrence: Which one of several such words, from 0; -1 is the last.
+            branch: As for `prompt`; 'cond' by default.
 
         Raises:
-            WordError: The prompt lacks the word, or it was cut off. The message lists the nearest words.
+            WordError: The text lacks the word, the word was cut off, or the text or its tokens are unknown.
+            SelectionError: The run has no such branch.
         """
-        return find_span(self.prompt(image), self.tokens(image), word, occurrence=occurrence)
+        if branch is not None and self.calls:
+            pick_name("branch", branch, self.branches)
+        if self.images:
+            pick_number("image", image, range(self.images))
+        return read_text(self.run, branch or "cond", image).span(word, occurrence)
 
     def layer(self, block: int, kind: Kind) -> Layer:
         """One layer.

@@ -29,10 +29,8 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
         "negative_prompts": run.negative_prompts,
         "planned_steps": run.planned_steps,
         "steps": [_step_facts(step) for step in trace.steps],
-        "words": [
-            [{"word": span.word, "tokens": list(span.tokens)} for span in trace.words(image)]
-            for image in range(trace.images)
-        ],
+        "words": _words(trace, "cond"),
+        "negative_words": _words(trace, "uncond"),
         "layers": [layer.as_dict() for layer in trace.layers],
         "reduced": {
             name: {
@@ -61,6 +59,14 @@ def short_facts(trace: Contents) -> str:
         f"<Trace {said}{len(trace.records.layers)} layers, {len(trace.steps)}{planned} steps, "
         f"{trace.images} image(s), branches {', '.join(trace.branches) or 'none'}>"
     )
+
+
+def _words(trace: Contents, branch: str) -> list[list[dict[str, Any]]]:
+    """For each image the words of the text that a branch reads."""
+    return [
+        [{"word": span.word, "tokens": list(span.tokens)} for span in trace.words(image, branch)]
+        for image in range(trace.images)
+    ]
 
 
 def _step_facts(step: Step) -> dict[str, Any]:

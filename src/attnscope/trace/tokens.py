@@ -1,52 +1,64 @@
-"""Words of a prompt and the tokens that carry them."""
+"""The tokens that a tokenizer makes of a prompt, each with its place in the prompt as it was written."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from attnscope.errors import ParameterError, WordError, nearest
-from attnscope.records import Token, TokenSpan
+from attnscope.errors import ParameterError
+from attnscope.records import Token
+from attnscope.trace.characters import characters
 
-_WORD = re.compile(r"(<[^<>\s]+>)(?:\s+\1_\d+)*|\w+(?:['’\-]\w+)*")  # <name> <name>_1: textual inversion
-_ROLES = {
-    "<start>": "start",
-    "<|startoftext|>": "start",
-    "<end>": "end",
-    "<|endoftext|>": "end",
-    "<padding>": "padding",
-}
+MOST_TOKENS = 1 << 16
+"""A tokenizer that knows no limit says 1e30 or so."""
 
 
-def tokenize(tokenizer: Any, prompt: str) -> tuple[Token, ...]:
-    """Tokens as the model receives them: start, text, end, then padding up to the model's length.
+class Tokenized(NamedTuple):
+    """A prompt as a model receives it.
+
+    Attributes:
+        ids: Numbers in the vocabulary.
+        tokens: What they stand for.
+        is_cut: Whether the prompt has more tokens.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[Token, ...]
+    is_cut: bool
+
+
+def tokenize(tokenizer: Any, prompt: str, length: int | None = None) -> Tokenized:
+    """Tokens as the model receives them: start, text, end, then padding.
 
     Args:
         tokenizer: A transformers tokenizer, fast or slow. A slow one knows no places in the prompt, so transformers
             converts it to a fast one.
         prompt: The prompt.
+        length: How many tokens the model reads. Default: what the tokenizer says.
 
     Raises:
-        ParameterError: A slow tokenizer and its fast form split the prompt differently.
+        ParameterError: No length is known, or the places of its tokens can't be.
     """
-    encoding = _encode(tokenizer, prompt)
-    names = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
-    special, offsets = encoding["special_tokens_mask"], encoding["offset_mapping"]
-    last_text = max((index for index, flag in enumerate(special) if not flag), default=0)
-    return tuple(
-        Token(
-            index,
-            _readable(prompt, name, span),
-            span[0],
-            span[1],
-            _role(index, bool(special[index]), last_text),
+    if not isinstance(getattr(tokenizer, "is_fast", None), bool):
+        raise ParameterError(f"{type(tokenizer).__name__} does not tell where in a text its tokens stand")
+    count = tokenizer.model_max_length if length is None else length
+    if not 0 < count <= MOST_TOKENS:
+        raise ParameterError(f"{type(tokenizer).__name__} says no length (it says {count:g}): give one")
+    coded = _coded(tokenizer, prompt, int(count))
+    names = tokenizer.convert_ids_to_tokens(list(coded.ids))
+    places = list(_places(prompt, coded.offsets))
+    tokens = tuple(
+        Token(at, prompt[start:end] if end > start else name, start, end, role)
+        for at, (name, (start, end), role) in enumerate(
+            zip(names, places, _roles(coded, _ends(tokenizer)), strict=True)
         )
-        for index, (name, span) in enumerate(zip(names, offsets, strict=True))
     )
+    return Tokenized(tuple(coded.ids), tokens, coded.is_cut)
 
 
 def unnamed_tokens(count: int) -> tuple[Token, ...]:
-    """Numbered tokens, for embeddings that came without a prompt.
+    """Numbered tokens, where nobody knows the text.
 
     Args:
         count: How many.
@@ -54,66 +66,49 @@ def unnamed_tokens(count: int) -> tuple[Token, ...]:
     return tuple(Token(index, f"[{index}]", 0, 0, "text") for index in range(count))
 
 
-def prompt_words(prompt: str, tokens: tuple[Token, ...]) -> tuple[TokenSpan, ...]:
-    """The words of a prompt that reached the model, in order and without punctuation.
+def are_named(tokens: Sequence[Token]) -> bool:
+    """Whether it is known what tokens stand for.
 
     Args:
-        prompt: The prompt.
-        tokens: Its tokens.
+        tokens: Tokens of one text.
     """
-    spans = (_span(match.group(), match.start(), match.end(), tokens) for match in _WORD.finditer(prompt))
-    return tuple(span for span in spans if span.tokens)
+    return any(
+        (token.text, token.start_char, token.end_char) != (f"[{token.index}]", 0, 0) for token in tokens
+    )
 
 
-def find_span(prompt: str, tokens: tuple[Token, ...], word: str, *, occurrence: int = 0) -> TokenSpan:
-    """The tokens of a word or phrase; upper and lower case are the same.
+@dataclass(frozen=True)
+class _Coded:
+    """What a tokenizer gave. special: start, end and padding; attended: all but padding."""
 
-    Args:
-        prompt: The prompt.
-        tokens: Its tokens.
-        word: As it stands in the prompt ("red house" finds it across any white space), or `<start>`, `<end>`,
-            `<padding>`.
-        occurrence: Which one of several such words, from 0; -1 is the last.
-
-    Raises:
-        WordError: The prompt lacks the word, or it was cut off. The message lists the nearest words.
-        ParameterError: The word is no text, or empty.
-
-    >>> cat = (Token(0, "<s>", 0, 0, "start"), Token(1, "a", 0, 1, "text"), Token(2, "cat", 2, 5, "text"))
-    >>> find_span("a cat", cat, "Cat").tokens
-    (2,)
-    """
-    if not isinstance(word, str) or not word.strip():
-        raise ParameterError(f"word {word!r}: expected a word of the prompt {prompt!r}")
-    if role := _ROLES.get(word.strip().lower()):
-        return _role_span(tokens, word, role)
-    matches = list(_pattern(word).finditer(prompt))
-    if not matches:
-        raise WordError(_unknown(prompt, tokens, word))
-    if not -len(matches) <= occurrence < len(matches):
-        raise WordError(
-            f"occurrence {occurrence} of {word!r}: the prompt {prompt!r} holds it {len(matches)} time(s), "
-            f"numbered from 0"
-        )
-    match = matches[occurrence]
-    span = _span(match.group(), match.start(), match.end(), tokens)
-    if not span.tokens:
-        raise WordError(
-            f"{word!r} was cut off: the model reads {len(tokens)} tokens and the prompt is longer; "
-            f"move the word forward or shorten the prompt"
-        )
-    return span
+    ids: Sequence[int]
+    special: Sequence[int]
+    attended: Sequence[int]
+    offsets: Sequence[tuple[int, int]]
+    is_cut: bool
 
 
-def _encode(tokenizer: Any, prompt: str) -> dict[str, list]:
-    settings = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
+def _coded(tokenizer: Any, prompt: str, length: int) -> _Coded:
+    settings = {"padding": "max_length", "max_length": length, "truncation": True}
     if not tokenizer.is_fast:
-        return _encode_slow(tokenizer, prompt, tokenizer(prompt, **settings)["input_ids"])
-    encoding = tokenizer(prompt, return_special_tokens_mask=True, return_offsets_mapping=True, **settings)
-    return {name: encoding[name] for name in ("input_ids", "special_tokens_mask", "offset_mapping")}
+        return _slowly_coded(tokenizer, prompt, list(tokenizer(prompt, **settings)["input_ids"]))
+    encoding = tokenizer(
+        prompt,
+        return_special_tokens_mask=True,
+        return_offsets_mapping=True,
+        return_attention_mask=True,
+        **settings,
+    )
+    return _Coded(
+        encoding["input_ids"],
+        encoding["special_tokens_mask"],
+        encoding["attention_mask"],
+        encoding["offset_mapping"],
+        bool(encoding.encodings[0].overflowing),
+    )
 
 
-def _encode_slow(tokenizer: Any, prompt: str, ids: list[int]) -> dict[str, list]:
+def _slowly_coded(tokenizer: Any, prompt: str, ids: list[int]) -> _Coded:
     """A tokenizer written in Python knows no offsets: let transformers convert it to a fast one."""
     from transformers.convert_slow_tokenizer import convert_slow_tokenizer
 
@@ -128,54 +123,48 @@ def _encode_slow(tokenizer: Any, prompt: str, ids: list[int]) -> dict[str, list]
             f"the tokenizer {type(tokenizer).__name__} and its fast form split {prompt!r} differently, so the "
             "places of its tokens are unknown; load the fast tokenizer"
         )
-    special, offsets = encoding.special_tokens_mask, encoding.offsets
-    return {"input_ids": ids, "special_tokens_mask": special, "offset_mapping": offsets}
+    special, attended = encoding.special_tokens_mask, encoding.attention_mask
+    return _Coded(ids, special, attended, encoding.offsets, bool(encoding.overflowing))
 
 
-def _readable(prompt: str, name: str, span: tuple[int, int]) -> str:
-    start, end = span
-    return prompt[start:end] if end > start else name
+def _places(prompt: str, offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Places of tokens without white space, and with the marks that their letters were composed with.
 
-
-def _role(index: int, special: bool, last_text: int) -> Any:
-    if not special:
-        return "text"
-    if index == 0:
-        return "start"
-    return "end" if index == last_text + 1 else "padding"
-
-
-def _span(word: str, start: int, end: int, tokens: tuple[Token, ...]) -> TokenSpan:
-    covered = (t.index for t in tokens if t.role == "text" and t.start_char < end and t.end_char > start)
-    return TokenSpan(word, start, end, tuple(covered))
-
-
-def _role_span(tokens: tuple[Token, ...], word: str, role: str) -> TokenSpan:
-    indexes = tuple(token.index for token in tokens if token.role == role)
-    if not indexes:
-        raise WordError(f"{word}: this run has no {role} token among its {len(tokens)} tokens")
-    return TokenSpan(word, 0, 0, indexes)
-
-
-def _pattern(word: str) -> re.Pattern[str]:
-    """Finds the word with any white space inside, but not as a part of a longer word.
-
-    Textual inversion writes a name of several vectors as "<toy> <toy>_1 <toy>_2": all of them are the word.
+    A tokenizer composes letters first, and then gives the place of the letter without its marks.
     """
-    text = r"\s+".join(re.escape(part) for part in word.split())
-    before = r"(?<!\w)" if word.strip()[0].isalnum() else ""
-    after = r"(?!\w)" if word.strip()[-1].isalnum() else ""
-    vectors = rf"(?:\s+{text}_\d+)*" if len(word.split()) == 1 else ""
-    return re.compile(before + text + after + vectors, re.IGNORECASE)
+    ends = {
+        at: character.end for character in characters(prompt) for at in range(character.start, character.end)
+    }
+    begun = {start for start, end in offsets if end > start}
+    for start, end in offsets:
+        while start < end and prompt[start].isspace():
+            start += 1
+        while start < end and prompt[end - 1].isspace():
+            end -= 1
+        while start < end < ends[end - 1] and end not in begun:
+            end += 1
+        yield start, end
 
 
-def _unknown(prompt: str, tokens: tuple[Token, ...], word: str) -> str:
-    if not prompt.strip():
-        return (
-            f"no word {word!r}: the prompt is empty or the run got embeddings without a prompt; "
-            f"use a token number from 0 to {len(tokens) - 1}"
-        )
-    words = [
-        match.group() for match in _WORD.finditer(prompt)
-    ]  # whole matches: a name may have several vectors
-    return f"no word {word!r} in the prompt {prompt!r}; the nearest: {nearest(word, words)}"
+def _ends(tokenizer: Any) -> set[int | None]:
+    """Numbers of the tokens that end a text."""
+    names = ("eos_token_id", "sep_token_id")
+    return {number for name in names if (number := getattr(tokenizer, name, None)) is not None}
+
+
+def _roles(coded: _Coded, ends: set[int | None]) -> Iterator[Any]:
+    text = [at for at, special in enumerate(coded.special) if not special]
+    around = [
+        at
+        for at, (special, read) in enumerate(zip(coded.special, coded.attended, strict=True))
+        if special and read
+    ]
+    for at, special in enumerate(coded.special):
+        if not special:
+            yield "text"
+        elif at not in around:
+            yield "padding"
+        elif text:
+            yield "start" if at < text[0] else "end"
+        else:  # an empty text: start and end, or only one of them
+            yield "end" if coded.ids[at] in ends and (at > around[0] or len(around) == 1) else "start"

@@ -123,7 +123,8 @@ class Trace(Contents):
             head: Head numbers.
             query: (row, column), a flat index, a list of those, a slice, or a boolean region of the grid.
             key: The same for self-attention; token numbers for cross-attention.
-            token: Cross-attention only: a number, several, or a word (all its tokens, axis kept).
+            token: Cross-attention only: a number, several, or a word (all its tokens, axis kept) of the text that the
+                chosen branch reads. Where several are chosen, each must have the word at the same numbers.
             part: Where keys come from several sources, the one that is meant: "own", "reference", "context" ..., see
                 `Layer.parts`. Shares stay those of a softmax over all keys.
             mean: Axes to average, of "step", "branch", "image", "head", "query". A mean over heads or queries is
@@ -161,13 +162,13 @@ class Trace(Contents):
         return named_tensor(tensor, asked, self._texts(asked)) if named else tensor
 
     def _texts(self, asked: Query) -> Sequence[str]:
-        """Texts of the keys, where all rows that go into an answer read the same ones of the prompt."""
-        picks = asked.picks
-        branches = {asked.branches[at] for at in picks["branch"].positions}
+        """Texts of the keys, where all rows that go into an answer read the same ones."""
         texts = {
-            tuple(token.text for token in self.tokens(asked.images[at])) for at in picks["image"].positions
+            tuple(token.text for token in self.tokens(asked.images[image], asked.branches[branch]))
+            for branch in asked.picks["branch"].positions
+            for image in asked.picks["image"].positions
         }
-        return texts.pop() if len(texts) == 1 and "uncond" not in branches else ()
+        return texts.pop() if len(texts) == 1 else ()
 
     # Files and faces
 

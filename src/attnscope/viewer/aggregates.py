@@ -83,10 +83,11 @@ class Aggregate:
             raise Cancelled
 
     def _words(self) -> list[NamedSpan]:
-        """All words of the prompt, where this branch reads it."""
-        if self.source.branch == "uncond" or not self.trace.layers.of_kind("cross"):
+        """All words of the text that this branch reads."""
+        if not self.trace.layers.of_kind("cross"):
             return []
-        return [NamedSpan(span.word, span.tokens) for span in self.trace.words(self.source.image)]
+        words = self.trace.words(self.source.image, self.source.branch)
+        return [NamedSpan(span.word, span.tokens) for span in words]
 
     def _weights(self) -> dict[tuple[int, int], float]:
         weights = dict(self.source.weights)

@@ -153,7 +153,12 @@ class Answers:
         of_format: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
             "u16": (BINARY, lambda: segmentation.labels.astype("<u2").tobytes()),
             "png": ("image/png", lambda: png_bytes(indexed_png(segmentation.labels))),
-            "npz": (BINARY, lambda: encoding.npz(labels=segmentation.labels, names=list(segmentation.names))),
+            "npz": (
+                BINARY,
+                lambda: encoding.npz(
+                    labels=segmentation.labels, names=[name or "" for name in segmentation.names]
+                ),
+            ),
         }
         return self._answer(request, number, *of_format[format])
 
@@ -214,9 +219,11 @@ class Answers:
         trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
         if aggregate is None or aggregate.state != "ready":
             raise HTTPException(409, "this attention is not aggregated yet: POST /aggregate, then wait")
-        known, named = len(trace.words(source.image)), tuple(words or ())
+        known, named = len(trace.words(source.image, source.branch)), tuple(words or ())
         if bad := [word for word in named if not 0 <= word < known]:
-            raise HTTPException(404, f"words {bad}: this prompt has words 0 to {known - 1}")
+            raise HTTPException(
+                404, f"words {bad}: the text of branch {source.branch!r} has {known} words, counted from 0"
+            )
         key = (number, source, astuple(recipe), named)
         segmentation = self._segmentations.get(key)
         if segmentation is None or segmentation.evidence is not aggregate.evidence:

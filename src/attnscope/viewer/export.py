@@ -93,7 +93,9 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     trace = opened.trace
     places.check_choice(trace, view.step, view.branch, view.image)
     info = opened.info
-    info.images, info.branches, info.step = [info.images[view.image]], [view.branch], None
+    image = info.images[view.image]
+    image.texts = {view.branch: image.texts[view.branch]}
+    info.images, info.branches, info.step = [image], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
     info.steps = [step for step in info.steps if view.step in (None, step.index)]
     own, cross = trace.layers.of_kind("self"), trace.layers.of_kind("cross")
@@ -125,7 +127,7 @@ def _name(block: int | None) -> str:
 
 def _words(trace: Trace, view: View, progress: Callable[[int], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Block (or "all") -> the map of every word, then of start, end and padding."""
-    spans = _spans(trace, view.image)
+    spans = _spans(trace, view.image, view.branch)
     cross = trace.layers.of_kind("cross")
     if not cross or not spans:
         return
@@ -137,13 +139,15 @@ def _words(trace: Trace, view: View, progress: Callable[[int], None]) -> Iterato
         progress(done)
 
 
-def _spans(trace: Trace, image: int) -> list[TokenSpan]:
+def _spans(trace: Trace, image: int, branch: str) -> list[TokenSpan]:
     """Tokens of each word, then of each role, in the page's own order."""
     of_roles = (
-        TokenSpan(role, 0, 0, tuple(token.index for token in trace.tokens(image) if token.role == role))
+        TokenSpan(
+            role, 0, 0, tuple(token.index for token in trace.tokens(image, branch) if token.role == role)
+        )
         for role in ("start", "end", "padding")
     )
-    return [*trace.words(image), *(span for span in of_roles if span.tokens)]
+    return [*trace.words(image, branch), *(span for span in of_roles if span.tokens)]
 
 
 def _shares(trace: Trace, view: View) -> dict[str, Any] | None:
@@ -160,7 +164,7 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
     aggregate.compute()
     if aggregate.failure is not None:
         raise aggregate.failure
-    names = tuple(range(len(opened.trace.words(view.image))))
+    names = tuple(range(len(opened.trace.words(view.image, view.branch))))
     threshold = opened.info.threshold
     segmentations = []
     for tau in (float(f"{threshold * factor:.3g}") for factor in THRESHOLD_FACTORS):

@@ -16,8 +16,9 @@ from attnscope.errors import SelectionError
 from attnscope.pictures.sizes import size_hw
 from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.trace.files import load_trace, trace_folder
+from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
-from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TokenInfo, TraceInfo, WordInfo
+from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TextInfo, TokenInfo, TraceInfo, WordInfo
 
 QUICK_PLACES = 2**16
 """Steps times places of the finest layer up to which all steps are shown at once by default."""
@@ -73,17 +74,20 @@ class OpenTrace:
         )
 
     def _image(self, image: int) -> ImageInfo:
-        trace, run = self.trace, self.trace.run
-        picture = trace.picture_of(image)
+        picture = self.trace.picture_of(image)
         size = (None, None) if picture is None else size_hw(picture)
-        negative = run.negative_prompts[image] if image < len(run.negative_prompts) else ""
         return ImageInfo(
-            prompt=trace.prompt(image),
-            negative_prompt=negative or "",
-            tokens=[TokenInfo(index=t.index, text=t.text, role=t.role) for t in trace.tokens(image)],
-            words=[WordInfo(text=span.word, tokens=list(span.tokens)) for span in trace.words(image)],
+            texts={branch: self._text(image, branch) for branch in self.trace.branches},
             height=size[0],
             width=size[1],
+        )
+
+    def _text(self, image: int, branch: str) -> TextInfo:
+        read = read_text(self.trace.run, branch, image)
+        return TextInfo(
+            text=read.text or "",
+            tokens=[TokenInfo(index=t.index, text=t.text, role=t.role) for t in read.tokens],
+            words=[WordInfo(text=span.word, tokens=list(span.tokens)) for span in read.words],
         )
 
     def _size(self) -> tuple[int, int]:

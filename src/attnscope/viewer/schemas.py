@@ -22,13 +22,19 @@ class WordInfo(BaseModel):
     tokens: list[int]
 
 
-class ImageInfo(BaseModel):
-    """One image of the run. height, width: of its picture in pixels, None where the trace holds no picture."""
+class TextInfo(BaseModel):
+    """A text that the model read, with its tokens and words."""
 
-    prompt: str
-    negative_prompt: str
+    text: str
     tokens: list[TokenInfo]
     words: list[WordInfo]
+
+
+class ImageInfo(BaseModel):
+    """One image of the run. texts: what each branch reads, by the branch's name. height, width: of its picture in
+    pixels, None where the trace holds no picture."""
+
+    texts: dict[str, TextInfo]
     height: int | None
     width: int | None
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { besideOf, commonTop, sameWord } from "attnscope/beside";
-import { fittedState, madeImage, madeTrace } from "./made.js";
+import { fittedState, madeImage, madeText, madeTrace } from "./made.js";
 
 /** @import { State } from "attnscope/state" */
 /** @import { Look } from "attnscope/types" */
@@ -15,12 +15,12 @@ const there = madeTrace({ number: 1, images: [madeImage("the CAT on a cat")], st
 const beside = (state) => besideOf(here, there, fittedState(here, state));
 
 test("a word's namesake is the one of the same order, else the first, else none", () => {
-  const [from, to] = [here.images[0], there.images[0]];
+  const [from, to] = [here.images[0].texts.cond, there.images[0].texts.cond];
   assert.deepEqual(
     [1, 7, 4].map((word) => sameWord(from, to, word)),
     [1, 4, null],
   );
-  assert.equal(sameWord(from, madeImage("one cat"), 7), 1);
+  assert.equal(sameWord(from, madeText("one cat"), 7), 1);
 });
 
 test("words, names and the word under the cursor are those of the same text", () => {

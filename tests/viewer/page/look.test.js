@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { imageTurn } from "attnscope/choices";
+import { branchTurn, imageTurn } from "attnscope/choices";
 import { fitted } from "attnscope/fitted";
 import { turnTo } from "attnscope/header";
 import { boxOf, everywhere, gridOf, headsOf, recipeOf, weightsOf } from "attnscope/look";
@@ -136,6 +136,14 @@ test("words stay where two images have one prompt", () => {
   const state = madeState({ words: [1], names: [1], cursor: [0, 0] });
   assert.deepEqual(imageTurn(info, state, 1), { image: 1, cursor: null });
   assert.deepEqual(imageTurn(info, state, 2), { image: 2, cursor: null, words: [1], names: null });
+});
+
+test("words stay where two branches read one text", () => {
+  const info = madeTrace({ images: [madeImage("a red cat", "a red cat"), madeImage("a cat", "the boat")] });
+  const state = madeState({ words: [2], names: [1] });
+  assert.deepEqual(branchTurn(info, state, "uncond"), { branch: "uncond" });
+  const other = { branch: "uncond", words: [1], names: null };
+  assert.deepEqual(branchTurn(info, { ...state, image: 1 }, "uncond"), other);
 });
 
 test("another trace leaves behind what belongs to the one before, and is not compared with itself", () => {

@@ -4,22 +4,22 @@ import { FIRST } from "attnscope/fields";
 import { fitted } from "attnscope/fitted";
 
 /** @import { State } from "attnscope/state" */
-/** @import { Fitted, ImageInfo, Kind, LayerInfo, TraceInfo } from "attnscope/types" */
+/** @import { Fitted, ImageInfo, Kind, LayerInfo, TextInfo, TraceInfo } from "attnscope/types" */
 
 const TEXT = /** @type {const} */ ("text");
 
 /**
  * Words as tokens of four letters each, between a start, an end and two of padding
  * @param {string} prompt
- * @returns {ImageInfo}
+ * @returns {TextInfo}
  */
-export function madeImage(prompt) {
+export function madeText(prompt) {
   let next = 1;
-  const words = prompt.split(" ").map((text) => {
+  const words = prompt.split(" ").filter(Boolean).map((text) => {
     const tokens = Array.from({ length: Math.ceil(text.length / 4) }, () => next++);
     return { text, tokens };
   });
-  /** @type {ImageInfo["tokens"]} */
+  /** @type {TextInfo["tokens"]} */
   const tokens = [
     { index: 0, text: "<start>", role: "start" },
     ...words.flatMap(({ text, tokens: own }) => own.map((index) => ({ index, text, role: TEXT }))),
@@ -27,8 +27,19 @@ export function madeImage(prompt) {
     { index: next + 1, text: "<end>", role: "padding" },
     { index: next + 2, text: "<end>", role: "padding" },
   ];
-  return { prompt, negative_prompt: "", tokens, words, height: 64, width: 96 };
+  return { text: prompt, tokens, words };
 }
+
+/**
+ * @param {string} prompt
+ * @param {string} negative
+ * @returns {ImageInfo}
+ */
+export const madeImage = (prompt, negative = "") => ({
+  texts: { uncond: madeText(negative), cond: madeText(prompt) },
+  height: 64,
+  width: 96,
+});
 
 /**
  * @param {number} block

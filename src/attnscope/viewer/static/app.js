@@ -19,7 +19,7 @@ import { SegmentsPanel } from "attnscope/segments";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
 import { get, open, set } from "attnscope/state";
-import { firstWords } from "attnscope/words";
+import { firstWords, textOf } from "attnscope/words";
 
 /** @import { Fitted, Look, TraceInfo } from "attnscope/types" */
 
@@ -106,7 +106,7 @@ async function start(root) {
 function openFirst(traces) {
   const [first] = traces;
   open(location.hash, {
-    words: first.images.length ? firstWords(first.images[0]) : [],
+    words: firstWords(textOf(first, { image: 0, branch: "cond" })),
     step: first.step,
     pins: [[0.5, 0.5]],
     mode: layersOf(first, "self").length ? "places" : "words",

@@ -1,10 +1,10 @@
 // Two traces side by side: one question, words of the same text, one scale.
 
 import { fitted } from "attnscope/fitted";
-import { wordsOf } from "attnscope/words";
+import { textOf, wordsOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
-/** @import { Fitted, ImageInfo, Look, TraceInfo } from "attnscope/types" */
+/** @import { Fitted, TextInfo, Look, TraceInfo } from "attnscope/types" */
 
 /**
  * The same question to a second trace: its words are those of the same text
@@ -15,7 +15,7 @@ import { wordsOf } from "attnscope/words";
  */
 export function besideOf(info, other, own) {
   const fit = fitted(other, { ...own, words: [], names: null, step: own.step ?? other.step });
-  const [from, to] = [info.images[own.image], other.images[fit.image]];
+  const [from, to] = [textOf(info, own), textOf(other, fit)];
   const touched = own.touched ?? null;
   return {
     ...fit,
@@ -34,15 +34,15 @@ const present = (values) => /** @type {V[]} */ (values.filter((value) => value !
 
 /**
  * Start, end and padding are the same in every prompt.
- * @param {ImageInfo} from
- * @param {ImageInfo} to
+ * @param {TextInfo} from
+ * @param {TextInfo} to
  * @param {WordId} id
  */
 const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id) : id);
 
 /**
- * @param {ImageInfo} from
- * @param {ImageInfo} to
+ * @param {TextInfo} from
+ * @param {TextInfo} to
  * @param {WordId[]} ids
  */
 function missing(from, to, ids) {
@@ -54,14 +54,14 @@ function missing(from, to, ids) {
 
 /**
  * The number of the word's namesake: the second of the second, where there are two, else the first
- * @param {ImageInfo} from
- * @param {ImageInfo} to
+ * @param {TextInfo} from
+ * @param {TextInfo} to
  * @param {number} number
  */
 export function sameWord(from, to, number) {
-  /** @param {ImageInfo} image */
-  const namesakes = (image) =>
-    image.words.flatMap((word, at) =>
+  /** @param {TextInfo} read */
+  const namesakes = (read) =>
+    read.words.flatMap((word, at) =>
       word.text.toLowerCase() === from.words[number].text.toLowerCase() ? [at] : [],
     );
   const places = namesakes(to);

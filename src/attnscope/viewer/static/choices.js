@@ -5,7 +5,7 @@ import { headsOf, kindOf, layersOf } from "attnscope/look";
 import { html, useEffect, useState } from "attnscope/preact";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
-import { firstWords } from "attnscope/words";
+import { firstWords, textOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
 /** @import { Fitted, TraceInfo } from "attnscope/types" */
@@ -26,7 +26,7 @@ export function Choices({ info, state, busy }) {
       html`<${Select}
         label="Branch"
         value=${state.branch}
-        change=${(/** @type {string} */ branch) => set({ branch })}
+        change=${(/** @type {string} */ branch) => set(branchTurn(info, state, branch))}
         options=${info.branches.map((branch) => [branch, branch])}
         title="of guidance: cond reads the prompt, uncond the negative prompt"
       />`
@@ -78,8 +78,30 @@ function blockAndHead(info, state) {
  * @returns {Partial<State>}
  */
 export function imageTurn(info, state, image) {
-  const same = info.images[image].prompt === info.images[state.image].prompt;
-  return { image, cursor: null, ...(same ? {} : { words: firstWords(info.images[image]), names: null }) };
+  return { image, cursor: null, ...wordsTurn(info, state, { ...state, image }) };
+}
+
+/**
+ * Words stay where both branches read one text
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @param {string} branch
+ * @returns {Partial<State>}
+ */
+export const branchTurn = (info, state, branch) => ({
+  branch,
+  ...wordsTurn(info, state, { ...state, branch }),
+});
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @param {State} next
+ * @returns {Partial<State>}
+ */
+function wordsTurn(info, state, next) {
+  const [from, to] = [textOf(info, state), textOf(info, next)];
+  return from.text === to.text ? {} : { words: firstWords(to), names: null };
 }
 
 const PLAY_MS = 450;

@@ -2,11 +2,11 @@
 
 import { cellsOf } from "attnscope/cells";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
-import { contentWords, tokensOf } from "attnscope/words";
+import { contentWords, textOf, tokensOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
 /** @import { State } from "attnscope/state" */
-/** @import { Box, ImageInfo, LayerInfo, Place, TraceInfo } from "attnscope/types" */
+/** @import { Box, TextInfo, LayerInfo, Place, TraceInfo } from "attnscope/types" */
 
 /**
  * @param {TraceInfo} info
@@ -89,12 +89,12 @@ function rowLines(layer, state, place) {
  * @param {State} state
  */
 function wordLines(info, state) {
-  const image = info.images[state.image];
-  const chosen = state.words.length ? state.words : contentWords(image).slice(0, 1);
-  const tokens = tokensOf(image, state, chosen);
+  const read = textOf(info, state);
+  const chosen = state.words.length ? state.words : contentWords(read).slice(0, 1);
+  const tokens = tokensOf(read, chosen);
   if (!tokens.length) return ["# choose a word first"];
-  const single = chosen.length === 1 && isPlain(image, chosen[0]);
-  const word = single ? plain(image, chosen[0]) : span(chosen, tokens);
+  const single = chosen.length === 1 && isPlain(read, chosen[0]);
+  const word = single ? plain(read, chosen[0]) : span(chosen, tokens);
   const call = said([
     "trace",
     word,
@@ -110,19 +110,19 @@ function wordLines(info, state) {
 
 /**
  * Whether the word alone says which tokens are meant: it stands once in the prompt, also as a part of others
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  * @param {WordId} id
  */
-function isPlain(image, id) {
+function isPlain(read, id) {
   if (typeof id === "string") return true;
-  return image.prompt.toLowerCase().split(image.words[id].text.toLowerCase()).length === 2;
+  return read.text.toLowerCase().split(read.words[id].text.toLowerCase()).length === 2;
 }
 
 /**
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  * @param {WordId} id
  */
-const plain = (image, id) => text(typeof id === "string" ? `<${id}>` : image.words[id].text);
+const plain = (read, id) => text(typeof id === "string" ? `<${id}>` : read.words[id].text);
 
 /**
  * @param {WordId[]} ids
@@ -136,7 +136,7 @@ const span = (ids, tokens) => `TokenSpan(${text(ids.join("+"))}, 0, 0, (${tokens
  */
 function segmentLines(info, state) {
   const recipe = recipeOf(info, state);
-  const names = [...new Set(recipe.word.map((number) => info.images[state.image].words[number].text))];
+  const names = [...new Set(recipe.word.map((number) => textOf(info, state).words[number].text))];
   const settings = said([
     "trace",
     state.step !== null && `steps=${state.step}`,

@@ -1,10 +1,11 @@
 // The answers of an exported page, from the data inside it. The functions are those of source.js.
 
 import { cellsOf } from "attnscope/cells";
-import { roleTokens } from "attnscope/words";
+import { roleTokens, textOf } from "attnscope/words";
 
 /** @import { ManyOfBox, ManyOfTokens, OfBox, OfTokens } from "attnscope/source" */
-/** @import { Box, FieldMap, Found, Grid, Recipe, SegmentsInfo, TraceInfo } from "attnscope/types" */
+/** @import { Box, FieldMap, Found, Grid, Recipe } from "attnscope/types" */
+/** @import { SegmentInfo, SegmentsInfo, TraceInfo } from "attnscope/types" */
 
 export const LIVE = false;
 
@@ -135,9 +136,9 @@ async function placeIn(block, box) {
   return meanOf(all, cells(box, all.grid), block);
 }
 
-// Words as export.py lists them: those of the prompt, then start, end and padding
-const image = data.trace.images[0];
-const spans = [...image.words.map((word) => word.tokens), ...roleTokens(image).map(([, tokens]) => tokens)];
+// Words as export.py lists them: those of the text that the branch reads, then start, end and padding
+const read = textOf(data.trace, { image: 0, branch: data.trace.branches[0] });
+const spans = [...read.words.map((word) => word.tokens), ...roleTokens(read).map(([, tokens]) => tokens)];
 
 /**
  * @param {number | null} block
@@ -191,7 +192,7 @@ export async function segments(trace, source, recipe) {
   const labels = new Uint16Array(await inflated(nearest.labels));
   const named = nearest.found.segments.map((segment) => ({
     ...segment,
-    label: nameOf(segment.scores, recipe.word),
+    label: nameOf(segment, nearest.found.segments, recipe.word),
   }));
   const { labels_height, labels_width } = nearest;
   return { ...nearest.found, segments: named, labels, labels_height, labels_width };
@@ -204,12 +205,17 @@ export async function segments(trace, source, recipe) {
 const distance = (one, threshold) => Math.abs(Math.log(one.threshold / threshold));
 
 /**
- * @param {number[]} scores
+ * The word that fits best, or null where it gets less attention than in the picture: segmentation/naming.py
+ * @param {SegmentInfo} segment
+ * @param {SegmentInfo[]} all
  * @param {number[]} named
  */
-function nameOf(scores, named) {
+function nameOf({ scores }, all, named) {
   /** @type {number | null} */
   let best = null;
   for (const word of named) if (best === null || scores[word] > scores[best]) best = word;
-  return best === null ? null : image.words[best].text;
+  if (best === null) return null;
+  const word = best;
+  const mean = all.reduce((sum, segment) => sum + segment.share * segment.scores[word], 0);
+  return scores[word] < mean * (1 - 1e-6) ? null : read.words[word].text;
 }

@@ -1,6 +1,7 @@
 // The state as a trace can answer it.
 
 import { headsOf, kindOf, layersOf, weightsOf } from "attnscope/look";
+import { textOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
 /** @import { State } from "attnscope/state" */
@@ -26,7 +27,7 @@ export function fitted(info, state) {
   if (!info.steps.some((step) => step.index === state.step)) own.step = null;
   if (state.head !== null && state.head >= headsOf(info, own)) own.head = null;
   /** @param {WordId} id */
-  const isWord = (id) => typeof id !== "number" || id in info.images[image].words;
+  const isWord = (id) => typeof id !== "number" || id in textOf(info, own).words;
   own.words = state.words.filter(isWord);
   own.names = state.names?.filter(isWord) ?? null;
   if (!weighsAll(info, state)) own.weights = "";

@@ -8,7 +8,7 @@ import { save, sideBySide } from "attnscope/saving";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
-import { firstWords, tokensOf } from "attnscope/words";
+import { firstWords, textOf, tokensOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
@@ -70,7 +70,7 @@ function traceChoices(traces, state) {
  * @returns {Partial<State>}
  */
 export function turnTo(traces, state, trace) {
-  const words = firstWords(traces[trace].images[0]);
+  const words = firstWords(textOf(traces[trace], { image: 0, branch: state.branch }));
   const { step } = traces[trace];
   const other = state.other === trace ? state.trace : state.other;
   return { trace, words, names: null, image: 0, weights: "", step, cursor: null, other };
@@ -142,7 +142,7 @@ function mapFile(info, state) {
   if (!source.LIVE) return null;
   const box = boxOf(state);
   if (state.mode === "places" && box) return source.placeFile(info.number, viewOf(state), box, "npz");
-  const tokens = tokensOf(info.images[state.image], state, state.words);
+  const tokens = tokensOf(textOf(info, state), state.words);
   if (state.mode !== "words" || !tokens.length) return null;
   return source.wordsFile(info.number, viewOf(state), tokens, "npz");
 }

@@ -5,7 +5,7 @@ import { headsOf, kindOf, layersOf } from "attnscope/look";
 import * as source from "attnscope/source";
 import { get, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
-import { contentWords } from "attnscope/words";
+import { contentWords, textOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
 /** @import { TraceInfo } from "attnscope/types" */
@@ -92,7 +92,7 @@ const headNumbers = (info, state) => [null, ...Array(headsOf(info, fitted(info, 
  * @returns {Partial<State>}
  */
 function nextWord(info, state) {
-  const words = contentWords(info.images[state.image] ?? info.images[0]);
+  const words = contentWords(textOf(info, state));
   if (!words.length) return {};
   const at = words.findIndex((word) => word === state.words[0]);
   const next = state.mode === "words" ? (at + 1) % words.length : Math.max(at, 0);

@@ -8,7 +8,7 @@ import { removePin } from "attnscope/pins";
 import { html } from "attnscope/preact";
 import { shareOf } from "attnscope/prompt";
 import { set } from "attnscope/state";
-import { choosable, wordsOf } from "attnscope/words";
+import { choosable, textOf, wordsOf } from "attnscope/words";
 
 /** @import { ChoosableWord, FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
 
@@ -39,7 +39,7 @@ export function PlacesPanel({ info, state, look }) {
       <h2>Where a place looks</h2>
       <p class="quiet">Move over the picture. Click to pin a place, drag to pin a region.</p>
     </section>`;
-  const words = choosable(info.images[state.image], state.branch);
+  const words = choosable(textOf(info, state));
   return html`<section>
     <h2>Where ${box.length === 2 ? "this place" : "this region"} looks</h2>
     <p class="quiet">${placeText(box, gridOf(info, state))}${state.cursor ? "" : " (pinned)"}</p>
@@ -94,7 +94,7 @@ function Pins({ info, state }) {
 
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 export function WordsPanel({ info, state, look }) {
-  const all = choosable(info.images[state.image], state.branch);
+  const all = choosable(textOf(info, state));
   const words = all.filter((word) => wordsOf(state).includes(word.id));
   if (!words.length)
     return html`<section>

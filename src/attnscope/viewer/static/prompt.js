@@ -3,11 +3,10 @@
 import { percent } from "attnscope/maps";
 import { html } from "attnscope/preact";
 import { set } from "attnscope/state";
-import { choosable, namesOf } from "attnscope/words";
+import { choosable, namesOf, textOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
-/** @import { State } from "attnscope/state" */
-/** @import { ChoosableWord, Fitted, TraceInfo } from "attnscope/types" */
+/** @import { ChoosableWord, Fitted, TextInfo, TraceInfo } from "attnscope/types" */
 
 /**
  * Bars say what the place under the cursor takes from each word; a click looks at the word, or lets it name
@@ -15,7 +14,7 @@ import { choosable, namesOf } from "attnscope/words";
  * @param {{ info: TraceInfo, state: Fitted, shares: ArrayLike<number> | null }} props
  */
 export function PromptBar({ info, state, shares }) {
-  const all = choosable(info.images[state.image], state.branch);
+  const all = choosable(textOf(info, state));
   const words = all.filter((word) => state.mode !== "segments" || word.role === "text");
   const sums = shares && words.map((word) => shareOf(word, shares));
   const most = sums && Math.max(...sums.filter((_, at) => words[at].role === "text"), 1e-9);
@@ -24,7 +23,7 @@ export function PromptBar({ info, state, shares }) {
   /** @param {WordId} id */
   const pressed = (id) => (names ? names.includes(id) : state.mode === "words" && state.words.includes(id));
   return html`<nav class="prompt" aria-label="Words of the prompt">
-    ${words.length === 0 && html`<span class="quiet">${wordless(state)}</span>`}
+    ${words.length === 0 && html`<span class="quiet">${wordless(textOf(info, state))}</span>`}
     ${words.map(
       (word, at) =>
         html`<button
@@ -56,11 +55,11 @@ export const shareOf = (word, shares) => word.tokens.reduce((sum, token) => sum 
  */
 const barWidth = (share, most) => `${Math.min((100 * share) / most, 100)}%`;
 
-/** @param {State} state */
-const wordless = (state) =>
-  state.branch === "uncond"
-    ? "The negative prompt's tokens are not in the trace."
-    : "This trace knows no words: the run got embeddings.";
+/** @param {TextInfo} read */
+const wordless = (read) =>
+  read.text
+    ? "The words of this branch's text are unknown: its tokens have no names."
+    : "This branch reads no words that are known: its text is empty, or the run got embeddings.";
 
 /**
  * @param {ChoosableWord} word

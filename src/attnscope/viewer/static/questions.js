@@ -3,7 +3,7 @@
 import { useAnswer } from "attnscope/asking";
 import { boxOf, everywhere, layersOf, recipeOf, sourceOf, viewOf } from "attnscope/look";
 import * as source from "attnscope/source";
-import { tokensOf, wordsOf } from "attnscope/words";
+import { textOf, tokensOf, wordsOf } from "attnscope/words";
 
 /** @import { Question } from "attnscope/asking" */
 /** @import { FieldMap, Fitted, Found, Kind, Look, TraceInfo, View } from "attnscope/types" */
@@ -88,7 +88,7 @@ function blockQuestions(info, state) {
  * @param {TraceInfo} info
  * @param {Fitted} state
  */
-const tokensIn = (info, state) => tokensOf(info.images[state.image], state, wordsOf(state));
+const tokensIn = (info, state) => tokensOf(textOf(info, state), wordsOf(state));
 
 /**
  * @param {TraceInfo} info

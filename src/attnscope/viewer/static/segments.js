@@ -7,6 +7,7 @@ import { html } from "attnscope/preact";
 import { Recipe, Threshold } from "attnscope/recipe";
 import { save } from "attnscope/saving";
 import * as source from "attnscope/source";
+import { textOf } from "attnscope/words";
 
 /** @import { Fitted, Found, Look, SegmentInfo, TraceInfo } from "attnscope/types" */
 
@@ -63,7 +64,7 @@ export function litSegment(found, { cursor }) {
  * @param {Fitted} state
  */
 function namers(info, state) {
-  const names = recipeOf(info, state).word.map((number) => info.images[state.image].words[number].text);
+  const names = recipeOf(info, state).word.map((number) => textOf(info, state).words[number].text);
   return names.length ? names.join(", ") : "nothing: choose words above";
 }
 
@@ -71,7 +72,7 @@ const MOST_WORDS = 8;
 
 /** @param {{ info: TraceInfo, state: Fitted, segment: SegmentInfo }} props */
 function Scores({ info, state, segment }) {
-  const words = info.images[state.image].words;
+  const words = textOf(info, state).words;
   const scored = segment.scores
     .map((score, number) => ({ text: words[number].text, score }))
     .sort((one, other) => other.score - one.score);

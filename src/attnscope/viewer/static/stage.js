@@ -9,6 +9,7 @@ import { stageKey, usePointer } from "attnscope/pointing";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
+import { textOf } from "attnscope/words";
 
 /** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
 
@@ -22,7 +23,7 @@ export function Pane({ info, state, look, label, compact }) {
   const strips = state.mode !== "segments";
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
-      <b>${info.name}</b> <span>${info.images[state.image]?.prompt || "no prompt"}</span>
+      <b>${info.name}</b> <span>${textOf(info, state).text || "no prompt"}</span>
     </figcaption>
     <${Stage} info=${info} state=${state} look=${look} />
     ${compact && strips && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
@@ -108,8 +109,6 @@ function errorOf(look) {
 function lacking(info, state) {
   const kind = kindOf(state);
   if (!layersOf(info, kind).length) return `This trace holds no ${kind}-attention: it was captured without.`;
-  if (state.mode === "words" && state.branch === "uncond")
-    return "This branch reads the negative prompt, whose tokens the trace does not hold.";
   return state.missing ?? state.lacks;
 }
 

@@ -16,11 +16,14 @@ export interface WordInfo {
   tokens: number[];
 }
 
-export interface ImageInfo {
-  prompt: string;
-  negative_prompt: string;
+export interface TextInfo {
+  text: string;
   tokens: TokenInfo[];
   words: WordInfo[];
+}
+
+export interface ImageInfo {
+  texts: Record<string, TextInfo>;
   height: number | null;
   width: number | null;
 }

@@ -2,7 +2,7 @@
 
 /** @import { WordId } from "attnscope/fields" */
 /** @import { State } from "attnscope/state" */
-/** @import { ChoosableWord, ImageInfo, TokenInfo, TraceInfo } from "attnscope/types" */
+/** @import { ChoosableWord, TextInfo, TokenInfo, TraceInfo } from "attnscope/types" */
 
 const FILLERS = new Set(
   (
@@ -13,17 +13,28 @@ const FILLERS = new Set(
 
 const COLOURS = new Set("red orange yellow green blue purple pink white black grey gray brown".split(" "));
 
+/** @type {TextInfo} */
+const NO_TEXT = { text: "", tokens: [], words: [] };
+
 /**
- * Words as they can be chosen: those of the prompt by number, then start, end and padding where there are.
- * The negative branch reads another prompt, whose tokens a trace does not hold: it has none.
- * @param {ImageInfo} image
- * @param {string} branch
+ * The text that a branch of an image reads: the prompt or the negative prompt
+ * @param {TraceInfo} info
+ * @param {Pick<State, "image" | "branch">} state
+ * @returns {TextInfo}
  */
-export function choosable(image, branch) {
-  if (branch === "uncond") return [];
+export function textOf(info, { image, branch }) {
+  const texts = (info.images[image] ?? info.images[0])?.texts ?? {};
+  return texts[branch] ?? texts[info.branches.at(-1) ?? ""] ?? NO_TEXT;
+}
+
+/**
+ * Words as they can be chosen: those of a text by number, then start, end and padding where there are.
+ * @param {TextInfo} read
+ */
+export function choosable(read) {
   /** @type {ChoosableWord[]} */
-  const words = image.words.map(({ text, tokens }, id) => ({ id, text, tokens, role: "text" }));
-  for (const [role, tokens] of roleTokens(image)) words.push({ id: role, text: role, tokens, role });
+  const words = read.words.map(({ text, tokens }, id) => ({ id, text, tokens, role: "text" }));
+  for (const [role, tokens] of roleTokens(read)) words.push({ id: role, text: role, tokens, role });
   return words;
 }
 
@@ -32,44 +43,43 @@ const ROLES = ["start", "end", "padding"];
 
 /**
  * The tokens around the words, by role; a role that no token has is left out
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  * @returns {[TokenInfo["role"], number[]][]}
  */
-export function roleTokens(image) {
+export function roleTokens(read) {
   /** @param {TokenInfo["role"]} role */
-  const tokens = (role) => image.tokens.filter((token) => token.role === role).map((token) => token.index);
+  const tokens = (role) => read.tokens.filter((token) => token.role === role).map((token) => token.index);
   return ROLES.map((role) => /** @type {[TokenInfo["role"], number[]]} */ ([role, tokens(role)])).filter(
     ([, found]) => found.length,
   );
 }
 
 /**
- * @param {ImageInfo} image
- * @param {State} state
+ * @param {TextInfo} read
  * @param {WordId[]} ids
  */
-export function tokensOf(image, state, ids) {
-  return choosable(image, state.branch)
+export function tokensOf(read, ids) {
+  return choosable(read)
     .filter((word) => ids.includes(word.id))
     .flatMap((word) => word.tokens);
 }
 
 /**
  * Numbers of the words that are more than articles, prepositions and the like
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  */
-export function contentWords(image) {
-  const numbers = image.words.map((_, number) => number);
-  return numbers.filter((number) => !FILLERS.has(lower(image, number)));
+export function contentWords(read) {
+  const numbers = read.words.map((_, number) => number);
+  return numbers.filter((number) => !FILLERS.has(lower(read, number)));
 }
 
 /**
  * What to show first: a word that is more than a colour
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  */
-export function firstWords(image) {
-  const words = contentWords(image);
-  const first = words.find((number) => !COLOURS.has(lower(image, number))) ?? words[0];
+export function firstWords(read) {
+  const words = contentWords(read);
+  const first = words.find((number) => !COLOURS.has(lower(read, number))) ?? words[0];
   return first === undefined ? [] : [first];
 }
 
@@ -87,13 +97,12 @@ export function wordsOf({ touched, words }) {
  * @param {State} state
  */
 export function namesOf(info, state) {
-  if (state.branch === "uncond") return [];
-  const image = info.images[state.image];
-  return state.names ?? contentWords(image).filter((number) => !COLOURS.has(lower(image, number)));
+  const read = textOf(info, state);
+  return state.names ?? contentWords(read).filter((number) => !COLOURS.has(lower(read, number)));
 }
 
 /**
- * @param {ImageInfo} image
+ * @param {TextInfo} read
  * @param {number} number
  */
-const lower = (image, number) => image.words[number].text.toLowerCase();
+const lower = (read, number) => read.words[number].text.toLowerCase();

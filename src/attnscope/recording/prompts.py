@@ -1,0 +1,251 @@
+"""What text a pipeline's encoders read, and the names of its tokens.
+
+Naming is a courtesy: it never disturbs the run, and where it fails tokens are only numbered and the run says why.
+Names are certain where the text encoder's own input was seen, which is compared with what the tokenizer makes of the
+text.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from attnscope.errors import ParameterError
+from attnscope.recording.watching import Hook
+from attnscope.records import Run, Token
+from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
+
+Texts = str | Sequence[str] | None
+_ENCODERS = ("text_encoder", "text_encoder_2", "bert")
+_TOKENIZERS = ("tokenizer", "tokenizer_2")
+_MOST_SEEN = 64  # calls of text encoders in one call of a pipeline
+
+
+class Told(NamedTuple):
+    """What a user says that the encoder read, for embeddings from elsewhere: one text, or one an image."""
+
+    prompt: Texts = None
+    negative_prompt: Texts = None
+
+
+def check_told(told: Told, *, has_pipeline: bool) -> Told:
+    """Refuse what is no text, or what no tokenizer could be asked about.
+
+    Args:
+        told: What the user says.
+        has_pipeline: Whether a pipeline is captured, and not a bare model.
+
+    Raises:
+        ParameterError: It is no text, or there is no pipeline.
+    """
+    for name, texts in told._asdict().items():
+        if texts is None:
+            continue
+        listed = [texts] if isinstance(texts, str) else list(texts)
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise ParameterError(f"{name} {texts!r}: expected a text, or one for each image")
+        if not has_pipeline:
+            raise ParameterError(
+                f"{name} {texts!r}: only a pipeline has the tokenizer that it needs; capture the pipeline, and name "
+                "the guidance rows with branches= where it does not call the model itself"
+            )
+    return told
+
+
+class _UnnamedError(Exception):
+    """Why tokens have no names."""
+
+
+class Prompts:
+    """Reads the texts of one pipeline's calls.
+
+    Args:
+        pipeline: The pipeline.
+        told: What the user says of embeddings from elsewhere.
+    """
+
+    def __init__(self, pipeline: Any, told: Told = Told()) -> None:  # noqa: B008  (it never changes)
+        self.pipeline, self.told = pipeline, told
+        self._handles: list[Any] = []
+        self._seen: deque[Tensor] = deque(maxlen=_MOST_SEEN)
+
+    # What the encoders are given
+
+    def attach(self) -> None:
+        """Watch what the text encoders are given. A compiled one is left alone."""
+        for name in _ENCODERS:
+            encoder = getattr(self.pipeline, name, None)
+            if isinstance(encoder, nn.Module) and not _is_compiled(encoder):
+                self._handles.append(encoder.register_forward_pre_hook(Hook(self._note), with_kwargs=True))
+
+    def detach(self) -> None:
+        """Leave the text encoders as they were."""
+        while self._handles:
+            self._handles.pop().remove()
+        self._seen.clear()
+
+    def _note(self, encoder: nn.Module, args: tuple, kwargs: dict) -> None:
+        ids = args[0] if args else kwargs.get("input_ids")
+        if isinstance(ids, Tensor) and ids.ndim == 2:
+            self._seen.append(ids)
+
+    # Names
+
+    def read(
+        self, run: Run, arguments: Mapping[str, Any], *, images: int, keys: int, negative_keys: int | None
+    ) -> None:
+        """The pipeline has encoded its texts: note them and name their tokens.
+
+        Args:
+            run: Is told of texts and tokens.
+            arguments: What the pipeline's `encode_prompt` got.
+            images: How many images the run makes.
+            keys: How many tokens the prompt's embeddings have.
+            negative_keys: The same of the negative prompt's, None if it has none.
+        """
+        run.tokens = [unnamed_tokens(keys)] * images
+        run.negative_tokens = [] if negative_keys is None else [unnamed_tokens(negative_keys)] * images
+        copies = _whole_number(arguments.get("num_images_per_prompt"))
+        prompt, negative = arguments.get("prompt"), arguments.get("negative_prompt")
+        is_encoded = arguments.get("prompt_embeds") is None
+        negative_is_encoded = arguments.get("negative_prompt_embeds") is None
+        if negative is None and negative_is_encoded and negative_keys is not None:
+            negative = ""
+        with _noting_trouble(run):
+            told = prompt if self.told.prompt is None else self.told.prompt
+            run.prompts = _per_image(told, images, copies)
+            second = _per_image(arguments.get("prompt_2"), images, copies)
+            run.second_prompts = second if second != run.prompts else []
+            self._name(run.prompts, run.tokens, keys, is_seen=is_encoded)
+        with _noting_trouble(run):
+            told = negative if self.told.negative_prompt is None else self.told.negative_prompt
+            run.negative_prompts = _per_image(told, images, copies)
+            if negative_keys is not None:
+                self._name(
+                    run.negative_prompts, run.negative_tokens, negative_keys, is_seen=negative_is_encoded
+                )
+        self._seen.clear()
+
+    def fit(self, run: Run, *, images: int, keys: int) -> None:
+        """The model has run: what was not read yet is, and names that do not fit its keys are given up.
+
+        Args:
+            run: The run.
+            images: How many images its batch has.
+            keys: How many keys its cross-attention has.
+        """
+        if not run.tokens:  # the pipeline encodes nothing that was seen
+            unseen = None if self._seen else self.told
+            embeddings = {"prompt_embeds": unseen, "negative_prompt_embeds": unseen}
+            is_told = self.told.negative_prompt is not None
+            self.read(run, embeddings, images=images, keys=keys, negative_keys=keys if is_told else None)
+        for tokens in (run.tokens, run.negative_tokens):
+            for image, of_image in enumerate(tokens):
+                if len(of_image) == keys:
+                    continue
+                if are_named(of_image):
+                    run.unnamed = f"cross-attention has {keys} keys and the text {len(of_image)} tokens"
+                tokens[image] = unnamed_tokens(keys)
+
+    def _name(self, texts: list[str], tokens: list[tuple[Token, ...]], keys: int, *, is_seen: bool) -> None:
+        """Fill in tokens for the texts of all images, and the texts as they were tokenized."""
+        if not texts:
+            return
+        if len(texts) != len(tokens):
+            raise _UnnamedError(f"there are {len(texts)} texts for {len(tokens)} images")
+        seen = {tuple(row) for ids in self._seen for row in ids.tolist()} if is_seen else set()
+        known: dict[str, tuple[str, tuple[Token, ...]]] = {}
+        for image, text in enumerate(texts):
+            if text not in known:
+                known[text] = self._named(text, keys, seen)
+            texts[image], tokens[image] = known[text]
+
+    def _named(self, text: str, keys: int, seen: set[tuple[int, ...]]) -> tuple[str, tuple[Token, ...]]:
+        """The text as it was tokenized, and its tokens."""
+        tokenizers = [
+            found for name in _TOKENIZERS if (found := getattr(self.pipeline, name, None)) is not None
+        ]
+        if not tokenizers:
+            raise _UnnamedError(f"{type(self.pipeline).__name__} has no tokenizer")
+        if not seen and _is_longer(tokenizers[0], keys):
+            raise _UnnamedError(
+                f"the embeddings have {keys} tokens and {type(tokenizers[0]).__name__} makes "
+                f"{tokenizers[0].model_max_length}: the text was encoded in parts"
+            )
+        for tokenizer in tokenizers:
+            for candidate in self._candidates(text, tokenizer):
+                made = tokenize(tokenizer, candidate, keys)
+                if made.ids in seen:
+                    return candidate, made.tokens
+                if not seen:
+                    _check_fits(tokenizer, made.is_cut, keys)
+                    return candidate, made.tokens
+        if not text:  # a pipeline may take zeros for the embeddings of no text
+            return text, unnamed_tokens(keys)
+        raise _UnnamedError("the text encoder read other tokens than the tokenizer makes of the text")
+
+    def _candidates(self, text: str, tokenizer: Any) -> Iterator[str]:
+        """What a pipeline may make of a text before it is tokenized."""
+        convert = getattr(
+            self.pipeline, "maybe_convert_prompt", None
+        )  # textual inversion's names written out
+        yield convert(text, tokenizer) if convert is not None else text
+        clean = getattr(self.pipeline, "_text_preprocessing", None)  # DeepFloyd IF
+        if clean is not None:
+            yield from clean(text)
+            yield from clean(text, clean_caption=True)
+
+
+class _noting_trouble:
+    """Whatever goes wrong inside is written down in the run, which goes on."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        said = isinstance(error, (_UnnamedError, ParameterError))
+        why = str(error) if said else f"naming failed: {type(error).__name__}: {error}"
+        self.run.unnamed = self.run.unnamed or why.split("\n")[0][:400]
+        return True
+
+
+def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
+    """One text for each image. A pipeline repeats each prompt `copies` times in a row."""
+    if prompt is None:
+        return []
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not all(isinstance(text, str) for text in prompts):
+        raise _UnnamedError(f"the prompt is no text: {prompt!r:.100}")
+    if len(prompts) == images:
+        return prompts
+    if len(prompts) == 1:
+        copies = images
+    return [text for text in prompts for _ in range(copies)]
+
+
+def _whole_number(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 1
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
+    return compiled or isinstance(module, torch.jit.ScriptModule)
+
+
+def _is_longer(tokenizer: Any, keys: int) -> bool:
+    return keys > getattr(tokenizer, "model_max_length", keys)
+
+
+def _check_fits(tokenizer: Any, is_cut: bool, keys: int) -> None:
+    """A text may be cut at the tokenizer's own length, where every pipeline cuts it, and nowhere else."""
+    if is_cut and keys != tokenizer.model_max_length:
+        raise _UnnamedError(f"the text has more tokens than the {keys} of its embeddings")

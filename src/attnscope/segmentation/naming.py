@@ -1,0 +1,78 @@
+"""Which word names a segment, and how well it fits."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+from attnscope.diffseg.labels import mean_inside, name_segments, unite_namesakes
+from attnscope.diffseg.suppression import segment_map
+
+Merged = Float[Tensor, "segment grid_height grid_width"]
+_ROUNDING = 1e-9  # two sums of the same numbers, in float64
+WordMaps = Float[Tensor, "word height width"]
+
+
+def named_segments(
+    labels: Int[Tensor, "height width"], merged: Merged, maps: WordMaps, weak: float
+) -> Int[Tensor, " segment"]:
+    """The word of each segment, by its number; -1 where even the best fits worse than `weak`.
+
+    Args:
+        labels: The segment of every pixel.
+        merged: The map of each segment on the grid.
+        maps: Where each word landed.
+        weak: The least score of a name, see `word_scores`.
+    """
+    at_maps = segment_map(merged, (maps.shape[1], maps.shape[2]))
+    best = name_segments(at_maps, maps, count=len(merged)).cpu()
+    through = _through_map(merged, maps)
+    best = torch.where(best < 0, through.argmax(1), best)  # no pixel at the word maps' size
+    scores = word_scores(labels, maps, count=len(merged))
+    scores = torch.where(scores.isnan(), through / maps.cpu().double().mean((1, 2)), scores)
+    fits = scores.gather(1, best[:, None])[:, 0] >= weak * (1 - _ROUNDING)
+    return torch.where(fits, best, -1)
+
+
+def word_scores(
+    labels: Int[Tensor, "height width"], maps: WordMaps, *, count: int
+) -> Float[Tensor, "segment word"]:
+    """How much more attention each word gets inside each segment than in the picture on average: 1 is as much.
+
+    Args:
+        labels: The segment of every pixel, at any size.
+        maps: Where each word landed.
+        count: How many segments there are.
+
+    Returns:
+        NaN for a segment without a pixel at the size of maps.
+    """
+    maps = maps.cpu()
+    at_maps = interpolate(labels.cpu()[None, None].double(), size=tuple(maps.shape[1:]), mode="nearest")
+    return mean_inside(at_maps[0, 0].long(), maps, count=count) / maps.double().mean((1, 2))
+
+
+def united(
+    labels: Int[Tensor, "height width"], named: Int[Tensor, " segment"]
+) -> tuple[Int[Tensor, "height width"], Int[Tensor, " united"]]:
+    """Segments of one word as one segment; those without a name stay apart.
+
+    Args:
+        labels: The segment of every pixel.
+        named: The word of each segment, -1 for none.
+
+    Returns:
+        The new segment of every pixel, and the word of each.
+    """
+    apart = -1 - torch.arange(len(named))
+    numbers = unite_namesakes(torch.where(named >= 0, named, apart))
+    firsts = [(numbers == number).nonzero()[0, 0] for number in numbers.unique()]
+    return numbers.to(labels.device)[labels], named[torch.stack(firsts)]
+
+
+def _through_map(merged: Merged, maps: WordMaps) -> Float[Tensor, "segment word"]:
+    """The mean of every word's map, weighted by each segment's own map, whose sum is 1."""
+    on_grid = adaptive_avg_pool2d(maps.cpu().double(), (merged.shape[1], merged.shape[2]))
+    return merged.cpu().double().flatten(1) @ on_grid.flatten(1).T
