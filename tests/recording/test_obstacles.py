@@ -254,7 +254,7 @@ def test_a_replaced_attention_function_is_named_with_its_file():
 
 
 def test_a_compiled_attention_function_is_named_as_such():
-    """A stand-in for what torch.compile gives: its mark, and code that Python does not run."""
+    """A stand-in for what Inductor makes, which needs a C++ compiler: the mark, and code that no mode sees."""
     pipe, own = small_pipe(), nn.functional.scaled_dot_product_attention
 
     def compiled(q, k, v, **_):
