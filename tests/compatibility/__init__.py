@@ -1,0 +1,12 @@
+"""Every pipeline of diffusers that has a U-Net, and the ways to run one: what attnscope says beside what is true.
+
+case.py            what is true of one way of running diffusers, written by hand
+zoo_*.py           the pipelines, from parts.py (tiny random components) and parts_text.py
+runs, options, processors, patches, schedulers: ways to run one, with image_adapters.py and hand_written.py
+cases.py           all of them, and what can't be tried here
+truth.py           hooks on to_q and to_k: what attention layers really compute
+running.py         one case, twice: alone and under capture
+questions.py       the six questions, each a column of the page
+page.py            docs/compatibility.md, written and read
+report.py          `./dev compatibility`
+"""
