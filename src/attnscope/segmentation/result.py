@@ -94,9 +94,8 @@ class Evidence:
         labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
         merged = merged[present]
         names: tuple[str | None, ...] = ()
-        weak = (
-            0.0 if recipe.preset == "reference" else recipe.weak
-        )  # the authors' program names every segment
+        # the authors' program names every segment
+        weak = 0.0 if recipe.preset == "reference" else recipe.weak
         chosen = list(range(len(self.words))) if words is None else list(words)
         if self.word_maps is not None and chosen:
             numbers = named_segments(labels, merged, self.word_maps[chosen], weak)
