@@ -14,6 +14,7 @@ from diffusers import (
 
 import attnscope
 from attnscope.atlas.families import UNET
+from attnscope.cli import main
 from attnscope.errors import CaptureError, SelectionError
 from attnscope.recording.describing import grid_of
 from attnscope.recording.modules import choose_layers
@@ -129,6 +130,29 @@ def test_pictures_of_ip_adapters_are_parts_by_name():
     whole = trace.probabilities(block=3, kind="image2")
     part = trace.probabilities(block=3, kind="image2", part="adapter 2, picture 3")
     torch.testing.assert_close(part, whole[..., 8:])
+
+
+def test_an_adapters_pictures_have_heat_maps(tmp_path):
+    unet = with_adapters(tiny_unet(), 1)
+    with torch.no_grad(), attnscope.capture(unet, branches=BRANCHES) as trace:
+        unet(sample(2, 4, 16, 16), 5, text(), added_cond_kwargs={"image_embeds": [torch.randn(2, 2, 8)]})
+    assert len(attnscope.heat_maps(trace, kind="image")) == 8
+    second = attnscope.heat_map(trace, "adapter 1, picture 2", kind="image", blocks=1)
+    shares = trace.probabilities(block=1, kind="image", branch="cond", mean=("step", "head"), image=0)
+    torch.testing.assert_close(torch.from_numpy(second.array).flatten(), shares[:, 4:].mean(-1))
+    one = attnscope.heat_map(trace, 5, kind="image", blocks=1)
+    torch.testing.assert_close(torch.from_numpy(one.array).flatten(), shares[:, 5])
+    with pytest.raises(
+        SelectionError, match="tokens 0 to 7 of 'adapter 1, picture 1', 'adapter 1, picture 2'"
+    ):
+        attnscope.heat_map(trace, "cat", kind="image")
+    with pytest.raises(SelectionError, match="holds no image2-attention, only <Layers self"):
+        attnscope.heat_map(trace, 0, kind="image2")
+    folder = trace.save(tmp_path / "run.trace")
+    main(
+        ["heatmap", str(folder), "0", "adapter 1, picture 2", "--kind", "image", "-o", str(tmp_path / "maps")]
+    )
+    assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
 def test_pictures_with_masks_have_an_attention_each():

@@ -68,6 +68,10 @@ def heatmap_command(
         ),
     ] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    kind: Annotated[
+        str,
+        typer.Option("--kind", help="cross for the text; image, image2 ... for an IP-Adapter's pictures."),
+    ] = "cross",
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
     of_pass: Pass = None,
     same_scale: Annotated[
@@ -82,9 +86,13 @@ def heatmap_command(
     """Draw the heat map of each word over the picture, and print where it peaks."""
     with working(f"reading {trace}"):
         from attnscope.heatmap.heat_map import heat_maps
+        from attnscope.heatmap.picture_keys import picture_span, picture_spans
 
         opened = open_pass(trace, of_pass)
-    spans = chosen_spans(opened, words, image, occurrence, branch)
+    if kind == "cross":
+        spans = chosen_spans(opened, words, image, occurrence, branch)
+    else:
+        spans = [picture_span(opened, word, kind) for word in words] if words else picture_spans(opened, kind)
     names = file_names(span.word for span in spans)
     files = map_files(output, names, drawn=opened.picture_of(image) is not None)
     with_numbers = [file.with_suffix(".npy") for file in files if numbers]
@@ -97,6 +105,7 @@ def heatmap_command(
         "heads": parse_numbers("--heads", heads),
         "branch": branch,
         "image": image,
+        "kind": kind,
     }
     with progress("heat maps") as bars:
         maps = heat_maps(opened, spans, progress=counted(bars, "heat maps"), **choice)

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
+from attnscope.heatmap.picture_keys import picture_span, picture_spans
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
-from attnscope.records import TEXT_KINDS, Grid, Layer, TokenSpan
+from attnscope.records import TEXT_KINDS, Grid, Kind, Layer, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
@@ -38,6 +39,7 @@ def heat_map(
     branch: str | None = None,
     image: int = 0,
     occurrence: int = 0,
+    kind: Kind = "cross",
     reduced: str | None = None,
 ) -> HeatMap:
     """Where a word or phrase of the prompt landed in the picture.
@@ -53,6 +55,8 @@ def heat_map(
             that of the reduced maps.
         image: Which picture of the batch, from 0.
         occurrence: Which one of several such words in the prompt, from 0; -1 is the last.
+        kind: 'cross' for the text; 'image', 'image2' ... for the pictures of an IP-Adapter, whose tokens are chosen by
+            number or by a picture's name in `Layer.parts`.
         reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
 
     Returns:
@@ -74,7 +78,8 @@ def heat_map(
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    span = as_span(trace, word, branch, image, occurrence)
+    is_text = kind == "cross"
+    span = as_span(trace, word, branch, image, occurrence) if is_text else picture_span(trace, word, kind)
     (heat,) = heat_maps(
         trace,
         [span],
@@ -84,6 +89,7 @@ def heat_map(
         heads=heads,
         branch=branch,
         image=image,
+        kind=kind,
         reduced=reduced,
     )
     return heat
@@ -100,6 +106,7 @@ def heat_maps(
     heads: int | Sequence[int] | None = None,
     branch: str | None = None,
     image: int = 0,
+    kind: Kind = "cross",
     reduced: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[HeatMap]:
@@ -114,6 +121,7 @@ def heat_maps(
         heads: As for `heat_map`.
         branch: As for `heat_map`.
         image: As for `heat_map`.
+        kind: As for `heat_map`.
         reduced: As for `heat_map`.
         progress: Called as progress(done, total) after each layer of Q and K.
 
@@ -128,24 +136,36 @@ def heat_maps(
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    asked_words: Sequence[Word] = read_text(trace.run, branch, image).known_words() if words is None else ()
-    if words is not None:
-        asked_words = [words] if isinstance(words, (str, int, TokenSpan)) else words
-    spans = [as_span(trace, word, branch, image, 0) for word in asked_words]
+    spans = _spans(trace, words, branch, image, kind)
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
     if reduced is not None:
-        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads}
+        other_kind = None if kind == "cross" else kind
+        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads, "kind": other_kind}
         arrays = _reduced_maps(trace, reduced, spans, image, settled)
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
-        arrays = _word_maps(trace, spans, blocks, choice, preset, progress)
+        layers = _layers_that_read(trace, kind, blocks, without_coarsest=preset == "daam" and blocks is None)
+        arrays = _word_maps(trace, spans, layers, choice, preset, progress)
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
     return [
         HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)
         for array, span in zip(arrays, spans, strict=True)
     ]
+
+
+def _spans(
+    trace: Trace, words: Word | Sequence[Word] | None, branch: str, image: int, kind: Kind
+) -> Sequence[TokenSpan]:
+    """The tokens of each word; of every one where none is given."""
+    if words is None:
+        is_text = kind == "cross"
+        return read_text(trace.run, branch, image).known_words() if is_text else picture_spans(trace, kind)
+    several = [words] if isinstance(words, (str, int, TokenSpan)) else words
+    if kind != "cross":
+        return [picture_span(trace, word, kind) for word in several]
+    return [as_span(trace, word, branch, image, 0) for word in several]
 
 
 def read_branch(trace: Trace, branch: str | None, reduced: str | None) -> str:
@@ -194,20 +214,19 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
 def _word_maps(
     trace: Trace,
     spans: Sequence[TokenSpan],
-    blocks: Any,
+    layers: Sequence[Layer],
     choice: dict[str, Any],
     preset: Preset | None,
     progress: Callable[[int, int], None] | None,
 ) -> Float[Tensor, "word height width"]:
     """Mean over layers of each word's map at latent size."""
-    layers = _cross_layers(trace, blocks, without_coarsest=preset == "daam" and blocks is None)
     size = trace.run.latent_size_hw or max((layer.grid for layer in layers), key=math.prod)
     tokens = sorted({token for span in spans for token in span.tokens})
     places = [[tokens.index(token) for token in span.tokens] for span in spans]
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
     of_layer = _daam_maps if preset == "daam" else _share_maps
     for done, layer in enumerate(layers if spans else (), start=1):
-        total += of_layer(trace, layer, choice | {"token": tokens}, places, size).cpu()
+        total += of_layer(trace, layer, choice | {_axis(layer): tokens}, places, size).cpu()
         if progress is not None:
             progress(done, len(layers))
     return total / len(layers)
@@ -256,8 +275,14 @@ def _at_size(
     return resize_maps(shares.reshape(*grid), size)
 
 
-def _cross_layers(trace: Trace, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
-    layers = trace.layers_of_kind(*TEXT_KINDS)
+def _axis(layer: Layer) -> str:
+    """What `probabilities` calls the keys of a layer: tokens of the text, or just keys."""
+    return "token" if layer.kind in TEXT_KINDS else "key"
+
+
+def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
+    """The layers that read the text, or an adapter's pictures."""
+    layers = trace.layers_of_kind(*(TEXT_KINDS if kind == "cross" else (kind,)))
     numbers = sorted({layer.block for layer in layers})
     wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
     chosen = [layer for layer in layers if layer.block in wanted]
