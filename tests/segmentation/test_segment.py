@@ -373,9 +373,9 @@ def test_many_photos_come_one_by_one_with_progress(pipe, photo):
 
 def test_many_photos_go_on_after_one_that_fails(pipe, photo, tmp_path):
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    bad, failures, seen = [tmp_path / "cut.png", np.full((9, 9), "a"), None], [], []
+    bad, failures, seen = [tmp_path / "cut.png", np.full((9, 9), "a"), None, "x" * 300], [], []
     many = segment_many(
-        [bad[0], photo, bad[1], bad[2], photo],
+        [bad[0], photo, *bad[1:], photo],
         pipe,
         thresholds=TAU,
         failed=lambda picture, error: failures.append((picture, error)),
@@ -384,7 +384,7 @@ def test_many_photos_go_on_after_one_that_fails(pipe, photo, tmp_path):
     assert [segmented.labels.shape for segmented in many] == [(90, 140)] * 2
     assert all(picture is expected for (picture, _), expected in zip(failures, bad, strict=True))
     assert all(isinstance(error, ImageError) for _, error in failures)
-    assert seen == [(done, 5) for done in range(1, 6)]
+    assert seen == [(done, 6) for done in range(1, 7)]
 
 
 def test_many_photos_end_at_one_that_fails_unless_told(pipe, photo):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
 from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.files import is_folder
 from attnscope.files.names import distinct_names
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
@@ -118,9 +120,9 @@ def _segment(
     """Segment one picture and write its files. Returns what to print."""
     from attnscope.segmentation.segment import segment
 
-    if of_pass is not None and not image.is_dir():
+    if of_pass is not None and not is_folder(image):
         raise ParameterError(f"--pass {of_pass}: {image} is a picture; only a trace has passes")
-    if image.is_dir():
+    if is_folder(image):
         segmentation = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
         segmentation = segment(image, pipe, **settings, **for_photos)
@@ -156,12 +158,12 @@ def _names(images: Iterable[Path]) -> list[str]:
         raise ParameterError(
             f"several pictures are named {stems}: {', '.join(twice)} is given twice; give it once"
         )
-    return distinct_names(place.name if place.is_dir() else place.stem for place in places)
+    return distinct_names(place.name if is_folder(place) else place.stem for place in places)
 
 
 def _spare_inputs(images: Iterable[Path], files: Iterable[Path]) -> None:
-    inputs = {image.resolve() for image in images}
-    if taken := [str(file) for file in files if file.resolve() in inputs]:
+    inputs = {os.path.realpath(image) for image in images}  # Path.resolve fails at links in a circle
+    if taken := [str(file) for file in files if os.path.realpath(file) in inputs]:
         raise ParameterError(
             f"{taken[0]} is one of the pictures and would be written over: leave it out, or choose another folder "
             "with -o"

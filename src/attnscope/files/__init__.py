@@ -121,6 +121,18 @@ def _check_place(folder: Path) -> None:
         raise PermissionError(errno.EACCES, f"{there} is read-only")
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder. A name that the system refuses, such as one of 300 letters, is none.
+
+    Args:
+        path: Any path.
+    """
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_empty_folder(path: Path) -> bool:
     """Whether the path is a folder with nothing in it, and so may be taken.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from attnscope.diffseg.merging import ANCHORS, PASSES
 from attnscope.errors import ParameterError
+from attnscope.files import is_folder
 from attnscope.pictures.reading import Picture
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import evidence_of_trace
@@ -116,7 +117,7 @@ def segment(
         "unite": unite,
         "weak": weak,
     }
-    if isinstance(picture, str | Path) and Path(picture).is_dir():
+    if isinstance(picture, str | Path) and is_folder(picture):
         picture = as_trace(picture)
     if isinstance(picture, Trace):
         _refuse(for_photo, "a trace: its attention was computed already")
