@@ -67,11 +67,13 @@ def main() -> int:
     parser.add_argument(
         "--dry", action="store_true", help="keep no results and leave docs/versions.md as it is"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="run nothing: write docs/versions.md of the results so far"
+    )
     asked = parser.parse_args()
+    wanted = [] if asked.page else [each for each in combinations() if each.name in (asked.only or names)]
     failed = 0
-    for combination in combinations():
-        if asked.only and combination.name not in asked.only:
-            continue
+    for combination in wanted:
         result = run(combination)
         print(
             f"{combination.name}: {result.passed} passed, {len(result.failed)} failed, {result.skipped} skipped"
@@ -79,9 +81,10 @@ def main() -> int:
         failed += bool(result.failed)
         if not asked.dry:
             combination.store(result)
-            PAGE.write_text(page(combinations(), TESTS), "utf-8")
         if asked.drop:
             drop(combination)
+    if not asked.dry:
+        PAGE.write_text(page(combinations(), TESTS), "utf-8")
     return int(failed > 0)
 
 
