@@ -279,7 +279,7 @@ def frames_with_motion_modules():
         up_block_types=("UpBlockMotion", "CrossAttnUpBlockMotion"), motion_num_attention_heads=2,
     )  # fmt: skip
     model_repeats = "encoder_hidden_states.repeat_interleave" in inspect.getsource(UNetMotionModel.forward)
-    # diffusers 0.33 moved that to the pipeline
+    # diffusers 0.31 moved that to the pipeline
     given = text() if model_repeats else text().repeat_interleave(3, dim=0)
     return model, {"sample": sample(2, 4, 3, 8, 6), "encoder_hidden_states": given}
 
