@@ -16,12 +16,11 @@ from versions.combinations import Combination, Result, combinations
 from versions.environments import ROOT, drop, environment
 
 TESTS = ("tests/test_versions.py", "tests/test_pipelines.py", "tests/trace/test_tokens.py", "tests/recording")
-_LIBRARIES_WARN = (
-    "-W",
+_OF_LIBRARIES = (  # what others of them do; the last: diffusers 0.36 when it is imported with torch 2.10
     "ignore::DeprecationWarning",
-    "-W",
     "ignore::FutureWarning",
-)  # of what others of them do
+    "ignore:CUDA is not available:UserWarning",
+)
 _ASK_VERSIONS = """
 import importlib.metadata, json, platform, sys
 found = {name: importlib.metadata.version(name) for name in sys.argv[1:] if name != "python"}
@@ -39,7 +38,8 @@ def run(combination: Combination) -> Result:
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
-        subprocess.run([*pytest, *_LIBRARIES_WARN, *TESTS], cwd=ROOT)
+        warnings = [option for each in _OF_LIBRARIES for option in ("-W", each)]
+        subprocess.run([*pytest, *warnings, *TESTS], cwd=ROOT)
         if not report.exists():
             raise SystemExit(f"{combination.name}: pytest could not start; it says above why")
         cases = list(ElementTree.parse(report).iter("testcase"))
