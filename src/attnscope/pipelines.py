@@ -234,11 +234,11 @@ def _torch_device(device: str | torch.device | None) -> torch.device:
 
 
 def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """diffusers renamed torch_dtype to dtype and warns about the old name since 0.42."""
+    """diffusers renamed torch_dtype to dtype and warns about the old name since 0.40."""
     import diffusers
 
     version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
-    return {"dtype" if version >= (0, 42) else "torch_dtype": dtype}
+    return {"dtype" if version >= (0, 40) else "torch_dtype": dtype}
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,9 @@ def progress(what: str = "") -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
     )
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
+    hidden = not console.is_terminal
+    bars = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=hidden)
+    with nullcontext() if hidden else bars:  # rich before 14.3 ends hidden bars with an empty line
         yield bars
 
 

@@ -43,7 +43,8 @@ class HeatMap:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The map's numbers, for `np.asarray(heat_map)` and `plt.imshow(heat_map)`."""
-        return np.array(self.array, dtype=dtype, copy=copy)
+        # None: as NumPy 2 means it, which NumPy 1 can't be told
+        return np.asarray(self.array, dtype) if copy is None else np.array(self.array, dtype, copy=copy)
 
     def __eq__(self, other: object) -> bool:
         """The same word with the same numbers."""

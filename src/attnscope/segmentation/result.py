@@ -155,7 +155,8 @@ class Segmentation:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The labels, for `np.asarray(segmentation)` and `plt.imshow(segmentation)`."""
-        return np.array(self.labels, dtype=dtype, copy=copy)
+        # None: as NumPy 2 means it, which NumPy 1 can't be told
+        return np.asarray(self.labels, dtype) if copy is None else np.array(self.labels, dtype, copy=copy)
 
     def __eq__(self, other: object) -> bool:
         """The same labels with the same names."""

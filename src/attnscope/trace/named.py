@@ -38,7 +38,9 @@ class NamedTensor:
         return tuple(self.tensor.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.tensor.cpu().numpy(), dtype=dtype, copy=copy)
+        numbers = self.tensor.cpu().numpy()
+        # None: as NumPy 2 means it, which NumPy 1 can't be told
+        return np.asarray(numbers, dtype) if copy is None else np.array(numbers, dtype, copy=copy)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{axis} {size}" for axis, size in zip(self.axes, self.shape, strict=True))

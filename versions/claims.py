@@ -1,0 +1,93 @@
+"""What attnscope says about versions: pyproject.toml's least ones, and the page that is made of the results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+from versions.combinations import Combination, Result
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "versions.md"
+_SHOWN = ("python", "torch", "diffusers", "transformers", "numpy", "pillow", "typer", "rich")
+_HEAD = """# Versions
+
+*Made by `./dev matrix` of what it ran; not by hand.*
+
+Each row is an environment of its own, in which everything that people do first was run, on Linux and a CPU
+(`tests/test_versions.py`): attention of every layer against P in float64 from hooks on `to_q` and `to_k`; the picture
+to the bit, with three processors; fused projections; words, their maps and tables; segments of drawn scenes; traces in
+memory, on disk and reduced; figures, commands and the viewer. So were all other tests of {tests}.
+`./dev matrix --only NAME` repeats a row; `pip install -c versions/NAME.txt "attnscope[all]"` installs its libraries.
+"""
+_BELOW = """
+CI runs the oldest row, and the whole test suite with the versions in `constraints.txt`. What is not a row was not run.
+
+## Oldest and newest of each library
+
+What pyproject.toml asks for is what the oldest row has: a test compares them.
+"""
+
+
+def floors() -> dict[str, str]:
+    """The least version of each library that pyproject.toml asks users for, and of Python."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    asked = re.search(r"^dependencies = .*?(?=^dev = )", text, re.MULTILINE | re.DOTALL)[0]
+    python = re.search(r'requires-python = ">=([\d.]+)', text)[1]
+    return {"python": python, **dict(re.findall(r'"([\w-]+)>=([\d.]+)"', asked))}
+
+
+def page(rows: Iterable[Combination], tests: Iterable[str]) -> str:
+    """docs/versions.md.
+
+    Args:
+        rows: Combinations from oldest to newest. Those that were not run are left out.
+        tests: Files and folders of the tests that ran.
+    """
+    results = [(row.name, row.what, row.result) for row in rows if row.result]
+    matrix = [
+        (f"`{name}`", *map(result.versions.__getitem__, _SHOWN), _outcome(result), result.date)
+        for name, _, result in results
+    ]
+    least, most = results[0][2].versions, results[-1][2].versions
+    ranges = [(library, least[library], most[library]) for library in floors()]
+    return (
+        _HEAD.format(tests=", ".join(f"`{test}`" for test in tests))
+        + _table(("", *_SHOWN, "tests", "run on"), matrix)
+        + "".join(["\n", *(f"- `{name}`: {what}\n" for name, what, _ in results)])
+        + _BELOW
+        + _table(("", "oldest", "newest"), ranges)
+    )
+
+
+def _outcome(result: Result) -> str:
+    outcome = f"{result.passed} passed"
+    return f"{outcome}, failed: {', '.join(result.failed)}" if result.failed else outcome
+
+
+def summary(rows: Iterable[Combination]) -> str:
+    """The README's sentence.
+
+    Args:
+        rows: Combinations from oldest to newest.
+    """
+    results = [row.result for row in rows if row.result]
+    ends = [
+        (_short(results[0], name), _short(results[-1], name))
+        for name in ("torch", "diffusers", "transformers", "python")
+    ]
+    return "Run with torch {} to {}, diffusers {} to {}, transformers {} to {}, Python {} to {}".format(
+        *chain(*ends)
+    )
+
+
+def _short(result: Result, library: str) -> str:
+    return ".".join(result.versions[library].split(".")[:2])
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(head), *map(tuple, rows)]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
