@@ -26,6 +26,7 @@ def leftovers(pipe):
         for h in (*m._forward_hooks, *m._forward_pre_hooks, *m._forward_hooks_always_called)
     ]
     watchers = [m for m in modules if "get_attention_scores" in vars(m)]
-    watchers += [n for n in ("encode_prompt", "prepare_latents") if n in vars(pipe)]
-    watchers += [n for n in ("postprocess",) if n in vars(pipe.image_processor)]
+    watchers += [n for n in ("encode_prompt", "_encode_prompt", "prepare_latents") if n in vars(pipe)]
+    processor = getattr(pipe, "image_processor", None)  # some pipelines have none
+    watchers += [n for n in ("postprocess",) if processor is not None and n in vars(processor)]
     return hooks + watchers + ["mode"] * torch._C._len_torch_function_stack()

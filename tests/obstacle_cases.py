@@ -8,6 +8,7 @@ import torch
 import attnscope
 from attnscope.testing.tiny_models import tiny_unet
 
+BOTH = ("uncond", "cond")
 MIDDLE = "mid_block.attentions.0.transformer_blocks.0"
 
 
@@ -76,7 +77,7 @@ def assert_captured(pipe, run=None, tolerance=1e-5):
     """A capture sees every layer as it is, and the output stays bit for bit the same."""
     run = run or (lambda: call(pipe.unet))
     before = run()
-    with attnscope.capture(pipe.unet) as trace:
+    with attnscope.capture(pipe.unet, branches=BOTH) as trace:
         during = run()
     assert torch.equal(before.sample, during.sample)
     assert_right(trace, truths(pipe.unet, run), tolerance)

@@ -28,6 +28,7 @@ from attnscope.testing.full_size import full_size_unet, inputs
 
 PASSES = 4
 ROWS = 2  # guidance
+BRANCHES = ("uncond", "cond")
 DISK_REPEATS = 3
 CASES = (("sd1", 512), ("sd1", 1024), ("sdxl", 512), ("sdxl", 1024))
 LATENT_PX = 8
@@ -59,7 +60,7 @@ def passes(unet: nn.Module, arguments: tuple[Any, ...], capture: Any = None) -> 
 def to_disk(unet: nn.Module, arguments: tuple[Any, ...]) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
-        passes(unet, arguments, attnscope.capture(unet, where=folder / "run.trace"))
+        passes(unet, arguments, attnscope.capture(unet, where=folder / "run.trace", branches=BRANCHES))
     finally:
         shutil.rmtree(folder)
 
@@ -73,7 +74,7 @@ def materialised(unet: nn.Module, arguments: tuple[Any, ...]) -> None:
 
 
 def bytes_a_pass(unet: nn.Module, arguments: tuple[Any, ...]) -> int:
-    with torch.no_grad(), attnscope.capture(unet, where="device") as trace:
+    with torch.no_grad(), attnscope.capture(unet, where="device", branches=BRANCHES) as trace:
         unet(*arguments)
     records = (trace.records.get(0, layer) for layer in trace.records.layers)
     return sum(tensor.nbytes for record in records for tensor in record.tensors.values())
@@ -84,8 +85,8 @@ def measure(report: Report, unet: nn.Module, name: str, size_px: int, repeats: i
     arguments = inputs(unet, height=side, width=side, rows=ROWS)
     kept: dict[str, Callable[[], None]] = {
         "plain": partial(passes, unet, arguments),
-        "device": lambda: passes(unet, arguments, attnscope.capture(unet, where="device")),
-        "host": lambda: passes(unet, arguments, attnscope.capture(unet, where="cpu")),
+        "device": lambda: passes(unet, arguments, attnscope.capture(unet, where="device", branches=BRANCHES)),
+        "host": lambda: passes(unet, arguments, attnscope.capture(unet, where="cpu", branches=BRANCHES)),
     }
     rare: dict[str, Callable[[], None]] = {"disk": partial(to_disk, unet, arguments)}
     if name == "sd1" and size_px == min(size for _, size in CASES):  # P of the others does not fit

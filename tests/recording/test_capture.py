@@ -60,17 +60,25 @@ def test_choices_of_blocks_kind_steps_branch_and_type(pipe, seeded):
     assert trace.record(block=3, kind="cross").query.dtype == torch.float16
 
 
-def test_a_bare_unet_has_images_of_one_branch_unless_told():
+def test_several_rows_of_a_bare_unet_are_asked_for():
     unet = tiny_unet()
     sample, text = torch.randn(4, 4, 16, 16), torch.randn(4, 9, 16)
     with attnscope.capture(unet) as trace, torch.no_grad():
-        unet(sample, 3, encoder_hidden_states=text)
-        unet(sample, 1, encoder_hidden_states=text)
+        unet(sample[:1], 3, encoder_hidden_states=text[:1])
+        unet(sample[:1], 1, encoder_hidden_states=text[:1])
     assert (trace.branches, trace.images, [step.timestep for step in trace.steps]) == (
         ("cond",),
-        4,
+        1,
         [3.0, 1.0],
     )
+    message = (
+        r"called by hand with a batch of 4 row.*\('uncond', 'cond'\), or branches=\('cond',\) if they are 4"
+    )
+    with pytest.raises(CaptureError, match=message), attnscope.capture(unet), torch.no_grad():
+        unet(sample, 3, encoder_hidden_states=text)
+    with attnscope.capture(unet, branches=("cond",)) as trace, torch.no_grad():
+        unet(sample, 3, encoder_hidden_states=text)
+    assert (trace.branches, trace.images) == (("cond",), 4)
     with attnscope.capture(unet, branches=("uncond", "cond")) as trace, torch.no_grad():
         unet(sample, 3, encoder_hidden_states=text)
     assert [(row.branch, row.image) for row in trace.rows] == [
@@ -233,7 +241,7 @@ def test_a_folder_takes_each_step_as_it_comes(pipe, seeded, tmp_path):
 def test_meta_tensors_yield_every_shape_at_no_cost():
     with torch.device("meta"):
         unet = tiny_unet()
-        with attnscope.capture(unet) as trace, torch.no_grad():
+        with attnscope.capture(unet, branches=("uncond", "cond")) as trace, torch.no_grad():
             unet(torch.empty(2, 4, 16, 24), 3, encoder_hidden_states=torch.empty(2, 77, 16))
     assert [layer.probability for layer in trace.layers[:2]] == [(16, 384, 384), (16, 384, 77)]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import attnscope
 from attnscope.errors import CaptureError, ModelError, UnobservedError
-from obstacle_cases import MIDDLE, assert_captured, call, follow, inputs, small_pipe
+from obstacle_cases import BOTH, MIDDLE, assert_captured, call, follow, inputs, small_pipe
 
 EAGER = {"backend": "eager"}  # what is compiled is run by Python: only that it is compiled matters
 
@@ -24,7 +24,7 @@ def _sdpa_is_put_back():
 
 
 def refused(pipe, error=CaptureError):
-    with pytest.raises(error) as caught, attnscope.capture(pipe.unet):
+    with pytest.raises(error) as caught, attnscope.capture(pipe.unet, branches=BOTH):
         call(pipe.unet)
     return str(caught.value)
 
@@ -100,7 +100,7 @@ def test_what_is_compiled_is_refused_before_it_runs_and_put_back_by_the_remedy(c
         pytest.skip("this diffusers has no compile_repeated_blocks")
     compile_it(pipe)
     with pytest.raises(CaptureError, match="compiled") as caught:
-        attnscope.capture(pipe.unet)
+        attnscope.capture(pipe.unet, branches=BOTH)
     follow(caught.value, pipe=pipe)
     assert_captured(pipe)
 
@@ -128,7 +128,7 @@ def test_a_traced_model_is_refused_by_name(of):
         example = (torch.randn(2, 32, 8, 8), torch.randn(2, 64), given["encoder_hidden_states"])
         pipe.unet.mid_block = torch.jit.trace(original, example, check_trace=False)
     with pytest.raises(CaptureError, match=r"TorchScript program \(traced with torch.jit.trace\)") as caught:
-        attnscope.capture(pipe.unet)
+        attnscope.capture(pipe.unet, branches=BOTH)
     follow(caught.value, pipe=pipe, ORIGINAL=original)
     assert_captured(pipe)
 
@@ -142,7 +142,7 @@ def test_an_exported_block_is_refused_by_name():
         exported = torch.export.export(original, example).module()
     pipe.unet.mid_block = exported
     with pytest.raises(CaptureError, match="mid_block of pipe.unet is a graph") as caught:
-        attnscope.capture(pipe.unet)
+        attnscope.capture(pipe.unet, branches=BOTH)
     follow(caught.value, pipe=pipe, ORIGINAL=original)
     assert_captured(pipe)
 
@@ -157,7 +157,7 @@ def test_a_cuda_graph_is_named():
     new_fwd.__module__ = "torch.cuda.graphs"
     pipe.unet.forward = new_fwd
     with pytest.raises(CaptureError, match="replays a CUDA graph") as caught:
-        attnscope.capture(pipe.unet)
+        attnscope.capture(pipe.unet, branches=BOTH)
     follow(caught.value, pipe=pipe)
     assert_captured(pipe)
 
@@ -172,12 +172,12 @@ def test_a_graph_under_way_is_refused_since_its_memory_is_written_again(monkeypa
 def test_copies_on_several_gpus_are_refused_and_a_single_one_is_right(monkeypatch):
     pipe = small_pipe()
     wrapped = nn.DataParallel(pipe.unet)
-    with attnscope.capture(wrapped) as trace:
+    with attnscope.capture(wrapped, branches=BOTH) as trace:
         call(wrapped)
     assert len(trace.layers) == 12
     wrapped.device_ids = [0, 1]
     with pytest.raises(CaptureError, match="copies on 2 GPUs") as caught:
-        attnscope.capture(wrapped)
+        attnscope.capture(wrapped, branches=BOTH)
     names = {"unet": wrapped}
     follow(caught.value, **names)
 
@@ -199,7 +199,10 @@ def test_transforms_of_torch_func_are_refused_by_name(transform):
         )
         return unet(rows, 3, encoder_hidden_states=text).sample
 
-    with pytest.raises(CaptureError, match="inside a transform of torch.func"), attnscope.capture(unet):
+    with (
+        pytest.raises(CaptureError, match="inside a transform of torch.func"),
+        attnscope.capture(unet, branches=BOTH),
+    ):
         if transform == "vmap":
             torch.func.vmap(of)(given["sample"])
         elif transform == "grad":
@@ -556,9 +559,9 @@ def test_captures_one_after_the_other_and_one_inside_the_other():
     pipe = small_pipe()
     assert_captured(pipe)
     assert_captured(pipe)
-    with attnscope.capture(pipe.unet) as trace:
+    with attnscope.capture(pipe.unet, branches=BOTH) as trace:
         with pytest.raises(CaptureError, match="being captured already"):
-            attnscope.capture(pipe.unet).__enter__()
+            attnscope.capture(pipe.unet, branches=BOTH).__enter__()
         call(pipe.unet)
     assert len(trace.layers) == 12
 

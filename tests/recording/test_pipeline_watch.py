@@ -8,7 +8,7 @@ import torch
 import attnscope
 from attnscope.atlas import DEMO_FOLDER
 from attnscope.errors import SelectionError
-from attnscope.recording.pipeline_watch import _model_and_revision
+from attnscope.recording.provenance import model_and_revision
 from capture_cases import PROMPT, run
 
 
@@ -70,10 +70,10 @@ def test_model_and_revision_are_known_where_the_hub_says_them(pipe):
 
     commit = "0123456789abcdef0123456789abcdef01234567"
     snapshot = f"/cache/models--a--b/snapshots/{commit}/unet"
-    assert _model_and_revision(named("a/b", snapshot), "unet") == ("a/b", commit)
-    assert _model_and_revision(named("./mine", ""), "unet") == ("./mine", None)
-    assert _model_and_revision(named(str(DEMO_FOLDER), ""), "unet") == ("demo", None)
-    assert _model_and_revision(pipe, "unet") == (None, None)
+    assert model_and_revision(named("a/b", snapshot), "unet") == ("a/b", commit)
+    assert model_and_revision(named("./mine", ""), "unet") == ("./mine", None)
+    assert model_and_revision(named(str(DEMO_FOLDER), ""), "unet") == ("demo", None)
+    assert model_and_revision(pipe, "unet") == (None, None)
 
 
 def test_guidance_that_ends_early_is_followed(pipe, seeded):

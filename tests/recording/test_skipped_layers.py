@@ -8,7 +8,7 @@ from attnscope.errors import CaptureError
 from attnscope.recording.obstacles.skipped import replaced_forward
 from attnscope.recording.passes import IncompleteCaptureWarning
 from capture_cases import run
-from obstacle_cases import MIDDLE, assert_captured, call, follow, small_pipe
+from obstacle_cases import BOTH, MIDDLE, assert_captured, call, follow, small_pipe
 
 
 def steps(unet, count=4):
@@ -21,7 +21,10 @@ def steps(unet, count=4):
 
 
 def gaps(pipe, run):
-    with pytest.warns(IncompleteCaptureWarning) as caught, attnscope.capture(pipe.unet) as trace:
+    with (
+        pytest.warns(IncompleteCaptureWarning) as caught,
+        attnscope.capture(pipe.unet, branches=BOTH) as trace,
+    ):
         run()
     return trace, " ".join(str(warning.message) for warning in caught)
 
@@ -166,7 +169,7 @@ def test_a_capture_of_nothing_but_skipped_layers_says_what_skips_them():
     with pytest.raises(
         CaptureError, match="none of the layers that were chosen ran. The forward of mid_block"
     ):
-        with attnscope.capture(pipe.unet, blocks=3):
+        with attnscope.capture(pipe.unet, branches=BOTH, blocks=3):
             call(pipe.unet)
 
 
@@ -189,16 +192,16 @@ def test_merged_tokens_are_named_and_only_where_they_are_merged():
         block.__class__ = type("ToMeBlock", (type(block),), {"_parent": type(block)})
         block._tome_info = {"args": asked}
     with pytest.raises(CaptureError, match=r"block 1 self .* ToMe \(tomesd\) merges tokens") as caught:
-        attnscope.capture(pipe.unet)
+        attnscope.capture(pipe.unet, branches=BOTH)
     assert "tomesd.remove_patch(pipe)" in str(caught.value)
     assert "capture(..., kind='cross')" in str(caught.value)
     for right in ({"kind": "cross"}, {"blocks": 3}):
-        attnscope.capture(pipe.unet, **right)
+        attnscope.capture(pipe.unet, branches=BOTH, **right)
     asked["merge_crossattn"] = True
     with pytest.raises(CaptureError, match="before the cross-attention"):
-        attnscope.capture(pipe.unet, kind="cross")
+        attnscope.capture(pipe.unet, branches=BOTH, kind="cross")
     asked["ratio"] = 0
-    attnscope.capture(pipe.unet)
+    attnscope.capture(pipe.unet, branches=BOTH)
 
 
 # The packages themselves, where they are installed

@@ -45,12 +45,15 @@ def _unet_kind(attention: Any, path: str) -> Kind:
     return "cross" if getattr(attention, "is_cross_attention", False) else "self"
 
 
+_IN_BLOCKS = re.compile(r"\b(down_blocks|mid_block|up_blocks)\b")
 _OVER_TIME = re.compile(r"\b(motion_modules|temp_attentions|temporal_transformer_blocks|transformer_in)\b")
 
 
 def _not_recorded_of_unet(path: str) -> str | None:
     if _OVER_TIME.search(path):
         return "attention over time, between the frames of a video"
+    if not _IN_BLOCKS.search(path):
+        return "attention outside the blocks, over what conditions the model"
     if ".ctrl_" in path:
         return "attention of a control branch, which is not the U-Net's own"
     return None

@@ -244,9 +244,13 @@ def _daam_maps(
     trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
 ) -> Float[Tensor, "word height width"]:
     """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
-    steps = pick_number("step", choice["step"], [step.index for step in trace.steps])
+    captured = [step.index for step in trace.steps]
+    asked = [captured[at] for at in pick_number("step", choice["step"], captured).positions]
+    there = trace.steps_with(layer, choice["branch"], choice["image"])
     mean = trace.probabilities(layer=layer, mean="step", **choice)
-    summed = (mean * len(steps.positions)).movedim(-1, -2)  # heads, where not one was chosen, then tokens
+    summed = (mean * len([step for step in asked if step in there])).movedim(
+        -1, -2
+    )  # heads, where not one was chosen, then tokens
     maps = []
     for of_word in places:
         of_tokens = summed[..., of_word, :].reshape(-1, *layer.grid)  # heads and tokens side by side

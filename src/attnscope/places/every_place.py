@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from attnscope.errors import SelectionError
 from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import View
 from attnscope.trace.files import TraceSource, as_trace
@@ -52,7 +53,7 @@ def every_place(
     """
     trace = as_trace(trace)
     layers = trace.layers.of_kind("self")
-    steps = [step.index for step in trace.steps] if view.step is None else [view.step]
+    steps = [step.index for step in trace.steps]
     grids = [coarse(layer.grid, longest) for layer in layers]
     finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
     choice: dict[str, Any] = {"branch": view.branch, "image": view.image, "mean": "head"}
@@ -60,13 +61,16 @@ def every_place(
     done = 0
     for layer, grid in zip(layers, grids, strict=True):
         total: Tensor | None = None
-        for step in steps:
+        there = trace.steps_with(layer, view.branch, view.image) if view.step is None else [view.step]
+        done += 0 if view.step is not None else len(steps) - len(there)
+        for step in there:
             total = trace.probabilities(layer=layer, part="own", step=step, into=total, **choice)
             done += 1
             if progress is not None:
                 progress(done)
-        assert total is not None  # a trace has a step
-        maps = _coarser(total.cpu() / len(steps), layer.grid, grid)
+        if total is None:
+            raise SelectionError(f"no step has {layer.id} and a row of branch {view.branch!r}")
+        maps = _coarser(total.cpu() / len(there), layer.grid, grid)
         yield EveryPlace(layer.block, grid, maps)
         share = _spread(maps, grid, finest) / len(layers)
         together = share if together is None else together.add_(share)

@@ -5,13 +5,16 @@ plan.py            what is asked, checked against the model before anything runs
 passes.py          which pass a call of the model belongs to
 prompts.py         what text encoders read, and the names of its tokens
 session.py         one pass: calls and their attention become records
+calls.py           the calls of a pass: step and rows of each
 schedule.py        which denoising step a call belongs to
 rows.py            which row of the batch is which branch of which image
+known_rows.py      how diffusers' pipelines lay out their batch
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
+provenance.py      the model's name and revision, versions of libraries
 tap.py             one attention module: every attention that it really computes
 watching.py        hooks and watched methods that copies leave behind
 observing.py       from those to Q, K, V, mask and scale
-callers.py         which pipeline calls a model
+callers.py         which pipeline calls a model, and in which of its calls
 modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
 reductions.py      maps that are kept of the whole run

@@ -1,30 +1,154 @@
-"""Which pipeline is calling a model: the object, found up the stack. Nothing of its call is read."""
+"""Which pipeline is calling: the object and the frame of its call, found up the stack."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
+
+_INNER = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
-def calling_pipeline(model: nn.Module, component: str) -> Any:
-    """The nearest object up the stack that is called with `__call__` and holds the model as its component.
+@dataclass(frozen=True, eq=False)
+class Caller:
+    """A call of a pipeline that is under way.
+
+    Attributes:
+        pipeline: The pipeline.
+        frame: The frame of the method that was called, such as `__call__` or `invert`. No two calls have the same.
+        is_direct: Whether the pipeline's own code does what was asked about, and not a callback of somebody else.
+    """
+
+    pipeline: Any
+    frame: FrameType
+    is_direct: bool = True
+
+    @property
+    def method(self) -> str:
+        """Name of the method that was called."""
+        return self.frame.f_code.co_name
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables of the call at this moment. They are to be read at once and not kept."""
+        return self.frame.f_locals
+
+
+class Asking(NamedTuple):
+    """What a model is called with, and by whom.
+
+    Attributes:
+        sample: The noisy latent.
+        timestep: A number or a tensor.
+        conditioning: The text embeddings, None if there are none.
+        caller: The call of a pipeline, None where the model is called by hand.
+    """
+
+    sample: Tensor
+    timestep: Any
+    conditioning: Tensor | None
+    caller: Caller | None
+
+    @property
+    def is_extra(self) -> bool:
+        """Whether a callback calls the model in the middle of a pipeline's call."""
+        return self.caller is not None and not self.caller.is_direct
+
+
+def calling_pipeline(model: nn.Module) -> Caller | None:
+    """The nearest call of a pipeline up the stack that holds the model.
 
     Args:
         model: The denoising model.
-        component: Attribute of a pipeline that holds it, such as "unet".
 
     Returns:
-        The pipeline, or None where the model is called by other code.
+        The call, or None where other code calls the model.
 
-    Cost: a few microseconds.
+    Cost: some ten microseconds.
     """
-    frame = sys._getframe(1)
+    return _caller(lambda owner: holds(owner, model))
+
+
+def call_of(pipeline: Any) -> Caller | None:
+    """The call of this pipeline up the stack.
+
+    Args:
+        pipeline: The pipeline.
+
+    Returns:
+        The call, or None where somebody calls a part of the pipeline by hand.
+    """
+    return _caller(lambda owner: owner is pipeline)
+
+
+def holds(owner: Any, model: nn.Module) -> bool:
+    """Whether an object that is no module has the model as an attribute, as a pipeline has.
+
+    Args:
+        owner: Any object.
+        model: The model.
+    """
+    if isinstance(owner, nn.Module):
+        return False
+    return any(value is model for value in getattr(owner, "__dict__", {}).values())
+
+
+def _caller(is_it: Callable[[Any], bool]) -> Caller | None:
+    found: Any = None
+    entry: FrameType | None = None
+    nearest: FrameType | None = None
+    for frame in _stack():
+        if frame.f_code.co_name in _INNER:
+            continue
+        nearest = nearest or frame
+        owner = _self(frame) if _may_be_entry(frame) else None
+        if owner is not None and (owner is found or (found is None and is_it(owner))):
+            found, entry = owner, frame
+            if frame.f_code.co_name == "__call__":
+                break
+        elif found is not None:
+            break
+    if entry is None or nearest is None:
+        return None
+    return Caller(found, entry, _is_own(nearest, found, entry))
+
+
+def _stack() -> Iterator[FrameType]:
+    """The frames of code that is neither torch's nor this package's, from the innermost."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "__call__" and frame.f_code.co_varnames[:1] == ("self",):
-            caller = frame.f_locals.get("self")
-            if not isinstance(caller, nn.Module) and getattr(caller, component, None) is model:
-                return caller
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("torch.", "attnscope.recording.")):
+            yield frame
+        frame = frame.f_back
+
+
+def _may_be_entry(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "__call__" or frame.f_globals.get("__name__", "").startswith("diffusers.")
+
+
+def _self(frame: FrameType) -> Any:
+    return frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
+
+
+def _is_own(frame: FrameType, pipeline: Any, entry: FrameType) -> bool:
+    """Whether a frame is a method of the pipeline, or a function inside one of diffusers' own."""
+    if frame is entry or _self(frame) is pipeline:
+        return True
+    is_library = entry.f_globals.get("__name__", "").startswith("diffusers.")
+    return is_library and frame.f_globals is entry.f_globals
+
+
+def running_frames() -> set[FrameType]:
+    """Every frame of every thread that is running."""
+    frames: set[FrameType] = set()
+    for innermost in sys._current_frames().values():
+        frame: FrameType | None = innermost
+        while frame is not None:
+            frames.add(frame)
+            frame = frame.f_back
+    return frames

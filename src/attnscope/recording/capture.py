@@ -53,8 +53,8 @@ class capture:
         where: Memory that Q and K stay in: "cpu", or "device" for the model's own. A path stands for `folder`.
         folder: A new folder into which each step is written as it comes, so that memory stays flat.
         branches: Names of the guidance rows in the batch's order, for a U-Net that is called directly or a pipeline
-            that batches in its own way. Without it a pipeline's own call tells them, and the rows of a bare U-Net are
-            images of the branch "cond".
+            that attnscope does not know. Without it a pipeline's own call tells them, and a bare U-Net may be called
+            with one row, or without text.
         keep: Maps to reduce over the run as it goes, by name: `{"words": Reduced("cross")}`. They are found in
             `trace.reduced` and come beside the Q and K that the other choices name.
         prompt: The text of embeddings that were made elsewhere, `pipe(prompt_embeds=...)`: one, or one for each image,
@@ -173,11 +173,11 @@ class _Hooks:
     def __init__(self) -> None:
         self._handles: list[Any] = []
         self._taps: list[Tap] = []
-        self._watches: list[PipelineWatch] = []
+        self._models: list[Model] = []
 
     def attach(self, model: Model, passes: Passes) -> None:
+        self._models.append(model)
         for watch in model.watches:
-            self._watches.append(watch)
             watch.attach()
         plan, module = model.plan, model.module
         names = plan.family.arguments
@@ -188,8 +188,8 @@ class _Hooks:
             passes.begin_call(model, *(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
 
         def end(module: nn.Module, args: tuple, output: Any) -> None:
-            assert passes.session is not None  # begin ran first
-            passes.session.end_call()
+            if passes.session is not None:  # None in other threads
+                passes.session.end_call()
 
         self._handles.append(module.register_forward_pre_hook(Hook(begin), with_kwargs=True))
         self._handles.append(module.register_forward_hook(Hook(end)))
@@ -202,7 +202,7 @@ class _Hooks:
             observe = Observe(
                 tapped.module, name, tapped.layer.kind, _receiver(passes, tapped), _listens(passes)
             )
-            self._taps.append(Tap(tapped.module, observe))
+            self._taps.append(Tap(tapped.module, observe, is_on=lambda: passes.session is not None))
             self._taps[-1].attach()
 
     def detach(self) -> None:
@@ -210,9 +210,9 @@ class _Hooks:
             tap.detach()
         for handle in self._handles:
             handle.remove()
-        for watch in reversed(self._watches):
-            watch.detach()
-        self._taps, self._handles, self._watches = [], [], []
+        for model in reversed(self._models):
+            model.detach()
+        self._taps, self._handles, self._models = [], [], []
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):

@@ -1,13 +1,31 @@
-"""What a trace lacks of a model's layers, in words."""
+"""What a trace lacks of a run's steps and of a model's layers, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
+from attnscope.errors import describe_numbers
 from attnscope.recording.modules import layers_not_recorded
 from attnscope.recording.obstacles.skipped import why_skipped
 from attnscope.recording.plan import Plan
 from attnscope.records import LayerId
+
+
+def step_gaps(steps: Sequence[int], planned: int | None, wanted: Iterable[Container[int]]) -> Iterator[str]:
+    """Steps that were chosen or planned and never came, or came and were not planned.
+
+    Args:
+        steps: The steps that came.
+        planned: How many the pipeline set out to take, None if unknown.
+        wanted: The choices of steps that were made.
+    """
+    planned, asked = planned or len(steps), set[int]()
+    for choice in wanted:
+        asked |= choice if isinstance(choice, set) else set(range(planned))
+    if never := sorted(asked - {*steps}):
+        yield f"steps {describe_numbers(never)} never came: the run ended after {len(steps)} step(s)"
+    if len(steps) > planned:
+        yield f"{len(steps)} steps came where the pipeline planned {planned}: something calls the model more often"
 
 
 def layer_gaps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from attnscope.errors import CaptureError
-from attnscope.recording.callers import calling_pipeline
-from attnscope.recording.pipeline_watch import PipelineWatch, versions
+from attnscope.recording.callers import Asking, Caller, calling_pipeline, running_frames
+from attnscope.recording.known_rows import is_unguided, layout_of
+from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
 from attnscope.recording.plan import Plan
+from attnscope.recording.provenance import versions
 from attnscope.recording.session import Session
 from attnscope.records import Run
 from attnscope.storage.memory import Store
@@ -31,22 +34,13 @@ class Model:
     """
 
     def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
-        self.plan, self.watches = plan, tuple(watches)
-        self._run = Run(versions=versions())
-        self._caller: PipelineWatch | None = None
-        self._sample_shapes: dict[int, tuple[int, ...]] = {}
+        self.plan, self.watches = plan, list(watches)
+        self._by_hand = PipelineCall(Run(versions=versions()))
 
     @property
     def module(self) -> nn.Module:
         """The model itself."""
         return self.plan.model
-
-    @property
-    def watch(self) -> PipelineWatch | None:
-        """The watch of the pipeline that calls; of the one whose call began last where that is not seen."""
-        if self._caller is not None:
-            return self._caller
-        return max(self.watches, key=lambda watch: watch.began, default=None)
 
     def renewed(self) -> Model:
         """The same model for another capture by the same plan: nothing of the last one is known."""
@@ -55,47 +49,64 @@ class Model:
     @property
     def coming_run(self) -> Run:
         """The run of its next pass, until that begins."""
-        return self._run if self.watch is None else self.watch.call.run
+        return self.watches[0].call.run if self.watches else self._by_hand.run
 
-    def find_caller(self) -> None:
-        """Find out which pipeline calls the model. One that the capture does not watch is refused.
-
-        Raises:
-            CaptureError: Another pipeline calls the model, so none of its rows could be told from the others, and
-                the user did not name them.
-        """
-        caller = calling_pipeline(self.module, self.plan.family.component)
-        self._caller = next((watch for watch in self.watches if watch.pipeline is caller), None)
-        if caller is None or self._caller is not None or self.plan.asked.branch_names is not None:
-            return
-        name = type(caller).__name__
-        raise CaptureError(
-            f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its prompts "
-            f"and guidance are unknown: give it to the capture, capture([..., that {name}]), or name the guidance rows "
-            "in the batch's order with branches="
-        )
-
-    def run_of(self, sample: Tensor) -> Run:
-        """The run that a call of the model belongs to. A latent of another size begins another run.
+    def watch_of(self, caller: Caller | None) -> PipelineWatch | None:
+        """The watch of the pipeline that calls the model; by hand that of the one whose call began last.
 
         Args:
-            sample: The noisy latent that the call got.
+            caller: The call of a pipeline, None where the model is called by hand.
+
+        Raises:
+            CaptureError: An unknown pipeline calls the model, so none of its rows could be told from the others.
         """
-        watch, shape = self.watch, tuple(sample.shape[1:])  # rows may change: guidance can end early
-        run = self._run if watch is None else watch.call.run
-        if self._sample_shapes.setdefault(id(run), shape) == shape:
-            return run
-        if watch is None:
-            run = self._run = Run(versions=run.versions)
-        else:
-            watch.call = watch.call.resized()
-            run = watch.call.run
-        self._sample_shapes[id(run)] = shape
-        return run
+        if caller is None:
+            return max(self.watches, key=lambda watch: watch.began, default=None)
+        known = next((watch for watch in self.watches if watch.pipeline is caller.pipeline), None)
+        if known is None and self.plan.asked.branch_names is None:
+            known = self._adopted(caller)
+        return known
+
+    def _adopted(self, caller: Caller) -> PipelineWatch:
+        """A watch of a pipeline that nobody gave to the capture, where diffusers' source tells its rows."""
+        if layout_of(caller, self.module) is None and not is_unguided(caller):
+            name = type(caller.pipeline).__name__
+            raise CaptureError(
+                f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its "
+                f"prompts and guidance are unknown: give it to the capture, capture([..., that {name}]), or name the "
+                "guidance rows in the batch's order with branches="
+            )
+        watch = PipelineWatch(caller.pipeline, self.plan.family.component, missed=caller.frame)
+        self.watches.append(watch)
+        watch.attach()
+        return watch
+
+    def call_of(self, watch: PipelineWatch | None, caller: Caller | None) -> PipelineCall:
+        """The call of a pipeline that a call of the model belongs to, or what is done by hand.
+
+        Args:
+            watch: The pipeline's watch.
+            caller: The call, None by hand.
+        """
+        frame = None if caller is None else caller.frame
+        if watch is not None:
+            return watch.enter(frame)
+        if self._by_hand.frame is not frame:
+            self._by_hand = PipelineCall(Run(versions=versions()), frame)
+        return self._by_hand
+
+    def detach(self) -> None:
+        """Take all watchers off its pipelines, and let go of what calls that are over have in their variables."""
+        self._by_hand.frame = None
+        for watch in reversed(self.watches):
+            watch.detach()
 
 
 class Passes:
     """All that a capture records: the passes so far, and the one under way.
+
+    A capture follows one thread at a time: the one that entered it, or another one in which a watched pipeline runs
+    while no captured run is under way. What other threads do with the model passes by.
 
     Args:
         store: Where records go.
@@ -105,8 +116,14 @@ class Passes:
     def __init__(self, store: Store, trace: Trace) -> None:
         self._store, self._trace = store, trace
         self._sessions: list[Session] = []
-        self.session: Session | None = None
-        """The session of the pass under way, None before the first."""
+        self._session: Session | None = None
+        self._thread = self._entered = threading.get_ident()
+        self._passed_by = 0
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the pass under way; None before the first, and in other threads."""
+        return self._session if threading.get_ident() == self._thread else None
 
     def begin_call(self, model: Model, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
         """A model is called.
@@ -120,19 +137,39 @@ class Passes:
         Raises:
             CaptureError: Another pipeline calls the model, or nothing tells which row is which.
         """
-        model.find_caller()
-        run = model.run_of(sample)
-        of_run = (session for session in self._sessions if session.run is run)
-        self.session = next(of_run, None) or self._begin_pass(model, run, sample)
-        self.session.begin_call(sample, timestep, conditioning)
+        caller = calling_pipeline(model.module)
+        if not self._is_followed(model, caller):
+            self._passed_by += 1
+            return
+        watch = model.watch_of(caller)
+        call = model.call_of(watch, caller)
+        asked = Asking(sample, timestep, conditioning, caller)
+        session = next((session for session in self._sessions if session.run is call.run), None)
+        if session is not None and session.is_left_by(asked):
+            call.begin_again()
+            session = None
+        self._session = session or self._begin_pass(model, watch, call, asked)
+        self._session.begin_call(asked)
 
-    def _begin_pass(self, model: Model, run: Run, sample: Tensor) -> Session:
-        is_whole = model.watch is None or model.watch.call.is_whole
-        if self.session is not None:
-            self.session.is_whole &= is_whole
-            self.session.finish()
-        session = Session(model.plan, run, self._store, model.watch, sample, is_first=not self._sessions)
-        session.is_whole = is_whole
+    def _is_followed(self, model: Model, caller: Caller | None) -> bool:
+        here = threading.get_ident()
+        if here == self._thread:
+            return True
+        is_watched = caller is not None and any(watch.pipeline is caller.pipeline for watch in model.watches)
+        under_way = self._session is not None and self._session.call.frame in running_frames()
+        if under_way or not (is_watched or here == self._entered):
+            return False
+        self._thread = here
+        return True
+
+    def _begin_pass(
+        self, model: Model, watch: PipelineWatch | None, call: PipelineCall, asked: Asking
+    ) -> Session:
+        if self._session is not None:
+            self._session.is_whole &= call.is_whole
+            self._session.finish()
+        session = Session(model.plan, call, self._store, watch, asked, is_first=not self._sessions)
+        session.is_whole = call.is_whole
         self._sessions.append(session)
         self._trace.begin_pass(session.into)
         return session
@@ -150,15 +187,24 @@ class Passes:
 
         Raises:
             CaptureError: Nothing was recorded.
+            SelectionError: The first pass has no branch that was chosen.
 
         Warns:
             IncompleteCaptureWarning: Something is missing.
         """
+        if self._sessions:
+            self._sessions[0].check_branches()
         if not any(session.recorded for session in self._sessions):
             why = [session.why_nothing() for session in self._sessions]
-            because = "; ".join(why) or "the model did not run inside the capture"
-            raise CaptureError(f"nothing was recorded: {because}; call the pipeline inside the `with`")
+            raise CaptureError(
+                f"nothing was recorded: {'; '.join(why) or self._why_nothing()}; call the pipeline inside the `with`"
+            )
         for number, session in enumerate(self._sessions):
             of_pass = f"pass {number}: " if len(self._sessions) > 1 else ""
             for gap in session.gaps():
                 warnings.warn(of_pass + gap, IncompleteCaptureWarning, stacklevel=3)
+
+    def _why_nothing(self) -> str:
+        if self._passed_by:
+            return "the model ran in another thread only, and not by a pipeline that was given to the capture"
+        return "the model did not run inside the capture"

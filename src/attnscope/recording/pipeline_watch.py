@@ -5,58 +5,55 @@ Watchers are put on methods of one pipeline object and taken off again; no class
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import inspect
 import itertools
-import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from attnscope._version import __version__
-from attnscope.atlas import DEMO_FOLDER
+from attnscope.recording.callers import Asking, Caller, call_of, running_frames
+from attnscope.recording.known_rows import calls_once, reads_its_prompt
 from attnscope.recording.prompts import Prompts, Told
+from attnscope.recording.provenance import model_and_revision, versions
 from attnscope.recording.watching import WatchedMethod
-from attnscope.records import Run
-
-_PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
-
+from attnscope.records import Row, Run
 
 _ORDER = itertools.count(1)
-BEGINNINGS = ("check_inputs", "encode_prompt", "prepare_latents")
-"""Methods that a pipeline calls before its model runs, in their order: the first one that it has begins a call."""
+_COPIES = re.compile(r"num_\w+_per_prompt")
 
 
-@dataclass
+@dataclass(eq=False)
 class PipelineCall:
     """What is known of one call of a pipeline, filled as it goes.
 
     Attributes:
         run: Model, prompts, seed, pictures ...
+        frame: The frame of the call, which no other call has. None: its parts are called by hand.
         conditions: Branch names, each with what was encoded for it, (image, token, channel).
         is_seen: Whether the pipeline has encoded a prompt or prepared latents.
-        is_unclear: It has encoded more than one prompt, so a row's embedding does not tell its branch.
+        is_unclear: What it has encoded does not tell a row's branch: more than one prompt, or something unusual.
         has_run: Whether the model has run.
         is_whole: No other run shares its steps.
     """
 
     run: Run
+    frame: FrameType | None = None
     conditions: list[tuple[str, Tensor]] = field(default_factory=list)
     is_seen: bool = False
     is_unclear: bool = False
     has_run: bool = False
     is_whole: bool = True
 
-    def resized(self) -> PipelineCall:
-        """The same call, going on with a latent of another size: its prompts stay, its steps are shared."""
-        return replace(self, run=copy(self.run), is_whole=False)
+    def begin_again(self) -> None:
+        """The call goes on with another pass: its prompts stay, its steps are shared."""
+        self.run, self.is_whole = copy(self.run), False
 
 
 class PipelineWatch:
@@ -66,19 +63,30 @@ class PipelineWatch:
         pipeline: The pipeline.
         component: Name of its denoising model, such as 'unet'.
         told: What the user says of embeddings from elsewhere.
+        missed: Frame of a call that is under way already.
     """
 
-    def __init__(self, pipeline: Any, component: str, told: Told = Told()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        pipeline: Any,
+        component: str,
+        told: Told = Told(),  # noqa: B008
+        *,
+        missed: FrameType | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.prompts = Prompts(pipeline, told)
+        self._missed = missed
         self.began = 0
         """The number of its last call among those of all pipelines, 0 before the first."""
         self._component = component
         self._watched: list[WatchedMethod] = []
         self.call = PipelineCall(self._new_run())
+        """The call under way, or the last one."""
+        self._calls = [self.call]
 
     def _new_run(self) -> Run:
-        name, revision = _model_and_revision(self.pipeline, self._component)
+        name, revision = model_and_revision(self.pipeline, self._component)
         return Run(model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions())
 
     def renewed(self) -> PipelineWatch:
@@ -87,27 +95,52 @@ class PipelineWatch:
 
     def attach(self) -> None:
         """Put watchers on the methods of this one pipeline object."""
-        first = next((name for name in BEGINNINGS if hasattr(self.pipeline, name)), None)
-        if first is not None:
-            self._watch(self.pipeline, first, before=self._begin)
         self.prompts.attach()
-        self._watch(self.pipeline, "encode_prompt", after=self._encoded)
-        self._watch(self.pipeline, "prepare_latents", after=self._latents)
-        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", after=self._pictures)
+        if hasattr(self.pipeline, "encode_prompt"):
+            self._watch(self.pipeline, "encode_prompt", self._encoded)
+        else:
+            self._watch(self.pipeline, "_encode_prompt", self._encoded_in_private)
+        self._watch(self.pipeline, "prepare_latents", self._latents)
+        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", self._pictures)
 
     def detach(self) -> None:
         """Take the watchers off again."""
         self.prompts.detach()
         while self._watched:
             self._watched.pop().take_off()
+        for call in self._calls:
+            call.frame = self._missed = None  # it holds all variables of a call that is over
+
+    def enter(self, frame: FrameType | None) -> PipelineCall:
+        """Turn to the call that is under way here; a new one begins where the frame is new.
+
+        Args:
+            frame: Frame of the call, None for what is done by hand.
+        """
+        known = (call for call in self._calls if call.frame is frame and self._may_go_on(call))
+        self.call = next(known, None) or self._begin(frame)
+        return self.call
+
+    def _may_go_on(self, call: PipelineCall) -> bool:
+        """By hand, what is done after another call of the pipeline has begun belongs to nothing before it."""
+        return call.frame is not None or call is self._calls[-1]
 
     def model_runs(self) -> None:
         """The model runs for the first time in this call: read what the pipeline has set by now."""
         self.call.has_run = True
         scheduler = self.scheduler
         self.call.run.scheduler = type(scheduler).__name__ if scheduler is not None else None
-        if self.call.is_seen:
-            self.call.run.guidance_scale = _number(getattr(self.pipeline, "_guidance_scale", None))
+        if self.call.frame is None:
+            return
+        variables = self.call.frame.f_locals
+        scale = getattr(self.pipeline, "_guidance_scale", None)
+        self.call.run.guidance_scale = _number(variables.get("guidance_scale", scale))
+        timesteps = variables.get("timesteps")
+        if calls_once(Caller(self.pipeline, self.call.frame)):
+            self.call.run.planned_steps = 1
+        elif isinstance(timesteps, (Tensor, list, np.ndarray)):
+            self.call.run.planned_steps = len(timesteps)
+        elif self.call.is_seen:
             self.call.run.planned_steps = getattr(self.pipeline, "_num_timesteps", None)
 
     @property
@@ -115,61 +148,86 @@ class PipelineWatch:
         """The pipeline's scheduler, None if it has none."""
         return getattr(self.pipeline, "scheduler", None)
 
-    @property
-    def guided(self) -> bool:
-        """Whether the call under way uses classifier-free guidance."""
-        return self.call.is_seen and bool(getattr(self.pipeline, "do_classifier_free_guidance", False))
-
-    def _begin(self) -> None:
-        """The pipeline is called. If the model has not run since the last call, the user only called a part of it."""
+    def _begin(self, frame: FrameType | None) -> PipelineCall:
+        """A call begins. If the model has not run since the last one, that failed, or was only a part of it."""
         self.began = next(_ORDER)
-        run = self._new_run()
-        if not self.call.has_run:  # an earlier call failed before its model ran: the run is this one's
-            vars(self.call.run).update(vars(run))
-            run = self.call.run
-        self.call = PipelineCall(run)
+        run, last = self._new_run(), self._calls[-1]
+        if not last.has_run:
+            vars(last.run).update(vars(run))
+            run = last.run
+            self._calls.remove(last)
+        alive = running_frames()
+        for call in self._calls:
+            call.frame = call.frame if call.frame in alive else None
+        self._calls.append(PipelineCall(run, frame))
+        return self._calls[-1]
 
-    def _watch(
-        self,
-        owner: Any,
-        name: str,
-        *,
-        before: Callable[[], None] | None = None,
-        after: Callable[[dict[str, Any], Any], None] | None = None,
-    ) -> None:
+    def _watch(self, owner: Any, name: str, after: Callable[[dict[str, Any], Any], None]) -> None:
         original = getattr(owner, name, None)
         if original is None or not hasattr(owner, "__dict__"):
             return
         signature = inspect.signature(original)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if before is not None:
-                before()
             result = original(*args, **kwargs)
-            if after is not None:
-                arguments = signature.bind(*args, **kwargs)
-                arguments.apply_defaults()
-                after(dict(arguments.arguments), result)
+            arguments = signature.bind(*args, **kwargs)
+            arguments.apply_defaults()
+            caller = call_of(self.pipeline)
+            self.enter(None if caller is None else caller.frame)
+            after(dict(arguments.arguments), result)
             return result
 
         self._watched.append(WatchedMethod(owner, name, watched))
 
     def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
+        if self.call.has_run and self.call.frame is None:
+            self.call = self._begin(None)
         if self.call.has_run:
             return  # a callback encodes something; the call's own prompt is known already
-        self.call.is_unclear = bool(self.call.conditions)
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
+        if not isinstance(positive, Tensor):
+            return
+        is_second = bool(self.call.conditions)
+        self.call.is_unclear = is_second or not _is_a_pair(arguments, positive, negative)
         self.call.is_seen = True
         self.call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
         self.call.conditions.append(("cond", positive))
-        negative_keys = negative.shape[1] if isinstance(negative, Tensor) else None
-        self.prompts.read(
-            self.call.run,
-            arguments,
-            images=len(positive),
-            keys=positive.shape[1],
-            negative_keys=negative_keys,
-        )
+        if not is_second:
+            negative_keys = negative.shape[1] if isinstance(negative, Tensor) else None
+            self._read_prompts(arguments, len(positive), positive.shape[1], negative_keys)
+
+    def overhear(self, asked: Asking, rows: Sequence[Row]) -> None:
+        """Take the prompts from the variables of a call that encoded them unseen.
+
+        Args:
+            asked: What the model is called with.
+            rows: The rows of its batch.
+        """
+        if asked.caller is None or asked.conditioning is None or self.call.run.prompts:
+            return
+        if asked.caller.frame is not self._missed and not reads_its_prompt(asked.caller):
+            return
+        self._missed = None
+        if _texts(asked.caller.variables):
+            images, keys = sum(row.branch == "cond" for row in rows), asked.conditioning.shape[1]
+            negative_keys = keys if any(row.branch == "uncond" for row in rows) else None
+            self._read_prompts(asked.caller.variables, images, keys, negative_keys)
+
+    def _encoded_in_private(self, arguments: dict[str, Any], result: Any) -> None:
+        """What is encoded in private comes with all branches in one tensor; `known_rows` knows how."""
+        texts = _texts(arguments)
+        if texts and not self.call.has_run:
+            self.call.is_seen = True
+            copies = int(arguments.get("num_images_per_prompt") or 1)
+            encoded = result[1] if isinstance(result, tuple) else result
+            keys = encoded.shape[1]
+            negative_keys = keys if arguments.get("do_classifier_free_guidance") else None
+            self._read_prompts(arguments, len(texts) * copies, keys, negative_keys)
+
+    def _read_prompts(
+        self, arguments: Mapping[str, Any], images: int, keys: int, negative_keys: int | None
+    ) -> None:
+        self.prompts.read(self.call.run, arguments, images=images, keys=keys, negative_keys=negative_keys)
 
     def _latents(self, arguments: dict[str, Any], result: Any) -> None:
         self.call.is_seen = True
@@ -185,30 +243,23 @@ class PipelineWatch:
                 self.call.run.image_size_hw = (result[0].height, result[0].width)
 
 
-@functools.cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    version_of = {"python": platform.python_version(), "attnscope": __version__}
-    for package in _PACKAGES:
-        try:
-            version_of[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return tuple(version_of.items())
+def _texts(arguments: Mapping[str, Any]) -> list[str]:
+    """The prompts, where they are text."""
+    prompt = arguments.get("prompt")
+    texts: list[Any] = prompt if isinstance(prompt, list) else [prompt]
+    return texts if all(isinstance(text, str) for text in texts) else []
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, attnscope and the libraries that decide what a run computes."""
-    return dict(_versions())
-
-
-def _model_and_revision(pipeline: Any, component: str) -> tuple[str | None, str | None]:
-    """Hub id or path, and the commit of the hub's snapshot; None for what is unknown."""
-    name = getattr(pipeline, "name_or_path", None) or None
-    source = str(getattr(getattr(getattr(pipeline, component), "config", None), "_name_or_path", ""))
-    snapshot = re.search(r"snapshots[/\\]([0-9a-f]{40})", f"{name} {source}")
-    if name is not None and Path(name) == DEMO_FOLDER:
-        name = "demo"
-    return name, snapshot.group(1) if snapshot else None
+def _is_a_pair(arguments: dict[str, Any], positive: Tensor, negative: Any) -> bool:
+    """Whether a pipeline encoded one condition an image, and a negative one for each or none."""
+    if isinstance(negative, Tensor) and negative.shape != positive.shape:
+        return False
+    prompt = arguments.get("prompt")
+    if prompt is None:
+        return "prompts" not in arguments
+    copies = next((int(arguments[name] or 1) for name in arguments if _COPIES.fullmatch(name)), 1)
+    texts = 1 if isinstance(prompt, str) else len(prompt)
+    return len(positive) == texts * copies
 
 
 def _number(value: Any) -> float | None:

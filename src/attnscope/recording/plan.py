@@ -67,22 +67,30 @@ class Plan:
         """
         return set() if self.asked.keeps_no_qk else wanted_steps(self.asked.steps, planned, strict=strict)
 
-    def kept_rows(self, rows: Sequence[Row], *, strict: bool) -> list[int]:
+    def kept_rows(self, rows: Sequence[Row]) -> list[int]:
         """Numbers of the batch rows whose branch was chosen.
 
         Args:
             rows: The rows of the batch.
-            strict: Refuse a branch that no row has; otherwise nothing of it is kept.
+        """
+        branch = self.asked.branch
+        if branch is None:
+            return list(range(len(rows)))
+        chosen = [branch] if isinstance(branch, str) else list(branch)
+        return [at for at, row in enumerate(rows) if row.branch in chosen]
+
+    def check_branches(self, there: Sequence[str]) -> None:
+        """Refuse a branch that was chosen and that a run lacks.
+
+        Args:
+            there: The branches of the run's first step.
 
         Raises:
             SelectionError: No row has such a branch.
         """
-        if self.asked.branch is None:
-            return list(range(len(rows)))
-        if strict:
-            pick_name("branch", self.asked.branch, list(dict.fromkeys(row.branch for row in rows)))
-        chosen = [self.asked.branch] if isinstance(self.asked.branch, str) else list(self.asked.branch)
-        return [at for at, row in enumerate(rows) if row.branch in chosen]
+        reduced = [reduction.branch for reduction in self.asked.keep.values()]
+        for branch in (None if self.asked.keeps_no_qk else self.asked.branch, reduced or None):
+            pick_name("branch", branch, there)
 
 
 def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
+from attnscope.errors import describe_numbers
 from attnscope.recording.plan import wanted_steps
 from attnscope.recording.reductions import LiveReduction
 from attnscope.records import Call, Grid, Layer, LayerId
@@ -11,8 +12,8 @@ from attnscope.records.qkv import Record
 from attnscope.records.reduced import Reduced, ReducedMaps
 from attnscope.records.run import Step
 
-Of = tuple[Call, Mapping[LayerId, Record], Mapping[LayerId, Layer]]
-"""A call, the records of all watched layers, and the layers."""
+OfCall = tuple[Mapping[LayerId, Record], Mapping[LayerId, Layer]]
+"""The records of all watched layers, and the layers."""
 
 
 class Reducing:
@@ -22,7 +23,7 @@ class Reducing:
         keep: What to reduce, by name.
         planned: Steps that the pipeline set out to take, None if unknown.
         latent: The latent grid.
-        strict: Whether a step or a branch that is not there is an error.
+        strict: Whether a step that is not planned is an error.
     """
 
     def __init__(
@@ -30,16 +31,14 @@ class Reducing:
     ) -> None:
         self._latent = latent
         self._live = {
-            name: LiveReduction(
-                reduction, wanted_steps(reduction.steps, planned, strict=strict), strict=strict
-            )
+            name: LiveReduction(reduction, wanted_steps(reduction.steps, planned, strict=strict))
             for name, reduction in keep.items()
         }
-        self._pending: Of | None = None
+        self._pending: dict[str, tuple[Call, Mapping[LayerId, Record], Mapping[LayerId, Layer]]] = {}
+        self._looks_alike: set[int] = set()
+        self._offered = False
         self.maps: dict[str, ReducedMaps] = {}
         """What there is so far, by name."""
-        self.looks_alike: set[int] = set()
-        """Steps of which several calls look like the main one."""
 
     def __bool__(self) -> bool:
         return bool(self._live)
@@ -56,7 +55,7 @@ class Reducing:
         records: Mapping[LayerId, Record],
         layers: Mapping[LayerId, Layer],
     ) -> None:
-        """Take a call. One with gradients waits, in case one without them follows in its step.
+        """Take a call. One that does not predict waits, in case one that does follows in its step.
 
         Args:
             call: The call that has ended.
@@ -64,25 +63,52 @@ class Reducing:
             records: Records of all watched layers.
             layers: The layers, with their shapes.
         """
-        if self._pending is not None and self._pending[0].step != call.step:
-            self.flush()
-        main = Step(call.step, tuple(of_step)).main
+        self._offered = True
+        for name, live in self._live.items():
+            self._offer(name, live.reduction.branch, call, Step(call.step, tuple(of_step)), (records, layers))
+
+    def _offer(self, name: str, branch: str, call: Call, step: Step, of_call: OfCall) -> None:
+        if name in self._pending and self._pending[name][0].step != call.step:
+            self._flush(name)
+        main = step.main_of(branch)
+        if main is None or not call.has(branch):
+            return
         if main is not call:
-            if call.is_like(main) and not call.gradients:
-                self.looks_alike.add(call.step)
-        elif call.gradients:
-            self._pending = (call, records, layers)
-        else:
-            self._pending = None
-            self._reduce(call, records, layers)
+            if call.is_like(main) and call.predicts:
+                self._looks_alike.add(call.step)
+            return
+        self._pending[name] = (call, *of_call)
+        if call.predicts:
+            self._flush(name)
 
     def flush(self) -> None:
-        """Reduce a call that has waited."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            self._reduce(*pending)
-
-    def _reduce(self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer]) -> None:
+        """Reduce what has waited."""
+        for name in list(self._pending):
+            self._flush(name)
         for name, live in self._live.items():
-            live.add(call, records, layers, self._latent)
-            self.maps[name] = live.result()
+            if self._offered:
+                self.maps.setdefault(name, live.result())
+
+    def _flush(self, name: str) -> None:
+        self._live[name].add(*self._pending.pop(name), self._latent)
+        self.maps[name] = self._live[name].result()
+
+    def gaps(self, steps: Sequence[int]) -> Iterator[str]:
+        """What the maps lack.
+
+        Args:
+            steps: Numbers of the steps that came.
+        """
+        if alike := self._looks_alike:
+            yield (
+                f"steps {describe_numbers(sorted(alike))} have several calls of the model that look alike, "
+                "such as the views of a panorama; reduced maps hold the first of each step"
+            )
+        for name, live in self._live.items():
+            there = self.maps[name].steps if name in self.maps else ()
+            wanted = [step for step in steps if step in live.wanted]
+            if there and (lacking := sorted(set(wanted) - set(there))):
+                yield (
+                    f"reduced maps {name!r} are of steps {describe_numbers(there)}: steps {describe_numbers(lacking)} "
+                    f"lack the branch {live.reduction.branch!r} or some of the layers"
+                )

@@ -71,48 +71,38 @@ class LiveReduction:
     Args:
         reduction: What is asked for.
         wanted: Numbers of the steps that go in.
-        strict: Whether a step without the branch is an error, and not passed over.
     """
 
-    def __init__(self, reduction: Reduced, wanted: Container[int], *, strict: bool = True) -> None:
+    def __init__(self, reduction: Reduced, wanted: Container[int]) -> None:
         self.reduction, self.wanted, self._rule = reduction, wanted, rule_of(reduction)
-        self._strict = strict
         self._layers: dict[LayerId, Layer] = {}
         self._states: dict[Key, State] = {}
         self._steps: list[int] = []
+        self._images = 0
 
     def add(
         self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
     ) -> None:
-        """Reduce one complete step by its main call.
+        """Reduce one complete step by its main call. A step that lacks the branch or a layer is passed over.
 
         Args:
             call: The call.
             records: Records of all watched layers; the reduction takes its own from them.
             layers: The layers, with their shapes.
             latent: The latent grid.
-
-        Raises:
-            CaptureError: The call has no row of the reduction's branch.
         """
-        if call.step not in self.wanted:
-            return
         rows = sorted(
             (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
-        if not rows and not self._strict:
-            return
-        if not rows:
-            branches = sorted({row.branch for row in call.rows})
-            raise CaptureError(
-                f"step {call.step} has no branch {self.reduction.branch!r} to reduce, only {branches}"
-            )
         chosen = {layer: record for layer, record in records.items() if self.reduction.takes(layer)}
+        if call.step not in self.wanted or not rows or not chosen or not self._fits(chosen, len(rows)):
+            return
         if shared := next((layers[layer] for layer in chosen if layers[layer].parts), None):
             raise CaptureError(
                 f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
                 "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
             )
+        self._images = len(rows)
         self._layers |= {layer: layers[layer] for layer in chosen}
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before
@@ -120,6 +110,13 @@ class LiveReduction:
             for key, value in new:
                 self._states[key] = self._rule(self._states.get(key, {}), value, call.step)
         self._steps.append(call.step)
+
+    def _fits(self, records: Mapping[LayerId, Record], images: int) -> bool:
+        """Whether the step has the images of those before it, and where a map is of several layers, their layers."""
+        if not self._layers:
+            return True
+        same_layers = self.reduction.per == "layer" or records.keys() == self._layers.keys()
+        return same_layers and images == self._images
 
     def _maps(
         self, records: Mapping[LayerId, Record], rows: list[int], latent: Grid

@@ -1,19 +1,22 @@
 """Which guidance branch and which image each row of the U-Net's batch is.
 
-Known from the pipeline's own call: a row is the branch and the image whose text embedding it carries.
-Nothing is guessed from the size of the batch.
+The user's names count first. Then what is known of the pipeline's layout, where its embeddings would mislead; the text
+embedding that a row carries; what is known of the pipeline otherwise. Nothing is guessed from the size of the batch.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.recording.pipeline_watch import PipelineWatch
+from attnscope.recording.callers import Caller
+from attnscope.recording.known_rows import is_above_embeddings, is_unguided, layout_of
+from attnscope.recording.pipeline_watch import PipelineCall
 from attnscope.records import Row
 
 
@@ -22,19 +25,24 @@ class RowFinder:
 
     Args:
         branch_names: The user's names for the branches, in the batch's order. None: the pipeline tells them.
-        watch: The pipeline's watch, None for a bare model.
+        model: The model.
     """
 
-    def __init__(self, branch_names: Sequence[str] | None, watch: PipelineWatch | None) -> None:
-        self._branch_names, self._watch = branch_names, watch
+    def __init__(self, branch_names: Sequence[str] | None, model: nn.Module) -> None:
+        self._branch_names, self._model = branch_names, model
         self._known: tuple[Tensor | None, tuple[Row, ...]] = (None, ())
+        self._version = 0
 
-    def of(self, count: int, embeddings: Tensor | None) -> tuple[Row, ...]:
+    def of(
+        self, count: int, embeddings: Tensor | None, caller: Caller | None, call: PipelineCall | None
+    ) -> tuple[Row, ...]:
         """The rows of one batch.
 
         Args:
             count: How many rows it has.
             embeddings: The text embeddings that the model got.
+            caller: The pipeline's call, None where the model is called by hand.
+            call: What is known of the pipeline's call, None for a bare model.
 
         Raises:
             CaptureError: Nothing tells which row is which.
@@ -42,33 +50,78 @@ class RowFinder:
         """
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
-        if self._watch is not None and self._watch.call.is_unclear:
-            raise CaptureError(
-                f"{type(self._watch.pipeline).__name__} encoded more than one prompt, so which guidance branch each of "
-                f"the {count} rows of the model's batch is can't be told: name them in the batch's order, e.g. "
-                "capture(pipe, branches=('uncond', 'cond'))"
-            )
-        if self._watch is None or not (self._watch.call.conditions or self._watch.guided):
+        layout = _layout(caller, self._model)
+        if layout and caller is not None and is_above_embeddings(caller):
+            return named_rows(count, layout)
+        if rows := self._carried(count, embeddings, call):
+            return rows
+        if layout:
+            return self._changed(embeddings, named_rows(count, layout))
+        if self._are_images(count, embeddings, caller):
             return named_rows(count, ("cond",))
+        _, known_rows = self._known
+        if len(known_rows) == count and (caller is None or caller.is_direct):
+            return self._changed(embeddings, known_rows)
+        return self._refuse(count, caller)
+
+    def _carried(
+        self, count: int, embeddings: Tensor | None, call: PipelineCall | None
+    ) -> tuple[Row, ...] | None:
+        """The rows by the text embeddings that they carry."""
+        if call is None or embeddings is None or call.is_unclear or not call.conditions:
+            return None
         known_embeddings, known_rows = self._known
-        if embeddings is not None and embeddings is known_embeddings:
+        if embeddings is known_embeddings and _version(embeddings) == self._version:
             return known_rows
-        rows = matched_rows(embeddings, self._watch.call.conditions) if embeddings is not None else None
-        if rows is None and len(known_rows) == count:
-            rows = known_rows
+        copies, rest = divmod(embeddings.shape[0], count)  # of each frame of a video
+        rows = None if rest else matched_rows(embeddings[::copies], call.conditions)
+        if rows is not None:
+            self._known, self._version = (embeddings, rows), _version(embeddings)
+        return rows
+
+    def _are_images(self, count: int, embeddings: Tensor | None, caller: Caller | None) -> bool:
+        """Whether all rows are images of one branch: there is no guidance, or nothing to guide by."""
+        if caller is not None:
+            return caller.is_direct and is_unguided(caller)
+        return count == 1 or embeddings is None
+
+    def _changed(self, embeddings: Tensor | None, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        """Rows whose text embeddings are not those of the prompt any more."""
+        known_embeddings, known_rows = self._known
+        if known_rows and embeddings is not known_embeddings:
             warnings.warn(
-                "the text embeddings changed during the run (a callback edits them): rows keep the branches "
-                "that they had",
+                "the text embeddings changed during the run (a callback edits them): rows keep the branches that they "
+                "had, and words are those of the prompt as it was encoded",
                 stacklevel=2,
             )
-        if rows is None:
-            raise CaptureError(
-                f"can't tell which guidance branch each of the {count} rows of the U-Net's batch is: none of the "
-                f"pipeline's text embeddings is in them. Name them in the batch's order, e.g. "
-                f"capture(pipe, branches=('uncond', 'cond'))"
-            )
-        self._known = (embeddings, rows)
+        if known_rows:
+            self._known, self._version = (embeddings, rows), 0 if embeddings is None else _version(embeddings)
         return rows
+
+    def _refuse(self, count: int, caller: Caller | None) -> tuple[Row, ...]:
+        who = "the U-Net was called by hand" if caller is None else f"{type(caller.pipeline).__name__} runs"
+        images = " if it is an image" if count == 1 else f" if they are {count} images"
+        raise CaptureError(
+            f"{who} with a batch of {count} row(s), and nothing tells which guidance branch each of them is. Name them "
+            f"in the batch's order, such as branches={example_branches(count)}, or branches=('cond',){images}"
+        )
+
+
+def _layout(caller: Caller | None, model: nn.Module) -> tuple[str, ...]:
+    """The branches that a known pipeline puts into its batch; () where it is not known or does not call itself."""
+    layout = layout_of(caller, model) if caller is not None and caller.is_direct else None
+    return () if layout is None or caller is None else layout(caller.pipeline, caller.variables)
+
+
+def example_branches(count: int) -> tuple[str, ...]:
+    """Names that a batch of this many rows may have, for a message.
+
+    Args:
+        count: How many rows.
+    """
+    if count % 2 == 0:
+        return ("uncond", "cond")
+    return ("uncond", "cond", "image", *(f"edit{number}" for number in range(count - 3)))[:count]
 
 
 def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
@@ -82,9 +135,10 @@ def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
         ParameterError: The names are not different, or there are none.
         CaptureError: The rows can't be divided among the branches.
     """
-    if len(set(branches)) != len(branches) or not branches:
+    if isinstance(branches, str) or len(set(branches)) != len(branches) or not branches:
         raise ParameterError(
-            f"branches {list(branches)}: expected different names, one for each guidance row"
+            f"branches {branches if isinstance(branches, str) else list(branches)}: expected different names, one for "
+            "each guidance row, such as ('uncond', 'cond')"
         )
     images, rest = divmod(count, len(branches))
     if rest or not images:
@@ -101,20 +155,28 @@ def matched_rows(embeddings: Tensor, conditions: Sequence[tuple[str, Tensor]]) -
     Args:
         embeddings: What the model got, (row, token, channel).
         conditions: Branch names, each with what the pipeline encoded for it, (image, token, channel). Their order is
-            the batch's usual one. It decides where two branches have the same text.
+            the batch's usual one. It decides where two branches have the same text and both are in the batch.
     """
     free = [
         (Row(branch, image), encoded[image].to(embeddings))
         for branch, encoded in conditions
         for image in range(encoded.shape[0])
     ]
-    rows = []
+    rows: list[Row] = []
+    is_part = len(embeddings) < len(free)
     for embedding in embeddings:
-        at = next((i for i, (_, encoded) in enumerate(free) if _same(embedding, encoded)), None)
-        if at is None:
+        same = (at for at, (_, encoded) in enumerate(free) if _same(embedding, encoded))
+        alike = list(islice(same, None if is_part else 1))
+        is_open = is_part and len({free[at][0].branch for at in alike}) > 1
+        if not alike or is_open:
             return None
-        rows.append(free.pop(at)[0])
+        rows.append(free.pop(alike[0])[0])
     return tuple(rows)
+
+
+def _version(embeddings: Tensor) -> int:
+    """Grows when the tensor is changed in place, where torch counts that."""
+    return 0 if embeddings.is_inference() else embeddings._version
 
 
 def _same(embedding: Tensor, encoded: Tensor) -> bool:

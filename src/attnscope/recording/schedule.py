@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from torch import Tensor
+
+
+@dataclass
+class _Timesteps:
+    """One list of timesteps, and every tensor that has held it: a copy of the scheduler has a copy of the list."""
+
+    values: list[float]
+    tensors: list[Tensor] = field(default_factory=list)
+
+
+class Place(NamedTuple):
+    """Where a timestep stands.
+
+    Attributes:
+        timestep: Its number.
+        used: The list that it is in, None if it is in none.
+        entry: Its number in the list.
+    """
+
+    timestep: float
+    used: _Timesteps | None = None
+    entry: int | None = None
 
 
 class Schedule:
@@ -12,78 +35,134 @@ class Schedule:
 
     A step is `scheduler.order` entries, as diffusers counts: Heun's second evaluation belongs to the step of the first.
     Calls with the same entry belong to one step. Where there is no scheduler, or the timestep is not in its list, every
-    call is a step.
+    call is a step. Somebody may set timesteps anew in the middle of a run: the pipeline goes on with the old list.
 
     Args:
         scheduler: The pipeline's scheduler, or None.
+        timesteps: The pipeline's own list, if that is known: the scheduler may have a copy by now.
+        order: Entries of a step, where the scheduler's own number is not meant.
     """
 
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
-        self._timesteps: Tensor | None = None
-        self._values: list[float] = []
+    def __init__(self, scheduler: Any, timesteps: Any = None, order: int | None = None) -> None:
+        self._scheduler, self._order = scheduler, order
+        self._lists: list[_Timesteps] = []
+        self._read(timesteps)
+        self._used: _Timesteps | None = None
         self._entry: int | None = None
-        self._first: int | None = None
-        self._last_step = -1
+        self._first = 0
+        self._step_of_first = 0
+        self._direction = 0
+        self.current = -1
+        """The step of the last call."""
 
     @property
     def order(self) -> int:
         """Entries of the list in one step."""
-        order = getattr(self._scheduler, "order", 1)
+        order = self._order or getattr(self._scheduler, "order", 1)
         return order if isinstance(order, int) and order > 1 else 1
 
-    def step_of(self, timestep: Any) -> tuple[int, float]:
-        """The step of the model's next call: its number from 0, and the timestep as a float.
+    def find(self, timestep: Any) -> Place:
+        """Where a timestep stands in the list.
 
         Args:
             timestep: As the model got it, a number or a tensor.
         """
-        self._read()
-        entry = self._entry_by_memory(timestep)
-        value = self._values[entry] if entry is not None else _number(timestep)
-        entry = self._entry_by_value(value) if entry is None else entry
-        if entry is None:
-            self._last_step += 1
-            return self._last_step, value
+        self._read(getattr(self._scheduler, "timesteps", None))
+        for known in self._lists:
+            entry = _entry_by_memory(known, timestep)
+            if entry is not None:
+                return Place(known.values[entry], known, entry)
+        value = timestep_value(timestep)
+        for known in sorted(self._lists, key=lambda known: known is not self._used):
+            entry = self._entry_by_value(known, value)
+            if entry is not None:
+                return Place(value, known, entry)
+        return Place(value)
+
+    def goes_back(self, place: Place) -> bool:
+        """Whether the model's next call is at an entry that the run has left behind: the schedule starts again.
+
+        Args:
+            place: The place of its timestep.
+        """
+        _, used, entry = place
+        if self._entry is None or entry is None or used is None or self._used is None:
+            return False
+        if used is self._used:
+            return (entry - self._entry) * self._direction < 0
+        return (used.values[entry] - self._used.values[self._entry]) * self._fall < 0
+
+    def step_of(self, place: Place) -> int:
+        """The step of the model's next call, from 0.
+
+        Args:
+            place: The place of its timestep.
+        """
+        _, used, entry = place
+        if used is None or entry is None:
+            self.current += 1
+            return self.current
+        if self._entry is None or used is not self._used:
+            self._used, self._first, self._step_of_first = used, entry, self.current + 1
+        elif self._direction == 0 and entry != self._entry:
+            self._direction = 1 if entry > self._entry else -1
         self._entry = entry
-        self._first = entry if self._first is None else min(self._first, entry)
-        self._last_step = (entry - self._first) // self.order
-        return self._last_step, value
+        self.current = self._step_of_first + abs(entry - self._first) // self.order
+        return self.current
 
-    def _read(self) -> None:
-        timesteps = getattr(self._scheduler, "timesteps", None)
-        if timesteps is None or timesteps is self._timesteps:
+    @property
+    def _fall(self) -> int:
+        """-1 if timesteps fall from call to call, as they do where a picture is made; 1 if they rise."""
+        assert self._used is not None
+        values = self._used.values
+        return (1 if values[-1] > values[0] else -1) * (self._direction or 1)
+
+    def _read(self, timesteps: Any) -> None:
+        if not isinstance(timesteps, Tensor) or timesteps.ndim != 1 or timesteps.is_meta:
             return
-        listed = isinstance(timesteps, Tensor) and timesteps.ndim == 1 and not timesteps.is_meta
-        self._timesteps = timesteps if listed else None
-        values = [float(value) for value in timesteps.tolist()] if listed else []
-        if values != self._values:  # a copy of the scheduler has the same list
-            self._values, self._entry = values, None
+        if any(timesteps is tensor for known in self._lists for tensor in known.tensors[-2:]):
+            return
+        values = [float(value) for value in timesteps.tolist()]
+        known = next((known for known in self._lists if known.values == values), None)
+        if known is None:
+            known = _Timesteps(values)
+            self._lists.append(known)
+        known.tensors = [*known.tensors[:1], timesteps]  # the first is the pipeline's own, the last may be
 
-    def _entry_by_memory(self, timestep: Any) -> int | None:
-        """The entry that this tensor is, by its address: pipelines hand over the list's own, and no GPU is asked."""
-        timesteps = self._timesteps
-        if not self._values or not isinstance(timestep, Tensor) or timestep.numel() != 1 or timestep.is_meta:
-            return None
-        assert timesteps is not None  # it has values
-        if timestep.dtype != timesteps.dtype or timesteps.stride() != (1,):
-            return None
-        if timestep.untyped_storage().data_ptr() != timesteps.untyped_storage().data_ptr():
-            return None
-        entry = int(timestep.storage_offset()) - int(timesteps.storage_offset())
-        return entry if 0 <= entry < len(self._values) else None
-
-    def _entry_by_value(self, value: float) -> int | None:
+    def _entry_by_value(self, known: _Timesteps, value: float) -> int | None:
         """The next entry of this value, or the current one again if no other has it."""
-        now = -1 if self._entry is None else self._entry
-        order = (*range(now + 1, len(self._values)), *range(now, -1, -1))
-        following = self._values[now + 1 : now + 2] == [value]
-        if now >= 0 and self._values[now] == value and not following:
+        values = known.values
+        now = -1 if self._entry is None or known is not self._used else self._entry
+        order = (*range(now + 1, len(values)), *range(now, -1, -1))
+        following = values[now + 1 : now + 2] == [value]
+        if now >= 0 and values[now] == value and not following:
             return now
-        return next((entry for entry in order if self._values[entry] == value), None)
+        return next((entry for entry in order if values[entry] == value), None)
 
 
-def _number(timestep: Any) -> float:
+def timestep_value(timestep: Any) -> float:
+    """A timestep as a number, NaN where it has none.
+
+    Args:
+        timestep: As the model got it, a number or a tensor.
+    """
     if isinstance(timestep, Tensor):
         return float("nan") if timestep.is_meta else float(timestep.flatten()[0])
     return float(timestep)
+
+
+def _entry_by_memory(known: _Timesteps, timestep: Any) -> int | None:
+    """The entry that this tensor is, by its address: pipelines hand over the list's own, and no GPU is asked."""
+    if not isinstance(timestep, Tensor) or timestep.is_meta:
+        return None
+    if any(size > 1 and stride > 0 for size, stride in zip(timestep.shape, timestep.stride(), strict=True)):
+        return None  # several numbers, or a copy for each row
+    for timesteps in known.tensors:
+        if timestep.dtype != timesteps.dtype or timesteps.stride() != (1,):
+            continue
+        if timestep.untyped_storage().data_ptr() != timesteps.untyped_storage().data_ptr():
+            continue
+        entry = int(timestep.storage_offset()) - int(timesteps.storage_offset())
+        if 0 <= entry < len(known.values):
+            return entry
+    return None

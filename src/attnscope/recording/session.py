@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from attnscope.errors import describe_numbers
+from attnscope.recording.callers import Asking
+from attnscope.recording.calls import Calls
 from attnscope.recording.describing import LayerBook, as_places
-from attnscope.recording.gaps import layer_gaps
+from attnscope.recording.gaps import layer_gaps, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
 from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.picture_size import pixels_per_latent
-from attnscope.recording.pipeline_watch import PipelineWatch
+from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
-from attnscope.recording.rows import RowFinder
-from attnscope.recording.schedule import Schedule
-from attnscope.records import TEXT_KINDS, Call, Grid, Layer, LayerId, Row, Run
+from attnscope.records import TEXT_KINDS, Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -57,39 +54,37 @@ class Session:
 
     Args:
         plan: What is recorded of the model.
-        run: What is known of it, filled as it runs.
+        call: The call of a pipeline, or what is done by hand; its run is filled as it goes.
         store: Where its records go.
         watch: The pipeline's watch, None for a bare model.
-        sample: The first noisy latent.
+        first: The first call of the model.
         is_first: Whether this is the capture's first pass, which must have all steps that were chosen.
     """
 
     def __init__(
         self,
         plan: Plan,
-        run: Run,
+        call: PipelineCall,
         store: Store,
         watch: PipelineWatch | None,
-        sample: Tensor,
+        first: Asking,
         *,
         is_first: bool,
     ) -> None:
-        self.plan, self.run, self._is_first = plan, run, is_first
+        self.plan, self.call, self.run, self._is_first = plan, call, call.run, is_first
         self._store, self._watch = store, watch
-        self._rows = RowFinder(plan.asked.branch_names, watch)
-        self._schedule = Schedule(None if watch is None else watch.scheduler)
-        self._latent = Grid(int(sample.shape[-2]), int(sample.shape[-1]))
+        self._latent = Grid(*first.sample.shape[-2:])
         self.is_whole = True
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
-        self._calls: list[Call] = []
         self.book = LayerBook()
         self._missing: dict[LayerId, list[int]] = {}
-        if sample.ndim == 5:
+        if first.sample.ndim == 5:
             paths = [path for path, _ in plan.model.named_modules()]
-            run.frames = int(sample.shape[plan.family.frame_axis(paths)])
+            self.run.frames = int(first.sample.shape[plan.family.frame_axis(paths)])
+        self._calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run()
-        self.into = Pass(store.begin_pass(run), run, self._reducing.maps)
+        self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
 
     def _begin_run(self) -> None:
         self.run.latent_size_hw = (self._latent.height, self._latent.width)
@@ -100,7 +95,7 @@ class Session:
                 (self._latent.height * scale, self._latent.width * scale) if scale else None
             )
         if self.run.planned_steps is not None:
-            self.run.planned_steps = -(-self.run.planned_steps // self._schedule.order)
+            self.run.planned_steps = -(-self.run.planned_steps // self._calls.order)
         planned = self.run.planned_steps
         # a step that the first pass lacks is the user's slip; a later pass must not stop the run
         self._wanted = self.plan.wanted(planned, strict=self._is_first)
@@ -108,28 +103,43 @@ class Session:
 
     # One call of the model
 
-    def begin_call(self, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+    def is_left_by(self, asked: Asking) -> bool:
+        """Whether a call of the model begins another pass: its latent has another size, or the schedule starts again.
+
+        Args:
+            asked: What the model is called with.
+        """
+        return self._calls.are_left_by(asked)
+
+    def begin_call(self, asked: Asking) -> None:
         """The model is called.
 
         Args:
-            sample: The noisy latent.
-            timestep: A number or a tensor.
-            conditioning: The text embeddings, None if there are none.
-        """
-        rows = self._rows_of_frames(sample, conditioning)
-        step, number = self._schedule.step_of(timestep)
-        call = Call(len(self._calls), step, number, rows, torch.is_grad_enabled())
-        kept = self.plan.kept_rows(rows, strict=self._is_first)
-        self._running = _Running(call, kept, {} if step in self._wanted and kept else None)
-        self._calls.append(call)
+            asked: What it is called with.
 
-    def _rows_of_frames(self, sample: Tensor, conditioning: Tensor | None) -> tuple[Row, ...]:
-        """The rows of the batch; in a video model each frame is a row, and an image of its own."""
-        frames = self.run.frames
-        if frames > 1 and conditioning is not None and conditioning.shape[0] == sample.shape[0] * frames:
-            conditioning = conditioning[::frames]
-        rows = self._rows.of(sample.shape[0], conditioning)
-        return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
+        Raises:
+            CaptureError: Nothing tells which row is which.
+            SelectionError: The first step has ended, and a branch that was chosen is not in it.
+        """
+        self._running, before = None, self._calls.steps
+        call = self._calls.begin(asked)
+        if call is None:
+            return
+        if len(before) == 1 and call.step not in before:
+            self.check_branches()
+        if self._watch is not None:
+            self._watch.overhear(asked, call.rows)
+        kept = self.plan.kept_rows(call.rows)
+        self._running = _Running(call, kept, {} if call.step in self._wanted and kept else None)
+
+    def check_branches(self) -> None:
+        """Refuse branches that were chosen and that the first step lacks. A later pass must not stop the run.
+
+        Raises:
+            SelectionError: The run has no such branch.
+        """
+        if self._is_first and self._calls.steps:
+            self.plan.check_branches(self._calls.branches)
 
     @property
     def listens(self) -> bool:
@@ -184,7 +194,7 @@ class Session:
                 self._missing.setdefault(tapped.layer, []).append(running.call.step)
         self._name_tokens()
         if self._reducing:
-            of_step = [call for call in self._calls if call.step == running.call.step]
+            of_step = self._calls.of_step(running.call.step)
             self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
         if running.qk is not None:
             self._keep(running, running.qk)
@@ -230,26 +240,15 @@ class Session:
             )
             return f"none of the layers that were chosen ran. {str(why)[0].upper()}{str(why)[1:]}"
         asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
-        return f"the run had steps {describe_numbers(self._steps)}{asked}"
-
-    @property
-    def _steps(self) -> list[int]:
-        return sorted({call.step for call in self._calls})
+        return self._calls.why_nothing() + asked
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
         if self.run.unnamed:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
-        if alike := self._reducing.looks_alike:
-            yield (
-                f"steps {describe_numbers(sorted(alike))} have several calls of the model that look alike, "
-                "such as the views of a panorama; reduced maps hold the first of each step"
-            )
-        came = set(self._steps)
-        planned = self.run.planned_steps or len(came)
-        asked: set[int] = set()
-        for wanted in (self._wanted, *self._reducing.wanted):
-            asked |= wanted if isinstance(wanted, set) else set(range(planned))
-        if (never := sorted(asked - came)) and self.is_whole:
-            yield f"steps {describe_numbers(never)} never came: the run ended after {len(came)} step(s)"
-        yield from layer_gaps(self.plan, self.run.frames, self._missing, self._steps)
+        if self.is_whole:
+            wanted = (self._wanted, *self._reducing.wanted)
+            yield from step_gaps(self._calls.steps, self.run.planned_steps, wanted)
+        yield from self._calls.extra_calls()
+        yield from self._reducing.gaps(self._calls.steps)
+        yield from layer_gaps(self.plan, self.run.frames, self._missing, self._calls.steps)

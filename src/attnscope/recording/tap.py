@@ -8,6 +8,7 @@ A plan decides what is done with it: observing.py makes Records.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -91,10 +92,11 @@ class Tap:
     Args:
         module: The module.
         plan: Is told what the module computes.
+        is_on: Whether what runs now, in this thread, is to be seen.
     """
 
-    def __init__(self, module: Any, plan: TapPlan) -> None:
-        self.module, self.plan = module, plan
+    def __init__(self, module: Any, plan: TapPlan, is_on: Callable[[], bool] = lambda: True) -> None:
+        self.module, self.plan, self._is_on = module, plan, is_on
         self._mode: _Watch | None = None
         self._handles: list[Any] = []
         self._scores: WatchedMethod | None = None
@@ -108,7 +110,7 @@ class Tap:
         original = getattr(self.module, SCORES)
 
         def watched(query: Tensor, key: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-            if self._mode is None:
+            if self._mode is None or not self._is_on():
                 return original(query, key, attention_mask)
             attention = Attention(query, key, None, attention_mask, float(self.module.scale))
             self.plan.see(attention)
@@ -134,6 +136,8 @@ class Tap:
         self._handles, self._scores = [], None
 
     def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if not self._is_on():
+            return
         hidden_states = args[0] if args else kwargs["hidden_states"]
         context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
         if self.plan.begin(hidden_states, context):
@@ -141,7 +145,7 @@ class Tap:
             self._mode.__enter__()
 
     def _after(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        if self._mode is None:
+        if self._mode is None or not self._is_on():
             return
         if output is None:  # the module raised, and its own error goes on
             self._close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +50,7 @@ class Call:
         timestep: As the model got it, NaN if unknown.
         rows: The rows of the batch.
         gradients: Whether autograd was on.
+        extra: Whether it is for something else than the step's prediction, as a callback's or SAG's second look.
     """
 
     index: int
@@ -57,6 +58,20 @@ class Call:
     timestep: float
     rows: tuple[Row, ...]
     gradients: bool = False
+    extra: bool = False
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the call may be the one that predicts the noise."""
+        return not self.gradients and not self.extra
+
+    def has(self, branch: str) -> bool:
+        """Whether a row is of a branch.
+
+        Args:
+            branch: Its name.
+        """
+        return any(row.branch == branch for row in self.rows)
 
     def is_like(self, other: Call) -> bool:
         """Whether another call has the same step, rows and timestep, as the views of a panorama do.
@@ -65,8 +80,8 @@ class Call:
             other: The other call.
         """
         unknown = self.timestep != self.timestep and other.timestep != other.timestep
-        alike = (self.step, self.rows, self.gradients) == (other.step, other.rows, other.gradients)
-        return alike and (unknown or self.timestep == other.timestep)
+        one, another = ((c.step, c.rows, c.gradients, c.extra) for c in (self, other))
+        return one == another and (unknown or self.timestep == other.timestep)
 
 
 @dataclass(frozen=True)
@@ -87,12 +102,32 @@ class Step:
     @property
     def main(self) -> Call:
         """The call that predicts the noise: the first one without gradients, or the first."""
-        return next((call for call in self.calls if not call.gradients), self.calls[0])
+        return _predicting(self.calls)
+
+    def main_of(self, branch: str) -> Call | None:
+        """The call that predicts a branch, as `main` does: some pipelines call the model once for each branch.
+
+        Args:
+            branch: Name of the branch.
+
+        Returns:
+            The call, None if the step lacks the branch.
+        """
+        calls = [call for call in self.calls if call.has(branch)]
+        return _predicting(calls) if calls else None
+
+    def views_of(self, call: Call) -> tuple[Call, ...]:
+        """The calls that look like one of the step, that one included: several for the views of a panorama.
+
+        Args:
+            call: A call of the step.
+        """
+        return tuple(other for other in self.calls if other.is_like(call))
 
     @property
     def views(self) -> tuple[Call, ...]:
-        """The calls that look like the main one, that one included: several for the views of a panorama."""
-        return tuple(call for call in self.calls if call.is_like(self.main))
+        """The calls that look like the main one, that one included."""
+        return self.views_of(self.main)
 
     @property
     def timestep(self) -> float:
@@ -103,6 +138,13 @@ class Step:
     def rows(self) -> tuple[Row, ...]:
         """The rows of the main call."""
         return self.main.rows
+
+
+def _predicting(calls: Sequence[Call]) -> Call:
+    """The first call that may predict the noise; else the first that is no extra one; else the first."""
+    return next((call for call in calls if call.predicts), None) or next(
+        (call for call in calls if not call.extra), calls[0]
+    )
 
 
 def steps_of(calls: Iterable[Call]) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums, aggregate
 from attnscope.diffseg.labels import word_maps
-from attnscope.errors import SelectionError
+from attnscope.errors import SelectionError, describe_numbers
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
 from attnscope.records import PLACE_KINDS, TEXT_KINDS, Layer
@@ -21,6 +22,7 @@ from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
+from attnscope.trace.step_rows import PartialMeanWarning
 from attnscope.trace.trace import Trace
 
 PIXELS_A_PLACE = 8
@@ -99,7 +101,7 @@ def aggregated_attention(
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
     layers = _layers_of_places(trace)
     steps = choice.pop("step")
-    sums, places = ScaleSums(), list(product(layers, steps))
+    sums, places = ScaleSums(), _places(trace, layers, steps, choice)
     for done, (layer, step) in enumerate(places, start=1):
         add_to = partial(_add_layer, trace, layer, choice | {"step": step})
         sums.add(layer.grid, add_to)
@@ -118,6 +120,25 @@ def _layers_of_places(trace: Trace) -> tuple[Layer, ...]:
             "it without what adds them, such as shared or reference attention"
         )
     return layers
+
+
+def _places(
+    trace: Trace, layers: Sequence[Layer], steps: Sequence[int], choice: Mapping[str, Any]
+) -> list[tuple[Layer, int]]:
+    """Each layer with each of its steps. Steps that lack it or the branch are left out, and that is said."""
+    there = {layer.id: trace.steps_with(layer, choice["branch"], choice["image"]) for layer in layers}
+    places = [(layer, step) for layer, step in product(layers, steps) if step in there[layer.id]]
+    used, lacking = {step for _, step in places}, len(layers) * len(steps) - len(places)
+    if not places:
+        raise SelectionError(f"steps {describe_numbers(steps)} all lack a row of branch {choice['branch']!r}")
+    if lacking:
+        warnings.warn(
+            f"mean over steps {describe_numbers(sorted(used))}: others, or some of their layers, lack a row of branch "
+            f"{choice['branch']!r} or did not run",
+            PartialMeanWarning,
+            stacklevel=4,
+        )
+    return places
 
 
 def _add_layer(trace: Trace, layer: Layer, choice: dict[str, Any], total: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -9,10 +11,30 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from attnscope.diffseg.labels import mean_inside, name_segments, unite_namesakes
 from attnscope.diffseg.suppression import segment_map
+from attnscope.segmentation.recipe import Recipe
 
 Merged = Float[Tensor, "segment grid_height grid_width"]
 _ROUNDING = 1e-9  # two sums of the same numbers, in float64
 WordMaps = Float[Tensor, "word height width"]
+
+
+def names_of_segments(
+    labels: Int[Tensor, "height width"], merged: Merged, maps: WordMaps, words: Sequence[str], recipe: Recipe
+) -> tuple[Int[Tensor, "height width"], tuple[str | None, ...]]:
+    """The name of each segment, None for one without, and the labels, whose namesakes are united if that is asked.
+
+    Args:
+        labels: The segment of every pixel.
+        merged: The map of each segment on the grid.
+        maps: Where each word landed.
+        words: The words.
+        recipe: The choices.
+    """
+    weak = 0.0 if recipe.preset == "reference" else recipe.weak  # the authors' program names every segment
+    numbers = named_segments(labels, merged, maps, weak)
+    if recipe.unite:
+        labels, numbers = united(labels, numbers)
+    return labels, tuple(None if at < 0 else words[at] for at in numbers.tolist())
 
 
 def named_segments(

@@ -247,7 +247,10 @@ def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: 
     _check_timestep(pipe, timestep)
     device, unet = _device(pipe), pipe.unet
     embeddings, added = conditions(pipe, prompt, latent, device)
-    with without_picture_prompts(unet) as pictures, capture(unet, kind=kind, where="device") as trace:
+    with (
+        without_picture_prompts(unet) as pictures,
+        capture(unet, kind=kind, where="device", branches=("cond",)) as trace,
+    ):
         unet(
             latent.to(device, unet.dtype),
             torch.tensor(timestep, device=device),

@@ -23,7 +23,7 @@ from attnscope.pictures.axes import new_axes
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
 from attnscope.segmentation.files import write_files
-from attnscope.segmentation.naming import named_segments, united, word_scores
+from attnscope.segmentation.naming import names_of_segments, word_scores
 from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.spelling import both_spellings
 
@@ -94,14 +94,10 @@ class Evidence:
         labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
         merged = merged[present]
         names: tuple[str | None, ...] = ()
-        # the authors' program names every segment
-        weak = 0.0 if recipe.preset == "reference" else recipe.weak
         chosen = list(range(len(self.words))) if words is None else list(words)
         if self.word_maps is not None and chosen:
-            numbers = named_segments(labels, merged, self.word_maps[chosen], weak)
-            if recipe.unite:
-                labels, numbers = united(labels, numbers)
-            names = tuple(None if at < 0 else self.words[chosen[at]] for at in numbers.tolist())
+            of_chosen = [self.words[at] for at in chosen]
+            labels, names = names_of_segments(labels, merged, self.word_maps[chosen], of_chosen, recipe)
         return Segmentation(labels.cpu().numpy().astype(np.int32), recipe, self, merged, names)
 
     def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:

@@ -88,7 +88,8 @@ def parse_call(item: Mapping[str, Any]) -> Call:
     index = number(item["index"], least=0)
     step = number(item.get("step", index), least=0)
     timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
-    return Call(index, step, timestep, rows, bool(item.get("gradients", False)))
+    flags = (bool(item.get(name, False)) for name in ("gradients", "extra"))
+    return Call(index, step, timestep, rows, *flags)
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -4,6 +4,7 @@ trace.py      Trace: its passes, probabilities by layer, step, branch, image, he
 contents.py   what one pass holds: layers, steps, rows, prompts, words, pictures
 asking.py     what a user asks, as a Query
 query.py      Query, and the one loop that answers it
+step_rows.py  which call and row of a step answers for a branch
 selection.py  what a user asks of one axis, as numbers on it
 named.py      an answer that knows its axes; xarray
 layers.py     layers by number, by block and kind, by module path

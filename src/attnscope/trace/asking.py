@@ -9,8 +9,9 @@ from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.records import PLACE_KINDS, TEXT_KINDS, Call, Kind, Layer, Row, Step
 from attnscope.trace.contents import Contents
 from attnscope.trace.key_parts import pick_key_places, pick_tokens
-from attnscope.trace.query import OUTER, Query, call_of
+from attnscope.trace.query import OUTER, Query
 from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
+from attnscope.trace.step_rows import call_of
 
 MEAN_AXES = (*OUTER, "head", "query")
 
@@ -56,7 +57,7 @@ def ask(
     """
     asked = pick_layer(trace, layer, block, kind)
     steps = _steps(trace)
-    images = sorted({row.image for of_step in steps for row in of_step.rows})
+    images = sorted({row.image for of_call in trace.calls for row in of_call.rows})
     of_images = pick_number("image", image, images)
     of_branches = pick_name("branch", branch, trace.branches)
     rows = [Row(trace.branches[b], images[i]) for b in of_branches.positions for i in of_images.positions]

@@ -12,6 +12,7 @@ from attnscope.records.run import steps_of
 from attnscope.storage.memory import MemoryRecords, Records
 from attnscope.trace.layers import Layers
 from attnscope.trace.selection import pick_name, pick_number
+from attnscope.trace.step_rows import MissingRowError, row_of
 from attnscope.trace.texts import read_text
 
 if TYPE_CHECKING:
@@ -79,20 +80,44 @@ class Contents:
         """The denoising steps. Most samplers call the model once a step; see `Step.calls` for the others."""
         return steps_of(tuple(self.records.calls))
 
+    def steps_with(self, layer: Layer, branch: str, image: int = 0) -> list[int]:
+        """Numbers of the steps that have a layer and a branch: guidance may end early, and layers may be left out.
+
+        Args:
+            layer: One of `layers`.
+            branch: Guidance branch.
+            image: Number of the image in the batch.
+
+        Raises:
+            SelectionError: Several calls of a step look alike, such as the views of a panorama.
+        """
+        there = []
+        for step in self.steps:
+            try:
+                call, _ = row_of(step, None, branch, image)
+            except MissingRowError:
+                continue
+            if self.records.has(call.index, layer.id):
+                there.append(step.index)
+        return there
+
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows of the model's batch, as of the first step."""
+        """The rows of the model's batch, as of the first step's main call."""
         return self.steps[0].rows if self.records.calls else ()
 
     @property
     def branches(self) -> tuple[str, ...]:
         """The guidance branches in the model's order, such as ('uncond', 'cond')."""
-        return tuple(dict.fromkeys(row.branch for call in self.calls for row in call.rows))
+        calls = sorted(
+            self.calls, key=lambda call: not call.predicts
+        )  # a look at one branch alone is no order
+        return tuple(dict.fromkeys(row.branch for call in calls for row in call.rows))
 
     @property
     def images(self) -> int:
         """The number of images in the batch."""
-        return len({row.image for row in self.rows}) or len(self.run.tokens)
+        return len({row.image for call in self.calls for row in call.rows}) or len(self.run.tokens)
 
     @property
     def picture(self) -> Image | None:

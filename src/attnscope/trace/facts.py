@@ -79,6 +79,7 @@ def _step_facts(step: Step) -> dict[str, Any]:
                 "timestep": call.timestep,
                 "rows": len(call.rows),
                 "gradients": call.gradients,
+                "extra": call.extra,
             }
             for call in step.calls
         ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -12,13 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError
+from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.probability import reduce
 from attnscope.probability.reference import working_dtype
-from attnscope.records import Call, Layer, Step
+from attnscope.records import Call, Layer, LayerId, Step
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import Records
 from attnscope.trace.selection import Pick
+from attnscope.trace.step_rows import MissingRowError, PartialMeanWarning, row_of
 
 OUTER = ("step", "branch", "image")
 INNER = ("head", "query", "key")
@@ -92,12 +94,51 @@ class Query:
 
     def _parts(self) -> Iterator[Part]:
         outer = [enumerate(self.picks[axis].positions) for axis in OUTER]
-        calls = {at: call_of(self.steps[at], self.call) for at in self.picks["step"].positions}
         for of_part in product(*outer):
             (_, step), (_, branch), (_, image) = of_part
-            row = _row_of(calls[step], self.branches[branch], self.images[image])
+            call, row = row_of(self.steps[step], self.call, self.branches[branch], self.images[image])
             places = zip(OUTER, of_part, strict=True)
-            yield Part(calls[step], row, tuple(at for axis, (at, _) in places if axis not in self.averaged))
+            yield Part(call, row, tuple(at for axis, (at, _) in places if axis not in self.averaged))
+
+    def over_steps_with(self, has: Callable[[int, LayerId], bool]) -> Query:
+        """The same question, where a mean over steps leaves out those that lack the layer or one of the rows.
+
+        Args:
+            has: Whether there is a record of a call, by its number, and a layer.
+
+        Raises:
+            SelectionError: No step has them, or several calls of a step look alike.
+
+        Warns:
+            PartialMeanWarning: Some steps are left out.
+        """
+        if "step" not in self.averaged:
+            return self
+        asked = self.picks["step"].positions
+        there = [at for at in asked if self._is_there(self.steps[at], has)]
+        if len(there) == len(asked):
+            return self
+        left_out = describe_numbers(sorted(self.steps[at].index for at in {*asked} - {*there}))
+        branches = ", ".join(repr(self.branches[at]) for at in self.picks["branch"].positions)
+        lacking = f"{self.layer.id}, or a row of branch {branches}"
+        if not there:
+            raise SelectionError(f"steps {left_out} all lack {lacking}")
+        used = describe_numbers(sorted(self.steps[at].index for at in there))
+        warnings.warn(
+            f"mean over steps {used}: steps {left_out} lack {lacking}", PartialMeanWarning, stacklevel=5
+        )
+        return replace(self, picks={**self.picks, "step": Pick(there, False)})
+
+    def _is_there(self, step: Step, has: Callable[[int, LayerId], bool]) -> bool:
+        try:
+            calls = {
+                row_of(step, self.call, self.branches[branch], self.images[image])[0].index
+                for branch in self.picks["branch"].positions
+                for image in self.picks["image"].positions
+            }
+        except MissingRowError:
+            return False
+        return all(has(call, self.layer.id) for call in calls)
 
 
 def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor:
@@ -146,38 +187,6 @@ def check_into(query: Query, into: Tensor) -> None:
         raise ParameterError(
             f"into has shape {tuple(into.shape)} and type {into.dtype}; the answer has shape {shape} and is float32"
         )
-
-
-def call_of(step: Step, number: int | None) -> Call:
-    """One call of a step.
-
-    Args:
-        step: The step.
-        number: Number of the call in the step, from 0. None is the main one.
-
-    Raises:
-        SelectionError: The step has no such call, or several calls look like the main one.
-    """
-    if number is None:
-        if len(step.views) > 1:
-            raise SelectionError(
-                f"step {step.index} has {len(step.views)} calls of the model that look alike, such as the views of a "
-                f"panorama: choose one with call=, from 0 to {len(step.calls) - 1}"
-            )
-        return step.main
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(step.calls):
-        raise SelectionError(f"call {number!r}: step {step.index} has calls 0 to {len(step.calls) - 1}")
-    return step.calls[number]
-
-
-def _row_of(call: Call, branch: str, image: int) -> int:
-    for at, row in enumerate(call.rows):
-        if (row.branch, row.image) == (branch, image):
-            return at
-    raise SelectionError(
-        f"step {call.step} has no row for branch {branch!r}, image {image}; "
-        f"it has {[(row.branch, row.image) for row in call.rows]}"
-    )
 
 
 def _record(query: Query, records: Records, part: Part) -> Record:

@@ -128,7 +128,8 @@ class Trace(Contents):
             part: Where keys come from several sources, the one that is meant: "own", "reference", "context" ..., see
                 `Layer.parts`. Shares stay those of a softmax over all keys.
             mean: Axes to average, of "step", "branch", "image", "head", "query". A mean over heads or queries is
-                computed in tiles, never through (head, query, key).
+                computed in tiles, never through (head, query, key). A mean over steps leaves out those that lack the
+                layer or a branch, with a PartialMeanWarning.
             into: A tensor of the answer's shape, to which the answer is added and which is returned: sums over
                 layers without a second array. Step, branch and image must be single or averaged then.
             named: Give a `NamedTensor`, which knows its axes and turns into an xarray.DataArray.
@@ -155,7 +156,7 @@ class Trace(Contents):
             token=token,
             part=part,
             mean=mean,
-        )
+        ).over_steps_with(self.records.has)
         if into is not None:
             check_into(asked, into)
         tensor = answer(asked, self.records, into)

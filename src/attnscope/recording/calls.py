@@ -1,0 +1,136 @@
+"""The calls of the model in one pass: which step each belongs to, which rows it has, and whether it is an extra one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from attnscope.errors import CaptureError, describe_numbers
+from attnscope.recording.callers import Asking
+from attnscope.recording.known_rows import gives_noise_levels, looks_again, step_timestep
+from attnscope.recording.pipeline_watch import PipelineCall
+from attnscope.recording.plan import Plan
+from attnscope.recording.rows import RowFinder
+from attnscope.recording.schedule import Schedule
+from attnscope.records import Call, Row
+
+
+class Calls:
+    """Makes a record of each call of the model as it comes.
+
+    Args:
+        plan: What is recorded of the model.
+        of_pipeline: What is known of the pipeline's call.
+        scheduler: The pipeline's scheduler, None if there is none.
+        first: The first call of the model.
+    """
+
+    def __init__(self, plan: Plan, of_pipeline: PipelineCall, scheduler: Any, first: Asking) -> None:
+        self._rows = RowFinder(plan.asked.branch_names, plan.model)
+        self._of_pipeline = of_pipeline
+        listed = None if first.caller is None else first.caller.variables.get("timesteps")
+        self._schedule = Schedule(scheduler, listed, 1 if gives_noise_levels(first.caller) else None)
+        self._shape = tuple(first.sample.shape[1:])  # rows may change: guidance can end early
+        self._all: list[Call] = []
+        self._unnamed: set[int] = set()
+        self._by_callbacks: set[int] = set()
+
+    @property
+    def order(self) -> int:
+        """Entries of the scheduler's list in one step."""
+        return self._schedule.order
+
+    @property
+    def steps(self) -> list[int]:
+        """Numbers of the steps so far."""
+        return sorted({call.step for call in self._all})
+
+    @property
+    def branches(self) -> list[str]:
+        """The branches so far."""
+        return list(dict.fromkeys(row.branch for call in self._all for row in call.rows))
+
+    def of_step(self, step: int) -> list[Call]:
+        """The calls of one step so far.
+
+        Args:
+            step: Its number.
+        """
+        return [call for call in self._all if call.step == step]
+
+    def are_left_by(self, asked: Asking) -> bool:
+        """Whether a call of the model begins another pass: its latent has another size, or the schedule starts again.
+
+        Args:
+            asked: What the model is called with.
+        """
+        if asked.is_extra:
+            return False
+        place = self._schedule.find(step_timestep(asked.caller, asked.timestep))
+        return tuple(asked.sample.shape[1:]) != self._shape or self._schedule.goes_back(place)
+
+    def begin(self, asked: Asking) -> Call | None:
+        """The model is called.
+
+        Args:
+            asked: What it is called with.
+
+        Returns:
+            The call; None for a callback's call with rows that nothing names, which must not stop the run.
+
+        Raises:
+            CaptureError: Nothing tells which row is which.
+        """
+        if asked.is_extra:
+            return self._begin_extra(asked)
+        rows = self._rows_of(asked)
+        place = self._schedule.find(step_timestep(asked.caller, asked.timestep))
+        step = self._schedule.step_of(place)
+        has_looked = any(call.predicts for call in self.of_step(step))
+        return self._add(asked, step, rows, has_looked and looks_again(asked.caller))
+
+    def _begin_extra(self, asked: Asking) -> Call | None:
+        step, same_size = max(self._schedule.current, 0), tuple(asked.sample.shape[1:]) == self._shape
+        try:
+            rows = self._rows_of(asked) if same_size else None
+        except CaptureError:
+            rows = None
+        if rows is None:
+            self._unnamed.add(step)
+            return None
+        self._by_callbacks.add(step)
+        return self._add(asked, step, rows, True)
+
+    def _rows_of(self, asked: Asking) -> tuple[Row, ...]:
+        """The rows of the batch; in a video model each frame is a row, and an image of its own."""
+        frames = self._of_pipeline.run.frames
+        rows = self._rows.of(asked.sample.shape[0], asked.conditioning, asked.caller, self._of_pipeline)
+        return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
+
+    def _add(self, asked: Asking, step: int, rows: tuple[Row, ...], is_extra: bool) -> Call:
+        timestep = self._schedule.find(asked.timestep).timestep
+        call = Call(len(self._all), step, timestep, rows, torch.is_grad_enabled(), is_extra)
+        self._all.append(call)
+        return call
+
+    def why_nothing(self) -> str:
+        """Which calls came, where nothing was recorded."""
+        if self._unnamed and not self._all:
+            return "only callbacks called the model, with rows that nothing names"
+        return f"the run had steps {describe_numbers(self.steps)}"
+
+    def extra_calls(self) -> Iterator[str]:
+        """What callbacks did with the model."""
+        if self._unnamed:
+            yield (
+                f"a callback called the model in steps {describe_numbers(sorted(self._unnamed))} with rows that "
+                "nothing names: these calls are not in the trace"
+            )
+        if self._by_callbacks:
+            steps = describe_numbers(sorted(self._by_callbacks))
+            yield (
+                f"a callback called the model in steps {steps}, besides the pipeline: these calls are in no mean; "
+                "call= chooses one"
+            )
