@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -71,8 +72,8 @@ def _cell(question: Callable[[Ran], None], ran: Ran) -> Cell:
 
 
 def sentence(error: Exception) -> str:
-    """An error's text, as one line of at most 500 letters."""
-    text = " ".join(str(error).split())
+    """An error's text, as one line of at most 500 letters; of a file only the name, which is the same everywhere."""
+    text = re.sub(r"(?<![\w.])/[\w./+-]+/(?=[\w.-]+\.py:)", "", " ".join(str(error).split()))
     return text if len(text) <= 500 else f"{text[:497]}..."
 
 

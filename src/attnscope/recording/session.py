@@ -48,6 +48,16 @@ class _Running:
     whole: dict[LayerId, Record] = field(default_factory=dict)
     ran: set[LayerId] = field(default_factory=set)
 
+    def rows_of(self, record: Record) -> list[Row]:
+        """The rows that are kept of a record; if none are, those that it has.
+
+        Args:
+            record: What a layer computed in this call.
+        """
+        computed = record.rows or range(len(self.call.rows))
+        numbers = [row for row in self.kept_rows if row in computed] or computed
+        return [self.call.rows[row] for row in numbers]
+
 
 class Session:
     """One pass while it runs.
@@ -161,15 +171,9 @@ class Session:
         running.ran.add(tapped.layer)
         for sighting in sightings:
             sighting = sighting._replace(record=as_places(sighting.record, grid))
-            rows = self._rows_of(running, sighting.record)
+            rows = running.rows_of(sighting.record)
             layer = self.book.described(tapped, sighting, hidden, grid, rows, len(running.call.rows))
             self._take(running, tapped, sighting, layer)
-
-    def _rows_of(self, running: _Running, record: Record) -> list[Row]:
-        """The rows that are kept of a record; if none are, those that it has."""
-        computed = record.rows or range(len(running.call.rows))
-        numbers = [row for row in running.kept_rows if row in computed] or computed
-        return [running.call.rows[row] for row in numbers]
 
     def _take(self, running: _Running, tapped: TappedLayer, sighting: Sighting, layer: Layer) -> None:
         if self._reducing:
@@ -203,11 +207,10 @@ class Session:
         reads_text = next((layer for layer in self.book.layers.values() if layer.kind in TEXT_KINDS), None)
         if reads_text is None:
             return
-        tokens = len(reads_text.keys_of("context"))
+        tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // self.run.frames)
         if self._watch is not None:
-            self._watch.prompts.fit(self.run, images=-(-reads_text.batch // self.run.frames), keys=tokens)
-        if not self.run.tokens:
-            self.run.tokens = [unnamed_tokens(tokens)] * -(-reads_text.batch // self.run.frames)
+            self._watch.prompts.fit(self.run, images=videos, keys=tokens)
+        self.run.tokens = self.run.tokens or [unnamed_tokens(tokens)] * videos
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
