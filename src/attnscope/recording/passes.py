@@ -145,7 +145,7 @@ class Passes:
         call = model.call_of(watch, caller)
         asked = Asking(sample, timestep, conditioning, caller)
         session = next((session for session in self._sessions if session.run is call.run), None)
-        if session is not None and session.is_left_by(asked):
+        if session is not None and session.calls.are_left_by(asked):
             call.begin_again()
             session = None
         self._session = session or self._begin_pass(model, watch, call, asked)

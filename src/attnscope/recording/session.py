@@ -92,7 +92,7 @@ class Session:
         if first.sample.ndim == 5:
             paths = [path for path, _ in plan.model.named_modules()]
             self.run.frames = int(first.sample.shape[plan.family.frame_axis(paths)])
-        self._calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
+        self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run()
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
 
@@ -105,21 +105,13 @@ class Session:
                 (self._latent.height * scale, self._latent.width * scale) if scale else None
             )
         if self.run.planned_steps is not None:
-            self.run.planned_steps = -(-self.run.planned_steps // self._calls.order)
+            self.run.planned_steps = -(-self.run.planned_steps // self.calls.order)
         planned = self.run.planned_steps
         # a step that the first pass lacks is the user's slip; a later pass must not stop the run
         self._wanted = self.plan.wanted(planned, strict=self._is_first)
         self._reducing = Reducing(self.plan.asked.keep, planned, self._latent, strict=self._is_first)
 
     # One call of the model
-
-    def is_left_by(self, asked: Asking) -> bool:
-        """Whether a call of the model begins another pass: its latent has another size, or the schedule starts again.
-
-        Args:
-            asked: What the model is called with.
-        """
-        return self._calls.are_left_by(asked)
 
     def begin_call(self, asked: Asking) -> None:
         """The model is called.
@@ -131,8 +123,8 @@ class Session:
             CaptureError: Nothing tells which row is which.
             SelectionError: The first step has ended, and a branch that was chosen is not in it.
         """
-        self._running, before = None, self._calls.steps
-        call = self._calls.begin(asked)
+        self._running, before = None, self.calls.steps
+        call = self.calls.begin(asked)
         if call is None:
             return
         if len(before) == 1 and call.step not in before:
@@ -148,8 +140,8 @@ class Session:
         Raises:
             SelectionError: The run has no such branch.
         """
-        if self._is_first and self._calls.steps:
-            self.plan.check_branches(self._calls.branches)
+        if self._is_first and self.calls.steps:
+            self.plan.check_branches(self.calls.branches)
 
     @property
     def listens(self) -> bool:
@@ -198,7 +190,7 @@ class Session:
                 self._missing.setdefault(tapped.layer, []).append(running.call.step)
         self._name_tokens()
         if self._reducing:
-            of_step = self._calls.of_step(running.call.step)
+            of_step = self.calls.of_step(running.call.step)
             self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
         if running.qk is not None:
             self._keep(running, running.qk)
@@ -243,7 +235,7 @@ class Session:
             )
             return f"none of the layers that were chosen ran. {str(why)[0].upper()}{str(why)[1:]}"
         asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
-        return self._calls.why_nothing() + asked
+        return self.calls.why_nothing() + asked
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
@@ -251,7 +243,7 @@ class Session:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            yield from step_gaps(self._calls.steps, self.run.planned_steps, wanted)
-        yield from self._calls.extra_calls()
-        yield from self._reducing.gaps(self._calls.steps)
-        yield from layer_gaps(self.plan, self.run.frames, self._missing, self._calls.steps)
+            yield from step_gaps(self.calls.steps, self.run.planned_steps, wanted)
+        yield from self.calls.extra_calls()
+        yield from self._reducing.gaps(self.calls.steps)
+        yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)

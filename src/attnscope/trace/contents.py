@@ -12,7 +12,7 @@ from attnscope.records.run import steps_of
 from attnscope.storage.memory import MemoryRecords, Records
 from attnscope.trace.layers import Layers
 from attnscope.trace.selection import pick_name, pick_number
-from attnscope.trace.step_rows import MissingRowError, row_of
+from attnscope.trace.step_rows import has_rows
 from attnscope.trace.texts import read_text
 
 if TYPE_CHECKING:
@@ -91,15 +91,12 @@ class Contents:
         Raises:
             SelectionError: Several calls of a step look alike, such as the views of a panorama.
         """
-        there = []
-        for step in self.steps:
-            try:
-                call, _ = row_of(step, None, branch, image)
-            except MissingRowError:
-                continue
-            if self.records.has(call.index, layer.id):
-                there.append(step.index)
-        return there
+        of_image = [(branch, image)]
+        return [
+            step.index
+            for step in self.steps
+            if has_rows(step, None, of_image, lambda call: self.records.has(call, layer.id))
+        ]
 
     @property
     def rows(self) -> tuple[Row, ...]:

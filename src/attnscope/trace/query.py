@@ -20,7 +20,7 @@ from attnscope.records import Call, Layer, LayerId, Step
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import Records
 from attnscope.trace.selection import Pick
-from attnscope.trace.step_rows import MissingRowError, PartialMeanWarning, row_of
+from attnscope.trace.step_rows import PartialMeanWarning, has_rows, row_of
 
 OUTER = ("step", "branch", "image")
 INNER = ("head", "query", "key")
@@ -130,15 +130,9 @@ class Query:
         return replace(self, picks={**self.picks, "step": Pick(there, False)})
 
     def _is_there(self, step: Step, has: Callable[[int, LayerId], bool]) -> bool:
-        try:
-            calls = {
-                row_of(step, self.call, self.branches[branch], self.images[image])[0].index
-                for branch in self.picks["branch"].positions
-                for image in self.picks["image"].positions
-            }
-        except MissingRowError:
-            return False
-        return all(has(call, self.layer.id) for call in calls)
+        branches = [self.branches[at] for at in self.picks["branch"].positions]
+        images = [self.images[at] for at in self.picks["image"].positions]
+        return has_rows(step, self.call, product(branches, images), lambda call: has(call, self.layer.id))
 
 
 def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attnscope.errors import SelectionError
 from attnscope.records import Call, Row, Step
@@ -63,6 +63,27 @@ def row_of(step: Step, number: int | None, branch: str, image: int) -> tuple[Cal
     raise MissingRowError(
         f"step {call.step} has no row for branch {branch!r}, image {image}; it has {_listed(call.rows)}"
     )
+
+
+def has_rows(
+    step: Step, number: int | None, rows: Iterable[tuple[str, int]], has: Callable[[int], bool]
+) -> bool:
+    """Whether a step has some rows, and their calls have what is asked for.
+
+    Args:
+        step: The step.
+        number: As for `row_of`.
+        rows: Branches, each with the number of an image.
+        has: Whether a call, by its number, has it.
+
+    Raises:
+        SelectionError: Several calls of the step look alike.
+    """
+    try:
+        calls = {row_of(step, number, branch, image)[0].index for branch, image in rows}
+    except MissingRowError:
+        return False
+    return all(map(has, calls))
 
 
 def _listed(rows: Iterable[Row]) -> list[tuple[str, int]]:
