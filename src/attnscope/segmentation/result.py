@@ -52,8 +52,7 @@ class Evidence:
     _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles hold: distances are computed again where they are wanted."""
-        return {**vars(self), "_mergers": {}}
+        return {**vars(self), "_mergers": {}}  # copies and pickles compute distances again
 
     def __repr__(self) -> str:
         height, width = self.aggregated.shape[:2]
