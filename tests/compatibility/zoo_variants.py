@@ -131,7 +131,7 @@ def _ledits(pipe: Any) -> Any:
 
 def _ledits_rows(call: int) -> Any:
     """Two steps of inversion without a text; then the prompt is that of the edit."""
-    return (("uncond", 0),) if call < 2 else (("uncond", 0), ("cond", 0))
+    return (("uncond", 0),) if call < 2 else (("uncond", 0), ("edit", 0))
 
 
 def ledits_scheduler() -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _edited_model(pipe: Any) -> Any:
 
 
 def _cycle_rows(call: int) -> Any:
-    return (("source uncond", 0), ("uncond", 0), ("source", 0), ("cond", 0))
+    return (("source_uncond", 0), ("uncond", 0), ("source", 0), ("cond", 0))
 
 
 def _paradigms_rows(call: int) -> Any:
@@ -201,6 +201,7 @@ CASES = [
         "StableDiffusionPix2PixZeroPipeline",
         sized(source_embeds=_directions, target_embeds=_directions),
         parts=_pix2pix_zero,
+        steps=4,  # two runs of two: along the source, then along the edit
     ),
     variant("StableDiffusionDiffEditPipeline", _diffedit_run, parts=_diffedit),
     variant(

@@ -24,6 +24,7 @@ from attnscope.recording.prompts import Prompts, Told
 from attnscope.recording.provenance import model_and_revision, versions
 from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Row, Run
+from attnscope.records.layers import SizeHW
 
 _ORDER = itertools.count(1)
 _COPIES = re.compile(r"num_\w+_per_prompt")
@@ -239,8 +240,20 @@ class PipelineWatch:
     def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
         if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
             self.call.run.pictures = list(result)
-            if result:  # a panorama's latent is one of its views
-                self.call.run.image_size_hw = (result[0].height, result[0].width)
+        size = _size_of(result, arguments.get("output_type"))
+        if size is not None:  # a panorama's latent is one of its views
+            self.call.run.image_size_hw = size
+
+
+def _size_of(result: Any, output_type: Any) -> SizeHW | None:
+    """Height and width of pictures in any of diffusers' forms; None for latents."""
+    if isinstance(result, np.ndarray) and result.ndim == 4:
+        return result.shape[1], result.shape[2]
+    if isinstance(result, Tensor) and result.ndim == 4 and output_type == "pt":
+        return result.shape[2], result.shape[3]
+    if isinstance(result, list) and result and hasattr(result[0], "convert"):
+        return result[0].height, result[0].width
+    return None
 
 
 def _texts(arguments: Mapping[str, Any]) -> list[str]:
