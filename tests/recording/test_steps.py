@@ -186,6 +186,19 @@ def test_attend_and_excite_has_one_record_a_step_in_every_mean(excited, seeded, 
     assert trace.branches == ("uncond", "cond")
 
 
+def test_gradients_of_attend_and_excite_are_of_one_image_after_the_other(excited, seeded):
+    """Both images have the same text, so their embeddings do not tell them apart."""
+    options = {"token_indices": [3], "max_iter_to_alter": 1, "thresholds": {}, "attn_res": (4, 4)}
+    with attnscope.capture(excited, kind="cross", blocks=1) as trace:
+        run(excited, seeded, num_images_per_prompt=2, num_inference_steps=1, **options)
+    calls = trace.steps[0].calls
+    assert [[(row.branch, row.image) for row in call.rows] for call in calls] == [
+        [("cond", 0)],
+        [("cond", 1)],
+        [("uncond", 0), ("uncond", 1), ("cond", 0), ("cond", 1)],
+    ]
+
+
 def test_a_branch_that_extra_calls_lack_is_kept_of_those_that_have_it(excited, seeded):
     options = {"token_indices": [3], "max_iter_to_alter": 1, "thresholds": {}, "attn_res": (4, 4)}
     with attnscope.capture(excited, kind="cross", branch="uncond") as trace:

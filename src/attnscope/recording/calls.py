@@ -9,7 +9,7 @@ import torch
 
 from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.callers import Asking
-from attnscope.recording.known_rows import gives_noise_levels, looks_again, step_timestep
+from attnscope.recording.known_rows import gives_noise_levels, image_under_way, looks_again, step_timestep
 from attnscope.recording.pipeline_watch import PipelineCall
 from attnscope.recording.plan import Plan
 from attnscope.recording.rows import RowFinder
@@ -107,6 +107,8 @@ class Calls:
         """The rows of the batch; in a video model each frame is a row, and an image of its own."""
         frames = self._of_pipeline.run.frames
         rows = self._rows.of(asked.sample.shape[0], asked.conditioning, asked.caller, self._of_pipeline)
+        if (image := image_under_way(asked.caller)) is not None:
+            rows = tuple(Row(row.branch, image) for row in rows)
         return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
 
     def _add(self, asked: Asking, step: int, rows: tuple[Row, ...], is_extra: bool) -> Call:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from attnscope.errors import CaptureError
@@ -62,6 +63,17 @@ def looks_again(caller: Caller | None) -> bool:
         caller: The call of the pipeline, None by hand.
     """
     return caller is not None and _defining_class(caller) == "StableDiffusionSAGPipeline"
+
+
+def image_under_way(caller: Caller | None) -> int | None:
+    """Number of the image that a call of the model with gradients is for, where a pipeline takes one after the other.
+
+    Args:
+        caller: The call of the pipeline, None by hand.
+    """
+    if caller is None or _defining_class(caller) != "StableDiffusionAttendAndExcitePipeline":
+        return None
+    return len(caller.variables["updated_latents"]) if torch.is_grad_enabled() else None
 
 
 def calls_once(caller: Caller) -> bool:

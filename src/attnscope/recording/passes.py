@@ -71,10 +71,11 @@ class Model:
         """A watch of a pipeline that nobody gave to the capture, where diffusers' source tells its rows."""
         if layout_of(caller, self.module) is None and not is_unguided(caller):
             name = type(caller.pipeline).__name__
+            is_taken = getattr(caller.pipeline, self.plan.family.component, None) is self.module
+            give = f"give it to the capture, capture([..., that {name}]), or " if is_taken else ""
             raise CaptureError(
                 f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its "
-                f"prompts and guidance are unknown: give it to the capture, capture([..., that {name}]), or name the "
-                "guidance rows in the batch's order with branches="
+                f"prompts and guidance are unknown: {give}name the guidance rows in the batch's order with branches="
             )
         watch = PipelineWatch(caller.pipeline, self.plan.family.component, missed=caller.frame)
         self.watches.append(watch)
