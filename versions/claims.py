@@ -63,8 +63,9 @@ def page(rows: Iterable[Combination], tests: Iterable[str]) -> str:
 
 
 def _outcome(result: Result) -> str:
-    outcome = f"{result.passed} passed"
-    return f"{outcome}, failed: {', '.join(result.failed)}" if result.failed else outcome
+    skipped = f", {result.skipped} skipped" if result.skipped else ""
+    failed = f", failed: {', '.join(result.failed)}" if result.failed else ""
+    return f"{result.passed} passed{skipped}{failed}"
 
 
 def summary(rows: Iterable[Combination]) -> str:

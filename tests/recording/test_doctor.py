@@ -160,6 +160,15 @@ def test_versions_are_those_installed_and_bounds_those_of_the_package():
     assert all(package.fits for package in found.values() if package.needed)
 
 
+def test_what_only_attnscopes_own_tests_ask_for_is_no_obstacle(monkeypatch):
+    assert any("triton>=3.3" in line for line in importlib.metadata.requires("attnscope"))
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "3.0.0" if name == "triton" else version(name)
+    )
+    assert "triton 3.0.0" not in str(list(version_obstacles(versions())))
+
+
 @pytest.mark.parametrize(
     ("version", "bounds", "fits"),
     [
