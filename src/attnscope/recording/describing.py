@@ -68,13 +68,13 @@ class LayerBook:
 
         Raises:
             CaptureError: It has other rows than the batch, or another shape than in an earlier call.
-            UnobservedError: As for `described`.
+            UnobservedError: It has more keys than its kind has, and nothing tells where they come from.
         """
         keys = sighting.record.key.shape[2]
         _check_rows(tapped, sighting.record, rows_of_call)
         layer = self.layers.get(LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind))
         if layer is None:
-            layer = described(tapped, sighting, hidden, grid, rows)
+            layer = _described(tapped, sighting, hidden, grid, rows)
             self.layers[layer.id] = layer
         if (layer.grid, layer.keys) != (grid, keys):
             raise CaptureError(
@@ -135,22 +135,10 @@ def as_places(record: Record, grid: Grid) -> Record:
     return replace(record, query=record.query[:, :, : grid.places], mask=mask)
 
 
-def described(
+def _described(
     tapped: TappedLayer, sighting: Sighting, hidden: Tensor, grid: Grid, rows: Sequence[Row]
 ) -> Layer:
-    """A layer with its shapes in this run.
-
-    Args:
-        tapped: The module.
-        sighting: What it computed, its queries the places of the grid.
-        hidden: The module's input.
-        grid: The layer's grid.
-        rows: The batch rows that are kept of it.
-
-    Raises:
-        CaptureError: Its queries are not the places of the grid.
-        UnobservedError: It has more keys than its kind has, and nothing tells where they come from.
-    """
+    """A layer that runs for the first time, with its shapes in this run."""
     record = sighting.record
     _, heads, queries, dim = record.query.shape
     if queries != grid.places:
