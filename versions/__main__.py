@@ -28,18 +28,20 @@ print(json.dumps({"python": platform.python_version(), **found}))
 """
 
 
-def run(combination: Combination) -> Result:
+def run(combination: Combination, *, quick: bool = False) -> Result:
     """Run the tests of a combination.
 
     Args:
         combination: The combination.
+        quick: Leave out slow tests.
     """
     python = environment(combination)
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
         warnings = [option for each in _OF_LIBRARIES for option in ("-W", each)]
-        subprocess.run([*pytest, *warnings, *TESTS], cwd=ROOT)
+        chosen = ["-m", "not slow"] if quick else []
+        subprocess.run([*pytest, *warnings, *chosen, *TESTS], cwd=ROOT)
         if not report.exists():
             raise SystemExit(f"{combination.name}: pytest could not start; it says above why")
         cases = list(ElementTree.parse(report).iter("testcase"))
@@ -67,6 +69,7 @@ def main() -> int:
     parser.add_argument(
         "--dry", action="store_true", help="keep no results and leave docs/versions.md as it is"
     )
+    parser.add_argument("--quick", action="store_true", help="without slow tests; nothing is kept of it")
     parser.add_argument(
         "--page", action="store_true", help="run nothing: write docs/versions.md of the results so far"
     )
@@ -74,16 +77,16 @@ def main() -> int:
     wanted = [] if asked.page else [each for each in combinations() if each.name in (asked.only or names)]
     failed = 0
     for combination in wanted:
-        result = run(combination)
+        result = run(combination, quick=asked.quick)
         print(
             f"{combination.name}: {result.passed} passed, {len(result.failed)} failed, {result.skipped} skipped"
         )
         failed += bool(result.failed)
-        if not asked.dry:
+        if not (asked.dry or asked.quick):
             combination.store(result)
         if asked.drop:
             drop(combination)
-    if not asked.dry:
+    if not (asked.dry or asked.quick):
         PAGE.write_text(page(combinations(), TESTS), "utf-8")
     return int(failed > 0)
 

@@ -297,7 +297,9 @@ def test_a_subclass_is_known_by_the_call_that_it_inherits(pipe, seeded):
 def test_every_name_in_the_table_is_a_pipeline_of_diffusers():
     vae = AutoencoderKL  # any class of diffusers: the package is there
     assert vae.__module__.startswith("diffusers.")
-    from diffusers.pipelines.deprecated import blip_diffusion, pia  # noqa: F401
+    pytest.importorskip(
+        "diffusers.pipelines.deprecated.pia", reason="the table's names are of diffusers 0.42"
+    )
 
     known = {name.split(".")[0] for name in (*_SPECIAL, *_USUAL)}
     assert not [name for name in known if not hasattr(diffusers, name)]
