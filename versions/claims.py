@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def summary(rows: Iterable[Combination]) -> str:
     """
     results = [row.result for row in rows if row.result]
     ends = [
-        (_short(results[0], name), _short(results[-1], name))
+        (_short(min(results, key=_by(name)), name), _short(max(results, key=_by(name)), name))
         for name in ("torch", "diffusers", "transformers", "python")
     ]
     return "Run with torch {} to {}, diffusers {} to {}, transformers {} to {}, Python {} to {}".format(
@@ -92,3 +92,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [tuple(head), *map(tuple, rows)]
     lines.insert(1, ("---",) * len(lines[0]))
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _by(name: str) -> Callable[[Result], tuple[int, ...]]:
+    """Sorts results by the version of one library."""
+    return lambda result: tuple(int(part) for part in re.findall(r"\d+", result.versions[name])[:3])
