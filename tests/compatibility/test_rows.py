@@ -48,7 +48,11 @@ def test_the_prompts_rows_are_those_that_change_with_its_word(case):
         if not isinstance(old, torch.Tensor) or len(old) != len(rows):
             continue
         changed = {row for row, one, other in zip(rows, old, new, strict=True) if not torch.equal(one, other)}
-        assert changed == {row for row in rows if row[0] in READ_THE_PROMPT}
+        has_prompt = any(branch == "cond" for branch, _ in rows)
+        reads = (
+            READ_THE_PROMPT if has_prompt else READ_THE_PROMPT | {"edit"}
+        )  # LEDITS++: the edit's is the only text
+        assert changed == {row for row in rows if row[0] in reads}
         compared += 1
     if not compared:
         pytest.skip("the text does not come as one embedding a row")
