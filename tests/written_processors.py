@@ -151,3 +151,124 @@ class EditedInACopy(Scores):
 class EditedBySum(Scores):
     def product(self, p, v):
         return torch.einsum("bqk,bkd->bqd", p / p.sum(-1, keepdim=True).clamp(max=0.5), v)
+
+
+class QueriesOfAllHeads(Written):
+    """One head of keys for all heads of queries, broadcast by torch."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        return super().attend(attn, q, k[:, :1], v[:, :1], is_self=is_self)
+
+
+class Masked(Written):
+    """With a mask in whatever shape a child gives it."""
+
+    def masked(self, q, k, mask):
+        scores = q.double() @ k.double().mT * q.shape[-1] ** -0.5 + mask.double()
+        self.seen.append(scores.softmax(-1))
+
+
+class MaskOverwritten(Masked):
+    """The mask's memory is used again."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        mask = torch.linspace(-3, 3, k.shape[2]).repeat(q.shape[2], 1)
+        self.masked(q, k, mask)
+        out = F.scaled_dot_product_attention(q, k, v, mask)
+        mask.zero_()
+        return out
+
+
+class MaskOfEachRow(Masked):
+    """Each row by itself, its mask with three axes."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        masks = torch.linspace(-3, 3, len(q) * k.shape[2]).reshape(len(q), 1, 1, -1)
+        self.masked(q, k, masks)
+        rows = zip(q.split(1), k.split(1), v.split(1), masks, strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*row) for row in rows])
+
+
+class MaskOfEachChunk(Masked):
+    """Queries in two slices, each with one mask for all its queries."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        half = q.shape[2] // 2
+        first = torch.linspace(-3, 3, k.shape[2]).reshape(1, 1, 1, -1)
+        masks = [first.expand(1, 1, half, -1), first.flip(-1).expand(1, 1, q.shape[2] - half, -1)]
+        self.masked(q, k, torch.cat(masks, 2))
+        parts = zip((q[:, :, :half], q[:, :, half:]), (first, first.flip(-1)), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(part, k, v, mask) for part, mask in parts], 2)
+
+
+class SparseProduct(Scores):
+    def product(self, p, v):
+        return torch.bmm(p.to_sparse(), v)
+
+
+class ProductIntoMemory(Scores):
+    def product(self, p, v):
+        return torch.bmm(p, v, out=torch.empty(*p.shape[:2], v.shape[2]))
+
+
+class EditedAfterAMean(Scores):
+    """A product for statistics comes before the one that counts."""
+
+    def product(self, p, v):
+        torch.bmm(p, torch.ones_like(v))
+        return torch.bmm(p * 2, v)
+
+
+class EditedThroughNumpy(Scores):
+    def product(self, p, v):
+        array = p.detach().numpy()
+        array *= 2
+        return torch.bmm(p, v)
+
+
+class EditedInAList(Scores):
+    def product(self, p, v):
+        torch._foreach_mul_([p], 2.0)
+        return torch.bmm(p, v)
+
+
+class Difference(Written):
+    """Two attentions over the same keys, mixed."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        calm = F.scaled_dot_product_attention(q * 0.1, k, v)
+        return 2 * F.scaled_dot_product_attention(q, k, v) - calm
+
+
+class Reordered(Written):
+    """Queries, keys and values in another order along one axis, and the result put back."""
+
+    axis = 0
+
+    def attend(self, attn, q, k, v, *, is_self):
+        q, k, v = (tensor.flip(self.axis) for tensor in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v).flip(self.axis)
+
+
+class HeadsReordered(Reordered):
+    axis = 1
+
+
+class PlacesReordered(Reordered):
+    axis = 2
+
+
+class HeadsBeforeRows(Scores):
+    """(head x row, place, dim), where diffusers has (row x head, place, dim)."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        q, k, v = (tensor.transpose(0, 1).flatten(0, 1).contiguous() for tensor in (q, k, v))
+        out = torch.bmm(attn.get_attention_scores(q, k), v)
+        return out.unflatten(0, (attn.heads, -1)).transpose(0, 1)
+
+
+class TokensReordered(Written):
+    def attend(self, attn, q, k, v, *, is_self):
+        if not is_self:
+            k, v = k.flip(2), v.flip(2)
+        return super().attend(attn, q, k, v, is_self=is_self)

@@ -5,7 +5,7 @@ import torch
 
 import attnscope
 import written_processors
-from attnscope.errors import SelectionError, UnobservedError
+from attnscope.errors import CaptureError, SelectionError, UnobservedError
 from capture_cases import leftovers, run
 
 RIGHT = [
@@ -20,6 +20,12 @@ RIGHT = [
     written_processors.CrossFrame,
     written_processors.Scores,
     written_processors.StoredAndMultiplied,
+    written_processors.QueriesOfAllHeads,
+    written_processors.MaskOverwritten,
+    written_processors.MaskOfEachRow,
+    written_processors.MaskOfEachChunk,
+    written_processors.SparseProduct,
+    written_processors.ProductIntoMemory,
 ]
 
 
@@ -45,7 +51,15 @@ def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, infe
         (written_processors.EditedInPlace, "changes the attention probabilities before it uses them"),
         (written_processors.EditedInACopy, "changes the attention probabilities before it uses them"),
         (written_processors.EditedBySum, "changes the attention probabilities before it uses them"),
+        (written_processors.EditedAfterAMean, "changes the attention probabilities before it uses them"),
+        (written_processors.EditedThroughNumpy, "changes the attention probabilities before it uses them"),
+        (written_processors.EditedInAList, "changes the attention probabilities before it uses them"),
         (written_processors.KeysInTwoParts, "it computed attention of shape"),
+        (written_processors.Reordered, "takes the queries in another order"),
+        (written_processors.HeadsReordered, "takes the queries in another order"),
+        (written_processors.PlacesReordered, "takes the queries in another order"),
+        (written_processors.HeadsBeforeRows, "takes the queries in another order"),
+        (written_processors.TokensReordered, "takes the keys in another order"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -87,6 +101,12 @@ def test_keys_from_another_picture_are_a_part_of_their_own(pipe, seeded, process
         trace.probabilities(layer=layer, part="others")
     with pytest.raises(SelectionError, match="does not attend to its own places alone"):
         attnscope.segment(trace)
+
+
+def test_two_attentions_over_the_same_keys_are_no_slices_of_one(pipe, seeded):
+    pipe.unet.set_attn_processor(written_processors.Difference())
+    with pytest.raises(CaptureError, match="queries are not the 16x16 places"), attnscope.capture(pipe):
+        run(pipe, seeded)
 
 
 def test_keys_that_all_rows_share_are_no_places_of_their_own(pipe, seeded):

@@ -78,12 +78,20 @@ def _in_heads(tensor: Tensor, rows: int, heads: int) -> Tensor:
 
 def _mask(pieces: Sequence[Attention], axis: int, rows: int, heads: int) -> Tensor | None:
     """A mask that broadcasts to (row, head, query, key)."""
-    masks = [piece.mask for piece in pieces if piece.mask is not None]
-    if not masks:
+    if pieces[0].mask is None:
         return None
-    mask = masks[0]
-    if len(masks) > 1 and (axis == 0 or mask.shape[-2] > 1):
-        mask = torch.cat(masks, axis)
+    single = pieces[0].mask if len(pieces) == 1 else None
+    mask = torch.cat([_whole_mask(piece, axis) for piece in pieces], axis) if single is None else single
     if mask.ndim == 3 and mask.shape[0] == rows * heads:
         return mask.reshape(rows, heads, *mask.shape[1:])
     return mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))
+
+
+def _whole_mask(piece: Attention, axis: int) -> Tensor:
+    """A piece's mask with all axes of its query, and the piece's own length on the axis of the slices."""
+    mask, length = piece.mask, piece.query.shape[axis]
+    assert mask is not None
+    mask = mask.reshape([1] * (piece.query.ndim - mask.ndim) + list(mask.shape))
+    sizes = [-1] * mask.ndim
+    sizes[axis] = length
+    return mask.expand(sizes)

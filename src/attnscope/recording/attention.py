@@ -35,8 +35,9 @@ class Attention:
     edited: bool = False
 
     def keep(self) -> None:
-        """Copy Q and K: their memory may be written over as soon as they have been used."""
+        """Copy Q, K and the mask: their memory may be written over as soon as they have been used."""
         self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
+        self.mask = None if self.mask is None else _once(self.mask.detach()).clone()
 
 
 def from_sdpa(
@@ -57,6 +58,14 @@ def from_sdpa(
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
+    leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    query, key, value = (tensor.expand(*leading, *tensor.shape[-2:]) for tensor in (query, key, value))
     if is_causal:
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
     return Attention(query, key, value, attn_mask, query.shape[-1] ** -0.5 if scale is None else float(scale))
+
+
+def _once(mask: Tensor) -> Tensor:
+    """A mask without what `expand` repeats; its keys stay."""
+    repeated = (stride == 0 and axis < mask.ndim - 1 for axis, stride in enumerate(mask.stride()))
+    return mask[tuple(slice(0, 1) if is_repeated else slice(None) for is_repeated in repeated)]

@@ -120,7 +120,7 @@ def grid_of(tapped: TappedLayer, hidden: Tensor, map_shape: tuple[int, ...]) -> 
 
 
 def as_places(record: Record, grid: Grid) -> Record:
-    """A record whose queries are the places of the grid: those of grounded objects, which come after, are cut off.
+    """A fuser's record with the places of the grid alone: its grounded objects ask, too, and come after them.
 
     Args:
         record: The record.

@@ -15,6 +15,7 @@ from attnscope.recording.assembling import joined_record
 from attnscope.recording.attention import Attention
 from attnscope.recording.obstacles.skipped import answering_hook
 from attnscope.recording.obstacles.unseen import described, own_processor, unseen
+from attnscope.recording.order_check import OrderCheck
 from attnscope.recording.sample_check import is_as_seen
 from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
@@ -60,6 +61,7 @@ class Observe:
         self._seen: list[Attention] = []
         self._hidden: Tensor | None = None
         self._adapters = AdapterKeys()
+        self._order = OrderCheck()
         self._checked_for: Any = None
 
     def begin(self, hidden_states: Tensor, context: Any) -> bool:
@@ -77,6 +79,8 @@ class Observe:
         self._seen, self._hidden = [], hidden_states
         self._reads_places = context is None
         self._adapters.attach(self._module.processor)
+        if self._checked_for is not self._module.processor:
+            self._order.attach(self._module)
         return True
 
     def see(self, attention: Attention) -> None:
@@ -113,7 +117,7 @@ class Observe:
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
         self.abort()
-        self._checked_for = self._module.processor
+        is_new, self._checked_for = self._checked_for is not self._module.processor, self._module.processor
         assert hidden is not None  # begin came first
         if not seen and answering_hook(self._module) is not None:
             return
@@ -122,7 +126,10 @@ class Observe:
             raise UnobservedError(self._edited(seen))
         own = [attention for attention in used if id(attention) not in of_adapters]
         kind = "self2" if self._reads_places and self._kind.startswith("cross") else None
-        sightings = [Sighting(self._own_record(own, seen, hidden.shape[0]), kind)]
+        record = self._own_record(own, seen, hidden.shape[0])
+        if is_new and (what := self._order.reordered(record)):
+            raise UnobservedError(self._reordered(what))
+        sightings = [Sighting(record, kind)]
         for attention in used:
             if id(attention) in of_adapters:
                 kind, parts = of_adapters[id(attention)]
@@ -133,6 +140,7 @@ class Observe:
         """The module raised: forget what was seen."""
         self._seen, self._hidden = [], None
         self._adapters.detach()
+        self._order.detach()
 
     @property
     def _processor(self) -> str:
@@ -151,6 +159,13 @@ class Observe:
         if record is None:
             raise UnobservedError(_unobserved(self._module, self._name, seen))
         return record
+
+    def _reordered(self, what: str) -> str:
+        return (
+            f"{self._name} can't be recorded, its processor {described(self._module.processor)} takes the {what} in "
+            "another order of rows, heads or places than the layer makes them, so which is whose is not known: use "
+            f"diffusers' own, `{own_processor(self._module)}`"
+        )
 
     def _edited(self, seen: list[Attention]) -> str:
         what = (

@@ -162,7 +162,8 @@ class Session:
         grid = self.book.grid_of(tapped, hidden)
         running.ran.add(tapped.layer)
         for sighting in sightings:
-            sighting = sighting._replace(record=as_places(sighting.record, grid))
+            if tapped.layer.kind == "fuser":
+                sighting = sighting._replace(record=as_places(sighting.record, grid))
             rows = running.rows_of(sighting.record)
             layer = self.book.described(tapped, sighting, hidden, grid, rows, len(running.call.rows))
             self._take(running, tapped, sighting, layer)

@@ -105,7 +105,9 @@ class Tap:
         """Put the watchers on."""
         self._handles = [
             self.module.register_forward_pre_hook(Hook(self._before), with_kwargs=True),
-            self.module.register_forward_hook(Hook(self._after), with_kwargs=True, always_call=True),
+            self.module.register_forward_hook(  # before other hooks, whose own computations are not the layer's
+                Hook(self._after), with_kwargs=True, always_call=True, prepend=True
+            ),
         ]
         original = getattr(self.module, SCORES)
 

@@ -6,6 +6,7 @@ with V (prompt-to-prompt). Either way Q and K alone would tell another story tha
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ _SAME_NUMBERS = {
     "to", "type", "type_as", "half", "float", "bfloat16", "double", "contiguous", "clone", "detach",
     "view", "reshape", "unflatten", "flatten", "unsqueeze", "squeeze", "view_as", "reshape_as",
 }  # fmt: skip
+_GIVE_MEMORY_AWAY = {"numpy", "__array__", "__dlpack__", "data_ptr"}
+"""Who has the memory may write into it without torch."""
 _NOT_IN_PLACE = {"requires_grad_", "detach_", "retain_grad_"}
 
 
@@ -51,12 +54,42 @@ class _Awaited:
             self.before = form.detach().clone()
 
 
+@dataclass
+class _Multiplied:
+    """An attention whose probabilities have been multiplied. It holds none of their memory.
+
+    Attributes:
+        attention: The attention.
+        shapes: Shapes of the probabilities.
+        forms: The probabilities, as long as somebody else holds them.
+    """
+
+    attention: Attention
+    shapes: set[torch.Size]
+    forms: list[weakref.ref[Tensor]]
+
+    @classmethod
+    def of(cls, awaited: _Awaited) -> _Multiplied:
+        """What is left of an attention that is awaited no longer.
+
+        Args:
+            awaited: The attention.
+        """
+        forms = awaited.forms
+        return cls(awaited.attention, {form.shape for form in forms}, [weakref.ref(form) for form in forms])
+
+    def alive(self) -> Iterator[Tensor]:
+        """The probabilities that are still held."""
+        return (form for reference in self.forms if (form := reference()) is not None)
+
+
 class Usage:
     """Follows the results of one module's attentions, while the module runs."""
 
     def __init__(self) -> None:
         self._outputs: list[Attention] = []
         self._scores: list[_Awaited] = []
+        self._multiplied: list[_Multiplied] = []
         self.is_paused = False
         """Whether diffusers computes scores just now, whose own products are none of those with V."""
 
@@ -79,13 +112,15 @@ class Usage:
             args: Its arguments.
             kwargs: Its arguments by name.
         """
-        if not self._scores or self.is_paused:
+        if not (self._scores or self._multiplied) or self.is_paused:
             return
-        if (target := _written(func, args, kwargs)) is not None:
+        if targets := _written(func, args, kwargs):
             for awaited in self._scores:
-                awaited.about_to_change(target)
-        elif func in _PRODUCTS:
-            self._multiply(list(_tensors((*args, *kwargs.values()))))
+                for target in targets:
+                    awaited.about_to_change(target)
+        if func in _PRODUCTS:
+            is_added = func in (torch.baddbmm, Tensor.baddbmm)  # to its first tensor, which is no factor
+            self._multiply(list(_tensors((*args, *kwargs.values())))[is_added:])
 
     def after(self, func: Callable, args: tuple, result: Any) -> None:
         """A function has run.
@@ -121,47 +156,53 @@ class Usage:
 
     def _multiply(self, factors: list[Tensor]) -> None:
         """The product with V: what is multiplied must be the probabilities that the softmax gave."""
-        for awaited in self._scores:
-            at = _position(factors, awaited)
-            if at is None:
-                continue
-            attention, used = awaited.attention, factors[at]
-            original = awaited.before if awaited.before is not None else awaited.forms[0]
-            same = awaited.before is None and any(used is form for form in awaited.forms)
-            attention.edited = not (same or _equal(used, original))
-            attention.used = True
-            attention.value = next((f for f in factors if f is not used and f.ndim >= 3), None)
-            self._scores.remove(awaited)
+        known = [form for awaited in self._scores for form in awaited.forms]
+        known += [form for multiplied in self._multiplied for form in multiplied.alive()]
+        same = next((factor for factor in factors if any(factor is form for form in known)), None)
+        if same is not None:
+            self._use(factors, same, lambda awaited: any(same is form for form in awaited.forms))
             return
+        shapes = {form.shape for awaited in self._scores for form in awaited.forms}
+        alike = next((factor for factor in factors if factor.shape in shapes), None)
+        if alike is not None:
+            self._use(factors, alike, lambda awaited: alike.shape in {form.shape for form in awaited.forms})
+            return
+        for multiplied in self._multiplied:  # the first product was for something else
+            multiplied.attention.edited |= any(factor.shape in multiplied.shapes for factor in factors)
 
-
-def _position(factors: list[Tensor], awaited: _Awaited) -> int | None:
-    """Which factor is the probabilities: the very tensor, or else one of their shape."""
-    for at, factor in enumerate(factors):
-        if any(factor is form for form in awaited.forms):
-            return at
-    shapes = {form.shape for form in awaited.forms}
-    return next((at for at, factor in enumerate(factors) if factor.shape in shapes), None)
+    def _use(self, factors: list[Tensor], used: Tensor, is_it: Callable[[_Awaited], bool]) -> None:
+        awaited = next((awaited for awaited in self._scores if is_it(awaited)), None)
+        if awaited is None:
+            return
+        attention = awaited.attention
+        original = awaited.before if awaited.before is not None else awaited.forms[0]
+        same = awaited.before is None and any(used is form for form in awaited.forms)
+        attention.edited = not (same or _equal(used, original))
+        attention.used = True
+        attention.value = next((f for f in factors if f is not used and f.ndim >= 3), None)
+        self._scores.remove(awaited)
+        self._multiplied.append(_Multiplied.of(awaited))
 
 
 def _equal(used: Tensor, original: Tensor) -> bool:
+    used = used if used.layout is torch.strided else used.to_dense()
     if used.is_meta or original.is_meta:
         return used is original
     same_shape = used.numel() == original.numel()
     return same_shape and torch.equal(used.detach(), original.to(used).reshape(used.shape))
 
 
-def _written(func: Callable, args: tuple, kwargs: dict) -> Tensor | None:
-    """The tensor that a function writes into, None if it writes into none."""
+def _written(func: Callable, args: tuple, kwargs: dict) -> list[Tensor]:
+    """The tensors that a function writes into."""
     if isinstance(kwargs.get("out"), Tensor):
-        return kwargs["out"]
+        return [kwargs["out"]]
     name = getattr(func, "__name__", "")
     in_place = name == "__setitem__" or (
         name.startswith("__i") and name not in ("__index__", "__invert__", "__int__")
     )
     in_place |= name.endswith("_") and not name.endswith("__") and name not in _NOT_IN_PLACE
-    in_place |= kwargs.get("inplace") is True
-    return args[0] if in_place and args and isinstance(args[0], Tensor) else None
+    in_place |= kwargs.get("inplace") is True or name in _GIVE_MEMORY_AWAY
+    return list(_tensors(args[:1])) if in_place else []
 
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:
