@@ -16,10 +16,11 @@ from versions.combinations import Combination, Result, combinations
 from versions.environments import ROOT, drop, environment
 
 TESTS = ("tests/test_versions.py", "tests/test_pipelines.py", "tests/trace/test_tokens.py", "tests/recording")
-_OF_LIBRARIES = (  # what others of them do; the last: diffusers 0.36 when it is imported with torch 2.10
+_OF_LIBRARIES = (  # what they say of each other: diffusers 0.36 of torch 2.10, torch of Python 3.13.0
     "ignore::DeprecationWarning",
     "ignore::FutureWarning",
     "ignore:CUDA is not available:UserWarning",
+    "ignore:Guards may run slower:RuntimeWarning",
 )
 _ASK_VERSIONS = """
 import importlib.metadata, json, platform, sys
