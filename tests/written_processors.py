@@ -116,6 +116,15 @@ class CrossFrame(Written):
         return super().attend(attn, q, k, v, is_self=is_self)
 
 
+class RowBefore(Written):
+    """Every row sees the keys of the row before it alone, as frames of a video do."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        if is_self:
+            k, v = k.roll(1, 0), v.roll(1, 0)
+        return super().attend(attn, q, k, v, is_self=is_self)
+
+
 class Scores(Written):
     """By diffusers' get_attention_scores and a product."""
 
@@ -219,6 +228,14 @@ class EditedAfterAMean(Scores):
         return torch.bmm(p * 2, v)
 
 
+class MeanFirst(Scores):
+    """A product for statistics comes before the one that counts."""
+
+    def product(self, p, v):
+        torch.bmm(p, torch.ones_like(v))
+        return torch.bmm(p, v)
+
+
 class EditedThroughNumpy(Scores):
     def product(self, p, v):
         array = p.detach().numpy()
@@ -272,3 +289,63 @@ class TokensReordered(Written):
         if not is_self:
             k, v = k.flip(2), v.flip(2)
         return super().attend(attn, q, k, v, is_self=is_self)
+
+
+class ResultReordered(Written):
+    """The attention as it should be, and its result in another order along one axis."""
+
+    axis = 0
+
+    def attend(self, attn, q, k, v, *, is_self):
+        return F.scaled_dot_product_attention(q, k, v).flip(self.axis)
+
+
+class ResultHeadsReordered(ResultReordered):
+    axis = 1
+
+
+class ResultPlacesReordered(ResultReordered):
+    axis = 2
+
+
+class ResultOfFirstRow(Written):
+    def attend(self, attn, q, k, v, *, is_self):
+        return F.scaled_dot_product_attention(q, k, v)[:1].expand_as(q)
+
+
+class ResultInChunksReordered(Written):
+    def attend(self, attn, q, k, v, *, is_self):
+        rows = zip(q.split(1), k.split(1), v.split(1), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*row) for row in rows][::-1])
+
+
+class ProductReordered(Scores):
+    def product(self, p, v):
+        return torch.bmm(p, v).flip(0)
+
+
+class OutputReordered(Written):
+    """Everything as it should be, and what the module returns in another order."""
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
+        return super().__call__(attn, hidden_states, encoder_hidden_states).flip(0)
+
+
+class ReorderedLate(Written):
+    """As it should be in the first two steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.runs = 0
+
+    def attend(self, attn, q, k, v, *, is_self):
+        self.runs += 1
+        out = F.scaled_dot_product_attention(q, k, v)
+        return out.flip(0) if self.runs > 80 else out
+
+
+class LinearProduct(Scores):
+    """The product with V row by row, by a linear layer."""
+
+    def product(self, p, v):
+        return torch.stack([F.linear(one, value.T) for one, value in zip(p, v, strict=True)])

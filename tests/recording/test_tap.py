@@ -9,6 +9,7 @@ from attnscope.errors import UnobservedError
 from attnscope.recording.tap import is_attention
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers, run, use
+from written_processors import MeanFirst
 
 
 class Oracle:
@@ -74,7 +75,7 @@ def test_half_precision_is_exact_within_its_rounding(dtype):
 
 
 def test_value_is_recorded_on_request_for_every_processor(pipe, seeded):
-    for processor in (AttnProcessor2_0(), AttnProcessor(), SlicedAttnProcessor(3)):
+    for processor in (AttnProcessor2_0(), AttnProcessor(), SlicedAttnProcessor(3), MeanFirst()):
         pipe.unet.set_attn_processor(processor)
         outputs = {}
         module = pipe.unet.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0")

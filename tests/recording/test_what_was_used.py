@@ -18,6 +18,7 @@ RIGHT = [
     written_processors.StyleAligned,
     written_processors.ReferenceFirst,
     written_processors.CrossFrame,
+    written_processors.RowBefore,
     written_processors.Scores,
     written_processors.StoredAndMultiplied,
     written_processors.QueriesOfAllHeads,
@@ -55,11 +56,19 @@ def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, infe
         (written_processors.EditedThroughNumpy, "changes the attention probabilities before it uses them"),
         (written_processors.EditedInAList, "changes the attention probabilities before it uses them"),
         (written_processors.KeysInTwoParts, "it computed attention of shape"),
-        (written_processors.Reordered, "takes the queries in another order"),
+        (written_processors.Reordered, "in another order of rows"),
         (written_processors.HeadsReordered, "takes the queries in another order"),
         (written_processors.PlacesReordered, "takes the queries in another order"),
         (written_processors.HeadsBeforeRows, "takes the queries in another order"),
         (written_processors.TokensReordered, "takes the keys in another order"),
+        (written_processors.ResultReordered, "puts the result in another order"),
+        (written_processors.ResultHeadsReordered, "puts the result in another order"),
+        (written_processors.ResultPlacesReordered, "puts the result in another order"),
+        (written_processors.ResultOfFirstRow, "puts the result in another order"),
+        (written_processors.ResultInChunksReordered, "puts the result in another order"),
+        (written_processors.ProductReordered, "puts the result in another order"),
+        (written_processors.OutputReordered, "puts the result in another order"),
+        (written_processors.LinearProduct, "multiplies its attention probabilities with V in a way"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -74,6 +83,12 @@ def test_what_q_and_k_do_not_tell_is_refused_by_name(pipe, seeded, processor, ca
         run(pipe, seeded)
     assert f"processor {processor.__name__}" in str(caught.value)
     assert leftovers(pipe) == []
+
+
+def test_what_a_processor_does_later_is_seen_too(pipe, seeded):
+    pipe.unet.set_attn_processor(written_processors.ReorderedLate())
+    with pytest.raises(UnobservedError, match="puts the result in another order"), attnscope.capture(pipe):
+        run(pipe, seeded, num_inference_steps=16)
 
 
 @pytest.mark.parametrize("processor", [written_processors.StyleAligned, written_processors.ReferenceFirst])
@@ -109,8 +124,9 @@ def test_two_attentions_over_the_same_keys_are_no_slices_of_one(pipe, seeded):
         run(pipe, seeded)
 
 
-def test_keys_that_all_rows_share_are_no_places_of_their_own(pipe, seeded):
-    pipe.unet.set_attn_processor(written_processors.CrossFrame())
+@pytest.mark.parametrize("processor", [written_processors.CrossFrame, written_processors.RowBefore])
+def test_keys_of_another_row_are_no_places_of_their_own(pipe, seeded, processor):
+    pipe.unet.set_attn_processor(processor())
     with attnscope.capture(pipe) as trace:
         run(pipe, seeded, num_inference_steps=1)
     parts = {layer.parts for layer in trace.layers.of_kind("self")}

@@ -29,6 +29,23 @@ def joined_record(pieces: Sequence[Attention], rows: int, heads: int, *, upcast:
     return None if axis is None else _record(pieces, axis, rows, heads, upcast)
 
 
+def joined_result(pieces: Sequence[Attention], rows: int, heads: int) -> Tensor | None:
+    """What the attention of joined_record gave, (row, head, place, dim); None if it was not kept.
+
+    Args:
+        pieces: What was computed, in order.
+        rows: Rows of the module's input.
+        heads: Its attention heads.
+    """
+    axis = _sliced_axis(pieces, rows, heads)
+    results = [
+        piece.result
+        for piece in pieces
+        if piece.result is not None and piece.result.shape[:-1] == piece.query.shape[:-1]
+    ]
+    return None if axis is None or len(results) < len(pieces) else _joined(results, axis, rows, heads)
+
+
 def _sliced_axis(pieces: Sequence[Attention], rows: int, heads: int) -> int | None:
     """The axis that slices lie side by side on: queries (-2) or rows (0), also for a single piece. None: no slices."""
     alike = {(piece.query.ndim, piece.scale, piece.mask is None) for piece in pieces}

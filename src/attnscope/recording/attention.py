@@ -20,6 +20,8 @@ class Attention:
         scale: Factor before the softmax.
         output: What scaled_dot_product_attention gave; None for the other way.
         probability: What get_attention_scores gave; None for the other way.
+        result: softmax(QK^T)V as it was given, a copy; None where it is not wanted.
+        wants_result: Whether it is.
         used: Whether something was computed from its result.
         edited: Whether the probability was changed between the softmax and its use.
     """
@@ -31,6 +33,8 @@ class Attention:
     scale: float
     output: Tensor | None = None
     probability: Tensor | None = None
+    result: Tensor | None = None
+    wants_result: bool = False
     used: bool = False
     edited: bool = False
 
@@ -38,6 +42,15 @@ class Attention:
         """Copy Q, K and the mask: their memory may be written over as soon as they have been used."""
         self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
         self.mask = None if self.mask is None else _once(self.mask.detach()).clone()
+
+    def keep_result(self, result: Tensor) -> None:
+        """Copy what the attention gave, if that is wanted.
+
+        Args:
+            result: softmax(QK^T)V.
+        """
+        if self.wants_result:
+            self.result = result.detach().clone()
 
 
 def from_sdpa(

@@ -200,7 +200,12 @@ class _Hooks:
         for tapped in plan.layers:
             name = f"{tapped.layer} ({tapped.path})"
             observe = Observe(
-                tapped.module, name, tapped.layer.kind, _receiver(passes, tapped), _listens(passes)
+                tapped.module,
+                name,
+                tapped.layer.kind,
+                _receiver(passes, tapped),
+                _listens(passes),
+                turn=len(self._taps),
             )
             self._taps.append(Tap(tapped.module, observe, is_on=lambda: passes.session is not None))
             self._taps[-1].attach()

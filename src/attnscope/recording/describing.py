@@ -173,9 +173,10 @@ def _parts(
         return (KeyPart("context", keys - places), KeyPart("own", places))
     if kind == "fuser":
         return (KeyPart("own", places), KeyPart("objects", keys - places))
+    made = _made_keys(tapped, record, hidden)
     if keys == places:
-        return (KeyPart("reference", keys),) if _is_shared(record, slice(0, places)) else ()
-    start = _own_keys(tapped, record, hidden, places)
+        return (KeyPart("reference", keys),) if _is_of_other_rows(record, made) else ()
+    start = _own_keys(record, made, places)
     if start is None:
         raise UnobservedError(
             f"{tapped.layer} ({tapped.path}) has {keys} keys for its {places} places, and which of them are its own "
@@ -190,11 +191,26 @@ def _parts(
     return tuple(part for part in around if part.keys)
 
 
-def _is_shared(record: Record, keys: slice) -> bool:
-    """Whether rows with queries of their own all have the keys of one row, as when all frames look at the first."""
-    query, key = record.query[:, :, :_PLACES_CHECKED], record.key[:, :, keys][:, :, :_PLACES_CHECKED]
+def _is_of_other_rows(record: Record, made: Tensor | None) -> bool:
+    """Whether rows have the keys of other rows, as when all frames look at the first or at the one before.
+
+    Args:
+        record: A self-attention with as many keys as places.
+        made: What `to_k` makes at the first places.
+    """
+    key = record.key[:, :, :_PLACES_CHECKED]
     if key.is_meta:
         return False
+    if made is None:
+        return _is_shared(record)
+    found = [[_is_same(used, own) for own in made] for used in key]
+    is_known = all(any(owners) for owners in found)  # not where a processor changes keys, as norms do
+    return not all(owners[row] for row, owners in enumerate(found)) if is_known else _is_shared(record)
+
+
+def _is_shared(record: Record) -> bool:
+    """Whether rows with queries of their own all have the keys of one row."""
+    query, key = record.query[:, :, :_PLACES_CHECKED], record.key[:, :, :_PLACES_CHECKED]
     return any(
         torch.equal(key[row], key[other]) and not torch.equal(query[row], query[other])
         for row in range(1, len(key))
@@ -202,16 +218,29 @@ def _is_shared(record: Record, keys: slice) -> bool:
     )
 
 
-def _own_keys(tapped: TappedLayer, record: Record, hidden: Tensor, places: int) -> int | None:
-    """Where a layer's own keys begin among all of them, by what `to_k` makes of its input."""
-    to_k, (rows, heads, keys, dim) = getattr(tapped.module, "to_k", None), record.key.shape
+def _made_keys(tapped: TappedLayer, record: Record, hidden: Tensor) -> Tensor | None:
+    """What `to_k` makes of the first places of a layer's input, without the hooks that others put on it."""
+    to_k, (rows, heads, _, dim) = getattr(tapped.module, "to_k", None), record.key.shape
     if not isinstance(to_k, nn.Module) or hidden.ndim != 3 or hidden.shape[0] != rows or hidden.is_meta:
         return None
     with torch.no_grad():
-        made = to_k(hidden[:, :_PLACES_CHECKED]).unflatten(-1, (heads, dim)).transpose(1, 2).to(record.key)
-    for start in sorted({0, keys - places}):
-        found = record.key[:, :, start : start + made.shape[2]]
-        atol = _ATOL.get(found.dtype, 1e-4) * max(1.0, float(made.abs().amax()))
-        if found.shape == made.shape and torch.allclose(found, made, rtol=0, atol=atol):
-            return start
-    return None
+        made = to_k.forward(hidden[:, :_PLACES_CHECKED])
+    if made.shape[-1] != heads * dim:
+        return None
+    return made.unflatten(-1, (heads, dim)).transpose(1, 2).to(record.key)
+
+
+def _own_keys(record: Record, made: Tensor | None, places: int) -> int | None:
+    """Where a layer's own keys begin among all of them."""
+    if made is None:
+        return None
+    starts = sorted({0, record.key.shape[2] - places})
+    return next(
+        (start for start in starts if _is_same(record.key[:, :, start : start + made.shape[2]], made)), None
+    )
+
+
+def _is_same(used: Tensor, made: Tensor) -> bool:
+    """Whether keys that were used are those that were made, but for rounding."""
+    atol = _ATOL.get(used.dtype, 1e-4) * max(1.0, float(made.abs().amax()))
+    return used.shape == made.shape and torch.allclose(used, made, rtol=0, atol=atol)

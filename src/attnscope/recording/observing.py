@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnscope.errors import UnobservedError
 from attnscope.recording.adapters import AdapterKeys
-from attnscope.recording.assembling import joined_record
+from attnscope.recording.assembling import joined_record, joined_result
 from attnscope.recording.attention import Attention
 from attnscope.recording.obstacles.skipped import answering_hook
 from attnscope.recording.obstacles.unseen import described, own_processor, unseen
@@ -19,6 +19,9 @@ from attnscope.recording.order_check import OrderCheck
 from attnscope.recording.sample_check import is_as_seen
 from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
+
+_CHECKED_EVERY = 16
+"""Runs of a module between two checks of what its processor does: with 32 layers, two are checked in each call."""
 
 
 class Sighting(NamedTuple):
@@ -45,6 +48,7 @@ class Observe:
         kind: The module's kind.
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
+        turn: Number of the layer: in each call of the model others are checked.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Observe:
         kind: Kind,
         receive: Callable[[Sequence[Sighting], Tensor], None],
         listens: Callable[[], bool],
+        turn: int = 0,
     ) -> None:
         self._module, self._name, self._kind = module, name, kind
         self._receive, self._listens = receive, listens
@@ -63,6 +68,8 @@ class Observe:
         self._adapters = AdapterKeys()
         self._order = OrderCheck()
         self._checked_for: Any = None
+        self._is_checked = False
+        self._runs = turn
 
     def begin(self, hidden_states: Tensor, context: Any) -> bool:
         """The module is about to run.
@@ -79,7 +86,9 @@ class Observe:
         self._seen, self._hidden = [], hidden_states
         self._reads_places = context is None
         self._adapters.attach(self._module.processor)
-        if self._checked_for is not self._module.processor:
+        self._runs += 1
+        self._is_checked = self._checked_for is not self._module.processor or self._runs % _CHECKED_EVERY == 0
+        if self._is_checked:
             self._order.attach(self._module)
         return True
 
@@ -90,11 +99,12 @@ class Observe:
             attention: What it is computed from.
         """
         attention.keep()
+        attention.wants_result = self._is_checked
         self._adapters.note(attention)
         self._seen.append(attention)
 
     def computed(self, attention: Attention) -> None:
-        """It has been computed. The first time that a processor runs, a sample of rows is checked.
+        """It has been computed. The first time that a processor runs, and now and then, a sample of rows is checked.
 
         Args:
             attention: The same, with its result.
@@ -102,14 +112,21 @@ class Observe:
         Raises:
             UnobservedError: The result is not what Q, K and V give.
         """
-        if self._checked_for is not self._module.processor and not is_as_seen(attention):
+        if not self._is_checked:
+            return
+        if attention.output is not None:
+            attention.keep_result(attention.output)
+        if not is_as_seen(attention):
             raise UnobservedError(
                 f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
                 "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
             )
 
-    def end(self) -> None:
+    def end(self, output: Any) -> None:
         """The module has run: hand over its Records. Where a cache has answered for it, there are none.
+
+        Args:
+            output: What it returned.
 
         Raises:
             UnobservedError: No attention of all rows and heads was seen, or several that can't be told apart.
@@ -117,7 +134,7 @@ class Observe:
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
         self.abort()
-        is_new, self._checked_for = self._checked_for is not self._module.processor, self._module.processor
+        self._checked_for = self._module.processor
         assert hidden is not None  # begin came first
         if not seen and answering_hook(self._module) is not None:
             return
@@ -127,8 +144,8 @@ class Observe:
         own = [attention for attention in used if id(attention) not in of_adapters]
         kind = "self2" if self._reads_places and self._kind.startswith("cross") else None
         record = self._own_record(own, seen, hidden.shape[0])
-        if is_new and (what := self._order.reordered(record)):
-            raise UnobservedError(self._reordered(what))
+        if self._is_checked:
+            self._check_order(own, record, output)
         sightings = [Sighting(record, kind)]
         for attention in used:
             if id(attention) in of_adapters:
@@ -160,19 +177,26 @@ class Observe:
             raise UnobservedError(_unobserved(self._module, self._name, seen))
         return record
 
-    def _reordered(self, what: str) -> str:
-        return (
-            f"{self._name} can't be recorded, its processor {described(self._module.processor)} takes the {what} in "
-            "another order of rows, heads or places than the layer makes them, so which is whose is not known: use "
-            f"diffusers' own, `{own_processor(self._module)}`"
+    def _check_order(self, own: list[Attention], record: Record, output: Any) -> None:
+        result = joined_result(own, record.query.shape[0], record.query.shape[1])
+        what = self._order.reordered(record, result, output)
+        if what is None:
+            return
+        done = {
+            "result": "puts the result in another order of rows, heads or places than the attention gave it",
+        }.get(what, f"takes the {what} in another order of rows, heads or places than the layer makes them")
+        raise UnobservedError(
+            f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so which is "
+            f"whose is not known: use diffusers' own, `{own_processor(self._module)}`"
         )
 
     def _edited(self, seen: list[Attention]) -> str:
-        what = (
-            "changes the attention probabilities before it uses them, as prompt-to-prompt does"
-            if any(attention.probability is not None for attention in seen)
-            else "uses none of the attentions that it computes"
-        )
+        if any(attention.edited for attention in seen):
+            what = "changes the attention probabilities before it uses them, as prompt-to-prompt does"
+        elif any(attention.probability is not None for attention in seen):
+            what = "multiplies its attention probabilities with V in a way that can't be followed"
+        else:
+            what = "uses none of the attentions that it computes"
         return (
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
             f"and keys don't say what made the picture: use diffusers' own, `{own_processor(self._module)}`"

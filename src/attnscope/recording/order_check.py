@@ -1,11 +1,12 @@
-"""A check at capture: are the queries and keys of an attention in the order in which the module makes them?
+"""A check at capture: does a processor keep rows, heads and places where the layer has them, on the way in and out?
 
-A processor may swap the rows of the batch, heads or places before the attention, and swap the result back. What was
-seen would then be read as another row, head or place.
+A processor may swap the rows of the batch, heads or places before the attention, and swap the result back; or swap the
+result alone. What was seen would then be read as another row, head or place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,11 +21,12 @@ _ATOL = {torch.float16: 1e-2, torch.bfloat16: 6e-2}
 
 
 class OrderCheck:
-    """Keeps a few places of what `to_q` and `to_k` make while a module runs."""
+    """Keeps what `to_q`, `to_k` and `to_out` make while a module runs: of the first two, a few places."""
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
-        self._made: dict[str, list[tuple[torch.Size, Tensor]]] = {}
+        self._made: dict[str, list[Tensor]] = {}
+        self._lengths: dict[str, int] = {}
 
     def attach(self, module: Any) -> None:
         """The module is about to run.
@@ -33,11 +35,27 @@ class OrderCheck:
             module: The attention module.
         """
         self.detach()
-        self._made = {"to_q": [], "to_k": []}
-        for name, made in self._made.items():
+        self._made = {"to_q": [], "to_k": [], "out from": [], "out to": []}
+        for name in ("to_q", "to_k"):
             maker = getattr(module, name, None)
             if isinstance(maker, nn.Module):
-                self._handles.append(maker.register_forward_hook(Hook(_keeper(made))))
+                self._handles.append(maker.register_forward_hook(Hook(self._keeper(name))))
+        out = getattr(module, "to_out", None)
+        if isinstance(out, nn.ModuleList) and len(out):
+            self._handles.append(out[0].register_forward_hook(Hook(self._keep_out)))
+
+    def _keeper(self, name: str) -> Callable[..., None]:
+        def keep(module: nn.Module, args: tuple, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 3:  # its memory may be written over: a copy
+                self._lengths[name] = output.shape[1]
+                self._made[name].append(output.detach()[:, _spread(output.shape[1])])
+
+        return keep
+
+    def _keep_out(self, module: nn.Module, args: tuple, output: Any) -> None:
+        if args and isinstance(output, Tensor) and output.ndim == 3:
+            self._made["out from"].append(args[0].detach()[:, _spread(output.shape[1])])
+            self._made["out to"].append(output.detach().clone())
 
     def detach(self) -> None:
         """The module has run."""
@@ -45,43 +63,62 @@ class OrderCheck:
             handle.remove()
         self._handles = []
 
-    def reordered(self, record: Record) -> str | None:
-        """What of a record is in another order: 'queries', 'keys', or None.
+    def reordered(self, record: Record, result: Tensor | None, returned: Any) -> str | None:
+        """What is in another order than the layer has it: 'queries', 'keys', 'result', or None.
 
         Numbers that a processor changed, as norms do, say nothing.
 
         Args:
             record: What the module computed.
+            result: softmax(QK^T)V, (row, head, place, dim); None if that is not known.
+            returned: What the module returned.
         """
-        if self._is_moved("to_q", record.query, across_rows=True):
+        if self._is_moved(self._made_once("to_q", record.query), record.query):
             return "queries"
         # keys of another row are how frames and styles are shared
-        return "keys" if self._is_moved("to_k", record.key, across_rows=False) else None
+        if self._is_moved(self._made_once("to_k", record.key), record.key, across_rows=False):
+            return "keys"
+        if result is not None and self._is_moved(self._made_once("out from", result), result):
+            return "result"
+        out = self._made.get("out to", [])
+        if len(out) == 1 and isinstance(returned, Tensor):
+            whole, found = out[0].unsqueeze(1), _as_sequence(returned)
+            if found.shape == out[0].shape and self._is_moved(found[:, _spread(found.shape[1])], whole):
+                return "result"
+        return None
 
-    def _is_moved(self, name: str, used: Tensor, *, across_rows: bool) -> bool:
+    def _made_once(self, name: str, used: Tensor) -> Tensor | None:
+        """What a module made at a few places, if it ran once and for all places of what was used."""
         made = self._made.get(name, [])
         rows, heads, places, dim = used.shape
-        if len(made) != 1 or made[0][0] != (rows, places, heads * dim) or used.is_meta:
+        length = self._lengths.get(name, places)
+        fits = (
+            len(made) == 1 and made[0].shape == (rows, len(_spread(places)), heads * dim) and length == places
+        )
+        return made[0] if fits else None
+
+    @staticmethod
+    def _is_moved(sample: Tensor | None, whole: Tensor, *, across_rows: bool = True) -> bool:
+        """Whether vectors of a sample at a few places stand elsewhere in the whole, not where they belong."""
+        if sample is None or whole.is_meta:
             return False
-        expected = made[0][1].unflatten(-1, (heads, dim)).transpose(1, 2).to(used).float()
-        atol = _ATOL.get(used.dtype, 1e-4) * max(1.0, float(expected.abs().amax()))
-        is_own = ((used[:, :, _spread(places)].float() - expected).abs() <= atol).all(-1)
+        heads, places = whole.shape[1:3]
+        sample = sample.detach().unflatten(-1, (heads, -1)).transpose(1, 2).to(whole).float()
+        atol = _ATOL.get(whole.dtype, 1e-4) * max(1.0, float(sample.abs().amax()))
+        is_own = ((whole[:, :, _spread(places)].float() - sample).abs() <= atol).all(-1)
         elsewhere = (~is_own).nonzero()
         elsewhere = elsewhere[:: max(1, len(elsewhere) // _SEARCHED)]
         for row, head, place in elsewhere.tolist():
-            searched = used if across_rows else used[row]
-            if ((searched.float() - expected[row, head, place]).abs() <= atol).all(-1).any():
+            searched = whole if across_rows else whole[row]
+            if ((searched.float() - sample[row, head, place]).abs() <= atol).all(-1).any():
                 return True
         return False
 
 
+def _as_sequence(output: Tensor) -> Tensor:
+    """(row, place, channel), also from a feature map."""
+    return output.flatten(2).mT if output.ndim == 4 else output
+
+
 def _spread(places: int) -> list[int]:
     return sorted({number * (places - 1) // (_PLACES - 1) for number in range(_PLACES)})
-
-
-def _keeper(made: list[tuple[torch.Size, Tensor]]) -> Any:
-    def keep(module: nn.Module, args: tuple, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 3:  # its memory may be written over: a copy
-            made.append((output.shape, output.detach()[:, _spread(output.shape[1])]))
-
-    return keep

@@ -55,8 +55,12 @@ class TapPlan(Protocol):
         """
         ...
 
-    def end(self) -> None:
-        """The module has run."""
+    def end(self, output: Any) -> None:
+        """The module has run.
+
+        Args:
+            output: What it returned.
+        """
         ...
 
     def abort(self) -> None:
@@ -154,7 +158,7 @@ class Tap:
             return
         self._mode.usage.returned(output)
         self._leave()
-        self.plan.end()
+        self.plan.end(output)
 
     def _close(self) -> None:
         if self._mode is not None:

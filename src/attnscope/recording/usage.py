@@ -90,6 +90,7 @@ class Usage:
         self._outputs: list[Attention] = []
         self._scores: list[_Awaited] = []
         self._multiplied: list[_Multiplied] = []
+        self._product_of: Attention | None = None
         self.is_paused = False
         """Whether diffusers computes scores just now, whose own products are none of those with V."""
 
@@ -112,6 +113,7 @@ class Usage:
             args: Its arguments.
             kwargs: Its arguments by name.
         """
+        self._product_of = None
         if not (self._scores or self._multiplied) or self.is_paused:
             return
         if targets := _written(func, args, kwargs):
@@ -130,6 +132,10 @@ class Usage:
             args: Its arguments.
             result: What it gave.
         """
+        if self._product_of is not None:
+            if isinstance(result, Tensor):
+                self._product_of.keep_result(result)
+            self._product_of = None
         if not (self._outputs or self._scores) or not isinstance(result, (Tensor, tuple, list)):
             return
         if self._outputs and next(_tensors((result,)), None) is not None:  # not a shape or a type
@@ -173,15 +179,26 @@ class Usage:
     def _use(self, factors: list[Tensor], used: Tensor, is_it: Callable[[_Awaited], bool]) -> None:
         awaited = next((awaited for awaited in self._scores if is_it(awaited)), None)
         if awaited is None:
+            self._use_again(factors, used)
             return
         attention = awaited.attention
         original = awaited.before if awaited.before is not None else awaited.forms[0]
         same = awaited.before is None and any(used is form for form in awaited.forms)
         attention.edited = not (same or _equal(used, original))
         attention.used = True
-        attention.value = next((f for f in factors if f is not used and f.ndim >= 3), None)
+        self._multiply_with(attention, factors, used)
         self._scores.remove(awaited)
         self._multiplied.append(_Multiplied.of(awaited))
+
+    def _use_again(self, factors: list[Tensor], used: Tensor) -> None:
+        """A second product of the same probabilities: the first was for something else, such as a mean."""
+        for multiplied in self._multiplied:
+            if any(used is form for form in multiplied.alive()):
+                self._multiply_with(multiplied.attention, factors, used)
+
+    def _multiply_with(self, attention: Attention, factors: list[Tensor], used: Tensor) -> None:
+        attention.value = next((f for f in factors if f is not used and f.ndim >= 3), None)
+        self._product_of = attention
 
 
 def _equal(used: Tensor, original: Tensor) -> bool:
