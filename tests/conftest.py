@@ -12,6 +12,12 @@ from gpu_card import REHEARSAL
 NO_GPU = "torch sees no GPU here (./dev gpu --rehearse tries it on a CPU)"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--attack-times", type=float, default=1.0, metavar="X", help="try X times as many inputs in attacks"
+    )
+
+
 def pytest_collection_modifyitems(items):
     """What is marked gpu needs one, except in a rehearsal."""
     if not (torch.cuda.is_available() or REHEARSAL):

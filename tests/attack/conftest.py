@@ -1,0 +1,58 @@
+"""What attacks share: how many inputs they try, and one line each of what came of them.
+
+`pytest -m attack` tries what CI tries; `pytest -m attack --attack-times 20` twenty times as much.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+_COUNTS = pytest.StashKey[dict]()
+
+
+class Attack:
+    """One attack: its random numbers, how long it goes on, and its counts.
+
+    Args:
+        name: Its name in the summary.
+        times: How many times CI's number of inputs is tried.
+        counts: Where its counts go.
+    """
+
+    def __init__(self, name: str, times: float, counts: dict[str, Counter]) -> None:
+        self.random = random.Random(name)
+        self._times, self._counts, self._name = times, counts, name
+
+    def tries(self, in_ci: int) -> range:
+        """Numbers of the inputs to try.
+
+        Args:
+            in_ci: How many CI tries.
+        """
+        return range(max(1, round(in_ci * self._times)))
+
+    def count(self, outcome: str) -> None:
+        """Count an input.
+
+        Args:
+            outcome: What came of it, such as 'right' or 'refused'.
+        """
+        self._counts.setdefault(self._name, Counter())[outcome] += 1
+
+
+@pytest.fixture
+def attack(request):
+    counts = request.config.stash.setdefault(_COUNTS, {})
+    return Attack(request.node.name, request.config.getoption("--attack-times"), counts)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    counts = config.stash.get(_COUNTS, {})
+    if counts:
+        terminalreporter.section("attacks")
+    for name, outcomes in counts.items():
+        said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        terminalreporter.line(f"{name}: {said}")
