@@ -5,8 +5,9 @@ from attnscope.cli import main
 
 
 @pytest.fixture
-def run(capsys):
-    """Runs one command; gives exit code, stdout and stderr."""
+def run(capsys, monkeypatch):
+    """Runs one command; gives exit code, stdout and stderr. Nobody has set the screen's width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*arguments):
         code = main([str(argument) for argument in arguments])

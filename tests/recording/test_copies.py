@@ -13,6 +13,7 @@ from diffusers import AutoPipelineForImage2Image, StableDiffusionPipeline
 
 from attnscope import capture
 from attnscope.recording.watching import WatchedMethod
+from attnscope.testing.tiny_models import tiny_pipeline
 from capture_cases import leftovers, run
 
 
@@ -28,6 +29,12 @@ def saved_by_torch(thing):
 
 
 COPIES = [copy.deepcopy, pickled, saved_by_torch]
+
+
+@pytest.fixture(scope="module")
+def pipe(tmp_path_factory):
+    """One of their own: asked for all layers, a text encoder of transformers gets hooks that no pickle takes."""
+    return tiny_pipeline(tmp_path_factory.mktemp("copied"))
 
 
 def facts(trace):
