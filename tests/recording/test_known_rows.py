@@ -9,7 +9,7 @@ from collections import Counter
 import diffusers
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DModel
+from diffusers import DDIMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DModel
 
 import attnscope
 from attnscope.errors import CaptureError
@@ -295,11 +295,7 @@ def test_a_subclass_is_known_by_the_call_that_it_inherits(pipe, seeded):
 
 
 def test_every_name_in_the_table_is_a_pipeline_of_diffusers():
-    vae = AutoencoderKL  # any class of diffusers: the package is there
-    assert vae.__module__.startswith("diffusers.")
-    pytest.importorskip(
-        "diffusers.pipelines.deprecated.pia", reason="the table's names are of diffusers 0.42"
-    )
-
+    if tuple(map(int, diffusers.__version__.split(".")[:2])) < (0, 42):
+        pytest.skip("the table's names are of diffusers 0.42")
     known = {name.split(".")[0] for name in (*_SPECIAL, *_USUAL)}
     assert not [name for name in known if not hasattr(diffusers, name)]
