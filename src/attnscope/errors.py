@@ -9,6 +9,7 @@
     ├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
     │   └── WordError                         a word that the prompt does not contain
     ├── ParameterError        (ValueError)    a number or a choice outside its range
+    │   └── NumbersError                      Q, K or a mask that give no attention: NaN, infinite, too large
     ├── KeywordError          (TypeError)     a keyword that a function does not have
     ├── BusyError             (RuntimeError)  too much long work is waiting already
     ├── TraceFormatError      (ValueError)    a trace folder that is broken, hostile or of another version
@@ -60,6 +61,10 @@ class WordError(SelectionError):
 
 class ParameterError(AttnscopeError, ValueError):
     """A number or a choice is outside its range."""
+
+
+class NumbersError(ParameterError):
+    """Q, K or a mask holds NaN or infinite numbers, or such large ones that their products overflow."""
 
 
 class KeywordError(AttnscopeError, TypeError):

@@ -116,10 +116,13 @@ class ScaleSums:
 def _share_out(maps: Float[Tensor, "y x height width"], share: float) -> None:
     """Make every map sum to share."""
     sums = maps.sum((2, 3), keepdim=True)
-    if not (torch.isfinite(sums).all() and sums.min() > 0):
+    of_layers = f"the attention of the {maps.shape[0]}x{maps.shape[1]} layers"
+    if not torch.isfinite(sums).all():
+        raise ParameterError(f"{of_layers} holds NaN or infinite values. {OVERFLOW}")
+    if sums.min() <= 0:
         raise ParameterError(
-            f"the attention of the {maps.shape[0]}x{maps.shape[1]} layers holds NaN or infinite values, or a map that "
-            f"sums to 0. {OVERFLOW}"
+            f"{of_layers} has {int((sums <= 0).sum())} places whose map sums to 0: a mask hides all of their keys, so "
+            "they belong to no segment. Leave out the layers or steps that have the mask"
         )
     maps.mul_(share / sums)
 

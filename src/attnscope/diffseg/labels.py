@@ -31,10 +31,11 @@ def word_maps(
         weights: One number for each grid. Default: all grids count the same, as in the authors' demonstration.
 
     Returns:
-        Float32, not negative.
+        Float32, not negative. A word that no place sees, for a mask hides it, is zeros.
 
     Raises:
-        ParameterError: There are no layers, a span is empty, or a token is not there.
+        ParameterError: There are no layers, a map holds NaN or infinite numbers, a span is empty, or a token is not
+            there.
 
     Source: Tian et al. 2024, appendix on semantic labels, and the authors' program. Differs: a word is the mean over
     all of its tokens, where they take one (see `reference_tokens`).
@@ -51,10 +52,15 @@ def word_maps(
         )
     result = torch.zeros((len(spans), *size_hw), device=next(iter(sums.values())).device)
     for grid, total in sums.items():
-        shares = total / total.sum(-1, keepdim=True)
+        shares = total / _or_infinite(total.sum(-1, keepdim=True))
         maps = torch.stack([shares[:, list(span)].mean(-1) for span in spans]).view(-1, *grid)
         result += resize_maps(maps, size_hw) * (1.0 if weights is None else float(weights[grid]))
-    return result / torch.linalg.vector_norm(result, dim=(1, 2), keepdim=True)
+    return result / _or_infinite(torch.linalg.vector_norm(result, dim=(1, 2), keepdim=True))
+
+
+def _or_infinite(sums: Tensor) -> Tensor:
+    """Sums to divide by, so that what sums to 0 stays 0: places, or words, that a mask hides."""
+    return sums.masked_fill(sums == 0, torch.inf)
 
 
 def name_segments(
@@ -155,4 +161,8 @@ def _check_layer(probs: Tensor, grid: SizeHW, spans: Sequence[Sequence[int]]) ->
         raise ParameterError(
             f"a cross-attention map has shape {tuple(probs.shape)}; its grid {grid[0]}x{grid[1]} and token "
             f"{last} ask for ({grid[0] * grid[1]}, more than {last}): the mean over heads of one image"
+        )
+    if not probs.isfinite().all():
+        raise ParameterError(
+            f"a cross-attention map of the grid {grid[0]}x{grid[1]} holds NaN or infinite numbers"
         )

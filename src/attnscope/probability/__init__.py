@@ -1,6 +1,7 @@
 """The attention probability, P = softmax(Q K^T x scale + mask), and sums over it, straight from Q and K.
 
 reference.py       a dozen lines that materialise P: the oracle
+inputs.py          what Q, K and a mask must be, shapes and numbers
 contraction.py     what to compute: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
 tile_loops.py      the work on one tile, compiled by TorchScript

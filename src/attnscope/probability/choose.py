@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.probability.contraction import Contraction, check_inputs, contraction
-from attnscope.probability.reference import attention_probability, working_dtype
+from attnscope.probability.contraction import Contraction, contraction
+from attnscope.probability.inputs import check_inputs, working_dtype
+from attnscope.probability.reference import materialised
 from attnscope.probability.tile_loops import why_not_compiled
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
 from attnscope.probability.triton_support import is_interpreted, why_not_triton
@@ -80,11 +81,13 @@ def reduce(
     Mask, weights and columns may be on any device.
 
     Returns:
-        What is left of (head, query, key), float32 (float64 for float64 input); `into` where it is given.
+        What is left of (head, query, key), float32 (float64 for float64 input); `into` where it is given. A row of P
+        without a visible key is zeros.
 
     Raises:
-        ParameterError: An axis that can't be summed; weights, columns or an `into` that do not fit; Q and K on two
-            devices, or without a head or a key.
+        ParameterError: An axis that can't be summed; weights, columns or an `into` that do not fit; Q, K and a mask
+            whose shapes do not fit, on two devices, or without a head or a key.
+        NumbersError: Q or K holds NaN or infinite numbers, the mask NaN or +inf, or products would overflow.
 
     Cost: one product of Q and K and one exponential for each of (head, query, key). Memory of the result and of one
     tile a thread.
@@ -94,6 +97,7 @@ def reduce(
     >>> reduce(q, k, scale=40**-0.5, over=("head",)).shape  # the mean over heads
     torch.Size([16, 16])
     """
+    _check(query, key, mask, scale)
     dtype = working_dtype(query)
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
@@ -125,14 +129,16 @@ def entropy(
         mask: As for `reduce`.
 
     Returns:
-        0 where all attention is on one key, log(keys) where it is even. Float32 (float64 for float64 input).
+        0 where all attention is on one key or no key is visible, log(keys) where it is even. Float32 (float64 for
+        float64 input).
 
     Raises:
-        ParameterError: Q and K are on two devices, or have no head or no key.
+        ParameterError: As for `reduce`.
+        NumbersError: As for `reduce`.
 
     Cost: as `reduce`; never more than one tile a thread.
     """
-    check_inputs(query, key)
+    _check(query, key, mask, scale)
     if query.is_meta:
         return query.new_empty(query.shape[:2], dtype=working_dtype(query))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
@@ -141,11 +147,17 @@ def entropy(
         return path(query, key, scale=scale, mask=mask)
 
 
+def _check(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> None:
+    check_inputs(query, key, mask, scale=scale)
+    if query.ndim != 3:
+        raise ParameterError(f"query is {tuple(query.shape)}: expected (head, query, dim) of one batch row")
+
+
 def _reduce_reference(
     query: Tensor, key: Tensor, asked: Contraction, *, scale: float, mask: Tensor | None, into: Tensor | None
 ) -> Tensor:
     """The contraction written out over a materialised P."""
-    left = attention_probability(query, key, scale=scale, mask=mask)
+    left = materialised(query, key, scale=scale, mask=mask)
     left = left if asked.columns is None else left.index_select(-1, asked.columns)
     for axis, weight in ((2, asked.key), (1, asked.query), (0, asked.head)):
         if weight is not None:

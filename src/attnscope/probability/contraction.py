@@ -43,7 +43,7 @@ def contraction(
     columns: Tensor | None,
     dtype: torch.dtype,
 ) -> Contraction:
-    """The sum over some axes of P, checked against Q and K.
+    """The sum over some axes of P, checked against Q and K, which `check_inputs` has seen.
 
     Args:
         query: Q, which gives the lengths of head and query.
@@ -55,11 +55,14 @@ def contraction(
 
     Raises:
         ParameterError: An unknown axis; weights that do not fit or belong to an axis that is kept; columns that are
-            no keys; Q and K on two devices, or without a head or a key.
+            no keys.
     """
-    check_inputs(query, key)
     if unknown := [axis for axis in over if axis not in AXES]:
         raise ParameterError(f"over {unknown}: expected some of {list(AXES)}")
+    if columns is not None and (columns.ndim != 1 or columns.dtype not in (torch.int64, torch.int32)):
+        raise ParameterError(
+            f"columns are {columns.dtype} of shape {tuple(columns.shape)}: expected a list of key numbers"
+        )
     if columns is not None and not columns.is_meta:
         _check_columns(columns, key.shape[1])
         columns = columns.to(query.device)
@@ -81,27 +84,6 @@ def contraction(
     )
 
 
-def check_inputs(query: Tensor, key: Tensor) -> None:
-    """Check that attention from these queries to these keys can be computed.
-
-    Args:
-        query: Q, (head, query, dim).
-        key: K, (head, key, dim).
-
-    Raises:
-        ParameterError: Q and K are on two devices, or there is no head or no key.
-    """
-    if query.device != key.device:
-        raise ParameterError(
-            f"query is on {query.device} and key on {key.device}: move one to the other's device"
-        )
-    if not query.shape[0] or not key.shape[1]:
-        raise ParameterError(
-            f"query is {tuple(query.shape)} and key {tuple(key.shape)}: expected (head, query, dim) and (head, key, "
-            "dim) with at least one head and one key"
-        )
-
-
 def _check_columns(columns: Tensor, keys: int) -> None:
     if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < keys:
         raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
@@ -115,6 +97,8 @@ def _weight(
             raise ParameterError(f"over {axis}: there is none, so there is no mean")
         return torch.full([length], 1 / length, device=device, dtype=dtype)
     weight = torch.as_tensor(numbers, device=device, dtype=dtype)
+    if not weight.is_meta and not weight.isfinite().all():
+        raise ParameterError(f"weights of {axis} hold NaN or infinite numbers: expected finite ones")
     if weight.shape != (length,):
         raise ParameterError(f"weights of {axis} have shape {tuple(weight.shape)}: expected ({length},)")
     return weight

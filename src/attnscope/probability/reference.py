@@ -6,14 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
-def working_dtype(query: Tensor) -> torch.dtype:
-    """The type to compute in: float64 stays, and everything else is float32, as upcast attention asks.
-
-    Args:
-        query: Q, of any floating-point type.
-    """
-    return torch.float64 if query.dtype == torch.float64 else torch.float32
+from attnscope.probability.inputs import check_inputs, working_dtype
 
 
 def attention_probability(
@@ -33,17 +26,37 @@ def attention_probability(
             (..., query, key).
 
     Returns:
-        Values in 0..1; rows sum to 1 over key. Float32 (float64 for float64 input), also for half-precision Q and K.
+        Values in 0..1; rows sum to 1 over key, or are zeros where no key is visible. Float32 (float64 for float64
+        input), also for half-precision Q and K.
+
+    Raises:
+        ParameterError: Shapes or types do not fit.
+        NumbersError: Q or K holds NaN or infinite numbers, the mask NaN or +inf, or products would overflow.
 
     Cost: rows x query x key numbers in memory. `reduce` gives sums over P without them.
     Source: Vaswani et al. 2017, section 3.2.1, equation 1.
+    """
+    check_inputs(query, key, mask, scale=scale)
+    return materialised(query, key, scale=scale, mask=mask)
+
+
+def materialised(query: Tensor, key: Tensor, *, scale: float, mask: Tensor | None) -> Tensor:
+    """`attention_probability` of inputs that were checked.
+
+    Args:
+        query: Q.
+        key: K.
+        scale: Factor before the softmax.
+        mask: Float or bool.
     """
     dtype = working_dtype(query)
     rows = query.shape[:-2]
     flat_query, flat_key = query.to(dtype).flatten(0, -3), key.to(dtype).flatten(0, -3)
     unused = flat_query.new_empty(())  # beta=0: only its type counts
     scores = torch.baddbmm(unused, flat_query, flat_key.transpose(1, 2), beta=0, alpha=scale)
-    return torch.softmax(add_mask(scores.unflatten(0, rows), mask), dim=-1)
+    masked = add_mask(scores.unflatten(0, rows), mask)
+    probs = torch.softmax(masked, dim=-1)
+    return probs if mask is None else probs.masked_fill_(masked.amax(-1, keepdim=True) == -torch.inf, 0)
 
 
 def add_mask(scores: Tensor, mask: Tensor | None) -> Tensor:

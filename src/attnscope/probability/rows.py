@@ -24,6 +24,7 @@ def row_head_mean(
 
     Raises:
         SelectionError: The layer computed no attention for the row.
+        NumbersError: Its numbers give no attention.
     """
     place = record.place_of(row)
     if place is None:

@@ -143,9 +143,15 @@ def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tens
         else:
             tile.add_(seen_or_added)
     if scores.needs_maximum[head][start // scores.tile_rows]:
-        tile.sub_(tile.amax([1], keepdim=True))
+        largest = tile.amax([1], keepdim=True)
+        if mask is not None:
+            largest.masked_fill_(largest == -float("inf"), 0.0)  # no key is visible: exponentials of 0
+        tile.sub_(largest)
     exponentials = tile.exp_() if scores.base_e else tile.exp2_()
-    return exponentials, exponentials.sum([1], keepdim=True).reciprocal_()
+    sums = exponentials.sum([1], keepdim=True)
+    if mask is not None:
+        sums.masked_fill_(sums == 0, 1.0)
+    return exponentials, sums.reciprocal_()
 
 
 def _counted(tile: Tensor, columns: Tensor | None) -> Tensor:

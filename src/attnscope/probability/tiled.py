@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attnscope.probability.contraction import Contraction
-from attnscope.probability.reference import working_dtype
+from attnscope.probability.inputs import working_dtype
 from attnscope.probability.threads import in_tile_threads
 from attnscope.probability.tile_loops import Scores, add_rows, add_sum_of_rows, compiled, write_entropy
 

@@ -39,6 +39,9 @@ def row_statistics_kernel(inputs, largest_ptr, total_ptr, DIM: tl.constexpr, STE
         base = tl.where(higher == float("-inf"), 0.0, higher)  # no key seen so far: inf - inf would stay NaN
         total = total * tl.exp(largest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         largest = higher
+    unseen = largest == float("-inf")  # no key is visible: m = 0 and l = 1 make every share exp(-inf) = 0
+    largest = tl.where(unseen, 0.0, largest)
+    total = tl.where(unseen, 1.0, total)
     _store_of_rows(largest_ptr, inputs, head, rows, largest)
     _store_of_rows(total_ptr, inputs, head, rows, total)
 

@@ -105,6 +105,8 @@ class Reducing:
                 "such as the views of a panorama; reduced maps hold the first of each step"
             )
         for name, live in self._live.items():
+            if live.failure:
+                yield f"there are no reduced maps {name!r}: {live.failure}"
             there = self.maps[name].steps if name in self.maps else ()
             wanted = [step for step in steps if step in live.wanted]
             if there and (lacking := sorted(set(wanted) - set(there))):

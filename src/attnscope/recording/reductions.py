@@ -5,7 +5,7 @@ A rule adds one step's map to a state of a few tensors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums
-from attnscope.errors import CaptureError
+from attnscope.errors import CaptureError, ParameterError
 from attnscope.pictures.maps import resize_maps
+from attnscope.probability.inputs import located
 from attnscope.probability.rows import row_head_mean
 from attnscope.records import Call, Grid, Layer, LayerId
 from attnscope.records.qkv import Record
@@ -79,6 +80,8 @@ class LiveReduction:
         self._states: dict[Key, State] = {}
         self._steps: list[int] = []
         self._images = 0
+        self.failure = ""
+        """Numbers of a step that give no attention: from then on there are no maps."""
 
     def add(
         self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
@@ -95,7 +98,9 @@ class LiveReduction:
             (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
         chosen = {layer: record for layer, record in records.items() if self.reduction.takes(layer)}
-        if call.step not in self.wanted or not rows or not chosen or not self._fits(chosen, len(rows)):
+        if self.failure or call.step not in self.wanted or not rows or not chosen:
+            return
+        if not self._fits(chosen, len(rows)):
             return
         if shared := next((layers[layer] for layer in chosen if layers[layer].parts), None):
             raise CaptureError(
@@ -104,12 +109,18 @@ class LiveReduction:
             )
         self._images = len(rows)
         self._layers |= {layer: layers[layer] for layer in chosen}
+        try:
+            self._add_maps(call.step, chosen, [call.rows.index(row) for row in rows], latent)
+        except ParameterError as error:  # the run goes on; whoever asks for the maps gets the error
+            self.failure = f"step {call.step}, {error}"
+            self._states, self._layers, self._steps = {}, {}, []
+
+    def _add_maps(self, step: int, records: Mapping[LayerId, Record], rows: list[int], latent: Grid) -> None:
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before
-            new = list(self._maps(chosen, [call.rows.index(row) for row in rows], latent))
-            for key, value in new:
-                self._states[key] = self._rule(self._states.get(key, {}), value, call.step)
-        self._steps.append(call.step)
+            for key, value in list(self._maps(records, rows, latent)):
+                self._states[key] = self._rule(self._states.get(key, {}), value, step)
+        self._steps.append(step)
 
     def _fits(self, records: Mapping[LayerId, Record], images: int) -> bool:
         """Whether the step has the images of those before it, and where a map is of several layers, their layers."""
@@ -124,10 +135,10 @@ class LiveReduction:
         grids = {layer: self._layers[layer].grid for layer in records}
         if self.reduction.per == "layer":
             for layer, record in records.items():
-                yield layer, _stacked([row_head_mean(record, row) for row in rows])
+                yield layer, _stacked([_head_mean(layer, record, row) for row in rows])
         elif self.reduction.per == "grid":
             for grid in dict.fromkeys(grids.values()):
-                alike = [record for layer, record in records.items() if grids[layer] == grid]
+                alike = {layer: record for layer, record in records.items() if grids[layer] == grid}
                 yield grid, _stacked([_mean_of(alike, row) for row in rows])
         elif records:
             of_all = _aggregate if self.reduction.kind == "self" else _on_one_grid
@@ -141,6 +152,7 @@ class LiveReduction:
             {key: state["steps"] for key, state in self._states.items() if "steps" in state},
             tuple(self._layers.values()),
             tuple(self._steps),
+            self.failure,
         )
 
 
@@ -148,10 +160,17 @@ def _stacked(maps: list[Tensor]) -> Float[Tensor, "image query key"]:
     return maps[0][None] if len(maps) == 1 else torch.stack(maps)
 
 
-def _mean_of(records: Sequence[Record], row: int) -> Float[Tensor, "query key"]:
+def _head_mean(
+    layer: LayerId, record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+) -> Float[Tensor, "query key"]:
+    with located(layer):
+        return row_head_mean(record, row, share=share, into=into)
+
+
+def _mean_of(records: Mapping[LayerId, Record], row: int) -> Float[Tensor, "query key"]:
     total = None
-    for record in records:
-        total = row_head_mean(record, row, share=1 / len(records), into=total)
+    for layer, record in records.items():
+        total = _head_mean(layer, record, row, share=1 / len(records), into=total)
     assert total is not None  # there is a layer of each grid
     return total
 
@@ -160,7 +179,9 @@ def _on_one_grid(
     records: Mapping[LayerId, Record], grids: Mapping[LayerId, Grid], row: int, latent: Grid
 ) -> Float[Tensor, "query key"]:
     """Mean of the layers' cross-attention, each map resized bilinearly to the latent grid."""
-    maps = [_resized(row_head_mean(record, row), grids[layer], latent) for layer, record in records.items()]
+    maps = [
+        _resized(_head_mean(layer, record, row), grids[layer], latent) for layer, record in records.items()
+    ]
     return torch.stack(maps).mean(0)
 
 
@@ -174,11 +195,11 @@ def _aggregate(
     """DiffSeg's aggregate of one step, flat."""
     sums = ScaleSums()
     for layer, record in records.items():
-        add_to = partial(_add_head_mean, record, row)
+        add_to = partial(_add_head_mean, layer, record, row)
         sums.add(grids[layer], add_to)
     aggregated = sums.aggregated(grid=latent)
     return aggregated.reshape(latent.places, latent.places)
 
 
-def _add_head_mean(record: Record, row: int, total: Tensor | None) -> Tensor:
-    return row_head_mean(record, row, into=total)
+def _add_head_mean(layer: LayerId, record: Record, row: int, total: Tensor | None) -> Tensor:
+    return _head_mean(layer, record, row, into=total)

@@ -223,8 +223,8 @@ class Session:
 
     @property
     def recorded(self) -> bool:
-        """Whether the pass left anything."""
-        reduced = any(maps.steps for maps in self.into.reduced.values())
+        """Whether the pass left anything, or the reason why there are no maps."""
+        reduced = any(maps.steps or maps.failure for maps in self.into.reduced.values())
         return reduced or bool(self.into.records.calls and self.into.records.layers)
 
     def why_nothing(self) -> str:

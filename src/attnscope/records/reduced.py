@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attnscope.errors import ParameterError, SelectionError, describe_numbers
+from attnscope.errors import NumbersError, ParameterError, SelectionError, describe_numbers
 from attnscope.records.layers import KINDS, Grid, Kind, Layer, LayerId
 from attnscope.spelling import both_spellings
 
@@ -147,6 +147,7 @@ class ReducedMaps:
         step_numbers: For 'top': the step of each value.
         layers: The layers that went in.
         steps: Numbers of the steps that went in.
+        failure: Why there are no maps: the layer and the step whose numbers give no attention. '' as a rule.
     """
 
     reduction: Reduced
@@ -154,6 +155,7 @@ class ReducedMaps:
     step_numbers: dict[Key, Int[Tensor, ...]] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     steps: tuple[int, ...] = ()
+    failure: str = ""
 
     def __eq__(self, other: object) -> bool:
         """The same reduction of the same layers and steps with the same numbers."""
@@ -185,7 +187,9 @@ class ReducedMaps:
 
         Raises:
             SelectionError: No such map was kept.
+            NumbersError: There are none, see `failure`.
         """
+        self.check()
         wanted: Any = LayerId(block, self.reduction.kind) if block is not None else grid and Grid(*grid)
         if wanted is None and len(self.maps) == 1:
             wanted = next(iter(self.maps))
@@ -206,7 +210,9 @@ class ReducedMaps:
         Raises:
             ParameterError: The maps were kept with 'top', so there are several values for each place.
             SelectionError: The run has no such picture.
+            NumbersError: There are none, see `failure`.
         """
+        self.check()
         if self.reduction.how == "top":
             raise ParameterError(
                 "maps kept with how='top' hold several values a place, not one map: use their .map()"
@@ -216,6 +222,15 @@ class ReducedMaps:
             grid = key if isinstance(key, Grid) else grids[key]
             alike = len(self.layers) if self.reduction.per == "all" else list(grids.values()).count(grid)
             yield grid, 1 if isinstance(key, LayerId) else alike, self._of_image(stack, image)
+
+    def check(self) -> None:
+        """Refuse maps of a run whose numbers gave no attention.
+
+        Raises:
+            NumbersError: The layer and the step are named.
+        """
+        if self.failure:
+            raise NumbersError(self.failure)
 
     def _of_image(self, stack: Tensor, image: int) -> Tensor:
         images = stack.shape[-3]

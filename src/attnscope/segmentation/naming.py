@@ -53,7 +53,7 @@ def named_segments(
     through = _through_map(merged, maps)
     best = torch.where(best < 0, through.argmax(1), best)  # no pixel at the word maps' size
     scores = word_scores(labels, maps, count=len(merged))
-    scores = torch.where(scores.isnan(), through / maps.cpu().double().mean((1, 2)), scores)
+    scores = torch.where(scores.isnan(), through / _means(maps), scores)
     fits = scores.gather(1, best[:, None])[:, 0] >= weak * (1 - _ROUNDING)
     return torch.where(fits, best, -1)
 
@@ -73,7 +73,13 @@ def word_scores(
     """
     maps = maps.cpu()
     at_maps = interpolate(labels.cpu()[None, None].double(), size=tuple(maps.shape[1:]), mode="nearest")
-    return mean_inside(at_maps[0, 0].long(), maps, count=count) / maps.double().mean((1, 2))
+    return mean_inside(at_maps[0, 0].long(), maps, count=count) / _means(maps)
+
+
+def _means(maps: WordMaps) -> Float[Tensor, " word"]:
+    """The mean of each map, infinite where it is 0: a word that no place sees has the score 0."""
+    means = maps.cpu().double().mean((1, 2))
+    return means.masked_fill(means == 0, torch.inf)
 
 
 def united(

@@ -35,6 +35,7 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
             "blocks": maps.reduction.blocks,
             "steps": list(maps.steps),
             "layers": [layer_json(layer) for layer in maps.layers],
+            **({"failure": maps.failure} if maps.failure else {}),
             "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
         }
         about = {"reduced": name, **entry[name]}
@@ -95,7 +96,7 @@ def _read(path: Path, facts: Mapping[str, Any]) -> ReducedMaps:
             check_finite(path, name.removesuffix(".value"), tensor)
     values = {key: tensors[f"{_key_text(key)}.value"] for key in shapes}
     numbers = {key: tensors[f"{_key_text(key)}.steps"] for key in shapes if reduction.how == "top"}
-    return ReducedMaps(reduction, values, numbers, layers, steps)
+    return ReducedMaps(reduction, values, numbers, layers, steps, str(facts.get("failure", ""))[:500])
 
 
 def _shapes(reduction: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps: int) -> dict[Key, Shape]:

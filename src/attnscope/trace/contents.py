@@ -221,6 +221,7 @@ class Contents:
 
         Raises:
             SelectionError: The trace has no maps of this name, or they are of the other kind.
+            NumbersError: There are none, since numbers of the run gave no attention.
         """
         if name not in self.reduced:
             known = nearest(name, self.reduced) or "none; capture(keep={...}) makes them"
@@ -230,6 +231,7 @@ class Contents:
             raise SelectionError(
                 f"reduced maps {name!r} are of {maps.reduction.kind}-attention, not of {kind}-attention"
             )
+        maps.check()
         if not maps.maps:
             raise SelectionError(f"reduced maps {name!r}: no step went into them")
         return maps

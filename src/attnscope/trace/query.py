@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.probability import reduce
-from attnscope.probability.reference import working_dtype
+from attnscope.probability.inputs import check_mask, located, working_dtype
 from attnscope.records import Call, Layer, LayerId, Step
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import Records
@@ -145,17 +145,18 @@ def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor
 
     Raises:
         SelectionError: A step lacks a row or a layer that was asked for.
+        NumbersError: Q, K or a mask holds numbers that give no attention.
     """
     kept = query.kept.values()
     dropped = tuple(0 if pick.single else slice(None) for pick in kept)
     if into is None and len(query.parts) == 1:
         (part,) = query.parts
-        only = _of_row(query, records, part, 1.0, None)
+        only = _located(query, records, part, 1.0, None)
         return only[(None,) * len(part.place)][dropped]
     whole = into[tuple(None if pick.single else slice(None) for pick in kept)] if into is not None else None
     whole = _zeros(query, records) if whole is None else whole
     for part in query.parts:
-        _of_row(query, records, part, query.share, whole[part.place])
+        _located(query, records, part, query.share, whole[part.place])
     return whole[dropped] if into is None else into
 
 
@@ -211,6 +212,11 @@ def row_of_record(record: Record, layer: Layer, part: Part) -> int:
     return place
 
 
+def _located(query: Query, records: Records, part: Part, share: float, into: Tensor | None) -> Tensor:
+    with located(f"{query.layer.id} in step {part.call.step}"):
+        return _of_row(query, records, part, share, into)
+
+
 def _of_row(query: Query, records: Records, part: Part, share: float, into: Tensor | None) -> Tensor:
     """P of one batch row at the picked positions, averaged over inner axes where asked, times share."""
     record = _record(query, records, part)
@@ -218,7 +224,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     heads, queries, keys = (query.picks[axis] for axis in INNER)
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)
-    mask = None if record.mask is None else _mask_of_row(record.mask, row, heads, queries)
+    mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)
     everything = keys.positions == range(record.key.shape[2])
     columns = None if everything else torch.tensor(keys.positions, device=k.device)
     over = tuple(axis for axis in ("head", "query") if axis in query.averaged)
@@ -237,8 +243,10 @@ def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:
     return tensor.index_select(axis, torch.tensor(pick.positions, device=tensor.device))
 
 
-def _mask_of_row(mask: Tensor, row: int, heads: Pick, queries: Pick) -> Tensor:
+def _mask_of_row(record: Record, row: int, heads: Pick, queries: Pick) -> Tensor:
+    mask: Any = record.mask
     of_row = mask[row if mask.shape[0] > 1 else 0]
+    check_mask(of_row, (*record.query.shape[1:3], record.key.shape[2]))
     if of_row.shape[0] > 1:
         of_row = _take(of_row, 0, heads)
     return _take(of_row, 1, queries) if of_row.shape[1] > 1 else of_row
