@@ -17,8 +17,8 @@ pytestmark = pytest.mark.attack
 
 SECONDS_EACH = 10
 VALUES = (
-    None, True, -1, 0, 10**12, 10**400, 0.5, float("nan"), "", "x", "X" * 5000, "../../etc", "\x1b]0;title\x07", [], [1],
-    {}, ["os", "system"], ["diffusers", "DDIMScheduler"], ["transformers", "CLIPTextModel"], ["mine", "Mine"],
+    None, True, -1, 0, 10**12, 10**400, 0.5, float("nan"), "", "x", "X" * 5000, "../../etc", "\x1b]0;title\x07", [],
+    [1], {}, ["os", "system"], ["diffusers", "DDIMScheduler"], ["transformers", "CLIPTextModel"], ["mine", "Mine"],
 )  # fmt: skip
 
 

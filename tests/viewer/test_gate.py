@@ -107,3 +107,14 @@ def test_every_file_of_the_page_is_there(visitor):
         assert answer.status_code == 200
         again = visitor.get(path, headers={"if-none-match": answer.headers["etag"]})
         assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/api/traces", "/api/traces/7", "/nothing", "/api/traces/0/place", "/static/x.js"]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+def test_answers_and_refusals_are_not_guessed_at_nor_kept_unasked(visitor, address, host):
+    headers = visitor.get(address, headers={"host": host}).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] in ("no-store", "no-cache")
+    assert "default-src 'none'" in headers["content-security-policy"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from PIL import Image
 
 import attnscope
+from attnscope import places
 from attnscope.errors import SelectionError, TraceFormatError
 from attnscope.pictures.overlays import boundaries
 from attnscope.pictures.regions import rle_mask
@@ -298,3 +301,32 @@ def test_every_pass_of_a_trace_is_there_to_look_at(tmp_path):
     assert [one["name"] for one in shown] == ["run.trace, pass 0", "run.trace, pass 1", "red cat"]
     assert [one["layers"][0]["grid"] for one in shown] == [[8, 12], [4, 6], [4, 6]]
     assert client.get("/api/traces/1/place?block=1&step=0&top=0.5&left=0.5").status_code == 200
+
+
+def test_a_trace_that_was_replaced_or_deleted_is_said(trace, tmp_path):
+    folder = trace.save(tmp_path / "run.trace")
+    (folder / "dangling").symlink_to(tmp_path / "nowhere")  # what else lies there does not matter
+    with TestClient(create_app([folder]), base_url="http://127.0.0.1") as client:
+        asked = "/api/traces/0/words?token=2&format=npz"
+        assert client.get(asked).status_code == 200
+        (folder / "notes.txt").write_text("mine")
+        assert client.get(asked).status_code == 200
+        (folder / "dangling").unlink()
+        trace.save(folder, overwrite=True)
+        for address in ("/api/traces", asked, "/api/traces/0/aggregate"):
+            refused = client.get(address)
+            assert refused.status_code == 409
+            assert "'run.trace' was replaced or changed since the viewer opened it" in refused.json()["error"]
+        shutil.rmtree(folder)
+        assert "was moved or deleted" in client.get(asked).json()["error"]
+
+
+def test_a_question_that_nobody_waits_for_is_not_computed(trace, monkeypatch):
+    async def gone(_request):
+        return True
+
+    monkeypatch.setattr(places, "word_map", None)  # would be a TypeError
+    monkeypatch.setattr(Request, "is_disconnected", gone)
+    with TestClient(create_app([trace]), base_url="http://127.0.0.1") as client:
+        assert client.get("/api/traces/0/words?token=2").status_code == 499
+        assert client.get("/api/traces/0/shares?top=0&left=0").status_code == 499

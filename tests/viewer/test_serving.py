@@ -88,3 +88,14 @@ def test_in_a_notebook_it_goes_on_beside(folder):
 def test_nothing_to_view_is_said():
     with pytest.raises(ParameterError, match="at least one"):
         serve()
+
+
+@pytest.mark.parametrize("host", ["", " ", "[]"])
+def test_an_empty_host_is_refused_and_opens_no_port(folder, host):
+    with pytest.raises(ParameterError, match="expected an address of this machine, such as 127.0.0.1"):
+        serve(folder, host=host, open_browser=False)
+    with viewing(folder, "--host", host) as process:
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert out == ""
+    assert "expected an address of this machine" in err

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
@@ -38,12 +36,11 @@ from attnscope.viewer.questions import (
     Words,
 )
 from attnscope.viewer.schemas import AggregateInfo, SegmentInfo, SegmentsInfo, Shares, TracesInfo
+from attnscope.viewer.turns import Turns
 
 STARTED = secrets.token_hex(4)
 """Answers that a browser keeps from an earlier server, perhaps of other code, are not taken again."""
 CACHE_BYTES = 64 * 2**20
-MOST_AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
-"""Questions that are computed at the same time; torch shares the cores among threads itself."""
 MOST_SEGMENTATIONS = 4
 NumberedMaps = Callable[[Trace, View, Any], Iterator[tuple[int, Any]]]
 BINARY = "application/octet-stream"
@@ -56,7 +53,7 @@ class Answers:
         self.traces = traces
         self.aggregates = Aggregates()
         self._cache = ByteCache(CACHE_BYTES)
-        self._turn = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._turns = Turns()
         self._segmentations: OrderedDict[Any, Segmentation] = OrderedDict()
 
     def add_routes(self, app: FastAPI) -> None:
@@ -76,7 +73,8 @@ class Answers:
 
     def list_traces(self) -> TracesInfo:
         """What is open."""
-        return TracesInfo(version=__version__, traces=[opened.info for opened in self.traces])
+        opened = [self._open(number) for number in range(len(self.traces))]
+        return TracesInfo(version=__version__, traces=[of_trace.info for of_trace in opened])
 
     def picture(self, request: Request, number: int, image: Image = 0) -> Response:
         """The picture that the run made, as PNG."""
@@ -112,10 +110,10 @@ class Answers:
         trace = self._open(number).trace
         return self._map(request, number, format, lambda: places.word_map(trace, view, token), view.block)
 
-    def shares(self, number: int, view: Views, box: Boxes) -> Shares:
+    def shares(self, request: Request, number: int, view: Views, box: Boxes) -> Shares:
         """What a place, or a part of the picture on average, takes from each token."""
         trace = self._open(number).trace
-        with self._turn:
+        with self._turns.turn(request):
             return Shares(shares=places.token_shares(trace, view, box).tolist())
 
     def aggregate(self, number: int, source: Sources) -> AggregateInfo:
@@ -135,9 +133,11 @@ class Answers:
         self.aggregates.cancel(number, source)
         return state_info(self.aggregates.get(number, source))
 
-    def segments(self, number: int, source: Sources, recipe: Recipes, word: Words = None) -> SegmentsInfo:
+    def segments(
+        self, request: Request, number: int, source: Sources, recipe: Recipes, word: Words = None
+    ) -> SegmentsInfo:
         """DiffSeg's segments of an aggregate that is ready."""
-        return segments_info(self._segmented(number, source, recipe, word))
+        return segments_info(self._segmented(request, number, source, recipe, word))
 
     def labels(
         self,
@@ -149,7 +149,7 @@ class Answers:
         format: LabelsFormat = "u16",
     ) -> Response:
         """The segment of every pixel, row by row: 16-bit little-endian numbers, PNG, or NPZ."""
-        segmentation = self._segmented(number, source, recipe, word)
+        segmentation = self._segmented(request, number, source, recipe, word)
         of_format: dict[LabelsFormat, tuple[str, Callable[[], bytes]]] = {
             "u16": (BINARY, lambda: segmentation.labels.astype("<u2").tobytes()),
             "png": ("image/png", lambda: png_bytes(indexed_png(segmentation.labels))),
@@ -180,6 +180,7 @@ class Answers:
     def _open(self, number: int) -> OpenTrace:
         if not 0 <= number < len(self.traces):
             raise HTTPException(404, f"trace {number}: this viewer has traces 0 to {len(self.traces) - 1}")
+        self.traces[number].check_unchanged()
         return self.traces[number]
 
     def _map(
@@ -208,13 +209,15 @@ class Answers:
             return Response(status_code=304, headers=headers)
 
         def in_turn() -> bytes:
-            with self._turn:
-                return make()
+            with self._turns.turn(request):
+                made = make()
+            opened.check_unchanged()  # while it was read
+            return made
 
         return Response(self._cache.get(tag, in_turn), media_type=media_type, headers=headers)
 
     def _segmented(
-        self, number: int, source: Source, recipe: Recipe, words: list[int] | None
+        self, request: Request, number: int, source: Source, recipe: Recipe, words: list[int] | None
     ) -> Segmentation:
         trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
         if aggregate is None or aggregate.state != "ready":
@@ -227,7 +230,7 @@ class Answers:
         key = (number, source, astuple(recipe), named)
         segmentation = self._segmentations.get(key)
         if segmentation is None or segmentation.evidence is not aggregate.evidence:
-            with self._turn:
+            with self._turns.turn(request):
                 segmentation = aggregate.segmented(recipe, named)
             self._segmentations[key] = segmentation  # the page asks for its segments, then for its labels
             while len(self._segmentations) > MOST_SEGMENTATIONS:

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from attnscope._version import __version__
-from attnscope.errors import AttnscopeError, BusyError, SelectionError
+from attnscope.errors import AttnscopeError, BusyError, SelectionError, TraceFormatError
 from attnscope.probability.threads import start_tile_threads
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
@@ -29,6 +29,9 @@ from attnscope.viewer.schemas import Problem
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 409, 421, 422, 429)
 }
+
+STATUS: dict[type[AttnscopeError], int] = {SelectionError: 404, BusyError: 429, TraceFormatError: 409}
+"""Of errors that are not the question's own fault, which is 400."""
 
 
 def create_app(
@@ -80,7 +83,7 @@ def _say_problems(app: FastAPI) -> None:
 
     @app.exception_handler(AttnscopeError)
     def _known(_: Request, error: AttnscopeError) -> JSONResponse:
-        status = 404 if isinstance(error, SelectionError) else 429 if isinstance(error, BusyError) else 400
+        status = next((number for kind, number in STATUS.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": str(error)}, status)
 
     @app.exception_handler(StarletteHTTPException)

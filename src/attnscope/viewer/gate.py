@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 POLICY = "; ".join(
@@ -47,15 +47,11 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = self._refusal(scope, Headers(scope=scope))
-        if answer is not None:
-            await answer(scope, receive, send)
-            return
 
-        async def with_policy(message):
+        async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    *message["headers"],
+                    *_kept_nowhere(message["headers"]),
                     (b"content-security-policy", self.policy.encode()),
                     (b"x-content-type-options", b"nosniff"),
                     (b"referrer-policy", b"no-referrer"),
@@ -63,7 +59,8 @@ class Gate:
                 ]
             await send(message)
 
-        await self.app(scope, receive, with_policy)
+        answer = self._refusal(scope, Headers(scope=scope)) or self.app
+        await answer(scope, receive, with_policy)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
@@ -90,6 +87,13 @@ class Gate:
         if hmac.compare_digest(kept.encode(), self.token.encode()):
             return None
         return _refuse(401, "this viewer asks for its token: open the address that `attnscope view` printed")
+
+
+def _kept_nowhere(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers that say how long an answer may be kept; where they do not, no browser or proxy keeps it."""
+    said = list(headers)
+    known = any(name.lower() == b"cache-control" for name, _ in said)
+    return said if known else [*said, (b"cache-control", b"no-store")]
 
 
 def _opens_page(scope: Scope, headers: Headers) -> bool:

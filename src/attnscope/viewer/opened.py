@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -12,14 +13,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from attnscope.errors import SelectionError
+from attnscope.errors import SelectionError, TraceFormatError
 from attnscope.pictures.sizes import size_hw
 from attnscope.segmentation.recipe import recommended_threshold
+from attnscope.storage.manifest import MANIFEST
 from attnscope.trace.files import load_trace, trace_folder
 from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 from attnscope.viewer.schemas import ImageInfo, LayerInfo, StepInfo, TextInfo, TokenInfo, TraceInfo, WordInfo
 
+SHARD = ".safetensors"
 QUICK_PLACES = 2**16
 """Steps times places of the finest layer up to which all steps are shown at once by default."""
 
@@ -51,6 +54,24 @@ class OpenTrace:
             )
         mark = secrets.token_hex(8) if folder is None else _mark(folder)
         return cls(number, name, folder, trace, mark)
+
+    def check_unchanged(self) -> None:
+        """Refuse to mix what was opened with what lies in its place now.
+
+        Raises TraceFormatError where the trace's files were changed, replaced or deleted since it was opened.
+        """
+        if self.folder is None:
+            return
+        try:
+            now = _mark(self.folder)
+        except OSError:
+            now = ""
+        if now != self.mark:
+            what = "replaced or changed" if now else "moved or deleted"
+            raise TraceFormatError(
+                f"the trace {self.name!r} was {what} since the viewer opened it: end `attnscope view` and start it "
+                "again"
+            )
 
     @property
     def info(self) -> TraceInfo:
@@ -142,9 +163,13 @@ def open_traces(sources: Sequence[Trace | str | Path]) -> list[OpenTrace]:
 
 
 def _mark(folder: Path) -> str:
-    """A digest of the files' names, sizes and times: every change of a trace rewrites its manifest."""
+    """A digest of the names, sizes and times of a trace's files; what else lies beside them does not count."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        state = path.stat()
-        digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name for entry in entries if entry.name == MANIFEST or entry.name.endswith(SHARD)
+        )
+    for name in names:
+        state = os.lstat(folder / name)
+        digest.update(f"{name!r} {state.st_ino} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

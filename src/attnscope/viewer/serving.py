@@ -56,11 +56,15 @@ def serve(
         ready: Called with the address once the server answers.
 
     Raises:
-        ParameterError: There is no trace, or the port can't be had.
+        ParameterError: There is no trace, no host, or the port can't be had.
         TraceFormatError: A folder is no trace.
     """
     if not traces:
         raise ParameterError("no trace to view; expected at least one")
+    if not host.strip("[] "):
+        raise ParameterError(
+            f"host is {host!r}; expected an address of this machine, such as 127.0.0.1 (0.0.0.0 is all of them)"
+        )
     host = host.strip("[]")
     token = token or (None if host in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(16))
     app = create_app(traces, token=token)
@@ -74,7 +78,9 @@ def serve(
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server = _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2), tell)
+    server = _Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False), tell
+    )
     if _in_notebook():
         threading.Thread(target=_run, args=(server, listening), daemon=True).start()
     else:
