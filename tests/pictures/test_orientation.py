@@ -8,9 +8,9 @@ import zlib
 
 import numpy as np
 import pytest
-from mutations import made_exif, mutated_exif, pixels
 from PIL import Image, TiffImagePlugin
 
+from attack.mutations import made_exif, mutated_exif, pixels
 from attnscope.pictures.reading import load_picture
 
 UPRIGHT = np.asarray(pixels())

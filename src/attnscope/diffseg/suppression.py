@@ -15,19 +15,24 @@ PIXELS_AT_ONCE = 2**17  # pixels whose maps may be interpolated together; at mos
 
 
 def segment_map(
-    merged: Float[Tensor, "segment height width"], size_hw: tuple[int, int]
+    merged: Float[Tensor, "segment height width"],
+    size_hw: tuple[int, int],
+    *,
+    dtype: torch.dtype = torch.long,
 ) -> Int[Tensor, "out_height out_width"]:
     """DiffSeg's third step: the segment of every pixel, the one whose merged map is largest there.
 
     Args:
         merged: The result of `merge`.
         size_hw: (height, width) of the label map in pixels.
+        dtype: Of the result; uint8 takes an eighth of the memory.
 
     Returns:
-        Int64, from 0 to segment - 1; of equal maps the first wins. A segment that is nowhere largest does not occur.
+        Whole numbers from 0 to segment - 1; of equal maps the first wins. A segment that is nowhere
+        largest does not occur.
 
     Raises:
-        ParameterError: Shapes or sizes do not fit.
+        ParameterError: Shapes or sizes do not fit, or maps hold NaN.
 
     Cost: 1 s for 12 million pixels and 25 maps on one core. A pixel whose four latent neighbours agree takes their
     segment, because interpolation keeps order; only the pixels between are interpolated, in tiles.
@@ -47,9 +52,9 @@ def segment_map(
     )  # a place's values side by side
     disputed = _disputed(coarse)
     down, across = (_between(side, out, merged) for side, out in zip(merged.shape[1:], size_hw, strict=True))
-    labels = torch.empty(size_hw, dtype=torch.long, device=merged.device)
+    labels = torch.empty(size_hw, dtype=dtype, device=merged.device)
     for rows in torch.arange(size_hw[0], device=merged.device).split(max(PIXELS_AT_ONCE // size_hw[1], 1)):
-        labels[rows] = _rows_of_labels(maps, coarse, disputed, down.at(rows), across)
+        labels[rows] = _rows_of_labels(maps, coarse, disputed, down.at(rows), across).to(dtype)
     return labels
 
 
@@ -104,6 +109,8 @@ def _check(merged: Tensor) -> None:
             f"merged is {merged.dtype} of shape {tuple(merged.shape)}; expected floating-point "
             "(segment, height, width), as merge() returns"
         )
+    if merged.isnan().any():
+        raise ParameterError("merged holds NaN, so no map is the largest; expected numbers")
 
 
 def _checked_size(size_hw: tuple[int, int]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -23,6 +23,8 @@ MAX_PIXELS = 160_000_000
 """Of a picture: the largest cameras; 640 MB as Pillow holds RGB."""
 MAX_FILE_BYTES = 8 * MAX_PIXELS
 """Of a picture's file: four channels of 16 bits. Some decoders read all of a file before they look at it."""
+MAX_BYTES_AT_ONCE = 64 << 20
+"""A larger file is read while it is decoded."""
 _NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow opens but can't decode by itself; an EPS would be run as a program, by Ghostscript."""
 _OTHER_KINDS = {
@@ -68,8 +70,8 @@ def decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name} is broken: {reason[:200]}. Is the file complete?") from cause
 
 
-def file_contents(path: str | os.PathLike[str]) -> io.BytesIO:
-    """The bytes of a file.
+def file_contents(path: str | os.PathLike[str]) -> IO[bytes]:
+    """A file to decode: its bytes, or where there are many, the open file.
 
     Args:
         path: The file.
@@ -87,7 +89,7 @@ def file_contents(path: str | os.PathLike[str]) -> io.BytesIO:
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{name} is a pipe or a device; expected a picture file")
         _check_bytes(status.st_size, name)
-        return io.BytesIO(place.read_bytes())
+        return place.open("rb") if status.st_size > MAX_BYTES_AT_ONCE else io.BytesIO(place.read_bytes())
     except ImageError:
         raise
     except (FileNotFoundError, NotADirectoryError) as cause:
@@ -117,7 +119,7 @@ def stream_contents(stream: Any, name: str) -> io.BytesIO:
         contents = stream.read(MAX_FILE_BYTES + 1)
     except Exception as cause:  # closed, not for reading, a network's own error ...
         raise ImageError(
-            f"{name} can't be read ({cause}): give a file opened with open(path, 'rb')"
+            f"{name} can't be read ({' '.join(str(cause).split())}): give a file opened with open(path, 'rb')"
         ) from cause
     if not isinstance(contents, bytes | bytearray | memoryview):
         raise ImageError(f"{name} gives {type(contents).__name__}, not bytes: open it with open(path, 'rb')")
@@ -138,7 +140,7 @@ def bytes_contents(contents: bytes | bytearray | memoryview, name: str) -> io.By
     return io.BytesIO(contents)
 
 
-def opened(contents: io.BytesIO, name: str) -> Image.Image:
+def opened(contents: IO[bytes], name: str) -> Image.Image:
     """A picture whose header was read. Call this, and decode the picture, inside `decoding`.
 
     Args:
@@ -149,7 +151,8 @@ def opened(contents: io.BytesIO, name: str) -> Image.Image:
     try:
         picture = Image.open(contents, formats=[kind for kind in Image.ID if kind not in _NO_PICTURES])
     except UnidentifiedImageError:
-        head = contents.getvalue()[:12]
+        contents.seek(0)
+        head = contents.read(12)
         if known := next((what for mark, what in _OTHER_KINDS.items() if mark in head), None):
             raise ImageError(f"{name} {known}") from None
         raise

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from attnscope.errors import ParameterError
 from attnscope.pictures.lettering import fitted_line, line_of
 from attnscope.pictures.sizes import size_hw
+from attnscope.pictures.strips import strips
 
 MAX_COLOURS = 256  # what a PNG palette holds
 SHADING = 0.7  # how strongly the light of the photo shades the colours laid over it
@@ -40,6 +41,7 @@ def overlay_labels(
     *,
     names: Mapping[int, str] | None = None,
     opacity: float = 0.8,
+    in_place: bool = False,
 ) -> Image.Image:
     """A picture under the colours of its segments, with a thin white line between segments.
 
@@ -48,6 +50,7 @@ def overlay_labels(
         labels: The segment of every pixel, at the picture's size.
         names: Text to write in the middle of some of the segments, by their numbers.
         opacity: Opacity of the colours: 0 shows only the picture, 1 only the colours.
+        in_place: Draw on the picture itself, which must be RGB, and return it: saves the memory of a second one.
 
     Raises:
         ParameterError: The sizes differ, or opacity is outside 0..1.
@@ -59,14 +62,25 @@ def overlay_labels(
         )
     if not 0 <= opacity <= 1:
         raise ParameterError(f"opacity is {opacity}; expected 0 (only the picture) to 1 (only the colours)")
-    blended = _tinted(image.convert("RGB"), segment_colours(int(labels.max()) + 1)[labels], opacity)
-    width_px = max(1, round(min(labels.shape) / 500))
-    for grow_px, colour in ((width_px, (20, 22, 28)), (0, (255, 255, 255))):  # a dark seam on both sides
-        mask = boundaries(labels, width_px + 2 * grow_px)
-        blended.paste(colour, mask=Image.fromarray(mask.astype(np.uint8) * (110 if grow_px else 235)))
+    blended = image if in_place else image.convert("RGB").copy()
+    colours, width_px = segment_colours(int(labels.max()) + 1), max(1, round(min(labels.shape) / 500))
+    for rows in strips(*labels.shape):
+        box = (0, rows.start, labels.shape[1], rows.stop)
+        strip = _tinted(blended.crop(box), colours[labels[rows]], opacity)
+        for grow_px, colour in ((width_px, (20, 22, 28)), (0, (255, 255, 255))):  # a dark seam on both sides
+            mask = _lines_in(labels, rows, width_px + 2 * grow_px)
+            strip.paste(colour, mask=Image.fromarray(mask.astype(np.uint8) * (110 if grow_px else 235)))
+        blended.paste(strip, box)
     if names:
         _write_names(blended, labels, names)
     return blended
+
+
+def _lines_in(labels: np.ndarray, rows: slice, width_px: int) -> Bool[np.ndarray, "rows width"]:
+    """`boundaries` of some rows, which those near by reach into."""
+    first = max(0, rows.start - width_px - 1)
+    lines = boundaries(labels[first : rows.stop + width_px + 1], width_px)
+    return lines[rows.start - first :][: rows.stop - rows.start]
 
 
 def _tinted(photo: Image.Image, colours: UInt8[np.ndarray, "height width 3"], opacity: float) -> Image.Image:
@@ -115,7 +129,7 @@ def indexed_png(labels: Integer[np.ndarray, "height width"]) -> Image.Image:
             f"labels go from {labels.min()} to {labels.max()}; an indexed PNG holds 0..{MAX_COLOURS - 1}. "
             "Use fewer anchors or a larger threshold"
         )
-    image = Image.fromarray(labels.astype(np.uint8))
+    image = Image.fromarray(labels.astype(np.uint8, copy=False))
     image.putpalette(segment_colours(MAX_COLOURS).tobytes())
     return image
 
@@ -143,7 +157,7 @@ def _write_names(image: Image.Image, labels: np.ndarray, names: Mapping[int, str
     text_px = max(11, round(min(image.size) / 24))
     rim_px = max(2, text_px // 9)
     for number, name in names.items():
-        if not (labels == number).any():
+        if not any((labels[rows] == number).any() for rows in strips(*labels.shape)):
             continue
         is_tiny = image.width < 4 * text_px  # a part of the name says more than an ellipsis
         line = line_of(name, text_px) if is_tiny else fitted_line(name, image.width - 2 * rim_px, text_px)
@@ -159,8 +173,10 @@ def _widest_place(labels: np.ndarray, number: int, *, at_most_px: int = 192) -> 
     step = max(1, -(-max(labels.shape) // at_most_px))
     inside = labels[step // 2 :: step, step // 2 :: step] == number
     if not inside.any():  # thinner than the coarse copy
-        ys, xs = np.nonzero(labels == number)
-        return float(ys[len(ys) // 2]), float(xs[len(xs) // 2])
+        own = [(rows.start, *np.nonzero(labels[rows] == number)) for rows in strips(*labels.shape)]
+        places = np.concatenate([np.stack([top + ys, xs], 1) for top, ys, xs in own])
+        y, x = places[len(places) // 2].tolist()
+        return float(y), float(x)
     inside = np.pad(inside, 1)
     while True:
         core = inside.copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import IO, TypeAlias
 
@@ -22,6 +21,7 @@ from attnscope.pictures.decoding import (
 )
 from attnscope.pictures.orientation import upright
 from attnscope.pictures.sizes import size_hw
+from attnscope.pictures.strips import strips
 from attnscope.pictures.tones import bytes_of_array, bytes_of_grey
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray | torch.Tensor"
@@ -55,11 +55,11 @@ def load_picture(source: Picture) -> Image.Image:
         with decoding("the picture"):
             return _decoded(source, "the picture", copy=True)
     name, contents = _contents(source)
-    with decoding(name), opened(contents, name) as picture:
+    with contents, decoding(name), opened(contents, name) as picture:
         return _decoded(picture, name)
 
 
-def _contents(source: Picture) -> tuple[str, io.BytesIO]:
+def _contents(source: Picture) -> tuple[str, IO[bytes]]:
     """What a picture file is called and what is in it."""
     if isinstance(source, str | os.PathLike):
         return shown(source), file_contents(source)
@@ -88,6 +88,10 @@ def _check_size(image: Image.Image, name: str) -> None:
             f"{name} is {height}x{width} pixels (height x width); expected at least {MIN_SIDE_PX} a side, "
             "there is nothing to see in less"
         )
+    _check_pixels(height, width, name)
+
+
+def _check_pixels(height: int, width: int, name: str) -> None:
     if height * width > MAX_PIXELS:
         raise ImageError(
             f"{name} is {height}x{width} (height x width), {height * width:,} pixels; at most {MAX_PIXELS:,} "
@@ -102,9 +106,20 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         image = image.convert("LA")
     keyed = "transparency" in image.info and image.mode in ("1", "L", "RGB", "P")
     if keyed or image.mode in ("RGBA", "LA", "PA", "RGBa"):
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer).convert("RGB")
+        return _over_background(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _over_background(image: Image.Image) -> Image.Image:
+    """The picture over white, a strip at a time."""
+    result = Image.new("RGB", image.size)
+    for rows in strips(image.height, image.width):
+        box = (0, rows.start, image.width, rows.stop)
+        layer = image.crop(box).convert("RGBA")
+        result.paste(
+            Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer).convert("RGB"), box
+        )
+    return result
 
 
 def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
@@ -120,6 +135,8 @@ def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
+    if array.ndim >= 2:
+        _check_pixels(array.shape[0], array.shape[1], "the array")
     tones = bytes_of_array(array)
     with decoding("the array"):
         return _decoded(Image.fromarray(tones), "the array")

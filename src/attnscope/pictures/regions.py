@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Integer
 
+from attnscope.pictures.strips import strips
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -40,13 +42,11 @@ def describe_segments(
         names: The label of segment 0, 1, ..., None for one without; or () for none.
     """
     count = int(labels.max()) + 1
-    rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
-    flat = labels.ravel()
-    areas = np.bincount(flat, minlength=count)
-    x_sums = np.bincount(flat, weights=np.broadcast_to(columns, labels.shape).ravel(), minlength=count)
-    y_sums = np.bincount(flat, weights=np.broadcast_to(rows, labels.shape).ravel(), minlength=count)
-    tops, heights = _extent(labels, count)
-    lefts, widths = _extent(labels.T, count)
+    in_rows, in_columns = _pixels_by_line(labels, count)
+    areas = in_rows.sum(0)
+    y_sums, x_sums = (np.arange(len(lines)) @ lines for lines in (in_rows, in_columns))
+    tops, heights = _extent(in_rows > 0)
+    lefts, widths = _extent(in_columns > 0)
     run_lengths = _run_lengths(labels, count)
     return tuple(
         Segment(
@@ -76,30 +76,55 @@ def rle_mask(rle: dict[str, Any]) -> Bool[np.ndarray, "height width"]:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
 
-def _extent(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """First line and number of lines of each segment along axis 0."""
-    present = np.zeros((labels.shape[0], count), dtype=bool)
-    present[np.arange(labels.shape[0])[:, None], labels] = True
+def _pixels_by_line(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many pixels of each segment lie in each row, (height, segment), and in each column, (width, segment)."""
+    height, width = labels.shape
+    in_rows, in_columns = np.zeros((height, count), np.int64), np.zeros((width, count), np.int64)
+    for rows in strips(height, width):
+        strip = labels[rows].astype(np.int64)
+        own_row = np.arange(len(strip))[:, None] * count + strip
+        in_rows[rows] = np.bincount(own_row.ravel(), minlength=len(strip) * count).reshape(-1, count)
+        own_column = np.arange(width) * count + strip
+        in_columns += np.bincount(own_column.ravel(), minlength=width * count).reshape(-1, count)
+    return in_rows, in_columns
+
+
+def _extent(present: Bool[np.ndarray, "line segment"]) -> tuple[np.ndarray, np.ndarray]:
+    """First line and number of lines of each segment."""
     first = present.argmax(0)
-    last = labels.shape[0] - 1 - present[::-1].argmax(0)
+    last = len(present) - 1 - present[::-1].argmax(0)
     return first, last - first + 1
 
 
 def _run_lengths(labels: np.ndarray, count: int) -> list[list[int]]:
     """COCO's run lengths of every segment: pixels outside, inside, outside ... down the columns."""
-    flat = labels.T.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    ends = np.append(starts[1:], flat.size)
-    owners = flat[starts]
+    starts, owners = _runs(labels)
+    size = labels.size
+    ends = np.append(starts[1:], size)
     order = np.argsort(owners, kind="stable")
     pieces = np.split(order, np.cumsum(np.bincount(owners, minlength=count))[:-1])
     lengths = []
     for runs in pieces:
         edges = np.stack([starts[runs], ends[runs]], 1).ravel()
         spans = np.diff(edges, prepend=0)
-        rest = flat.size - (edges[-1] if len(edges) else 0)
+        rest = size - (edges[-1] if len(edges) else 0)
         lengths.append([*spans.tolist(), int(rest)] if rest else spans.tolist())
     return lengths
+
+
+def _runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each run of one label begins, counted down the columns, and its label."""
+    starts, owners, before = [], [], None
+    for columns in strips(*labels.shape[::-1]):
+        flat = labels[:, columns].T.ravel()
+        begins = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        begins = (
+            begins if before == flat[0] else np.concatenate([[0], begins])
+        )  # a run may go on from the last strip
+        starts.append(begins + columns.start * labels.shape[0])
+        owners.append(flat[begins])
+        before = flat[-1]
+    return np.concatenate(starts), np.concatenate(owners)
 
 
 def _packed(lengths: list[int]) -> str:

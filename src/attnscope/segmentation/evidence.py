@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from attnscope.diffseg.labels import word_maps
 from attnscope.errors import SelectionError, describe_numbers
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
+from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.records import PLACE_KINDS, TEXT_KINDS, Layer
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.result import Evidence
@@ -74,7 +76,8 @@ def evidence_of_trace(
     drawn = None if shown is None else load_picture(shown)
     out_hw = size_hw(drawn) if drawn else trace.run.image_size_hw or _places_hw(aggregated)
     spans = [word.tokens for word in words]
-    maps = word_maps(cross_attention(trace, preset, **choice), spans, out_hw) if words else None
+    maps_hw = out_hw if math.prod(out_hw) <= LARGE_PIXELS else _places_hw(aggregated)
+    maps = word_maps(cross_attention(trace, preset, **choice), spans, maps_hw) if words else None
     return Evidence(
         aggregated, out_hw, drawn, tuple(word.name for word in words), maps, origin, trace.run.model
     )

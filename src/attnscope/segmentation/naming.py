@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from attnscope.diffseg.labels import mean_inside, name_segments, unite_namesakes
 from attnscope.diffseg.suppression import segment_map
+from attnscope.pictures.strips import renumbered
 from attnscope.segmentation.recipe import Recipe
 
 Merged = Float[Tensor, "segment grid_height grid_width"]
 _ROUNDING = 1e-9  # two sums of the same numbers, in float64
 WordMaps = Float[Tensor, "word height width"]
+Labels = Integer[np.ndarray, "height width"]
 
 
 def names_of_segments(
-    labels: Int[Tensor, "height width"], merged: Merged, maps: WordMaps, words: Sequence[str], recipe: Recipe
-) -> tuple[Int[Tensor, "height width"], tuple[str | None, ...]]:
+    labels: Labels, merged: Merged, maps: WordMaps, words: Sequence[str], recipe: Recipe
+) -> tuple[Labels, tuple[str | None, ...]]:
     """The name of each segment, None for one without, and the labels, whose namesakes are united if that is asked.
 
     Args:
-        labels: The segment of every pixel.
+        labels: The segment of every pixel, which may be changed.
         merged: The map of each segment on the grid.
         maps: Where each word landed.
         words: The words.
@@ -37,9 +40,7 @@ def names_of_segments(
     return labels, tuple(None if at < 0 else words[at] for at in numbers.tolist())
 
 
-def named_segments(
-    labels: Int[Tensor, "height width"], merged: Merged, maps: WordMaps, weak: float
-) -> Int[Tensor, " segment"]:
+def named_segments(labels: Labels, merged: Merged, maps: WordMaps, weak: float) -> Int[Tensor, " segment"]:
     """The word of each segment, by its number; -1 where even the best fits worse than `weak`.
 
     Args:
@@ -58,9 +59,7 @@ def named_segments(
     return torch.where(fits, best, -1)
 
 
-def word_scores(
-    labels: Int[Tensor, "height width"], maps: WordMaps, *, count: int
-) -> Float[Tensor, "segment word"]:
+def word_scores(labels: Labels, maps: WordMaps, *, count: int) -> Float[Tensor, "segment word"]:
     """How much more attention each word gets inside each segment than in the picture on average: 1 is as much.
 
     Args:
@@ -71,9 +70,25 @@ def word_scores(
     Returns:
         NaN for a segment without a pixel at the size of maps.
     """
-    maps = maps.cpu()
-    at_maps = interpolate(labels.cpu()[None, None].double(), size=tuple(maps.shape[1:]), mode="nearest")
-    return mean_inside(at_maps[0, 0].long(), maps, count=count) / _means(maps)
+    return means_inside(labels, maps, count=count) / _means(maps)
+
+
+def means_inside(labels: Labels, maps: WordMaps, *, count: int) -> Float[Tensor, "segment word"]:
+    """The mean of every word's map inside every segment, at the size of the maps.
+
+    Args:
+        labels: The segment of every pixel, at any size; of each place of the maps the nearest pixel counts.
+        maps: Where each word landed.
+        count: How many segments there are.
+    """
+    rows, columns = (_nearest(side, to) for side, to in zip(labels.shape, maps.shape[1:], strict=True))
+    at_maps = torch.from_numpy(labels[np.ix_(rows, columns)].astype(np.int64))
+    return mean_inside(at_maps, maps.cpu(), count=count)
+
+
+def _nearest(side: int, to: int) -> np.ndarray:
+    """The pixel that torch takes for each place at another size."""
+    return interpolate(torch.arange(side).double()[None, None], size=to, mode="nearest")[0, 0].long().numpy()
 
 
 def _means(maps: WordMaps) -> Float[Tensor, " word"]:
@@ -82,13 +97,11 @@ def _means(maps: WordMaps) -> Float[Tensor, " word"]:
     return means.masked_fill(means == 0, torch.inf)
 
 
-def united(
-    labels: Int[Tensor, "height width"], named: Int[Tensor, " segment"]
-) -> tuple[Int[Tensor, "height width"], Int[Tensor, " united"]]:
+def united(labels: Labels, named: Int[Tensor, " segment"]) -> tuple[Labels, Int[Tensor, " united"]]:
     """Segments of one word as one segment; those without a name stay apart.
 
     Args:
-        labels: The segment of every pixel.
+        labels: The segment of every pixel, which is changed.
         named: The word of each segment, -1 for none.
 
     Returns:
@@ -97,7 +110,7 @@ def united(
     apart = -1 - torch.arange(len(named))
     numbers = unite_namesakes(torch.where(named >= 0, named, apart))
     firsts = [(numbers == number).nonzero()[0, 0] for number in numbers.unique()]
-    return numbers.to(labels.device)[labels], named[torch.stack(firsts)]
+    return renumbered(labels, numbers.numpy().astype(labels.dtype)), named[torch.stack(firsts)]
 
 
 def _through_map(merged: Merged, maps: WordMaps) -> Float[Tensor, "segment word"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from attnscope.diffseg.labels import word_maps
 from attnscope.errors import ModelError, ParameterError
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
+from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.recording.capture import capture
 from attnscope.recording.modules import model_of
 from attnscope.records import Kind
@@ -70,10 +72,15 @@ def evidence_of_photo(
     reference = preset == "reference"
     readings = list(_readings(pipe, words, prompt, preset))
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
-    image = load_picture(picture)
-    image = middle_square(image) if crop else image
-    seen_hw = input_size(pipe, size_hw(image), crop=crop)
-    latent = photo_latent(pipe, photo_tensor(image, seen_hw, smooth=not reference))
+    decode = partial(_decoded, picture, crop)
+    image: Image.Image | None = decode()
+    assert image is not None
+    image_hw = size_hw(image)
+    seen_hw = input_size(pipe, image_hw, crop=crop)
+    pixels = photo_tensor(image, seen_hw, smooth=not reference)
+    if is_large := image_hw[0] * image_hw[1] > LARGE_PIXELS and not hasattr(picture, "read"):
+        image = None  # the model sees it small; what is written of it decodes it again
+    latent = photo_latent(pipe, pixels)
     if noise_seed is not None:
         latent = noised(pipe, latent, at, noise_seed)
     both: Kind | None = (
@@ -95,13 +102,19 @@ def evidence_of_photo(
     }
     return Evidence(
         aggregated,
-        size_hw(image),
+        image_hw,
         image,
         words,
         torch.cat(maps) if maps else None,
         origin,
         getattr(pipe, "name_or_path", None),
+        decode if is_large else None,
     )
+
+
+def _decoded(picture: Picture, crop: bool) -> Image.Image:
+    image = load_picture(picture)
+    return middle_square(image) if crop else image
 
 
 class _Reading(NamedTuple):

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
-from attnscope.diffseg.labels import mean_inside
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.diffseg.refinement import refine
-from attnscope.diffseg.suppression import segment_map
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.pictures.axes import new_axes
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
 from attnscope.segmentation.files import write_files
-from attnscope.segmentation.naming import names_of_segments, word_scores
+from attnscope.segmentation.label_map import label_map
+from attnscope.segmentation.naming import means_inside, names_of_segments, word_scores
 from attnscope.segmentation.recipe import Recipe, per_pass
 from attnscope.spelling import both_spellings
 
@@ -35,7 +33,8 @@ class Evidence:
     Attributes:
         aggregated: DiffSeg's aggregate of self-attention on the latent grid, each place's map of sum 1.
         size_hw: Height and width of the labels in pixels.
-        picture: The upright RGB picture that the labels lie on, None if unknown.
+        picture: The upright RGB picture that the labels lie on, None if unknown or too large to be kept.
+        decode: Gives it anew where it is too large to be kept.
         words: Words that may name segments.
         word_maps: Where each of them landed: cross-attention at the size that the model saw, None without words.
         origin: What is known of where the attention is from: timestep, noise, crop, steps ...
@@ -49,6 +48,7 @@ class Evidence:
     word_maps: Float[Tensor, "word input_height input_width"] | None = None
     origin: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
+    decode: Callable[[], Image.Image] | None = None
     _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -88,16 +88,13 @@ class Evidence:
         merged = self.merger(recipe.preset, recipe.anchors).merge(recipe.thresholds)
         if recipe.refine:
             merged = refine(self.aggregated, merged)
-        labels = segment_map(merged, self.size_hw)
-        present = torch.bincount(labels.flatten(), minlength=len(merged)) > 0
-        labels = (present.cumsum(0) - 1)[labels]  # numbers without gaps
-        merged = merged[present]
+        labels, merged = label_map(merged, self.size_hw)
         names: tuple[str | None, ...] = ()
         chosen = list(range(len(self.words))) if words is None else list(words)
         if self.word_maps is not None and chosen:
             of_chosen = [self.words[at] for at in chosen]
             labels, names = names_of_segments(labels, merged, self.word_maps[chosen], of_chosen, recipe)
-        return Segmentation(labels.cpu().numpy().astype(np.int32), recipe, self, merged, names)
+        return Segmentation(labels, recipe, self, merged, names)
 
     def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:
         """The mean in each segment of every word's map; maps have unit L2 norm over the picture.
@@ -107,7 +104,7 @@ class Evidence:
         """
         if self.word_maps is None:
             return np.zeros((int(labels.max()) + 1, 0), np.float32)
-        return mean_inside(torch.from_numpy(labels).long(), self.word_maps).float().numpy()
+        return means_inside(labels, self.word_maps, count=int(labels.max()) + 1).float().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +112,7 @@ class Segmentation:
     """The segments of one picture.
 
     Attributes:
-        labels: The segment of every pixel, int32 from 0 without gaps, at the picture's size.
+        labels: The segment of every pixel, from 0 without gaps, at the picture's size: int32, uint8 above 40 MP.
         recipe: The thresholds and other choices that made them.
         evidence: What they were made of, and what `again` merges.
         merged: The map of each segment on the grid, before segments of one word are united.
@@ -130,8 +127,14 @@ class Segmentation:
 
     @property
     def picture(self) -> Image.Image | None:
-        """The upright RGB picture that labels lie on (its middle square with crop), None if unknown."""
-        return self.evidence.picture
+        """The upright RGB picture that labels lie on (its middle square with crop), None if unknown. A large one is
+        decoded at every call."""
+        return self.evidence.picture if self.evidence.decode is None else self.evidence.decode()
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether the picture is known."""
+        return (self.evidence.picture or self.evidence.decode) is not None
 
     @property
     def aggregated(self) -> Float[Tensor, "grid_height grid_width grid_height grid_width"]:
@@ -212,7 +215,7 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay, or where there is no picture the coloured labels."""
-        return png_bytes(indexed_png(self.labels) if self.picture is None else self.overlay())
+        return png_bytes(self.overlay() if self.has_picture else indexed_png(self.labels))
 
     def overlay(self, *, opacity: float = 0.8) -> Image.Image:
         """The picture under its segments' colours, with lines between segments and their names.
@@ -223,11 +226,12 @@ class Segmentation:
         Raises:
             ParameterError: No picture is known.
         """
-        if self.picture is None:
+        if (picture := self.picture) is None:
             raise ParameterError(
                 "this segmentation has no picture: the trace holds none. Give one with picture="
             )
-        return overlay_labels(self.picture, self.labels, names=self._written(), opacity=opacity)
+        own = picture is not self.evidence.picture  # decoded for this overlay, which may be drawn on it
+        return overlay_labels(picture, self.labels, names=self._written(), opacity=opacity, in_place=own)
 
     def _written(self) -> dict[int, str]:
         return {number: name for number, name in enumerate(self.names) if name}
@@ -239,7 +243,7 @@ class Segmentation:
         maps = self.evidence.word_maps
         if maps is None:
             return np.zeros((len(self), 0))
-        return word_scores(torch.from_numpy(self.labels).long(), maps, count=len(self)).numpy()
+        return word_scores(self.labels, maps, count=len(self)).numpy()
 
     def _scores(self, segment: int) -> dict[str, Any]:
         words = self.evidence.words
@@ -258,7 +262,7 @@ class Segmentation:
             MissingExtraError: matplotlib is not installed.
         """
         axes = new_axes() if ax is None else ax
-        axes.imshow(self.label_image().convert("RGB") if self.picture is None else self.overlay())
+        axes.imshow(self.overlay() if self.has_picture else self.label_image().convert("RGB"))
         axes.set_axis_off()
         return axes
 
@@ -291,6 +295,6 @@ class Segmentation:
             OutputError: One of the files is there already, or can't be written.
         """
         pictures = {".labels.png": self.label_image}
-        if self.picture is not None:
+        if self.has_picture:
             pictures[".overlay.png"] = self.overlay
         return write_files(Path(name), pictures, self.to_dict(), overwrite=overwrite)
