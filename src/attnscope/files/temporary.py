@@ -106,9 +106,8 @@ def tidy(folder: str | Path) -> None:
         folder: A folder that need not exist. What can't be removed stays.
     """
     with suppress(OSError, ValueError):
-        for name in os.listdir(folder):
-            path = Path(folder, name)
-            if (owner := Owner.of(name)) is not None and _is_abandoned(path, owner):
+        for path in list(Path(folder).iterdir()):
+            if (owner := Owner.of(path.name)) is not None and _is_abandoned(path, owner):
                 with suppress(OSError):
                     _put_back(path)
                     _remove(path)
@@ -153,7 +152,7 @@ def _host() -> str:
     parts = [socket.gethostname()]
     with suppress(OSError):  # there is no such thing beyond Linux
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
-        parts.append(os.readlink("/proc/self/ns/pid"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256(" ".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
