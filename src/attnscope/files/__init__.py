@@ -8,16 +8,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attnscope.errors import AttnscopeError, OutputError
-from attnscope.files.temporary import drop_older, older_beside, temporary_beside, tidy
+from attnscope.files.temporary import drop_older, older_beside, remove_folder, temporary_beside, tidy
 
-_LONGEST_ENDING = 16  # characters; a longer one is a part of the name
 _MOST_NAMED = 3  # files that an error lists
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -30,7 +28,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path: Where the file is to be. Missing folders are made; a file that is there is replaced.
 
     Yields:
-        A path in the same folder, with the same ending.
+        A path with the same name, in a temporary folder beside it, since libraries put files of their own there.
 
     Raises:
         OutputError: The place can't be written, or the disk is full. Nothing half-written is left.
@@ -38,17 +36,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     target = _followed(path)
     with explained(Path(path)), _made(target.parent):
         _check_kind(target, "file")
-        partial = temporary_beside(target, target.suffix if len(target.suffix) <= _LONGEST_ENDING else "")
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
-        mode = partial.stat().st_mode
+        place = temporary_beside(target)
+        place.mkdir()
+        partial = place / target.name
         try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
+            mode = partial.stat().st_mode
             yield partial
-            partial.chmod(mode)  # again: some libraries put a file of their own there
+            partial.chmod(mode)  # again: what a library put there has another
             _flush(partial)
             partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            _flush_folder(target.parent)
+        finally:
+            remove_folder(place)
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
             yield partial
             _swap_in(partial, target)
         finally:  # on success it holds what was replaced
-            shutil.rmtree(partial, ignore_errors=True)
+            remove_folder(partial)
 
 
 def check_free(
@@ -255,7 +255,6 @@ def _check_letters(target: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-    _flush_folder(path.parent)
 
 
 def _flush_folder(folder: Path) -> None:

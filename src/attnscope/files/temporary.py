@@ -1,4 +1,4 @@
-"""Temporary files and folders that say whose they are, so that those of killed processes can be taken away.
+"""Temporary folders that say whose they are, so that those of killed processes can be taken away.
 
 Their names hold `attnscope-HOST-PID-START-RANDOM`: which machine, and which process on it. A folder that is being
 replaced goes for a moment into one that begins with `.older`, under its own name; after a kill it is put back.
@@ -22,7 +22,7 @@ from typing import NamedTuple
 ABANDONED_DAYS = 30
 """Without a change for so long, what a process of another machine or another start of this one made is abandoned."""
 _OLDER = ".older."
-_NAME = re.compile(r"(?:\..*\.)?attnscope-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-\w{8}(?:\..*)?", re.DOTALL)
+_NAME = re.compile(r"(?:\..*\.)?attnscope-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-\w{8}", re.DOTALL)
 _FROM_STATE_TO_START = 19  # fields of /proc/PID/stat
 
 
@@ -46,7 +46,7 @@ class Owner(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> Owner | None:
-        """Whoever made a temporary file or folder, None for any other.
+        """Whoever made a temporary folder, None for any other.
 
         Args:
             name: Its name, without the folder.
@@ -71,14 +71,13 @@ class Owner(NamedTuple):
         return f"attnscope-{self.host}-{self.pid}-{self.start}-"
 
 
-def temporary_beside(target: Path, ending: str = "") -> Path:
+def temporary_beside(target: Path) -> Path:
     """A free name in the same folder, owned by this process.
 
     Args:
         target: What is going to be written.
-        ending: What the name ends with.
     """
-    return target.with_name(f".{target.stem[:24]}.{Owner.current()}{secrets.token_hex(4)}{ending}")
+    return target.with_name(f".{target.stem[:24]}.{Owner.current()}{secrets.token_hex(4)}")
 
 
 def older_beside(target: Path) -> Path:
@@ -114,14 +113,27 @@ def tidy(folder: str | Path) -> None:
 
 
 def drop_older(folder: Path) -> None:
-    """Remove what was set aside, so that a kill half-way does not bring back the half.
+    """Remove what was set aside, under another name, so that a kill half-way does not bring back the half.
 
     Args:
         folder: From `older_beside`.
     """
     going = temporary_beside(folder)
     folder.rename(going)
-    shutil.rmtree(going, ignore_errors=True)
+    remove_folder(going)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of plain files, also a read-only one. What can't be removed stays, and so do links.
+
+    Args:
+        folder: A folder that need not exist.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    with suppress(OSError):
+        folder.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_abandoned(path: Path, owner: Owner) -> bool:
@@ -141,10 +153,8 @@ def _put_back(path: Path) -> None:
 def _remove(path: Path) -> None:
     if path.name.startswith(_OLDER):
         drop_older(path)
-    elif path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
     else:
-        path.unlink()
+        remove_folder(path)
 
 
 @functools.cache

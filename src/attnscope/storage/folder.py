@@ -17,6 +17,7 @@ from attnscope.files import (
     whole_file,
 )
 from attnscope.files.temporary import tidy
+from attnscope.pictures.writing import write_picture
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
@@ -180,8 +181,7 @@ class FolderRecords:
         folder, manifest = self.folder, self.manifest
         manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
         for name, picture in zip(manifest.picture_names, manifest.run.pictures, strict=True):
-            with whole_file(folder / name) as partial:
-                picture.save(partial, format="PNG")
+            write_picture(picture, folder / name)
         self.write_manifest()
 
     def has(self, call_index: int, layer: LayerId) -> bool:
