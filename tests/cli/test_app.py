@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 from attnscope.cli import app as app_module
 from attnscope.errors import ModelError
+from attnscope.files import whole_file
 
 COMMANDS = [command.name for command in app_module.app.registered_commands]
 
@@ -91,6 +94,43 @@ def test_an_interrupt_is_no_traceback(run, monkeypatch):
     assert code not in (0, 2)
     assert out == ""
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_command_as_an_interrupt_does(run, monkeypatch, tmp_path, number, code):
+    def ended(*_, **__):
+        with whole_file(tmp_path / "x"):
+            signal.raise_signal(number)
+            signal.raise_signal(
+                number
+            )  # as `timeout` does: no second interrupt in the middle of the clearing up
+
+    def twice(*_, **__):
+        try:
+            ended()
+        finally:
+            signal.raise_signal(number)
+            (tmp_path / "cleared").touch()
+
+    monkeypatch.setattr(app_module.layers, "layers", twice)
+    assert run("layers", "sd1") == (code, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["cleared"]
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_a_signal_that_is_ignored_stays_ignored(run, monkeypatch):
+    def hang_up(*_, **__):
+        signal.raise_signal(signal.SIGHUP)
+        raise ModelError("went on")
+
+    monkeypatch.setattr(app_module.layers, "layers", hang_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert run("layers", "sd1") == (1, "", "attnscope: went on\n")
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_message_with_brackets_and_line_ends_stays_whole(run, monkeypatch):

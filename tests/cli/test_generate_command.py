@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 import warnings
 
 import numpy as np
@@ -46,6 +51,57 @@ def test_force_replaces_the_trace_and_the_words_of_an_earlier_prompt(run, model,
         assert run("generate", prompt, "--model", model, *options)[0] == 0
     assert attnscope.load_trace(tmp_path / "out" / "run.trace").run.seed == 2
     assert {path.name for path in (tmp_path / "out" / "words").iterdir()} == {"a.png", "cat.png"}
+
+
+def test_a_run_that_fails_leaves_the_older_trace_and_its_words(run, made, model, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path / "a")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*") if path.is_file()}
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    code, _, err = run("generate", "a star", "--model", model, "-o", tmp_path / "a", "-n", 2, "--force")
+    assert code == 1
+    assert "No space left on device" in err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_manifest_is_begun_again(run, model, tmp_path):
+    program = f"""
+import os
+from pathlib import Path
+from attnscope.cli import main
+Path.replace = lambda partial, target: os._exit(9)
+main(["generate", "a star", "--model", {str(model)!r}, "-o", {str(tmp_path / "a")!r}, "-n", "1"])
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 9
+    assert [path.name for path in (tmp_path / "a" / "run.trace").rglob("*.json")] == ["manifest.json"]
+    assert not (tmp_path / "a" / "run.trace" / "manifest.json").exists()
+    again = ("generate", "a star", "--model", model, "-o", tmp_path / "a", "-n", 1, "--force")
+    assert run(*again)[0] == 0
+    assert len(attnscope.load_trace(tmp_path / "a").steps) == 1
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "output.png",
+        "run.trace",
+        "words",
+        "words.png",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_a_run_that_is_ended_leaves_a_trace_so_far(model, tmp_path):
+    command = [sys.executable, "-m", "attnscope", "generate", "a star", "--model", str(model)]
+    shard = tmp_path / "a" / "run.trace" / "call-00003.safetensors"
+    with subprocess.Popen([*command, "-o", str(tmp_path / "a"), "-n", "900"]) as process:
+        while not shard.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == 143
+    assert 3 <= len(attnscope.load_trace(tmp_path / "a").steps) < 900
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run.trace"]
 
 
 def test_less_can_be_kept_and_json_printed(run, model, tmp_path):

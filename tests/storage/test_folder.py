@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,11 +170,58 @@ def test_a_place_that_is_a_file_is_said(tmp_path):
         made_trace().save(tmp_path / "file" / "run.trace")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_place_is_said(tmp_path):
-    tmp_path.chmod(0o500)
+@pytest.fixture
+def nobody(tmp_path):
+    """Files are read and written as a user who is not root, who may everything, in a folder of that user's."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("there are no such permissions here")
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_read_only_place_is_said(nobody):
+    nobody.chmod(0o500)
     with pytest.raises(OutputError, match="Permission denied"):
-        made_trace().save(tmp_path / "run.trace")
+        made_trace().save(nobody / "run.trace")
+
+
+@pytest.mark.parametrize("mode", [0, 0o600])
+def test_a_folder_that_nobody_may_enter_is_one_error(nobody, mode):
+    folder = made_trace().save(nobody / "output" / "run.trace")
+    for closed in (folder, folder.parent):
+        closed.chmod(mode)
+        for named in (folder, folder.parent):
+            with pytest.raises(TraceFormatError, match=r"can't read .*: Permission denied"):
+                attnscope.load_trace(named)
+        for overwrite in (False, True) if closed == folder.parent else (True,):
+            with pytest.raises(OutputError, match=r"can't write .*run\.trace: Permission denied"):
+                made_trace().save(folder, overwrite=overwrite)
+        closed.chmod(0o700)
+    assert len(attnscope.load_trace(folder).steps) == 2
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "call-00001.safetensors"])
+def test_a_file_that_nobody_may_read_is_one_error(nobody, name):
+    folder = made_trace().save(nobody / "run.trace")
+    (folder / name).chmod(0)
+    with pytest.raises(TraceFormatError, match=rf"{name}.*Permission denied"):
+        attnscope.load_trace(folder)
+
+
+def test_a_read_only_trace_is_replaced_without_a_rest(nobody):
+    folder = made_trace().save(nobody / "run.trace")
+    folder.chmod(0o500)
+    made_trace(steps=1).save(folder, overwrite=True)
+    assert [path.name for path in nobody.iterdir()] == ["run.trace"]
+    assert len(attnscope.load_trace(folder).steps) == 1
 
 
 @pytest.mark.slow

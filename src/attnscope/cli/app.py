@@ -1,6 +1,6 @@
 """The command `attnscope`: its parts, its exit codes, and how it reports errors.
 
-Exit codes: 0 done, 1 failed, 2 wrong use. Data goes to stdout, words go to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl+C, 143 SIGTERM. Data goes to stdout, words go to stderr.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import typer
 
 from attnscope._version import __version__
 from attnscope.cli import demo, doctor, export, generate, heatmap, info, layers, segment, view
+from attnscope.cli.ending import interrupted_by_signals
 from attnscope.cli.output import print_data, say_error, say_warning
 from attnscope.cli.terminal import flush_all, writable_streams
 from attnscope.errors import AttnscopeError, ParameterError
+
+_INTERRUPTED = 130  # Ctrl+C, as shells have it
 
 app = typer.Typer(
     name="attnscope",
@@ -68,8 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    with interrupted_by_signals() as signals:
+        try:
+            code = _written([word for word in words if word != "--debug"], debug)
+        except KeyboardInterrupt:
+            code = _INTERRUPTED
+    return 128 + signals[0] if signals else code
+
+
+def _written(words: list[str], debug: bool) -> int:
+    """The exit code of a command, once all that it printed is written."""
     with writable_streams() as streams:
-        code = _run([word for word in words if word != "--debug"], debug)
+        code = _run(words, debug)
         try:
             flush_all(streams)
         except BrokenPipeError:

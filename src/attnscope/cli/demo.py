@@ -164,8 +164,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _save(image: Image, path: Path) -> None:
-    from attnscope.files import whole_file
+    from attnscope.pictures.writing import write_picture
 
-    with whole_file(path) as partial:
-        image.save(partial)
+    write_picture(image, path)
     say_wrote(path)

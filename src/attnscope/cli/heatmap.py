@@ -156,14 +156,12 @@ def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: boo
         same_scale: Give all maps the colours of the largest value among them.
         numbers: Also write each map's numbers, beside its picture, as .npy.
     """
-    from attnscope.files import whole_file
+    from attnscope.pictures.writing import write_picture
 
     top = max((float(heat.array.max()) for heat in maps), default=0.0) if same_scale else None
     for heat, file in zip(maps, files, strict=True):
         if file.suffix.lower() != ".npy":
-            drawn = heat.overlay(maximum=top)
-            with whole_file(file) as partial:
-                drawn.save(partial)
+            write_picture(heat.overlay(maximum=top), file)
             say_wrote(file)
         if numbers or file.suffix.lower() == ".npy":
             say_wrote(heat.save(file.with_suffix(".npy"), overwrite=True))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,11 @@ from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.options import MAX_TRACE_GB
 from attnscope.cli.output import counted, progress, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
-from attnscope.errors import AttnscopeError, OutputError, ParameterError
-from attnscope.files import is_empty_folder
+from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.files import whole_folder
 from attnscope.files.names import file_names
+from attnscope.storage.saving import check_replaceable, is_trace
+from attnscope.trace.files import load_trace
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +73,7 @@ class Plan:
 
 
 def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
-    """Run the pipeline. Writes folder/output.png, and folder/run.trace step by step.
+    """Run the pipeline. Writes folder/run.trace step by step, or in place of an older one at the end, and output.png.
 
     Args:
         pipe: The pipeline.
@@ -91,13 +92,20 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
         raise ParameterError(f"--steps {plan.steps}: expected 1 or more")
     _check_size_of_trace(pipe, plan)
     where = folder / "run.trace"
-    _clear_trace(where)
-    with progress("denoising") as bars, capture(pipe, where=where, **plan.keep) as trace:
+    check_replaceable(where, remedy="name another folder with -o")
+    older_words = _word_files_of(where)
+    with (
+        progress("denoising") as bars,
+        _in_place_of(where) as place,
+        capture(pipe, where=place, **plan.keep),
+    ):
         task = bars.add_task("denoising", total=plan.steps)
         image = pipe(**plan.call_arguments(), **_step_watcher(pipe, lambda: bars.advance(task))).images[0]
+    for file in older_words:
+        file.unlink(missing_ok=True)
     say_wrote(where)
     _save(image, folder / "output.png")
-    return image, trace
+    return image, load_trace(where)
 
 
 def written(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -164,10 +172,9 @@ def word_tile(heat: HeatMap) -> Tile:
 
 
 def _save(image: Image, path: Path) -> None:
-    from attnscope.files import whole_file
+    from attnscope.pictures.writing import write_picture
 
-    with whole_file(path) as partial:
-        image.save(partial)
+    write_picture(image, path)
     say_wrote(path)
 
 
@@ -195,19 +202,21 @@ def _word_files(folder: Path, words: Sequence[str]) -> list[Path]:
     return [folder / "words" / f"{name}.png" for name in file_names(words)]
 
 
-def _clear_trace(folder: Path) -> None:
-    """Remove an older trace, and the pictures of its words. Anything else is left alone."""
-    from attnscope.storage.saving import is_trace
-    from attnscope.trace.files import load_trace
-
-    if not folder.exists() or is_empty_folder(folder):
+@contextmanager
+def _in_place_of(trace: Path) -> Iterator[Path]:
+    """Where a run is recorded: at once under its name, or beside an older trace, which it replaces when it is whole."""
+    if not is_trace(trace):
+        yield trace
         return
-    if not is_trace(folder):
-        raise OutputError(f"{folder} is no trace, so it is left alone; name another folder with -o")
-    with suppress(AttnscopeError):  # a damaged one does not know its words
-        for file in _word_files(folder.parent, [span.word for span in load_trace(folder).words()]):
-            file.unlink(missing_ok=True)
-    shutil.rmtree(folder.resolve())
+    with whole_folder(trace, overwrite=True) as partial:
+        yield partial
+
+
+def _word_files_of(trace: Path) -> list[Path]:
+    """The pictures of an older trace's words, which go with it. A damaged one does not know its words."""
+    with suppress(AttnscopeError):
+        return _word_files(trace.parent, [span.word for span in load_trace(trace).words()])
+    return []
 
 
 def _step_watcher(pipe: Any, advance: Callable[[], None]) -> dict[str, Any]:

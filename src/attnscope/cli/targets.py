@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from attnscope.errors import ParameterError
@@ -76,7 +77,8 @@ def refuse_inside_a_trace(output: Path) -> None:
         ParameterError: A folder above it is a trace.
     """
     for folder in (output.resolve(), *output.resolve().parents):
-        if (folder / "manifest.json").is_file():  # only then is there something slow to load
+        manifest = folder / "manifest.json"
+        if os.access(manifest, os.R_OK) and manifest.is_file():  # only then is there something slow to load
             from attnscope.storage.saving import is_trace
 
             if is_trace(folder):

@@ -1,22 +1,23 @@
 """Files and folders that are written whole or not at all; nothing is written over unasked.
 
-`names` has names for files that are made of texts.
+`names` has names for files that are made of texts, `temporary` those of what is not whole yet.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-import secrets
-import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attnscope.errors import AttnscopeError, OutputError
+from attnscope.files.temporary import drop_older, older_beside, remove_folder, temporary_beside, tidy
 
-_LONGEST_ENDING = 16  # characters; a longer one is a part of the name
 _MOST_NAMED = 3  # files that an error lists
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextmanager
@@ -27,24 +28,27 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path: Where the file is to be. Missing folders are made; a file that is there is replaced.
 
     Yields:
-        A path in the same folder, with the same ending.
+        A path with the same name, in a temporary folder beside it, since libraries put files of their own there.
 
     Raises:
         OutputError: The place can't be written, or the disk is full. Nothing half-written is left.
     """
     target = _followed(path)
     with explained(Path(path)), _made(target.parent):
-        partial = _beside(target, target.suffix if len(target.suffix) <= _LONGEST_ENDING else "")
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
-        mode = partial.stat().st_mode
+        _check_kind(target, "file")
+        place = temporary_beside(target)
+        place.mkdir()
+        partial = place / target.name
         try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the user's umask
+            mode = partial.stat().st_mode
             yield partial
-            partial.chmod(mode)  # again: some libraries put a file of their own there
+            partial.chmod(mode)  # again: what a library put there has another
             _flush(partial)
             partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            _flush_folder(target.parent)
+        finally:
+            remove_folder(place)
 
 
 @contextmanager
@@ -64,14 +68,13 @@ def whole_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     target = _followed(path)
     check_free(folders=[Path(path)], overwrite=overwrite)
     with explained(Path(path)), _made(target.parent):
-        partial = _beside(target)
+        partial = temporary_beside(target)
         partial.mkdir()
         try:
             yield partial
             _swap_in(partial, target)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        finally:  # on success it holds what was replaced
+            remove_folder(partial)
 
 
 def check_free(
@@ -96,16 +99,22 @@ def check_free(
     for path, kind in wanted.items():
         with explained(path):
             _check_place(path.parent)
-            if path.exists() and path.is_dir() != (kind == "folder"):
-                there = "folder" if path.is_dir() else "file"
-                raise OutputError(
-                    f"{path} exists already and is a {there}, not a {kind}; choose another name"
-                )
+            tidy(path.parent)
+            if kind == "folder":
+                tidy(path)
+            _check_kind(path, kind)
     taken = [path for path, kind in wanted.items() if os.path.lexists(path) and not _is_free(path, kind)]
     if taken and not overwrite:
         more = ", ..." if len(taken) > _MOST_NAMED else ""
         others = ", ".join(path.name for path in taken[1:_MOST_NAMED])
         raise OutputError(f"{taken[0]} exists already{others and f', as do {others}{more}'}; {remedy}")
+
+
+def _check_kind(path: Path, kind: str) -> None:
+    """A device or a pipe is never replaced: others use it, and root could."""
+    if path.exists() and not (path.is_dir() if kind == "folder" else path.is_file()):
+        there = "folder" if path.is_dir() else "file" if path.is_file() else "device or a pipe"
+        raise OutputError(f"{path} exists already and is a {there}, not a {kind}; choose another name")
 
 
 def _is_free(path: Path, kind: str) -> bool:
@@ -180,18 +189,37 @@ def _followed(path: str | Path) -> Path:
 
 
 def _swap_in(partial: Path, target: Path) -> None:
+    """Give a folder the name of another, at once if the file system can. A kill leaves one of them under the name."""
     if not target.exists():
         partial.replace(target)
-        return
-    old = _beside(target, ".old")
-    target.replace(old)
-    partial.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+    elif not _exchanged(partial, target):
+        _replace(partial, target)
+    _flush_folder(target.parent)
 
 
-def _beside(target: Path, suffix: str = "") -> Path:
-    """A free name in the same folder."""
-    return target.with_name(f".{target.stem[:40]}-{secrets.token_hex(6)}{suffix}")
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two names were exchanged in one step, which Linux can on most file systems."""
+    if sys.platform != "linux":
+        return False
+    system = ctypes.CDLL(None)
+    if not hasattr(system, "renameat2"):
+        return False
+    names = (_HERE, os.fsencode(one), _HERE, os.fsencode(other))
+    return int(system.renameat2(*names, _EXCHANGE)) == 0
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """In two steps. After a kill between them, `tidy` puts the older folder back."""
+    aside = older_beside(target)
+    aside.mkdir()
+    older = aside / target.name
+    try:
+        target.rename(older)
+        partial.rename(target)
+    finally:
+        if not target.exists():
+            older.rename(target)
+        drop_older(aside)
 
 
 @contextmanager
@@ -227,8 +255,11 @@ def _check_letters(target: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        opened = os.open(folder, os.O_RDONLY)
         with suppress(OSError):
-            os.fsync(folder)
-        os.close(folder)
+            os.fsync(opened)
+        os.close(opened)

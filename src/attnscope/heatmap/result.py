@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.overlays import png_bytes
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
+from attnscope.pictures.writing import write_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -165,7 +167,11 @@ class HeatMap:
         if target.suffix.lower() not in (".npy", ".png", ".jpg", ".jpeg", ".webp"):
             raise ParameterError(f"{target}: expected .png, .jpg, .webp (a picture) or .npy (the numbers)")
         check_free([target], overwrite=overwrite)
-        drawn = None if target.suffix.lower() == ".npy" else self.overlay(picture)
+        if target.suffix.lower() != ".npy":
+            write_picture(self.overlay(picture), target)
+            return target
+        made = io.BytesIO()  # numpy takes a write that a full disk cuts short for a whole one
+        np.save(made, self.array)
         with whole_file(target) as partial:
-            np.save(partial, self.array) if drawn is None else drawn.save(partial)
+            partial.write_bytes(made.getbuffer())
         return target

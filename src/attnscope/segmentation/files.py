@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from attnscope.files import check_free, whole_file
+from attnscope.pictures.writing import write_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
 """Taken off a name that is given: the picture that was segmented may be named."""
@@ -37,8 +38,7 @@ def write_files(
     paths = [stem.with_name(stem.name + ending) for ending in (*pictures, ".json")]
     check_free(paths, overwrite=overwrite)
     for path, picture in zip(paths, pictures.values(), strict=False):
-        with whole_file(path) as partial:
-            picture().save(partial)
+        write_picture(picture(), path)
     with whole_file(paths[-1]) as partial:
         partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return paths

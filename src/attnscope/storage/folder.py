@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from attnscope.files import (
     remove_empty,
     whole_file,
 )
+from attnscope.files.temporary import tidy
+from attnscope.pictures.writing import write_picture
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
@@ -68,14 +71,19 @@ class TraceFolder:
             verify: Compare a tensor's checksum when it is first read.
 
         Raises:
-            TraceFormatError: The folder is no trace, is damaged, or has another format version.
+            TraceFormatError: The folder is no trace, is damaged, has another format version, or nobody may read it.
         """
         path = Path(folder).absolute()
-        if not path.is_dir():
-            what = "a file" if path.exists() else "no such folder"
-            raise TraceFormatError(f"{folder}: {what}; expected a trace, a folder as `trace.save` writes it")
-        opened = cls(path)
-        opened._manifests = read_manifest(path)
+        tidy(path.parent)
+        tidy(path)
+        with _readable(path):
+            if not path.is_dir():
+                what = "a file" if path.exists() else "no such folder"
+                raise TraceFormatError(
+                    f"{folder}: {what}; expected a trace, a folder as `trace.save` writes it"
+                )
+            opened = cls(path)
+            opened._manifests = read_manifest(path)
         opened.passes = [
             FolderRecords(path, at, opened._manifests, verify) for at in range(len(opened._manifests))
         ]
@@ -173,8 +181,7 @@ class FolderRecords:
         folder, manifest = self.folder, self.manifest
         manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
         for name, picture in zip(manifest.picture_names, manifest.run.pictures, strict=True):
-            with whole_file(folder / name) as partial:
-                picture.save(partial, format="PNG")
+            write_picture(picture, folder / name)
         self.write_manifest()
 
     def has(self, call_index: int, layer: LayerId) -> bool:
@@ -212,7 +219,8 @@ class FolderRecords:
             TraceFormatError: Their entry or a file is damaged.
         """
         try:
-            return read_reduced(self.folder, self.manifest.prefix, self.manifest.reduced)
+            with _readable(self.folder):
+                return read_reduced(self.folder, self.manifest.prefix, self.manifest.reduced)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, TraceFormatError):
                 raise
@@ -264,5 +272,18 @@ class FolderRecords:
 
     def _open_shard(self, call: Call) -> Any:
         if call.index not in self._handles:
-            self._handles[call.index] = open_shard(self._shard(call), self.manifest.record_shapes(call))
+            with _readable(self._shard(call)):
+                self._handles[call.index] = open_shard(self._shard(call), self.manifest.record_shapes(call))
         return self._handles[call.index]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the system says against reading, as an error of a trace."""
+    try:
+        yield
+    except OSError as error:
+        where, reason = error.filename or path, error.strerror or str(error)
+        raise TraceFormatError(
+            f"can't read {where}: {reason}; a trace's folder and files must be readable"
+        ) from error

@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 from attnscope.errors import OutputError
+from attnscope.files.temporary import temporary_folder, tidy
 from attnscope.storage.budgeted import BudgetedStore
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.memory import MemoryStore, Store
@@ -32,13 +33,19 @@ def open_store(folder: str | Path | None, budget: int | None) -> Store:
         return MemoryStore()
     place = _temporary_folder()
     store = BudgetedStore(TraceFolder.create(place, temporary=True), budget, spill=True)
-    weakref.finalize(store, shutil.rmtree, place, ignore_errors=True)
+    weakref.finalize(store, _remove, place, os.getpid())
     return store
+
+
+def _remove(place: str, owner: int) -> None:
+    if os.getpid() == owner:  # not in a process that was forked, and ends before
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _temporary_folder() -> str:
     try:
-        return os.path.realpath(tempfile.mkdtemp(prefix="attnscope-"))
+        tidy(tempfile.gettempdir())
+        return temporary_folder()
     except OSError as error:
         raise OutputError(
             f"no temporary folder for steps beyond the budget can be made: {error}; set TMPDIR to a place with "

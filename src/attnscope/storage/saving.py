@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attnscope.errors import OutputError
-from attnscope.files import is_empty_folder, whole_folder
+from attnscope.files import explained, is_empty_folder, whole_folder
+from attnscope.files.temporary import tidy
 from attnscope.records import Run
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import TraceFolder
@@ -27,6 +28,23 @@ def is_trace(folder: Path) -> bool:
     return path.is_file() and FORMAT.encode() in path.read_bytes()[:100]
 
 
+def check_replaceable(folder: Path, *, remedy: str = "choose another name") -> None:
+    """Refuse to replace anything but a trace or an empty folder.
+
+    Args:
+        folder: Where a trace is to be.
+        remedy: What the error says to do.
+
+    Raises:
+        OutputError: There is something else, or nobody may look.
+    """
+    with explained(folder):
+        tidy(folder.parent)
+        tidy(folder)
+        if folder.exists() and not is_empty_folder(folder) and not is_trace(folder):
+            raise OutputError(f"{folder} is not a trace: it is left alone; {remedy}")
+
+
 def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write all that a trace holds as a folder, whole or not at all, and return its path.
 
@@ -39,9 +57,8 @@ def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool =
         OutputError: Something is there already, or the folder can't be written.
     """
     target = Path(folder)
-    free = not target.exists() or is_empty_folder(target)
-    if overwrite and not free and not is_trace(target):
-        raise OutputError(f"{target} is not a trace: it is left alone; choose another name")
+    if overwrite:
+        check_replaceable(target)
     with whole_folder(target, overwrite=overwrite) as partial:
         trace = TraceFolder(partial)
         for records, run, reduced in passes:

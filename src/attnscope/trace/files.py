@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from attnscope.errors import ImageError, ParameterError, TraceFormatError
+from attnscope.files.temporary import tidy
 from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.storage.manifest import MANIFEST
 from attnscope.trace.contents import Pass
@@ -58,8 +60,11 @@ def trace_folder(folder: str | Path) -> Path:
         folder: A trace, or a folder that may hold one.
     """
     path = Path(folder)
+    if os.path.exists(path / MANIFEST):  # noqa: PTH110 - False where nobody may look, which opening it says
+        return path
+    tidy(path)
     inside = path / "run.trace"
-    return inside if not (path / MANIFEST).exists() and inside.is_dir() else path
+    return inside if os.path.isdir(inside) else path  # noqa: PTH112
 
 
 def _as_pass(records: FolderRecords) -> Pass:
