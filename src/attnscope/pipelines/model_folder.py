@@ -58,7 +58,7 @@ def checked_parts(folder: Path, given: Container[str]) -> list[Part]:
     index = _json_object(folder / INDEX)
     pipeline = _pipeline_class(index.get("_class_name"))
     parts = []
-    for name, parameter in inspect.signature(pipeline.__init__).parameters.items():
+    for name, parameter in inspect.signature(pipeline).parameters.items():
         if name in given or name in ("self", "args", "kwargs"):
             continue
         entry = index.get(name)

@@ -108,6 +108,8 @@ def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
 def _check_numbers(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> None:
     most = torch.finfo(working_dtype(query)).max
     reach = query.shape[-1] * max(1.0, abs(scale) * BASE_2)
+    if mask is None and reach * _norm(query) * _norm(key) < most:  # false where either is NaN
+        return
     for name, tensor in (("query", query), ("key", key)):
         low, high = _extremes(tensor)
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -129,6 +131,13 @@ def _check_numbers(query: Tensor, key: Tensor, mask: Tensor | None, scale: float
             raise NumbersError(
                 f"the mask adds up to {high:.1e} to the scores, beyond {most:.1e}: subtract it"
             )
+
+
+def _norm(tensor: Tensor) -> float:
+    """A bound of all numbers that one quick pass gives: NaN or infinite if any is, or if it is too large to tell."""
+    if tensor.element_size() < 4:
+        return max(map(abs, _extremes(tensor)))
+    return float(torch.linalg.vector_norm(tensor))
 
 
 def _extremes(tensor: Tensor) -> tuple[float, float]:

@@ -24,7 +24,14 @@ class Turns:
 
     @contextmanager
     def turn(self, request: Request) -> Iterator[None]:
-        """Wait for a turn, and give it up if the browser has gone meanwhile."""
+        """Wait for a turn, and give it up if the browser has gone meanwhile.
+
+        Args:
+            request: The browser's request.
+
+        Raises:
+            HTTPException: Nobody waits for the answer any more.
+        """
         with self._free:
             if from_thread.run(request.is_disconnected):
                 raise HTTPException(GONE, "nobody waits for this answer any more")
