@@ -158,7 +158,7 @@ def test_force_leaves_a_folder_alone_that_is_no_trace(run, model, tmp_path):
     (tmp_path / "run.trace" / "manifest.json").write_text('{"name": "a web page"}')
     code, _, err = run("generate", "a cat", "--model", model, "-o", tmp_path, "-n", "1", "--force")
     assert code == 1
-    assert "is no trace, so it is left alone" in err
+    assert "is not a trace: it is left alone; name another folder with -o" in err
     assert files_in(tmp_path) == ["run.trace/manifest.json"]
 
 
