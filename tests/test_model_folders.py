@@ -204,3 +204,12 @@ def test_a_part_that_the_caller_brings_is_not_looked_at(folder, whole):
     unet = attnscope.load_pipeline(whole, device="cpu").unet
     shutil.rmtree(folder / "unet")
     assert attnscope.load_pipeline(folder, device="cpu", unet=unet).unet is unet
+
+
+@pytest.mark.parametrize("closed", [".", "unet", "model_index.json"])
+def test_a_folder_that_nobody_may_read_is_one_error(nobody, closed):
+    folder = nobody / "model"
+    attnscope.load_pipeline("demo", device="cpu").save_pretrained(folder)
+    (folder / closed).chmod(0)
+    assert "can't be read" in refusal(folder)
+    (folder / closed).chmod(0o700)

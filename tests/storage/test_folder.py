@@ -6,7 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,23 +167,6 @@ def test_a_place_that_is_a_file_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="can't write"):
         made_trace().save(tmp_path / "file" / "run.trace")
-
-
-@pytest.fixture
-def nobody(tmp_path):
-    """Files are read and written as a user who is not root, who may everything, in a folder of that user's."""
-    if not hasattr(os, "geteuid"):
-        pytest.skip("there are no such permissions here")
-    if os.geteuid() != 0:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, 65534, 65534)
-        os.seteuid(65534)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
 
 
 def test_a_read_only_place_is_said(nobody):

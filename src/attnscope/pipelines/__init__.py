@@ -95,12 +95,17 @@ def load_pipeline(
     device = _torch_device(device)
     text = os.fspath(name)
     path = DEMO_FOLDER if text == "demo" else Path(text).expanduser()
-    if path.is_file():
-        pipe = _from_file(path, dtype, kwargs)
-    elif path.is_dir() or text == "demo":
-        pipe = _from_folder(path, dtype, kwargs)
-    else:
-        pipe = _from_hub(_hub_id(text), dtype, kwargs)
+    try:
+        if path.is_file():
+            pipe = _from_file(path, dtype, kwargs)
+        elif path.is_dir() or text == "demo":
+            pipe = _from_folder(path, dtype, kwargs)
+        else:
+            pipe = _from_hub(_hub_id(text), dtype, kwargs)
+    except PermissionError as error:
+        raise ModelError(
+            f"{error.filename or path} can't be read: a model's files must be readable"
+        ) from error
     from attnscope.pipelines.weights import check_whole  # imports torch
 
     check_whole(pipe)
