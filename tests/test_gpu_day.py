@@ -197,7 +197,7 @@ def test_every_import_of_the_stages_is_a_wheel_or_the_machines_own():
 NOT_NEEDED = {"matplotlib": {"axes.py"}, "xarray": {"named.py"}, "pandas": {"word_table.py"}}
 """Figures, named arrays and tables, which no stage asks for."""
 PLACES = [ROOT, *(ROOT / place for place in ("src", "tests", "benchmarks", "benchmarks/gpu"))]
-LAZY = ("heatmap/heat_map", "pipelines", "recording/capture", "segmentation/segment", "trace/files")
+LAZY = ("heatmap/heat_map", "pipelines/__init__", "recording/capture", "segmentation/segment", "trace/files")
 """Files of what `import attnscope` resolves by name."""
 
 
