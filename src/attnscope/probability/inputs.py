@@ -52,7 +52,7 @@ def check_inputs(
     if not math.isfinite(scale):
         raise ParameterError(f"scale is {scale}; expected a finite number, 1/sqrt(dim) as a rule")
     if not query.is_meta and not key.is_meta and query.numel():
-        _check_numbers(query, key, mask, scale)
+        _check_numbers(query.detach(), key.detach(), None if mask is None else mask.detach(), scale)
 
 
 @contextmanager
