@@ -1,6 +1,8 @@
 """`attnscope info`: what a trace holds, and whether it holds what was written."""
 
 import json
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -32,6 +34,39 @@ def test_it_tells_what_there_is(run, folder):
     assert facts["words"] == [[{"word": "red", "tokens": [1]}, {"word": "cat", "tokens": [2, 3]}]]
     assert facts["layers"][1]["probability"] == [6, 24, 5]
     assert "verified" not in facts
+
+
+def refuse(name):
+    raise AssertionError(f"{name} is no number of JSON")
+
+
+def test_what_is_unknown_is_null_in_json(run, tmp_path):
+    made = made_trace()
+    made.records.calls[:] = [replace(call, timestep=float("nan")) for call in made.records.calls]
+    out = run("info", made.save(tmp_path / "run.trace"), "--json")[1]
+    assert [step["timestep"] for step in json.loads(out, parse_constant=refuse)["steps"]] == [None, None]
+
+
+def test_texts_from_others_reach_neither_terminal_nor_markup(run, folder):
+    path = folder / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["digest"]
+    data["passes"][0]["run"] |= {"model": "\x1b]0;owned\x07[bold]x[/cat]", "prompts": ["a\x00 [/] \u202ecat"]}
+    path.write_text(json.dumps(data))
+    code, out, _ = run("info", folder)
+    assert code == 0
+    assert "[bold]x[/cat]" in out
+    assert not {"\x1b", "\x07", "\x00", "\u202e"} & set(out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as POSIX has them")
+def test_what_lies_beside_the_files_of_a_trace_does_not_count(run, folder):
+    size = json.loads(run("info", folder, "--json")[1])["bytes"]
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "ring").symlink_to(folder / "ring")
+    (folder / "up").symlink_to("..")
+    (folder / "caf\udce9").write_text("x" * 999)
+    assert json.loads(run("info", folder, "--json")[1])["bytes"] == size
 
 
 def test_it_takes_the_folder_that_generate_wrote(run, folder):

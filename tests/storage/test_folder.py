@@ -6,12 +6,14 @@ import shutil
 import stat
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import attnscope
@@ -19,7 +21,7 @@ from attnscope.errors import OutputError, SelectionError, TraceFormatError
 from attnscope.records.reduced import Reduced, ReducedMaps
 from attnscope.storage import manifest
 from attnscope.storage.folder import TraceFolder
-from attnscope.storage.manifest import MANIFEST, PassManifest
+from attnscope.storage.manifest import MANIFEST
 from attnscope.storage.shards import MAX_HEADER_BYTES
 from attnscope.testing.made_traces import made_trace
 from attnscope.trace.contents import Pass
@@ -81,6 +83,7 @@ def test_save_then_load_is_identity(tmp_path, dtype):
 def test_a_trace_opens_without_diffusers_or_transformers(folder):
     program = f"""
 import sys
+import zlib
 from pathlib import Path
 for name in ("diffusers", "transformers", "matplotlib"):
     sys.modules[name] = None
@@ -93,8 +96,6 @@ print(attnscope.heat_map(trace, "cat").array.shape, trace.probabilities(block=1,
 
 
 def test_shards_describe_themselves_and_hold_the_very_numbers(folder):
-    from safetensors import safe_open
-
     shard = folder / "call-00001.safetensors"
     with safe_open(shard, framework="pt") as opened:
         header = json.loads(opened.metadata()["attnscope"])
@@ -234,10 +235,13 @@ def shard(folder):
     return folder / "call-00000.safetensors"
 
 
-def rewrite(folder, change):
-    tensors = load_file(shard(folder))
+def rewrite(folder, change, path=None):
+    path = path or shard(folder)
+    with safe_open(path, framework="pt") as opened:
+        about = opened.metadata()
+    tensors = load_file(path)
     change(tensors)
-    save_file(tensors, shard(folder))
+    save_file(tensors, path, metadata=about)
 
 
 def cut(path, keep):
@@ -279,12 +283,12 @@ def other_shape(folder):
     rewrite(folder, lambda tensors: tensors.update({"block01.self.query": torch.zeros(2, 3, 24, 4)}))
 
 
-def no_checksum(folder):
-    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"].pop("crc32"))
+def no_digest(folder):
+    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"].pop("digest"))
 
 
-def checksum_text(folder):
-    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"]["crc32"].update(key="x"))
+def digest_text(folder):
+    edit_pass(folder, lambda data: data["calls"][0]["records"]["block01.self"]["digest"].update(key="x"))
 
 
 CASES = [
@@ -294,29 +298,29 @@ CASES = [
     ("another format", lambda f: edit(f, lambda d: d.update(format="zip")), "not an attnscope-trace"),
     ("another version", lambda f: edit(f, lambda d: d.update(version=3)), "version 3; this attnscope reads versions 1"),
     ("no passes", lambda f: edit(f, lambda d: d.update(passes=[])), "0 passes; expected 1 to"),
-    ("checksum of another type", checksum_text, "'x' is not a whole number"),
-    ("no checksum", no_checksum, "KeyError 'crc32'"),
+    ("digest of another type", digest_text, "'x' is not a whole number"),
+    ("no digest", no_digest, "KeyError 'digest'"),
     ("no layers", lambda f: edit_pass(f, lambda d: d.pop("layers")), "damaged: KeyError 'layers'"),
     ("negative heads", lambda f: edit_pass(f, lambda d: d["layers"][0].update(heads=-1)), "-1 is not a whole number"),
     ("huge grid", lambda f: edit_pass(f, lambda d: d["layers"][0].update(grid=[1 << 40, 1])), "is not a whole number"),
-    ("wrong type", lambda f: edit_pass(f, lambda d: d.update(calls=3)), "damaged: TypeError"),
-    ("call twice", lambda f: edit_pass(f, lambda d: d["calls"].append(d["calls"][0])), "a call stands twice"),
+    ("wrong type", lambda f: edit_pass(f, lambda d: d.update(calls=3)), "3 is not a list"),
+    ("call twice", lambda f: edit_pass(f, lambda d: d["calls"].append(d["calls"][0])), "a call or a layer stands"),
     ("path outside", lambda f: edit_pass(f, lambda d: d.update(pictures=["../../secret.png"])), "not a plain name"),
     ("token without place", lambda f: edit_run(f, lambda r: r["tokens"][0][1].update(start_char="x")), "'x' is not"),
     ("token out of order", lambda f: edit_run(f, lambda r: r["tokens"][0].reverse()), "token 0 is"),
-    ("plan of another type", lambda f: edit_run(f, lambda r: r.update(planned_steps={})), "planned_steps is {}"),
+    ("plan of another type", lambda f: edit_run(f, lambda r: r.update(planned_steps={})), "{} is not a whole number"),
     ("huge latent", lambda f: edit_run(f, lambda r: r.update(latent_size_hw=[4096, 4096])), "a latent of 4096x4096"),
     ("row twice", row_twice, "two rows are the same"),
     ("unknown part", unknown_part, "record with parts"),
     ("missing shard", lambda f: shard(f).unlink(), "missing; the trace is incomplete"),
-    ("missing picture", lambda f: (f / "picture-00.png").unlink(), "missing or a link"),
+    ("missing picture", lambda f: (f / "picture-00.png").unlink(), "names this picture, but it is missing"),
     ("empty shard", lambda f: shard(f).write_bytes(b""), "header of 0 bytes in a file of 0"),
     ("truncated shard", lambda f: cut(shard(f), 5000), "damaged or cut short"),
     ("oversized header", big_header, "expected at most"),
     ("link", link_away, "a link"),
     ("wrong shape", other_shape, r"has shape \(2, 3, 24, 4\); the manifest says \(2, 3, 24, 5\)"),
     ("integers", whole_numbers, "block01.self.key is of type I32"),
-    ("cut picture", lambda f: cut(f / "picture-00.png", 60), "damaged: .*picture-00"),
+    ("cut picture", lambda f: cut(f / "picture-00.png", 60), "picture-00.png: damaged: it has no end"),
     ("missing tensor", lambda f: rewrite(f, lambda t: t.pop("block01.self.key")), "lacks block01.self.key"),
 ]  # fmt: skip
 
@@ -365,11 +369,15 @@ def test_a_flipped_bit_in_reduced_maps_is_found(tmp_path):
     made.reduced = {"scene": ReducedMaps(Reduced("self"), {layer.id: maps}, {}, (layer,), (0, 1))}
     folder = made.save(tmp_path / "run.trace")
     path = folder / "reduced-scene.safetensors"
-    tensors = load_file(path)
-    tensors["block01.self.value"].view(-1).view(torch.uint8)[9] ^= 64
-    save_file(tensors, path)
+
+    def flip(tensors):
+        tensors["block01.self.value"].view(-1).view(torch.uint8)[9] ^= 64
+
+    rewrite(folder, flip, path)
     with pytest.raises(TraceFormatError, match=r"block01\.self\.value is damaged"):
-        attnscope.load_trace(folder)
+        attnscope.load_trace(folder).reduced["scene"].map(block=1)
+    with pytest.raises(TraceFormatError, match=r"block01\.self\.value is damaged"):
+        list(verified(folder))
 
 
 def test_a_trace_without_damage_is_verified_to_its_end(folder):
@@ -442,7 +450,6 @@ def test_a_step_is_written_into_the_manifest_text_once(tmp_path, monkeypatch):
     made, rendered = made_trace(steps=12), []
     rendering = manifest.call_json
     monkeypatch.setattr(manifest, "call_json", lambda call: rendered.append(call.index) or rendering(call))
-    monkeypatch.setattr(PassManifest, "shard_header", lambda self, call, records: {})
     trace = attnscope.load_trace(made.save(tmp_path / "run.trace"))
     assert rendered == list(range(12))
     assert trace.steps == made.steps
@@ -460,3 +467,219 @@ def test_files_have_the_permissions_that_the_user_asks_for_and_nobody_elses_chan
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o640}
+
+
+# Digests, headers, values
+
+
+def shard_names(folder):
+    return sorted(path.name for path in folder.glob("call-*.safetensors"))
+
+
+def exchanged(one, two):
+    def exchange(tensors):
+        tensors[one], tensors[two] = tensors[two], tensors[one]
+
+    return exchange
+
+
+def from_another(folder):
+    other = made_trace(mask=True, seed=9).save(folder.parent / "other")
+    shutil.copyfile(shard(other), shard(folder))
+
+
+def exchange_shards(folder):
+    first, second = (folder / name for name in shard_names(folder))
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(kept)
+
+
+def as_type(dtype):
+    return lambda tensors: tensors.update({"block01.self.query": tensors["block01.self.query"].view(dtype)})
+
+
+def of_header(change):
+    def edit_header(folder):
+        with safe_open(shard(folder), framework="pt") as opened:
+            about = json.loads(opened.metadata()["attnscope"])
+        change(about)
+        save_file(load_file(shard(folder)), shard(folder), metadata={"attnscope": json.dumps(about)})
+
+    return edit_header
+
+
+IN_ANOTHERS_PLACE = [
+    ("shards exchanged", exchange_shards, r"holds call 1 \(step 1, timestep 899\) of pass 0, where the manifest names"),
+    ("shard of another trace", from_another, "is damaged: its bytes are not those that were written"),
+    ("Q and K exchanged", lambda f: rewrite(f, exchanged("block01.self.query", "block01.self.key")), "query of"),
+    ("float32 read as two halves", lambda f: rewrite(f, as_type(torch.float16)), "has shape"),
+    ("other step", of_header(lambda about: about["call"].update(step=5)), "holds call 0 .step 5"),
+    ("other scale", of_header(lambda about: about["records"]["block01.self"].update(scale=2.0)), "'block01.self' has"),
+    ("other path", of_header(lambda about: about["records"]["block01.self"]["layer"].update(path="x")), "has another"),
+    ("other pass", of_header(lambda about: about.update({"pass": 1})), "of pass 1, where"),
+    ("nothing said", of_header(lambda about: about.clear()), "what it says of itself is damaged"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"), IN_ANOTHERS_PLACE, ids=[case[0] for case in IN_ANOTHERS_PLACE]
+)
+def test_what_is_in_anothers_place_is_found(folder, name, damage, message):
+    damage(folder)
+    with pytest.raises(TraceFormatError, match=message):
+        attnscope.load_trace(folder).probabilities(block=1, kind="self")
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float8_e4m3fn, torch.complex64, torch.bool])
+def test_queries_of_other_types_are_refused(folder, dtype):
+    rewrite(folder, lambda tensors: tensors.update({"block01.self.query": torch.ones(2, 3, 24, 5).to(dtype)}))
+    with pytest.raises(TraceFormatError, match="query is of type .*; expected one of F16, BF16, F32, F64"):
+        attnscope.load_trace(folder)
+
+
+def test_halves_read_as_the_other_halves_are_found(tmp_path):
+    folder = made_trace(dtype=torch.float16).save(tmp_path / "run.trace")
+    rewrite(folder, as_type(torch.bfloat16))
+    with pytest.raises(TraceFormatError, match="query of block 1 self is damaged"):
+        attnscope.load_trace(folder).probabilities(block=1, kind="self")
+
+
+BAD_NUMBERS = [float("nan"), float("inf"), 1e39, 10**400, "0.5", True, None, [], {}, -(2**70)]
+
+
+@pytest.mark.parametrize("value", BAD_NUMBERS, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize(
+    "name", ["scale", "timestep", "index", "heads", "start_char", "frames", "guidance_scale"]
+)
+def test_numbers_of_the_manifest_have_types_and_limits(folder, name, value):
+    places = {
+        "scale": lambda data: data["calls"][0]["records"]["block01.self"],
+        "timestep": lambda data: data["calls"][0],
+        "index": lambda data: data["calls"][0],
+        "heads": lambda data: data["layers"][0],
+        "start_char": lambda data: data["run"]["tokens"][0][1],
+        "frames": lambda data: data["run"],
+        "guidance_scale": lambda data: data["run"],
+    }
+    edit_pass(folder, lambda data: places[name](data).update({name: value}))
+    if value is None and name == "guidance_scale":  # unknown, as it was before
+        assert attnscope.load_trace(folder).run.guidance_scale is None
+        return
+    with pytest.raises(
+        TraceFormatError, match="not a (whole )?number|is no number of JSON|manifest names call"
+    ):
+        attnscope.load_trace(folder)
+
+
+def test_a_manifest_that_was_changed_is_said_and_can_be_read_as_it_is(folder):
+    edit_run(folder, lambda run: run.update(prompts=["red dog"]))
+    with pytest.raises(TraceFormatError, match="changed since it was written.* verify=False"):
+        attnscope.load_trace(folder)
+    assert attnscope.load_trace(folder, verify=False).prompt() == "red dog"
+
+
+def test_a_manifest_may_be_written_anew_by_a_program(folder):
+    edit(folder, lambda data: None)
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=4, sort_keys=True, ensure_ascii=True))
+    assert attnscope.load_trace(folder).prompt() == "red cat"
+
+
+def test_texts_are_cleaned_of_what_nobody_should_get(tmp_path):
+    made = made_trace()
+    made.run.prompts = ["red\x00cat \x1b]0;x\x07\ud800 a\tb\nc"]
+    made.run.model = "m" * 100_000
+    made.run.guidance_scale = float("inf")
+    loaded = attnscope.load_trace(made.save(tmp_path / "run.trace"))
+    assert loaded.prompt() == "red\ufffdcat \ufffd]0;x\ufffd\ufffd a\tb\nc"
+    assert len(loaded.run.model) == 32768
+    assert loaded.run.guidance_scale is None
+
+
+def test_names_that_stand_twice_are_refused(folder):
+    path = folder / MANIFEST
+    path.write_text(path.read_text().replace('"seed": null', '"seed": null, "seed": null'))
+    with pytest.raises(TraceFormatError, match="a name stands twice in one object"):
+        attnscope.load_trace(folder)
+
+
+def test_traces_with_the_checksums_of_before_are_read_and_checked(folder):
+    def older(data):
+        for call in data["passes"][0]["calls"]:
+            tensors = load_file(folder / f"call-{call['index']:05d}.safetensors")
+            for name, facts in call["records"].items():
+                parts = facts.pop("digest")
+                sums = {part: zlib.crc32(tensors[f"{name}.{part}"].numpy().tobytes()) for part in parts}
+                facts["crc32"] = sums
+        del data["digest"], data["passes"][0]["picture_digests"]
+
+    edit(folder, older)
+    list(verified(folder))
+    rewrite(
+        folder, lambda tensors: tensors["block01.self.query"].view(-1).view(torch.uint8)[5].bitwise_xor_(1)
+    )
+    with pytest.raises(TraceFormatError, match="query of block 1 self is damaged"):
+        attnscope.load_trace(folder).probabilities(block=1, kind="self")
+
+
+# Files that others change
+
+
+def test_pictures_are_decoded_when_asked_for_and_checked(folder):
+    path = folder / "picture-00.png"
+    data = bytearray(path.read_bytes())
+    data[45] ^= 4
+    path.write_bytes(data)
+    trace = attnscope.load_trace(folder)
+    trace.probabilities(block=1, kind="self")
+    with pytest.raises(TraceFormatError, match="picture-00.png: damaged: its bytes are not those"):
+        _ = trace.picture
+    with pytest.raises(TraceFormatError, match="picture-00.png: damaged"):
+        list(verified(folder))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as POSIX has them")
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(folder):
+    shard(folder).unlink()
+    os.mkfifo(shard(folder))
+    with pytest.raises(TraceFormatError, match="a pipe or a device"):
+        attnscope.load_trace(folder)
+
+
+def test_a_file_cut_short_while_the_trace_is_open_is_an_error_and_no_end_of_the_process(tmp_path):
+    folder = made_trace(grids=((32, 32),), steps=1, heads=8, dim=40).save(tmp_path / "run.trace")
+    trace = attnscope.load_trace(folder)
+    before = trace.probabilities(block=1, kind="self", query=0)
+    with shard(folder).open("r+b") as file:
+        file.truncate(5000)
+    assert torch.equal(trace.probabilities(block=1, kind="self", query=0), before)  # it was kept
+    with pytest.raises(TraceFormatError, match="damaged or cut short"):
+        trace.probabilities(block=1, kind="cross")
+
+
+def test_a_file_that_was_damaged_after_its_first_reading_is_found_at_the_next(folder, monkeypatch):
+    monkeypatch.setattr("attnscope.storage.folder.KEPT_BYTES", 0)
+    trace = attnscope.load_trace(folder)
+    layer = trace.layers[0]
+    trace.probabilities(layer=layer)
+    trace.probabilities(layer=trace.layers[1])
+    data = bytearray(shard(folder).read_bytes())
+    for at in range(len(data) - len(data) // 2, len(data)):
+        data[at] ^= 16
+    shard(folder).write_bytes(data)
+    with pytest.raises(TraceFormatError, match="is damaged: its bytes are not those"):
+        for each in trace.layers:
+            trace.probabilities(layer=each)
+
+
+def test_a_file_that_was_put_back_is_read_on(folder):
+    trace = attnscope.load_trace(folder)
+    kept = shard(folder).read_bytes()
+    shard(folder).unlink()
+    with pytest.raises(TraceFormatError, match="missing; the trace is incomplete"):
+        trace.probabilities(block=1, kind="self")
+    shard(folder).write_bytes(kept)
+    assert torch.equal(
+        trace.probabilities(block=1, kind="self"), made_trace(mask=True).probabilities(block=1, kind="self")
+    )

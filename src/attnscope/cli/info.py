@@ -45,10 +45,12 @@ def info_command(
         passes = [_as_json(pass_trace) for pass_trace in opened.passes]
         shown = passes[0] if len(passes) == 1 else {"passes": passes}
         checked = {"verified": True} if verify else {}
-        print_json({"folder": str(folder), "bytes": _bytes_on_disk(folder), **checked, **shown})
+        print_json({"folder": str(folder), "bytes": _bytes_on_disk(opened), **checked, **shown})
         return
+    on_disk = _bytes_on_disk(opened)
     for number, pass_trace in enumerate(opened.passes):
-        _print_pass(pass_trace, folder, f", pass {number}" if len(opened.passes) > 1 else "")
+        name = f"{folder}, pass {number}" if len(opened.passes) > 1 else str(folder)
+        _print_pass(pass_trace, name, on_disk)
 
 
 def _as_json(trace: Trace) -> dict[str, Any]:
@@ -66,9 +68,9 @@ def _verify(folder: Path) -> None:
     say("every checksum is right")
 
 
-def _print_pass(trace: Trace, folder: Path, of_pass: str) -> None:
+def _print_pass(trace: Trace, name: str, on_disk: int) -> None:
     console = data_console()
-    console.print(PlainTable(f"{folder}{of_pass}", ("", ""), _facts(trace, folder)))
+    console.print(PlainTable(name, ("", ""), _facts(trace, on_disk)))
     for image in range(trace.images):
         for branch, whose in (("cond", ""), ("uncond", " of the negative prompt")):
             rows = [(span.word, ", ".join(map(str, span.tokens))) for span in trace.words(image, branch)]
@@ -80,7 +82,7 @@ def _print_pass(trace: Trace, folder: Path, of_pass: str) -> None:
     )
 
 
-def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
+def _facts(trace: Trace, on_disk: int) -> Iterator[tuple[str, str]]:
     run = trace.run
     planned = f" of {run.planned_steps}" if run.planned_steps else ""
     times = [f"{step.timestep:g}" for step in trace.steps]
@@ -100,7 +102,7 @@ def _facts(trace: Trace, folder: Path) -> Iterator[tuple[str, str]]:
         "Steps": f"{len(trace.steps)}{planned}"
         + (f" (timesteps {times[0]} to {times[-1]})" if times else ""),
         "Reduced maps": "; ".join(f"{name}: {_reduced(maps)}" for name, maps in trace.reduced.items()),
-        "On disk": readable_bytes(_bytes_on_disk(folder)),
+        "On disk": readable_bytes(on_disk),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     }
     yield from ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
@@ -121,5 +123,7 @@ def _layer_rows(trace: Trace) -> Iterator[tuple[str, ...]]:
         yield str(grid), ", ".join(map(str, blocks)), kind, str(heads), str(query), str(keys)
 
 
-def _bytes_on_disk(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _bytes_on_disk(trace: Trace) -> int:
+    from attnscope.trace.files import files_of
+
+    return sum(path.stat().st_size for path in files_of(trace))

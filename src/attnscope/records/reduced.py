@@ -151,8 +151,8 @@ class ReducedMaps:
     """
 
     reduction: Reduced
-    maps: dict[Key, Float[Tensor, ...]] = field(default_factory=dict)
-    step_numbers: dict[Key, Int[Tensor, ...]] = field(default_factory=dict)
+    maps: Mapping[Key, Float[Tensor, ...]] = field(default_factory=dict)
+    step_numbers: Mapping[Key, Int[Tensor, ...]] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
     steps: tuple[int, ...] = ()
     failure: str = ""

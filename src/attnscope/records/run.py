@@ -237,7 +237,7 @@ class Run:
     latent_size_hw: tuple[int, int] | None = None
     planned_steps: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    pictures: list[Image] = field(default_factory=list)
+    pictures: Sequence[Image] = field(default_factory=list)
     frames: int = 1
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.folder import FolderRecords, TraceFolder
+from attnscope.storage.folder import TraceFolder
+from attnscope.storage.folder_records import FolderRecords
 from attnscope.storage.memory import Records, in_memory
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}

@@ -1,19 +1,18 @@
-"""The manifest of a trace on disk: what is in it, as JSON, and the checks when it is read."""
+"""A pass in the manifest of a trace: what is in it, as JSON, and the checks when it is read."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import TraceFormatError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
+from attnscope.storage.digests import json_digest
 from attnscope.storage.plain import (
-    MAX_PLACES,
+    MAX_PIXELS,
     call_json,
     layer_json,
     layer_key,
@@ -23,18 +22,15 @@ from attnscope.storage.plain import (
     run_json,
 )
 from attnscope.storage.record_facts import RecordFacts, parse_facts
+from attnscope.storage.shard_headers import VERSION, OfRecord, check_header, shard_header
+from attnscope.storage.values import brief, items, number, storable
 
 MANIFEST = "manifest.json"
-FORMAT = "attnscope-trace"
-VERSION = 2
-READABLE = (1, 2)
-MAX_MANIFEST_BYTES = 64 << 20
-MAX_PASSES = 1000
 MAX_LATENT = 1 << 12  # latent places over those of the finest captured grid: block 7 alone has 64 times fewer
-_PICTURE = re.compile(r"(pass-\d{2,3}-)?picture-\d{2,6}\.png")
+MAX_ZOOM = 1 << 16  # the same of a picture's pixels, of which a latent place has 64
 
 Sums = Mapping[str, int]
-"""CRC-32 of each tensor in a shard, by its name there."""
+"""Digest of each tensor in a shard, by its name there."""
 
 
 @dataclass
@@ -48,7 +44,7 @@ class PassManifest:
         layers: Its layers.
         calls: Its calls, in order.
         facts: For each call number the facts of its records.
-        pictures: File names of its pictures.
+        pictures: Digest of each of its pictures' files, by name; None where it is unknown, as in earlier traces.
         reduced: Entry of each reduced map, by name.
     """
 
@@ -58,9 +54,11 @@ class PassManifest:
     layers: dict[LayerId, Layer] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     facts: dict[int, dict[LayerId, RecordFacts]] = field(default_factory=dict)
-    pictures: list[str] = field(default_factory=list)
+    pictures: dict[str, int | None] = field(default_factory=dict)
     reduced: dict[str, Any] = field(default_factory=dict)
-    _call_texts: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _call_texts: dict[int, tuple[str, int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def prefix(self) -> str:
@@ -75,10 +73,13 @@ class PassManifest:
         """
         return f"{self.prefix}{'step' if self.version == 1 else 'call'}-{call_index:05d}.safetensors"
 
-    @property
-    def picture_names(self) -> list[str]:
-        """File name of each picture that the run has made."""
-        return [f"{self.prefix}picture-{image:02d}.png" for image in range(len(self.run.pictures))]
+    def picture_name(self, image: int) -> str:
+        """File name of a picture.
+
+        Args:
+            image: Which image of the batch, from 0.
+        """
+        return f"{self.prefix}picture-{image:02d}.png"
 
     def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
         """Note a call whose shard is written.
@@ -86,7 +87,7 @@ class PassManifest:
         Args:
             call: The call.
             records: Its records.
-            sums: CRC-32 of the shard's tensors.
+            sums: Digests of the shard's tensors.
         """
         self.facts[call.index] = {
             layer: RecordFacts(
@@ -101,35 +102,47 @@ class PassManifest:
         self.calls.append(call)  # last: a reader in another thread finds the facts of every call
 
     def shard_header(self, call: Call, records: Mapping[LayerId, Record]) -> dict[str, Any]:
-        """What a shard says of itself, so that it can be read without the manifest.
+        """What a shard says of itself.
 
         Args:
             call: The call.
             records: Its records.
         """
-        facts = {
-            layer_key(layer): {"scale": r.scale, "upcast": r.upcast, "layer": layer_json(self.layers[layer])}
-            for layer, r in records.items()
-        }
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "pass": self.number,
-            "call": call_json(call),
-            "records": facts,
-        }
+        of_records = ((self.layers[layer], r.scale, r.upcast) for layer, r in records.items())
+        return shard_header(self.number, call, of_records)
 
-    def to_text(self) -> str:
-        """The pass as JSON, one line a call. The text is written anew after every call, so each line is made once."""
-        about = json.dumps(self._about(), indent=1, ensure_ascii=False).removesuffix("\n}")
-        calls = ",\n  ".join(self._call_text(call) for call in self.calls)
-        return f'{about},\n "calls": [\n  {calls}\n ]\n}}'
+    def check_shard(self, path: Path, about: Any, call: Call) -> None:
+        """Compare what a shard says of itself with the manifest.
 
-    def _call_text(self, call: Call) -> str:
+        Args:
+            path: The shard, for messages.
+            about: What it says.
+            call: Its call.
+
+        Raises:
+            TraceFormatError: It is of another call, or holds other layers.
+        """
+        facts = self.facts[call.index].items()
+        if about is None and all(of.digest for _, of in facts):
+            return  # it says nothing; digests, which know types and shapes, too, tell whose tensors these are
+        expected: dict[LayerId, OfRecord] = {
+            layer: (self.layers[layer], of.scale, of.upcast) for layer, of in facts
+        }
+        check_header(path, about, self.version, self.number, call, expected)
+
+    def to_text(self) -> tuple[str, int]:
+        """The pass as JSON and its digest. It is written anew after every call; the line of a call is made once."""
+        about = storable(self._about())
+        text = json.dumps(about, indent=1, ensure_ascii=False).removesuffix("\n}")
+        lines = [self._call_text(call) for call in self.calls]
+        calls = ",\n  ".join(line for line, _ in lines)
+        return f'{text},\n "calls": [\n  {calls}\n ]\n}}', digest_of_pass(about, (each for _, each in lines))
+
+    def _call_text(self, call: Call) -> tuple[str, int]:
         if call.index not in self._call_texts:
             facts = {layer_key(layer): facts.as_dict() for layer, facts in self.facts[call.index].items()}
-            item = {**call_json(call), "records": facts}
-            self._call_texts[call.index] = json.dumps(item, ensure_ascii=False)
+            item = storable({**call_json(call), "records": facts})
+            self._call_texts[call.index] = json.dumps(item, ensure_ascii=False), json_digest(item)
         return self._call_texts[call.index]
 
     def _about(self) -> dict[str, Any]:
@@ -138,7 +151,8 @@ class PassManifest:
             "layers": [
                 layer_json(layer) for layer in list(self.layers.values())
             ],  # a copy: a run may be adding one
-            "pictures": self.picture_names,
+            "pictures": list(self.pictures),
+            "picture_digests": list(self.pictures.values()),
             "reduced": self.reduced,
         }
 
@@ -174,88 +188,52 @@ class PassManifest:
             KeyError, TypeError, ValueError, AttributeError: The object is no pass.
         """
         manifest = cls(parse_run(item["run"]), at, version)
-        manifest.layers = {layer.id: layer for layer in map(parse_layer, item["layers"])}
+        layers = [parse_layer(layer) for layer in items(item["layers"])]
+        manifest.layers = {layer.id: layer for layer in layers}
         keys = {layer_key(layer): layer for layer in manifest.layers}
-        for of_call in item["steps" if version == 1 else "calls"]:
+        for of_call in items(item["steps" if version == 1 else "calls"]):
             call = parse_call(of_call)
             manifest.calls.append(call)
             records = of_call["records"].items()
             manifest.facts[call.index] = {
                 keys[name]: parse_facts(facts, version, len(call.rows)) for name, facts in records
             }
-        if len({call.index for call in manifest.calls}) < len(manifest.calls):
-            raise ValueError("a call stands twice")
-        latent = manifest.run.latent_size_hw
-        finest = max((layer.grid.places for layer in manifest.layers.values()), default=MAX_PLACES)
-        if latent is not None and latent[0] * latent[1] > MAX_LATENT * finest:
-            raise ValueError(f"a latent of {latent[0]}x{latent[1]} over grids of at most {finest} places")
-        manifest.pictures = [_parse_picture(name) for name in item["pictures"]]
+        if len(manifest.facts) < len(manifest.calls) or len(manifest.layers) < len(layers):
+            raise ValueError("a call or a layer stands twice")
+        manifest._check_sizes()
+        manifest._parse_pictures(items(item["pictures"]), item.get("picture_digests"))
         manifest.reduced = dict(item.get("reduced", {}))
         return manifest
 
-
-def manifest_text(passes: list[PassManifest]) -> str:
-    """All passes as JSON.
-
-    Args:
-        passes: The passes, in order.
-    """
-    texts = ",\n".join(manifest.to_text() for manifest in list(passes))
-    return f'{{"format": "{FORMAT}", "version": {VERSION}, "passes": [\n{texts}\n]}}\n'
-
-
-def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
-    """The passes of a manifest, checked.
-
-    Args:
-        data: The manifest's JSON value.
-        folder: Its folder, for messages.
-
-    Raises:
-        TraceFormatError: It is no manifest, is damaged, or has another format version.
-    """
-    where = folder / MANIFEST
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
-    version = data.get("version")
-    if version not in READABLE:
-        raise TraceFormatError(
-            f"{where}: format version {version!r}; this attnscope reads versions 1 and 2: use the attnscope that "
-            "wrote it, or capture again"
+    def _check_sizes(self) -> None:
+        """Small grids are those of a small picture: whatever is drawn at its size stays small."""
+        finest = max((layer.grid.places for layer in self.layers.values()), default=MAX_PIXELS)
+        sizes = (
+            ("latent", self.run.latent_size_hw, MAX_LATENT),
+            ("picture", self.run.image_size_hw, MAX_ZOOM),
         )
-    try:
-        passes = [data] if version == 1 else data["passes"]
-        if not 1 <= len(passes) <= MAX_PASSES:
-            raise ValueError(f"{len(passes)} passes; expected 1 to {MAX_PASSES}")
-        return [PassManifest.parse(item, at, version) for at, item in enumerate(passes)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceFormatError(f"{where}: damaged: {type(error).__name__} {error}") from error
+        for what, size, most in sizes:
+            if size is not None and size[0] * size[1] > most * finest:
+                raise ValueError(f"a {what} of {size[0]}x{size[1]} over grids of at most {finest} places")
+
+    def _parse_pictures(self, names: list[Any], digests: Any) -> None:
+        for image, name in enumerate(names):
+            if name != self.picture_name(image):
+                raise ValueError(
+                    f"picture {brief(name)} is not a plain name, here {self.picture_name(image)}"
+                )
+        known = [None] * len(names) if digests is None else items(digests)
+        if len(known) != len(names):
+            raise ValueError(f"{len(known)} digests of {len(names)} pictures")
+        sums = (None if each is None else number(each, least=0, most=2**32 - 1) for each in known)
+        self.pictures = dict(zip(names, sums, strict=True))
 
 
-def read_manifest(folder: Path) -> list[PassManifest]:
-    """The passes of a trace's folder.
+def digest_of_pass(about: Any, of_calls: Iterable[int]) -> int:
+    """Digest of a pass, in which each call is stood for by its own.
 
     Args:
-        folder: The folder.
-
-    Raises:
-        TraceFormatError: The manifest is missing, too large, damaged, or has another format version.
+        about: Its JSON object; calls in it are left out.
+        of_calls: Digest of each call.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise TraceFormatError(
-            f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written"
-        )
-    if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
-        raise TraceFormatError(f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise TraceFormatError(f"{path}: not readable as JSON ({error})") from error
-    return parse_manifest(data, folder)
-
-
-def _parse_picture(name: Any) -> str:
-    if not isinstance(name, str) or not _PICTURE.fullmatch(name):
-        raise ValueError(f"picture {name!r} is not a plain name such as 'picture-00.png'")
-    return name
+    return json_digest({**about, "calls": list(of_calls)})

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from attnscope.records import Call, Grid, KeyPart, Layer, LayerId, Row, Run, Token, is_kind
+from attnscope.records import PLACE_KINDS, Call, Grid, KeyPart, Layer, LayerId, Row, Run, Token, is_kind
+from attnscope.storage.values import MAX_REAL, brief, flag, items, number, real, text
 
-MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
-MAX_PLACES = 1 << 28  # pixels of a picture, 16384 x 16384
-MAX_TOKENS = 1 << 16  # of one text
+MAX_PIXELS = 1 << 26
+"""Of a picture, 8192 x 8192: 16 times what pipelines make. Maps and segments are drawn at its size."""
+MAX_TOKENS = 1 << 11  # of one text
+MAX_SEED = 1 << 64
 _ROLES = ("text", "start", "end", "padding")
-_PLAIN = ("model", "revision", "pipeline", "scheduler", "seed", "guidance_scale", "planned_steps")
+_NAMES = ("model", "revision", "pipeline", "scheduler")
+_NUMBERS = ("seed", "guidance_scale", "planned_steps")
+_TEXTS = ("prompts", "negative_prompts", "second_prompts")
 _LATER: dict[str, Any] = {
     "negative_tokens": [],
     "second_prompts": [],
@@ -48,18 +52,21 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
     Raises:
         KeyError, TypeError, ValueError: It is no layer.
     """
-    height, width = item["grid"]
+    height, width = items(item["grid"])
     numbers = {
         name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
     }
     if not is_kind(item["kind"]) or item["stage"] not in ("down", "mid", "up"):
-        raise ValueError(f"layer of kind {item['kind']!r} in stage {item['stage']!r}")
+        raise ValueError(f"layer of kind {brief(item['kind'])} in stage {brief(item['stage'])}")
     grid = Grid(number(height), number(width))
-    parts = tuple(KeyPart(str(name), number(count)) for name, count in item.get("parts", ()))
-    if parts and sum(part.keys for part in parts) != numbers["keys"]:
-        raise ValueError(f"{numbers['keys']} keys in parts {parts}")
+    parts = tuple(KeyPart(text(name), number(count)) for name, count in items(item.get("parts", [])))
+    of_parts = sum(part.keys for part in parts)
+    if of_parts != numbers["keys"] and (
+        parts or (item["kind"] in PLACE_KINDS and grid.places != numbers["keys"])
+    ):
+        raise ValueError(f"{numbers['keys']} keys in {len(parts)} parts over {grid} places")
     return Layer(
-        kind=item["kind"], stage=item["stage"], path=str(item["path"]), grid=grid, parts=parts, **numbers
+        kind=item["kind"], stage=item["stage"], path=text(item["path"]), grid=grid, parts=parts, **numbers
     )
 
 
@@ -69,7 +76,7 @@ def call_json(call: Call) -> dict[str, Any]:
     Args:
         call: The call.
     """
-    timestep = None if call.timestep != call.timestep else call.timestep  # JSON has no NaN
+    timestep = call.timestep if abs(call.timestep) <= MAX_REAL else None  # JSON has no NaN
     return {**asdict(call), "timestep": timestep, "rows": [asdict(row) for row in call.rows]}
 
 
@@ -82,13 +89,13 @@ def parse_call(item: Mapping[str, Any]) -> Call:
     Raises:
         KeyError, TypeError, ValueError: It is no call, or two of its rows are the same.
     """
-    rows = tuple(Row(str(row["branch"]), number(row["image"], least=0)) for row in item["rows"])
+    rows = tuple(Row(text(row["branch"]), number(row["image"], least=0)) for row in items(item["rows"]))
     if len(set(rows)) < len(rows):
         raise ValueError("two rows are the same branch of the same image")
     index = number(item["index"], least=0)
     step = number(item.get("step", index), least=0)
-    timestep = float("nan") if item["timestep"] is None else float(item["timestep"])
-    flags = (bool(item.get(name, False)) for name in ("gradients", "extra"))
+    timestep = float("nan") if item["timestep"] is None else real(item["timestep"])
+    flags = (flag(item.get(name, False)) for name in ("gradients", "extra"))
     return Call(index, step, timestep, rows, *flags)
 
 
@@ -98,10 +105,11 @@ def run_json(run: Run) -> dict[str, Any]:
     Args:
         run: The run.
     """
-    texts = ("prompts", "negative_prompts", "second_prompts", "unnamed")
-    plain = {name: getattr(run, name) for name in (*_PLAIN, *texts, "versions")}
+    plain = {name: getattr(run, name) for name in (*_NAMES, *_NUMBERS, *_TEXTS, "unnamed", "versions")}
+    if run.guidance_scale is not None and not abs(run.guidance_scale) <= MAX_REAL:
+        plain["guidance_scale"] = None  # NaN and the like, which JSON lacks
     tokens = {
-        name: [[asdict(token) for token in of_image] for of_image in getattr(run, name)]
+        name: [[asdict(token) for token in of_image[:MAX_TOKENS]] for of_image in getattr(run, name)]
         for name in ("tokens", "negative_tokens")
     }
     sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
@@ -117,70 +125,58 @@ def parse_run(item: Mapping[str, Any]) -> Run:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: It is no run.
     """
-    run = Run(**{name: _plain(name, item[name]) for name in _PLAIN})
     item = {**_LATER, **item}
-    run.prompts = [str(prompt) for prompt in item["prompts"]]
-    run.negative_prompts = [str(prompt) for prompt in item["negative_prompts"]]
-    run.second_prompts = [str(prompt) for prompt in item["second_prompts"]]
-    run.unnamed = _plain("unnamed", item["unnamed"])
-    run.tokens = [_parse_tokens(tokens) for tokens in item["tokens"]]
-    run.negative_tokens = [_parse_tokens(tokens) for tokens in item["negative_tokens"]]
-    run.versions = {str(name): str(version) for name, version in item["versions"].items()}
-    run.frames = number(item.get("frames", 1))
-    run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
+    run = Run(**{name: None if item[name] is None else text(item[name]) for name in (*_NAMES, "unnamed")})
+    for name in _TEXTS:
+        setattr(run, name, [text(prompt) for prompt in items(item[name])])
+    run.tokens = [_parse_tokens(tokens) for tokens in items(item["tokens"])]
+    run.negative_tokens = [_parse_tokens(tokens) for tokens in items(item["negative_tokens"])]
+    run.versions = {text(name): text(version) for name, version in item["versions"].items()}
+    _parse_numbers(run, item)
     return run
 
 
-def number(value: Any, *, least: int = 1, most: int = MAX_SIDE) -> int:
-    """A whole number within limits.
+def text_length(run: Run) -> int:
+    """Characters of all prompts of a run.
 
     Args:
-        value: What should be one.
-        least: The least that it may be.
-        most: The most that it may be.
-
-    Raises:
-        ValueError: It is something else.
+        run: The run.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
-    return value
+    return sum(len(prompt) for name in _TEXTS for prompt in getattr(run, name))
 
 
-def _plain(name: str, value: Any) -> Any:
-    kinds: dict[str, tuple[type, ...]] = {
-        "seed": (int,),
-        "planned_steps": (int,),
-        "guidance_scale": (int, float),
-    }
-    if value is not None and not isinstance(value, kinds.get(name, (str,))):
-        raise ValueError(f"{name} is {value!r}")
-    return value
+def _parse_numbers(run: Run, item: Mapping[str, Any]) -> None:
+    seed, guidance, planned = (item[name] for name in _NUMBERS)
+    run.seed = None if seed is None else number(seed, least=-MAX_SEED, most=MAX_SEED)
+    run.guidance_scale = None if guidance is None else real(guidance)
+    run.planned_steps = None if planned is None else number(planned, least=0)
+    run.frames = number(item.get("frames", 1))
+    run.image_size_hw, run.latent_size_hw = _size(item["image_size_hw"]), _size(item["latent_size_hw"])
 
 
-def _parse_tokens(items: Any) -> tuple[Token, ...]:
-    if not isinstance(items, list) or len(items) > MAX_TOKENS:
-        raise ValueError(f"the tokens of a text are no list of at most {MAX_TOKENS}")
-    return tuple(_parse_token(at, item) for at, item in enumerate(items))
+def _parse_tokens(of_text: Any) -> tuple[Token, ...]:
+    if len(items(of_text)) > MAX_TOKENS:
+        raise ValueError(f"a text of {len(of_text)} tokens; expected at most {MAX_TOKENS}")
+    return tuple(_parse_token(at, item) for at, item in enumerate(of_text))
 
 
 def _parse_token(position: int, item: Mapping[str, Any]) -> Token:
     token = Token(
         index=number(item["index"], least=0),
-        text=str(item["text"]),
+        text=text(item["text"]),
         start_char=number(item["start_char"], least=0),
         end_char=number(item["end_char"], least=0),
         role=item["role"],
     )
     if token.index != position or token.start_char > token.end_char or token.role not in _ROLES:
-        raise ValueError(f"token {position} is {item}")
+        raise ValueError(f"token {position} is {ascii(token)[:200]}")
     return token
 
 
 def _size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
-    height, width = value
-    if number(height) * number(width) > MAX_PLACES:
-        raise ValueError(f"a size of {height}x{width}")
+    height, width = items(value)
+    if number(height) * number(width) > MAX_PIXELS:
+        raise ValueError(f"a size of {height}x{width}; expected at most {MAX_PIXELS} pixels")
     return height, width

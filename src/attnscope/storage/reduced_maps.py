@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import ParameterError
+from torch import Tensor
+
+from attnscope.errors import ParameterError, TraceFormatError
 from attnscope.records import Grid, Layer, LayerId
 from attnscope.records.reduced import NAME, Key, Reduced, ReducedMaps
-from attnscope.storage.plain import layer_json, layer_key, number, parse_layer
-from attnscope.storage.shards import Shape, check_finite, check_intact, open_shard, write_shard
+from attnscope.storage.digests import crc32, digest
+from attnscope.storage.plain import layer_json, layer_key, parse_layer
+from attnscope.storage.plain_files import Stamp
+from attnscope.storage.shards import Shape, Shard, check_finite, check_intact, open_shard, write_shard
+from attnscope.storage.values import items, number, storable, text
 
+MOST_SAID = 500  # characters of why there are no maps
+_SUMS = ("digest", "crc32")
 CHOICES = ("kind", "how", "per", "branch", "top")
 
 
@@ -32,71 +40,129 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
         entry[name] = {
             **{choice: getattr(maps.reduction, choice) for choice in CHOICES},
-            "blocks": maps.reduction.blocks,
+            "blocks": None if maps.reduction.blocks is None else list(maps.reduction.blocks),
             "steps": list(maps.steps),
             "layers": [layer_json(layer) for layer in maps.layers],
             **({"failure": maps.failure} if maps.failure else {}),
             "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
         }
+        entry[name] = storable(entry[name])
         about = {"reduced": name, **entry[name]}
-        entry[name]["crc32"] = write_shard(_path(folder, prefix, name), tensors, about)
+        entry[name]["digest"] = write_shard(reduced_path(folder, prefix, name), tensors, about)
     return entry
 
 
-def read_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> dict[str, ReducedMaps]:
-    """The maps of a manifest's entry, memory-mapped.
+def read_reduced(
+    folder: Path, prefix: str, entry: Mapping[str, Any], *, verify: bool = True
+) -> dict[str, ReducedMaps]:
+    """The maps of a manifest's entry. Headers are checked now, the maps when they are first read.
 
     Args:
         folder: The trace's folder.
         prefix: What the files' names begin with.
         entry: As `write_reduced` returned it.
+        verify: Compare a map's digest when it is first read.
 
     Raises:
-        KeyError, ValueError: The entry is damaged.
+        KeyError, TypeError, ValueError, AttributeError: The entry is damaged.
         TraceFormatError: A file is damaged.
     """
-    return {str(name): _read(_path(folder, prefix, str(name)), facts) for name, facts in entry.items()}
+    return {
+        name: _read(reduced_path(folder, prefix, name), name, facts, verify) for name, facts in entry.items()
+    }
 
 
-def verify_reduced(folder: Path, prefix: str, entry: Mapping[str, Any]) -> None:
-    """Read all files and compare their checksums.
+class StoredMaps(Mapping[Key, Tensor]):
+    """Maps in a file, or their steps, each read when it is asked for.
 
     Args:
-        folder: The trace's folder.
-        prefix: What the files' names begin with.
-        entry: As `write_reduced` returned it.
-
-    Raises:
-        TraceFormatError: A file's bytes have changed since they were written.
+        shard: The file.
+        names: Name of each tensor in the file.
+        check: Called with a tensor that was read from the file for the first time, and its name.
     """
-    for name, facts in entry.items():
-        path, sums = _path(folder, prefix, str(name)), facts.get("crc32", {})
-        shard = open_shard(path, {})
-        for tensor_name in shard.keys():  # noqa: SIM118 (a handle, not a mapping)
-            check_intact(path, tensor_name, shard.get_tensor(tensor_name), sums.get(tensor_name))
+
+    def __init__(self, shard: Shard, names: Mapping[Key, str], check: Callable[[str, Tensor], None]) -> None:
+        self._shard, self._names, self._check = shard, names, check
+        self._checked: dict[str, Stamp] = {}
+
+    def __getitem__(self, key: Key) -> Tensor:
+        name = self._names[key]
+        tensors, stamp = self._shard.read([name])
+        if self._checked.get(name) != stamp:
+            self._check(name, tensors[name])
+            self._checked[name] = stamp
+        return tensors[name]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def _read(path: Path, facts: Mapping[str, Any]) -> ReducedMaps:
-    blocks = None if facts["blocks"] is None else [number(block) for block in facts["blocks"]]
+def _read(path: Path, name: str, facts: Mapping[str, Any], verify: bool) -> ReducedMaps:
+    reduction, layers = _reduction(facts), tuple(map(parse_layer, items(facts["layers"])))
+    steps = tuple(number(step, least=0) for step in items(facts["steps"]))
+    grids = [Grid(number(height), number(width)) for height, width in map(items, items(facts["grids"]))]
+    shapes = _shapes(reduction, layers, grids, len(steps))
+    names = {part: {key: f"{_key_text(key)}.{part}" for key in shapes} for part in _parts(reduction)}
+    expected = {name_of[key]: shape for name_of in names.values() for key, shape in shapes.items()}
+    shard = open_shard(path, expected)
+    _check_about(path, shard, {"reduced": name, **facts})
+    sums = _sums(facts, expected) if verify else {}
+    check = _Check(path, sums, crc32 if "digest" not in facts else digest)
+    return ReducedMaps(
+        reduction,
+        StoredMaps(shard, names["value"], check),
+        StoredMaps(shard, names.get("steps", {}), check),
+        layers,
+        steps,
+        text(facts.get("failure", ""))[:MOST_SAID],
+    )
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Compares a tensor that was read with what its entry says."""
+
+    path: Path
+    sums: Mapping[str, int]
+    sum_of: Callable[[Tensor], int]
+
+    def __call__(self, name: str, tensor: Tensor) -> None:
+        check_intact(self.path, name, tensor, self.sums.get(name), self.sum_of)
+        if name.endswith(".value"):
+            check_finite(self.path, name.removesuffix(".value"), tensor)
+
+
+def _sums(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
+    """Digest of each tensor, or what earlier traces have in its place, if anything."""
+    known = facts.get("digest", facts.get("crc32"))
+    return {} if known is None else {name: number(known[name], least=0, most=2**32 - 1) for name in names}
+
+
+def _reduction(facts: Mapping[str, Any]) -> Reduced:
+    blocks = None if facts["blocks"] is None else [number(block) for block in items(facts["blocks"])]
+    choices = {choice: text(facts[choice]) for choice in CHOICES if choice != "top"}
     try:
-        reduction = Reduced(**{choice: facts[choice] for choice in CHOICES}, blocks=blocks)
+        return Reduced(**choices, top=number(facts["top"]), blocks=blocks)  # type: ignore[arg-type]
     except ParameterError as error:
         raise ValueError(str(error)) from error
-    layers = tuple(map(parse_layer, facts["layers"]))
-    grids = [Grid(number(height), number(width)) for height, width in facts["grids"]]
-    steps = tuple(number(step, least=0) for step in facts["steps"])
-    shapes = _shapes(reduction, layers, grids, len(steps))
-    parts = ("value", "steps") if reduction.how == "top" else ("value",)
-    expected = {f"{_key_text(key)}.{part}": shape for key, shape in shapes.items() for part in parts}
-    shard, sums = open_shard(path, expected), facts.get("crc32", {})
-    tensors = {name: shard.get_tensor(name) for name in expected}
-    for name, tensor in tensors.items():
-        check_intact(path, name, tensor, sums.get(name))
-        if name.endswith(".value"):
-            check_finite(path, name.removesuffix(".value"), tensor)
-    values = {key: tensors[f"{_key_text(key)}.value"] for key in shapes}
-    numbers = {key: tensors[f"{_key_text(key)}.steps"] for key in shapes if reduction.how == "top"}
-    return ReducedMaps(reduction, values, numbers, layers, steps, str(facts.get("failure", ""))[:500])
+
+
+def _check_about(path: Path, shard: Shard, entry: Mapping[str, Any]) -> None:
+    """What the file says of itself is its entry, less the digests, which are known later."""
+    is_known = shard.about is None and "digest" in entry
+    if not is_known and shard.about != {name: value for name, value in entry.items() if name not in _SUMS}:
+        raise TraceFormatError(
+            f"{path}: says other things of itself than the manifest: put the right file there or capture again"
+        )
+    if wrong := [name for name, at in shard.stored.items() if name.endswith(".value") and at.type != "F32"]:
+        raise TraceFormatError(f"{path}: {wrong[0]} is of type {shard.stored[wrong[0]].type}; expected F32")
+
+
+def _parts(reduction: Reduced) -> tuple[str, ...]:
+    return ("value", "steps") if reduction.how == "top" else ("value",)
 
 
 def _shapes(reduction: Reduced, layers: tuple[Layer, ...], grids: list[Grid], steps: int) -> dict[Key, Shape]:
@@ -113,7 +179,17 @@ def _shapes(reduction: Reduced, layers: tuple[Layer, ...], grids: list[Grid], st
     return shapes
 
 
-def _path(folder: Path, prefix: str, name: str) -> Path:
+def reduced_path(folder: Path, prefix: str, name: str) -> Path:
+    """The file of reduced maps.
+
+    Args:
+        folder: The trace's folder.
+        prefix: What the files' names begin with.
+        name: Name of the maps.
+
+    Raises:
+        ValueError: They can't have such a name.
+    """
     if not NAME.fullmatch(name):
         raise ValueError(f"reduced maps named {name!r}")
     return folder / f"{prefix}reduced-{name}.safetensors"

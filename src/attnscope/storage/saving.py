@@ -11,8 +11,9 @@ from attnscope.files.temporary import tidy
 from attnscope.records import Run
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import TraceFolder
-from attnscope.storage.manifest import FORMAT, MANIFEST
+from attnscope.storage.manifest import MANIFEST
 from attnscope.storage.memory import Records
+from attnscope.storage.shard_headers import FORMAT
 
 Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
 """What is saved of a pass: its records, its run, its reduced maps."""

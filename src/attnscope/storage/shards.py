@@ -1,26 +1,51 @@
-"""One safetensors file of a trace: written whole, and checked before anything of it is read."""
+"""One safetensors file of a trace: written whole, and checked before anything of it is read.
+
+It is read and not mapped, since whoever cuts a mapped file short ends the process.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-import zlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import whole_file
+from attnscope.storage.digests import digest
+from attnscope.storage.plain_files import Stamp, fill, plain_file, stamp_of, strict_json
+from attnscope.storage.values import brief, items, number, reason, storable, text
 
 MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
+_TYPES = {
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "BOOL": torch.bool,
+    "I32": torch.int32,
+}
 _FLOATS = ("F16", "BF16", "F32", "F64")
 Shape = tuple[int, ...]
 
 
+class Stored(NamedTuple):
+    """Where a tensor is in a shard, and what it is. begin and end count bytes of the file."""
+
+    type: str
+    shape: Shape
+    begin: int
+    end: int
+
+
 def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> dict[str, int]:
-    """Write tensors to one file, whole or not at all, and return the CRC-32 of each.
+    """Write tensors to one file, whole or not at all, and return the digest of each.
 
     Args:
         path: The file.
@@ -36,23 +61,63 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, A
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as partial:
         try:
-            save_file(_unshared(contiguous), partial, metadata={"attnscope": json.dumps(about)})
+            save_file(_unshared(contiguous), partial, metadata={"attnscope": json.dumps(storable(about))})
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OutputError(f"can't write {path}: {error}; make room or choose another place") from error
-    return {name: crc32(tensor) for name, tensor in contiguous.items()}
+    return {name: digest(tensor) for name, tensor in contiguous.items()}
 
 
-def crc32(tensor: Tensor) -> int:
-    """CRC-32 of a tensor's bytes in row order, as zlib and PNG compute it.
+@dataclass(frozen=True)
+class Shard:
+    """A safetensors file whose header was checked. It is open only while something is read.
 
-    Args:
-        tensor: On the CPU.
+    Attributes:
+        path: The file.
+        stored: Its tensors, by name.
+        about: What the file says of itself.
+        stamp: Of the file whose header was checked.
     """
-    return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+
+    path: Path
+    stored: Mapping[str, Stored]
+    about: Any
+    stamp: Stamp
+
+    def read(self, names: Iterable[str]) -> tuple[dict[str, Tensor], Stamp]:
+        """Tensors as they are in the file now, and the file's stamp.
+
+        Args:
+            names: Names of tensors.
+
+        Raises:
+            TraceFormatError: The file has gone, was cut short, is being written to, or has another header by now.
+        """
+        with plain_file(self.path, missing=_missing(self.path)) as file:
+            stamp = stamp_of(file)
+            if stamp != self.stamp and _read_header(self.path, file) != (self.stored, self.about):
+                raise TraceFormatError(
+                    f"{self.path}: replaced since the trace was opened; open the trace anew"
+                )
+            tensors = {name: self._read(file, self.stored[name]) for name in names}
+            if stamp_of(file) != stamp:
+                raise TraceFormatError(
+                    f"{self.path}: written to while it was read; ask again when that is over"
+                )
+        return tensors, stamp
+
+    def _read(self, file: io.FileIO, stored: Stored) -> Tensor:
+        with torch.inference_mode(False):  # it may be kept beyond the block that asks
+            tensor = torch.empty(stored.shape, dtype=_TYPES[stored.type], device="cpu")
+        raw = tensor.view(-1).view(torch.uint8)
+        if fill(file, stored.begin, memoryview(raw.numpy())) < stored.end - stored.begin:
+            raise _damaged(self.path, "it ends too early")
+        if stored.type == "BOOL" and int(raw.max()) > 1:
+            raise _damaged(self.path, "a mask holds more than true and false")
+        return tensor
 
 
-def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
-    """A shard, memory-mapped, whose header was checked before anything else is read.
+def open_shard(path: Path, expected: Mapping[str, Shape]) -> Shard:
+    """A shard whose header was checked.
 
     Args:
         path: The file.
@@ -61,43 +126,36 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Any:
     Raises:
         TraceFormatError: The file is missing, damaged, or holds other tensors.
     """
-    from safetensors import SafetensorError, safe_open
-
-    _check_file(path)
-    try:
-        shard = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise TraceFormatError(
-            f"{path}: damaged or cut short ({error}); capture again or restore it"
-        ) from error
-    if missing := sorted(set(expected) - set(shard.keys())):
+    with plain_file(path, missing=_missing(path)) as file:
+        stored, about = _read_header(path, file)
+        shard = Shard(path, stored, about, stamp_of(file))
+    if missing := sorted(set(expected) - set(stored)):
         raise TraceFormatError(
             f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
         )
+    if more := sorted(set(stored) - set(expected)):
+        raise TraceFormatError(f"{path}: holds {brief(more[0])}, which the manifest does not name")
     for name, shape in expected.items():
-        stored = tuple(shard.get_slice(name).get_shape())
-        if (dtype := shard.get_slice(name).get_dtype()) not in _types(name):
-            raise TraceFormatError(
-                f"{path}: {name} is of type {dtype}; expected one of {', '.join(_types(name))}"
-            )
-        if not _shape_fits(stored, shape, name):
-            raise TraceFormatError(f"{path}: {name} has shape {stored}; the manifest says {shape}")
+        _check_stored(path, name, stored[name], shape)
     return shard
 
 
-def check_intact(path: Path, name: str, tensor: Tensor, expected_crc32: int | None) -> None:
-    """Compare a tensor's checksum with the one of when it was written.
+def check_intact(
+    path: Path, name: str, tensor: Tensor, expected: int | None, sum_of: Callable[[Tensor], int] = digest
+) -> None:
+    """Compare a tensor's digest with the one of when it was written.
 
     Args:
         path: Its file, for messages.
         name: Its name, for messages.
         tensor: The tensor.
-        expected_crc32: None: there is none to compare, as in version 1.
+        expected: None: there is none to compare, as in version 1.
+        sum_of: How the digest is computed.
 
     Raises:
         TraceFormatError: The bytes have changed.
     """
-    if expected_crc32 is not None and crc32(tensor) != expected_crc32:
+    if expected is not None and sum_of(tensor) != expected:
         raise TraceFormatError(
             f"{path}: {name} is damaged: its bytes are not those that were written; restore the file or capture again"
         )
@@ -123,19 +181,62 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
         )
 
 
-def _check_file(path: Path) -> None:
-    """The file is there, is no link, and its header has a sane size."""
-    if not path.is_file():
-        raise TraceFormatError(f"{path}: missing; the trace is incomplete: restore the file or capture again")
-    if path.is_symlink():
-        raise TraceFormatError(f"{path}: a link; a trace holds plain files only")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+def _read_header(path: Path, file: io.FileIO) -> tuple[dict[str, Stored], Any]:
+    """The tensors and what the file says of itself. Every byte of the file is in the header or in one tensor."""
+    size, first = stamp_of(file)[2], bytearray(8)
+    fill(file, 0, memoryview(first))
+    length = int.from_bytes(first, "little")
     if size < 8 or length > MAX_HEADER_BYTES or length + 8 > size:
         raise TraceFormatError(
             f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
         )
+    header = bytearray(length)
+    fill(file, 8, memoryview(header))
+    try:
+        parsed = strict_json(bytes(header))
+        about = parsed.pop("__metadata__", {}).get("attnscope")
+        stored = {text(name): _parse_stored(item, 8 + length) for name, item in parsed.items()}
+        _check_layout(stored, 8 + length, size)
+        return stored, None if about is None else strict_json(about.encode())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, reason(error)) from error
+
+
+def _parse_stored(item: Mapping[str, Any], start: int) -> Stored:
+    shape = tuple(number(length, least=0) for length in items(item["shape"]))
+    begin, end = (start + number(at, least=0, most=1 << 60) for at in items(item["data_offsets"]))
+    stored = Stored(text(item["dtype"]), shape, begin, end)
+    kind = _TYPES.get(stored.type)
+    if kind is not None and end - begin != math.prod(shape) * kind.itemsize:
+        raise ValueError(f"{end - begin} bytes for a tensor of shape {shape} and type {stored.type}")
+    return stored
+
+
+def _check_layout(stored: Mapping[str, Stored], start: int, size: int) -> None:
+    """Tensors lie one behind the other, from the header to the end of the file."""
+    for tensor in sorted(stored.values(), key=lambda tensor: (tensor.begin, tensor.end)):
+        if tensor.begin != start or tensor.end < start:
+            raise ValueError("tensors that overlap, or bytes between them")
+        start = tensor.end
+    if start != size:
+        raise ValueError(f"{size} bytes, where tensors end at {start}")
+
+
+def _check_stored(path: Path, name: str, stored: Stored, shape: Shape) -> None:
+    if stored.type not in _types(name):
+        raise TraceFormatError(
+            f"{path}: {name} is of type {brief(stored.type)[1:-1]}; expected one of {', '.join(_types(name))}"
+        )
+    if not _shape_fits(stored.shape, shape, name):
+        raise TraceFormatError(f"{path}: {name} has shape {stored.shape}; the manifest says {shape}")
+
+
+def _missing(path: Path) -> str:
+    return f"{path}: missing; the trace is incomplete: restore the file or capture again"
+
+
+def _damaged(path: Path, why: str) -> TraceFormatError:
+    return TraceFormatError(f"{path}: damaged or cut short ({why}); capture again or restore it")
 
 
 def _types(name: str) -> tuple[str, ...]:

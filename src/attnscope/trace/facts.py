@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from attnscope.records import Step
@@ -21,7 +22,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "scheduler": run.scheduler,
         "seed": run.seed,
-        "guidance_scale": run.guidance_scale,
+        "guidance_scale": None if run.guidance_scale is None else _known(run.guidance_scale),
         "image_size": list(run.image_size_hw) if run.image_size_hw else None,
         "images": trace.images,
         "branches": list(trace.branches),
@@ -71,12 +72,12 @@ def _words(trace: Contents, branch: str) -> list[list[dict[str, Any]]]:
 
 def _step_facts(step: Step) -> dict[str, Any]:
     """A step, with its calls if there are several."""
-    facts: dict[str, Any] = {"index": step.index, "timestep": step.timestep}
+    facts: dict[str, Any] = {"index": step.index, "timestep": _known(step.timestep)}
     if len(step.calls) > 1:
         facts["calls"] = [
             {
                 "index": call.index,
-                "timestep": call.timestep,
+                "timestep": _known(call.timestep),
                 "rows": len(call.rows),
                 "gradients": call.gradients,
                 "extra": call.extra,
@@ -84,3 +85,8 @@ def _step_facts(step: Step) -> dict[str, Any]:
             for call in step.calls
         ]
     return facts
+
+
+def _known(value: float) -> float | None:
+    """JSON has neither NaN, which stands for what is unknown, nor infinity."""
+    return value if isfinite(value) else None

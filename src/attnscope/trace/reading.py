@@ -38,9 +38,15 @@ class Prompt:
             token for token in tokens if token.role == "text" and token.end_char > token.start_char
         )
         """The tokens that stand for a part of the text."""
+        self._last_read = max((token.end_char for token in self.read), default=0)
+        self._divided = _divided(self.read, len(text))
         self.characters = characters(text)
         self.places = tuple(self._with_pieces(self._whole(self._runs())))
         """The places of its words."""
+        self._inside = {at for word in self.places for at in range(word.start + 1, word.end)}
+        self._ends = {word.name_end: word.end for word in reversed(self.places)}
+        self._by_start = {character.start: character for character in self.characters}
+        self._by_end = {character.end: character for character in self.characters}
         self.is_cut = bool(tokens) and all(token.role != "padding" for token in tokens)
 
     def _runs(self) -> Iterator[tuple[int, int]]:
@@ -101,7 +107,7 @@ class Prompt:
         Args:
             at: Between the character before it and its own.
         """
-        return next((token for token in self.read if token.start_char < at < token.end_char), None)
+        return self._divided[at]
 
     def tokens_of(self, start: int, end: int) -> tuple[int, ...]:
         """Numbers of the tokens of a part of the text.
@@ -110,6 +116,8 @@ class Prompt:
             start: Its first character.
             end: The character after its last one.
         """
+        if start >= self._last_read:
+            return ()
         return tuple(token.index for token in self.read if token.start_char < end and token.end_char > start)
 
     def lost(self, place: tuple[int, ...]) -> str:
@@ -119,7 +127,7 @@ class Prompt:
             place: Its first character, and the one after its last.
         """
         start, end = place[:2]
-        last = max((token.end_char for token in self.read), default=0)
+        last = self._last_read
         if self.is_cut and last < end and self.text[last:end].strip():
             rest = next((c for c in self.characters if c.start >= last and c.kind != "space"), None)
             if rest is not None and rest.start < end:
@@ -138,8 +146,7 @@ class Prompt:
         for at in range(len(alike) - len(asked) + 1):
             if alike[at : at + len(asked)] == asked:
                 start, end = self.characters[at].start, self.characters[at + len(asked) - 1].end
-                named = (place.end for place in self.places if place.name_end == end)
-                found.append(Place(start, next(named, end), end))
+                found.append(Place(start, self._ends.get(end, end), end))
         return found
 
     def is_word(self, place: Place) -> bool:
@@ -148,7 +155,7 @@ class Prompt:
         Args:
             place: The part.
         """
-        return not any(w.start < at < w.end for w in self.places for at in place[:2])
+        return self._inside.isdisjoint(place[:2])
 
     def is_part(self, place: Place) -> bool:
         """Whether a part of the text may be asked for although words go on around it.
@@ -156,14 +163,22 @@ class Prompt:
         Args:
             place: The part.
         """
-        return all(self._parts(at) or not any(w.start < at < w.end for w in self.places) for at in place[:2])
+        return all(self._parts(at) or at not in self._inside for at in place[:2])
 
     def _parts(self, at: int) -> bool:
-        before = next((c for c in self.characters if c.end == at), None)
-        after = next((c for c in self.characters if c.start == at), None)
+        before, after = self._by_end.get(at), self._by_start.get(at)
         if before is None or after is None:
             return False
         return before.kind != after.kind or any(is_unspaced(self.text[c.start]) for c in (before, after))
+
+
+def _divided(tokens: tuple[Token, ...], length: int) -> list[Token | None]:
+    """For each place in a text the first token that it divides."""
+    divided: list[Token | None] = [None] * (length + 1)
+    for token in reversed(tokens):
+        first, end = min(token.start_char + 1, length), min(token.end_char, length)
+        divided[first:end] = [token] * (end - first)
+    return divided
 
 
 @lru_cache(maxsize=64)

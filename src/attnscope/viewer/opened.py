@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from attnscope.errors import SelectionError, TraceFormatError
-from attnscope.pictures.sizes import size_hw
 from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.storage.manifest import MANIFEST
+from attnscope.storage.pictures import size_of_picture
 from attnscope.trace.files import load_trace, trace_folder
 from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
@@ -95,8 +95,7 @@ class OpenTrace:
         )
 
     def _image(self, image: int) -> ImageInfo:
-        picture = self.trace.picture_of(image)
-        size = (None, None) if picture is None else size_hw(picture)
+        size = size_of_picture(self.trace.run.pictures, image) or (None, None)
         return ImageInfo(
             texts={branch: self._text(image, branch) for branch in self.trace.branches},
             height=size[0],
@@ -112,11 +111,10 @@ class OpenTrace:
         )
 
     def _size(self) -> tuple[int, int]:
-        run = self.trace.run
-        if run.pictures:
-            return size_hw(run.pictures[0])
+        if size := size_of_picture(self.trace.run.pictures, 0):
+            return size
         finest = max((layer.grid for layer in self.trace.layers), key=lambda grid: grid.places)
-        return run.image_size_hw or (8 * finest.height, 8 * finest.width)
+        return self.trace.run.image_size_hw or (8 * finest.height, 8 * finest.width)
 
     def _first_step(self) -> int | None:
         steps, finest = self.trace.steps, max(layer.grid.places for layer in self.trace.layers)

@@ -1,0 +1,210 @@
+"""Records of one pass in a trace's folder: written call by call, read when they are asked for."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from attnscope.errors import TraceFormatError
+from attnscope.files import whole_file
+from attnscope.pictures.writing import write_picture
+from attnscope.records import Call, Layer, LayerId
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.manifest import MANIFEST, PassManifest
+from attnscope.storage.manifest_file import manifest_text
+from attnscope.storage.pictures import check_picture
+from attnscope.storage.plain import layer_key
+from attnscope.storage.plain_files import Stamp
+from attnscope.storage.recent import RecentRecords
+from attnscope.storage.record_facts import RecordFacts
+from attnscope.storage.reduced_maps import read_reduced, reduced_path, write_reduced
+from attnscope.storage.shards import Shard, check_finite, check_intact, open_shard, write_shard
+from attnscope.storage.values import reason
+
+
+class FolderRecords:
+    """The records of one pass in a trace's folder.
+
+    Args:
+        folder: The trace's folder.
+        number: Number of the pass, from 0.
+        manifests: Those of all passes, which one file holds.
+        recent: Records that were read last.
+        verify: Compare digests of what is read for the first time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        manifests: list[PassManifest],
+        recent: RecentRecords,
+        verify: bool = True,
+    ) -> None:
+        self.folder, self.manifest, self._manifests, self._verify = (
+            folder.absolute(),  # wherever the process, or one that gets a copy, goes
+            manifests[number],
+            manifests,
+            verify,
+        )
+        self._recent = recent
+        self._shards: dict[int, Shard] = {}
+        self._checked: dict[tuple[int, LayerId], Stamp] = {}
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls that are written, in order."""
+        return self.manifest.calls
+
+    @property
+    def layers(self) -> dict[LayerId, Layer]:
+        """The layers of the pass."""
+        return self.manifest.layers
+
+    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        """Write the shard of a call, then the manifest.
+
+        Args:
+            call: The call.
+            records: Its records.
+
+        Raises:
+            OutputError: The disk is full, or the folder can't be written.
+        """
+        tensors = {
+            f"{layer_key(layer)}.{part}": tensor
+            for layer, record in records.items()
+            for part, tensor in record.tensors.items()
+        }
+        sums = write_shard(self._shard_path(call), tensors, self.manifest.shard_header(call, records))
+        self.manifest.add_call(call, records, sums)
+        self.write_manifest()
+
+    def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
+        """Write the pictures, the reduced maps and the final manifest.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
+        folder, manifest = self.folder, self.manifest
+        manifest.reduced = write_reduced(folder, manifest.prefix, reduced)
+        for image, picture in enumerate(manifest.run.pictures):
+            name = manifest.picture_name(image)
+            write_picture(picture, folder / name)
+            manifest.pictures[name] = zlib.crc32((folder / name).read_bytes())
+        self.write_manifest()
+
+    def has(self, call_index: int, layer: LayerId) -> bool:
+        """Whether there is a record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
+        return layer in self.manifest.facts.get(call_index, ())
+
+    def get(self, call_index: int, layer: LayerId) -> Record:
+        """The record of a layer in a call, checked when it is first read from its file.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+
+        Raises:
+            TraceFormatError: The shard is damaged.
+        """
+        at = (self.manifest.number, call_index, layer)
+        return self._recent.get(at, lambda: self._read(call_index, layer))
+
+    def _read(self, call_index: int, layer: LayerId) -> Record:
+        call = next(call for call in self.calls if call.index == call_index)
+        facts, shard = self.manifest.facts[call_index][layer], self._shard(call)
+        names = {part: f"{layer_key(layer)}.{part}" for part in facts.parts}
+        stored, stamp = shard.read(names.values())
+        tensors = {part: stored[name] for part, name in names.items()}
+        if self._checked.get((call_index, layer)) != stamp:
+            self._check(shard.path, layer, facts, tensors)
+            self._checked[call_index, layer] = stamp
+        return Record(**tensors, scale=facts.scale, upcast=facts.upcast, rows=facts.rows)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the pass, as its manifest names them."""
+        manifest = self.manifest
+        names = [*(manifest.shard_name(call.index) for call in self.calls), *manifest.pictures]
+        reduced = (reduced_path(self.folder, manifest.prefix, name) for name in manifest.reduced)
+        return [*(self.folder / name for name in names), *reduced]
+
+    def reduced(self) -> dict[str, ReducedMaps]:
+        """The reduced maps of the pass, by name.
+
+        Raises:
+            TraceFormatError: Their entry or a file is damaged.
+        """
+        try:
+            manifest = self.manifest
+            return read_reduced(self.folder, manifest.prefix, manifest.reduced, verify=self._verify)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, TraceFormatError):
+                raise
+            where = self.folder / MANIFEST
+            raise TraceFormatError(f"{where}: damaged: {reason(error)}") from error
+
+    def write_manifest(self) -> None:
+        """Write the manifest of all passes, whole or not at all."""
+        with whole_file(self.folder / MANIFEST) as partial:
+            partial.write_bytes(manifest_text(list(self._manifests)).encode())
+
+    def check_headers(self) -> None:
+        """Check the header of every file.
+
+        Raises:
+            TraceFormatError: A file is missing or damaged.
+        """
+        for call in self.calls:
+            self._shard(call)
+        self.reduced()
+
+    def verified(self) -> Iterator[tuple[int, int]]:
+        """Read and check every tensor of the pass, reduced maps and pictures last.
+
+        Yields:
+            (checked, all) after each call, and once after reduced maps and pictures.
+
+        Raises:
+            TraceFormatError: A tensor or a picture is damaged.
+        """
+        total = len(self.calls) + 1
+        for done, call in enumerate(self.calls, start=1):
+            for layer in self.manifest.facts[call.index]:
+                self._read(call.index, layer)
+            yield done, total
+        for maps in self.reduced().values():
+            for of_key in (maps.maps, maps.step_numbers):
+                for key in of_key:
+                    of_key[key]
+        for name, known in self.manifest.pictures.items():
+            check_picture(self.folder / name, known)
+        yield total, total
+
+    def _check(self, path: Path, layer: LayerId, facts: RecordFacts, tensors: Mapping[str, Tensor]) -> None:
+        for part, tensor in tensors.items():
+            if self._verify:
+                check_intact(path, f"{part} of {layer}", tensor, *facts.sum_of(part))
+            if part != "mask":
+                check_finite(path, f"{part} of {layer}", tensor)
+
+    def _shard(self, call: Call) -> Shard:
+        if call.index not in self._shards:
+            path = self._shard_path(call)
+            shard = open_shard(path, self.manifest.record_shapes(call))
+            self.manifest.check_shard(path, shard.about, call)
+            self._shards[call.index] = shard
+        return self._shards[call.index]
+
+    def _shard_path(self, call: Call) -> Path:
+        return self.folder / self.manifest.shard_name(call.index)
