@@ -73,16 +73,13 @@ class Following:
         with self._lock:
             if self._is_over:
                 return False
-            run, is_own = self._run, self._is_own(frame, is_given=is_given)
-            is_elsewhere = (
-                run is not None and run.thread is not threading.current_thread() and run.is_under_way
-            )
-            if is_own and is_elsewhere:
-                if run.is_own:
+            is_own, elsewhere = self._is_own(is_given=is_given), self._run_elsewhere()
+            if is_own and elsewhere is not None:
+                if elsewhere.is_own:
                     self.left_out += 1
                     return False
-                before = run.frame
-            elif not is_own and (is_elsewhere or not self._may_adopt(frame, is_given=is_given)):
+                before = elsewhere.frame
+            elif not is_own and (elsewhere is not None or not self._may_adopt(frame, is_given=is_given)):
                 return False
             self._has_own |= is_own
             self._run = _Run(threading.current_thread(), frame, is_own)
@@ -97,7 +94,14 @@ class Following:
             self._is_over, self._run, self._begun_before, self._superseded = True, None, [], None
         _INSIDE.set(tuple(mark for mark in _INSIDE.get() if mark is not self._mark))
 
-    def _is_own(self, frame: FrameType | None, *, is_given: bool) -> bool:
+    def _run_elsewhere(self) -> _Run | None:
+        """The run that is followed, if it is under way in another thread."""
+        run = self._run
+        if run is None or run.thread is threading.current_thread() or not run.is_under_way:
+            return None
+        return run
+
+    def _is_own(self, *, is_given: bool) -> bool:
         if self._mark not in _INSIDE.get():
             return False
         return self._is_entered_here or is_given or not self._pipelines

@@ -34,7 +34,8 @@ def own(modules: Iterable[nn.Module]) -> Callable[[], None]:
     Raises:
         CaptureError: Another capture owns one of them.
     """
-    mine, owned = _Owner(), []
+    mine = _Owner()
+    owned: list[int] = []
     for number in dict.fromkeys(map(id, modules)):
         owner = _OWNERS.setdefault(number, mine)
         if owner is not mine:

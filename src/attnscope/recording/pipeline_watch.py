@@ -106,8 +106,8 @@ class PipelineWatch:
             self._watch(self.pipeline, "encode_prompt", self._encoded)
         else:
             self._watch(self.pipeline, "_encode_prompt", self._encoded_in_private)
-        self._watch(self.pipeline, "prepare_latents", self._latents)
-        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", self._pictures)
+        self._watch(self.pipeline, "prepare_latents", _note_seed)
+        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", _note_pictures)
 
     def detach(self) -> None:
         """Take the watchers off again."""
@@ -253,19 +253,21 @@ class PipelineWatch:
     ) -> None:
         self.prompts.read(run, arguments, images=images, keys=keys, negative_keys=negative_keys)
 
-    def _latents(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
-        call.is_seen = True
-        generator = arguments.get("generator")
-        first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
-        if isinstance(first, torch.Generator):
-            call.run.seed = first.initial_seed()
 
-    def _pictures(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
-        if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
-            call.run.pictures = list(result)
-        size = size_of_pictures(result, arguments.get("output_type"))
-        if size is not None:  # a panorama's latent is one of its views
-            call.run.image_size_hw = size
+def _note_seed(call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+    call.is_seen = True
+    generator = arguments.get("generator")
+    first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
+    if isinstance(first, torch.Generator):
+        call.run.seed = first.initial_seed()
+
+
+def _note_pictures(call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+    if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
+        call.run.pictures = list(result)
+    size = size_of_pictures(result, arguments.get("output_type"))
+    if size is not None:  # a panorama's latent is one of its views
+        call.run.image_size_hw = size
 
 
 def _texts(arguments: Mapping[str, Any]) -> list[str]:
