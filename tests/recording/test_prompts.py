@@ -284,7 +284,7 @@ def test_words_of_sdxls_second_prompt_are_refused_with_a_remedy_that_works(xl, s
 def test_the_refiners_only_tokenizer_is_its_second(xl, seeded, monkeypatch):
     only = StableDiffusionXLPipeline(**{**xl.components, "tokenizer": None, "text_encoder": None})
     prompts = Prompts(only)
-    prompts.attach()
+    prompts.attach(lambda: True)
     try:
         only.text_encoder_2(
             only.tokenizer_2("a capybara", padding="max_length", return_tensors="pt").input_ids
@@ -301,7 +301,7 @@ def test_the_refiners_only_tokenizer_is_its_second(xl, seeded, monkeypatch):
 def test_a_compiled_text_encoder_is_left_alone(pipe, monkeypatch):
     monkeypatch.setattr(pipe.text_encoder, "_compiled_call_impl", pipe.text_encoder._call_impl)
     prompts = Prompts(pipe, Told())
-    prompts.attach()
+    prompts.attach(lambda: True)
     assert not pipe.text_encoder._forward_pre_hooks
     prompts.detach()
 

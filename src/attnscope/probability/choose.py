@@ -98,6 +98,8 @@ def reduce(
     torch.Size([16, 16])
     """
     _check(query, key, mask, scale)
+    if into is not None:
+        check_writable(into)
     dtype = working_dtype(query)
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
@@ -110,7 +112,25 @@ def reduce(
             )
         mask = mask if mask is None else mask.to(query.device)
         path = _REDUCTIONS[path_for(query, key, over=over).name]
-        return path(query, key, asked, scale=scale, mask=mask, into=into)
+        target = None if into is None or into.is_inference() else into
+        result = path(query, key, asked, scale=scale, mask=mask, into=target)
+    # here, in the caller's mode, a tensor of inference mode may be written
+    return result if into is None or into is target else into.add_(result)
+
+
+def check_writable(into: Tensor) -> None:
+    """Refuse a result to add to that torch lets nobody write here.
+
+    Args:
+        into: The result.
+
+    Raises:
+        ParameterError: It was made in torch.inference_mode(), which has been left.
+    """
+    if into.is_inference() and not torch.is_inference_mode_enabled():
+        raise ParameterError(
+            "into was made in torch.inference_mode() and can't be written outside of it: give into.clone()"
+        )
 
 
 def entropy(

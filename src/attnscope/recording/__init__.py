@@ -2,6 +2,8 @@
 
 capture.py         the context manager: hooks on, hooks off
 plan.py            what is asked, checked against the model before anything runs
+owners.py          one capture at a time for each model
+following.py       which runs are a capture's own, where threads and tasks share a model
 passes.py          which pass a call of the model belongs to
 prompts.py         what text encoders read, and the names of its tokens
 session.py         one pass: calls and their attention become records

@@ -6,6 +6,7 @@ for each adapter, or one for each picture where pictures have masks.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from attnscope.recording.attention import Attention
+from attnscope.recording.watching import Hook, is_in
 from attnscope.records import KeyPart, Kind
 
 
 class AdapterKeys:
-    """Watches `to_k_ip` of one processor while its module runs."""
+    """Watches `to_k_ip` of one processor while its module runs in this thread."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self._handles: list[Any] = []
         self._making: int | None = None
         self._noted: list[tuple[Attention, int]] = []
@@ -31,21 +34,21 @@ class AdapterKeys:
         Args:
             processor: Its processor.
         """
-        self.detach()
-        self._noted, self._tokens = [], getattr(processor, "num_tokens", ())
+        self._tokens = getattr(processor, "num_tokens", ())
         makers = getattr(processor, "to_k_ip", None)
         if isinstance(makers, nn.Module):
             for adapter, maker in enumerate(makers if isinstance(makers, nn.ModuleList) else [makers]):
-                self._handles.append(maker.register_forward_hook(partial(self._made_keys, adapter)))
+                self._handles.append(maker.register_forward_hook(Hook(partial(self._made_keys, adapter))))
 
     def detach(self) -> None:
         """The module has run."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._making = [], None
+        self._handles = []
 
     def _made_keys(self, adapter: int, module: nn.Module, args: tuple, output: Tensor) -> None:
-        self._making = adapter
+        if is_in(self._thread):
+            self._making = adapter
 
     def note(self, attention: Attention) -> None:
         """The module computes an attention, which is an adapter's if the adapter has just made keys.

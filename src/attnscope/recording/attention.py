@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +42,9 @@ class Attention:
 
     def keep(self) -> None:
         """Copy Q, K and the mask: their memory may be written over as soon as they have been used."""
-        self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
-        self.mask = None if self.mask is None else _once(self.mask.detach()).clone()
+        with ordinary_tensors():
+            self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
+            self.mask = None if self.mask is None else _once(self.mask.detach()).clone()
 
     def keep_result(self, result: Tensor) -> None:
         """Copy what the attention gave, if that is wanted.
@@ -51,6 +54,13 @@ class Attention:
         """
         if self.wants_result:
             self.result = result.detach().clone()
+
+
+@contextmanager
+def ordinary_tensors() -> Iterator[None]:
+    """What is made inside can be used everywhere, also if the model runs in `torch.inference_mode()`."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 def from_sdpa(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NamedTuple
@@ -119,12 +119,9 @@ def _caller(is_it: Callable[[Any], bool]) -> Caller | None:
 
 def _stack() -> Iterator[FrameType]:
     """The frames of code that is neither torch's nor this package's, from the innermost."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("torch.", "attnscope.recording.")):
+    for frame in _up(sys._getframe(1)):
+        if not frame.f_globals.get("__name__", "").startswith(("torch.", "attnscope.recording.")):
             yield frame
-        frame = frame.f_back
 
 
 def _may_be_entry(frame: FrameType) -> bool:
@@ -145,10 +142,26 @@ def _is_own(frame: FrameType, pipeline: Any, entry: FrameType) -> bool:
 
 def running_frames() -> set[FrameType]:
     """Every frame of every thread that is running."""
-    frames: set[FrameType] = set()
-    for innermost in sys._current_frames().values():
-        frame: FrameType | None = innermost
-        while frame is not None:
-            frames.add(frame)
-            frame = frame.f_back
-    return frames
+    return {frame for innermost in sys._current_frames().values() for frame in _up(innermost)}
+
+
+def calls_in_threads(threads: Collection[int | None], pipelines: Sequence[Any]) -> list[FrameType]:
+    """Frames of calls of some pipelines that are under way in other threads.
+
+    Args:
+        threads: Numbers of the threads.
+        pipelines: The pipelines.
+    """
+    return [
+        frame
+        for thread, innermost in sys._current_frames().items()
+        if thread in threads
+        for frame in _up(innermost)
+        if _may_be_entry(frame) and any(_self(frame) is pipeline for pipeline in pipelines)
+    ]
+
+
+def _up(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -14,12 +15,12 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, model_of
 from attnscope.recording.observing import Observe, Sighting
-from attnscope.recording.obstacles.calls import passing_tensors
+from attnscope.recording.owners import own
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
 from attnscope.recording.prompts import Told, check_told
-from attnscope.recording.tap import Tap, is_tapped
+from attnscope.recording.tap import Tap
 from attnscope.recording.watching import Hook
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
@@ -122,29 +123,25 @@ class capture:
             None if keeping.folder is None else Path(keeping.folder).absolute()
         )  # whatever os.chdir does
         self._models = _models(model, asked, Told(prompt, negative_prompt))
-        self._hooks = _Hooks()
 
     def __enter__(self) -> Trace:
-        if any(is_tapped(tapped.module) for model in self._models for tapped in model.plan.layers):
-            raise CaptureError("this model is being captured already: leave that capture first")
-        self._models = [model.renewed() for model in self._models]
-        self._store = open_store(self._folder, self._budget)
-        self.trace = Trace(coming=Pass(run=self._models[0].coming_run))
-        self._passes = Passes(self._store, self.trace)
-        try:
-            for model in self._models:
-                self._hooks.attach(model, self._passes)
-        except BaseException:
-            self._hooks.detach()
-            self._store.close()
-            raise
-        return self.trace
+        watched = (tapped.module for model in self._models for tapped in model.plan.layers)
+        with ExitStack() as leaving:  # in the other order, each step whatever another one raises
+            leaving.callback(own((*(model.module for model in self._models), *watched)))
+            models = [model.renewed() for model in self._models]
+            store = open_store(self._folder, self._budget)
+            trace = Trace(coming=Pass(run=models[0].coming_run))
+            self._passes = Passes(store, trace, models)
+            leaving.callback(self._passes.close)
+            for model in models:
+                _attach(model, self._passes, leaving)
+            self._leaving = leaving.pop_all()
+        return trace
 
     def __exit__(
         self, error: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._hooks.detach()
-        self._passes.close()
+        self._leaving.close()
         if error is None:
             self._passes.check_complete()
 
@@ -167,57 +164,36 @@ def _models(model: Any, asked: Asked, told: Told) -> list[Model]:
     return [Model(plan, watches[number]) for number, plan in plans.items()]
 
 
-class _Hooks:
-    """What a capture puts on models, and takes off again."""
+def _attach(model: Model, passes: Passes, leaving: ExitStack) -> None:
+    """Put on a model what sees its runs, and note how each piece is taken off."""
+    leaving.callback(model.detach)
+    model.attach(passes.following.takes)
+    plan, module = model.plan, model.module
+    names = plan.family.arguments
 
-    def __init__(self) -> None:
-        self._handles: list[Any] = []
-        self._taps: list[Tap] = []
-        self._models: list[Model] = []
+    def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        known = (_argument(args, kwargs, at, name) for at, name in enumerate(names))
+        passes.begin_call(model, *known, values=(*args, *kwargs.values()))
 
-    def attach(self, model: Model, passes: Passes) -> None:
-        self._models.append(model)
-        for watch in model.watches:
-            watch.attach()
-        plan, module = model.plan, model.module
-        names = plan.family.arguments
+    def end(module: nn.Module, args: tuple, output: Any) -> None:
+        passes.end_call()
 
-        def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            if (obstacle := passing_tensors((*args, *kwargs.values()))) is not None:
-                raise CaptureError(f"this call can't be recorded, {obstacle}")
-            passes.begin_call(model, *(_argument(args, kwargs, at, name) for at, name in enumerate(names)))
+    leaving.callback(module.register_forward_pre_hook(Hook(begin), with_kwargs=True).remove)
+    leaving.callback(module.register_forward_hook(Hook(end)).remove)
+    for path in {tapped.map_owner for tapped in plan.layers}:
+        noter = Hook(_map_noter(passes, path))
+        owner = module.get_submodule(path)
+        leaving.callback(owner.register_forward_pre_hook(noter, with_kwargs=True).remove)
+    for turn, tapped in enumerate(plan.layers):
+        tap = Tap(tapped.module, _observe(passes, tapped, turn), is_on=lambda: passes.session is not None)
+        leaving.callback(tap.detach)
+        tap.attach()
 
-        def end(module: nn.Module, args: tuple, output: Any) -> None:
-            if passes.session is not None:  # None in other threads
-                passes.session.end_call()
 
-        self._handles.append(module.register_forward_pre_hook(Hook(begin), with_kwargs=True))
-        self._handles.append(module.register_forward_hook(Hook(end)))
-        for path in {tapped.map_owner for tapped in plan.layers}:
-            noter = _map_noter(passes, path)
-            owner = module.get_submodule(path)
-            self._handles.append(owner.register_forward_pre_hook(Hook(noter), with_kwargs=True))
-        for tapped in plan.layers:
-            name = f"{tapped.layer} ({tapped.path})"
-            observe = Observe(
-                tapped.module,
-                name,
-                tapped.layer.kind,
-                _receiver(passes, tapped),
-                _listens(passes),
-                turn=len(self._taps),
-            )
-            self._taps.append(Tap(tapped.module, observe, is_on=lambda: passes.session is not None))
-            self._taps[-1].attach()
-
-    def detach(self) -> None:
-        for tap in self._taps:
-            tap.detach()
-        for handle in self._handles:
-            handle.remove()
-        for model in reversed(self._models):
-            model.detach()
-        self._taps, self._handles, self._models = [], [], []
+def _observe(passes: Passes, tapped: TappedLayer, turn: int) -> Observe:
+    name = f"{tapped.layer} ({tapped.path})"
+    receive, listens = _receiver(passes, tapped), _listens(passes)
+    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, turn)
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attnscope.errors import ParameterError
+from attnscope.recording.attention import ordinary_tensors
 from attnscope.records import LayerId
 from attnscope.records.qkv import Record
 
@@ -69,15 +70,16 @@ class Keeping:
             if not rows:
                 return None
         mask = record.mask
-        return Record(
-            query=self._stored(record.query, rows),
-            key=self._stored(record.key, rows),
-            value=self._stored(record.value, rows) if self.value and record.value is not None else None,
-            mask=None if mask is None else self._stored(mask, rows, keep_type=mask.dtype == torch.bool),
-            scale=record.scale,
-            upcast=record.upcast,
-            rows=numbers,
-        )
+        with ordinary_tensors():
+            return Record(
+                query=self._stored(record.query, rows),
+                key=self._stored(record.key, rows),
+                value=self._stored(record.value, rows) if self.value and record.value is not None else None,
+                mask=None if mask is None else self._stored(mask, rows, keep_type=mask.dtype == torch.bool),
+                scale=record.scale,
+                upcast=record.upcast,
+                rows=numbers,
+            )
 
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:
         """The tensor as it is kept: the model's own memory if nothing has to change, since that is fresh."""
@@ -89,7 +91,8 @@ class Keeping:
             self._gpus.add(kept.device)
             return _page_locked(kept, dtype).copy_(kept, non_blocking=True)
         kept = kept.to(kept.device if self.where == "device" or kept.is_meta else "cpu", dtype)
-        if kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size():
+        is_whole = kept.is_meta or kept.untyped_storage().nbytes() <= kept.numel() * kept.element_size()
+        if is_whole and not kept.is_inference():
             return kept
         return kept.clone()  # a part of something larger, such as fused QKV: do not hold the rest
 

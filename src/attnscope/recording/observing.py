@@ -60,18 +60,12 @@ class Observe:
         listens: Callable[[], bool],
         turn: int = 0,
     ) -> None:
-        self._module, self._name, self._kind = module, name, kind
-        self._receive, self._listens = receive, listens
-        self._reads_places = False
-        self._seen: list[Attention] = []
-        self._hidden: Tensor | None = None
-        self._adapters = AdapterKeys()
-        self._order = OrderCheck()
+        self.module, self.name, self.kind, self.receive = module, name, kind, receive
+        self._listens = listens
         self._checked_for: Any = None
-        self._is_checked = False
         self._runs = turn
 
-    def begin(self, hidden_states: Tensor, context: Any) -> bool:
+    def begin(self, hidden_states: Tensor, context: Any) -> Observation | None:
         """The module is about to run.
 
         Args:
@@ -79,18 +73,40 @@ class Observe:
             context: What it gets to look at, such as the text; None for its own input.
 
         Returns:
-            Whether anything is recorded just now.
+            Sees this run; None if nothing is recorded just now.
         """
         if not self._listens():
-            return False
-        self._seen, self._hidden = [], hidden_states
-        self._reads_places = context is None
-        self._adapters.attach(self._module.processor)
+            return None
         self._runs += 1
-        self._is_checked = self._checked_for is not self._module.processor or self._runs % _CHECKED_EVERY == 0
+        is_checked = self._checked_for is not self.module.processor or self._runs % _CHECKED_EVERY == 0
+        return Observation(self, hidden_states, reads_places=context is None, is_checked=is_checked)
+
+    def has_run(self) -> None:
+        """The module has run, and a check, if there was one, has found nothing."""
+        self._checked_for = self.module.processor
+
+
+class Observation:
+    """One run of an attention module, in one thread.
+
+    Args:
+        layer: The module and its name.
+        hidden: The module's input.
+        reads_places: Whether it gets nothing else to look at.
+        is_checked: Whether it is checked that the record tells what is computed.
+    """
+
+    def __init__(self, layer: Observe, hidden: Tensor, *, reads_places: bool, is_checked: bool) -> None:
+        self._layer, self._module, self._name = layer, layer.module, layer.name
+        self._hidden, self._reads_places, self._is_checked = hidden, reads_places, is_checked
+        self._seen: list[Attention] = []
+        self._adapters, self._order = AdapterKeys(), OrderCheck()
+
+    def open(self) -> None:
+        """The module is about to run."""
+        self._adapters.attach(self._module.processor)
         if self._is_checked:
             self._order.attach(self._module)
-        return True
 
     def see(self, attention: Attention) -> None:
         """The module is about to compute this attention.
@@ -133,16 +149,14 @@ class Observe:
         """
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
-        self.abort()
-        self._checked_for = self._module.processor
-        assert hidden is not None  # begin came first
+        self._layer.has_run()
         if not seen and answering_hook(self._module) is not None:
             return
         used = [attention for attention in seen if attention.used]
         if any(attention.edited for attention in seen) or (seen and not used):
             raise UnobservedError(self._edited(seen))
         own = [attention for attention in used if id(attention) not in of_adapters]
-        kind = "self2" if self._reads_places and self._kind.startswith("cross") else None
+        kind = "self2" if self._reads_places and self._layer.kind.startswith("cross") else None
         record = self._own_record(own, seen, hidden.shape[0])
         if self._is_checked:
             self._check_order(own, record, output)
@@ -151,11 +165,10 @@ class Observe:
             if id(attention) in of_adapters:
                 kind, parts = of_adapters[id(attention)]
                 sightings.append(Sighting(self._joined([attention], hidden.shape[0], seen), kind, parts))
-        self._receive(sightings, hidden)
+        self._layer.receive(sightings, hidden)
 
-    def abort(self) -> None:
-        """The module raised: forget what was seen."""
-        self._seen, self._hidden = [], None
+    def close(self) -> None:
+        """The module has run or has raised: nothing more is to be seen."""
         self._adapters.detach()
         self._order.detach()
 

@@ -6,13 +6,14 @@ result alone. What was seen would then be read as another row, head or place.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attnscope.recording.watching import Hook
+from attnscope.recording.watching import Hook, is_in
 from attnscope.records.qkv import Record
 
 _PLACES, _SEARCHED = 4, 8
@@ -21,9 +22,10 @@ _ATOL = {torch.float16: 1e-2, torch.bfloat16: 6e-2}
 
 
 class OrderCheck:
-    """Keeps what `to_q`, `to_k` and `to_out` make while a module runs: of the first two, a few places."""
+    """Keeps what `to_q`, `to_k` and `to_out` make while a module runs in this thread: of the first two, some places."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self._handles: list[Any] = []
         self._made: dict[str, list[Tensor]] = {}
         self._lengths: dict[str, int] = {}
@@ -34,7 +36,6 @@ class OrderCheck:
         Args:
             module: The attention module.
         """
-        self.detach()
         self._made = {"to_q": [], "to_k": [], "out from": [], "out to": []}
         for name in ("to_q", "to_k"):
             maker = getattr(module, name, None)
@@ -46,16 +47,19 @@ class OrderCheck:
 
     def _keeper(self, name: str) -> Callable[..., None]:
         def keep(module: nn.Module, args: tuple, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 3:  # its memory may be written over: a copy
+            if self._is_seen(output):  # its memory may be written over: a copy
                 self._lengths[name] = output.shape[1]
                 self._made[name].append(output.detach()[:, _spread(output.shape[1])])
 
         return keep
 
     def _keep_out(self, module: nn.Module, args: tuple, output: Any) -> None:
-        if args and isinstance(output, Tensor) and output.ndim == 3:
+        if args and self._is_seen(output):
             self._made["out from"].append(args[0].detach()[:, _spread(output.shape[1])])
             self._made["out to"].append(output.detach().clone())
+
+    def _is_seen(self, output: Any) -> bool:
+        return is_in(self._thread) and isinstance(output, Tensor) and output.ndim == 3
 
     def detach(self) -> None:
         """The module has run."""

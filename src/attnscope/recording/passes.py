@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from attnscope.errors import CaptureError
-from attnscope.recording.callers import Asking, Caller, calling_pipeline, running_frames
+from attnscope.recording.callers import Asking, Caller, calling_pipeline
+from attnscope.recording.following import Following
 from attnscope.recording.known_rows import is_unguided, layout_of
+from attnscope.recording.obstacles.calls import passing_tensors
 from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.provenance import versions
@@ -35,6 +40,8 @@ class Model:
 
     def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
         self.plan, self.watches = plan, list(watches)
+        self._given = tuple(watch.pipeline for watch in watches)
+        self._takes: Callable[..., bool]
         self._by_hand = PipelineCall(Run(versions=versions()))
 
     @property
@@ -45,6 +52,24 @@ class Model:
     def renewed(self) -> Model:
         """The same model for another capture by the same plan: nothing of the last one is known."""
         return Model(self.plan, [watch.renewed() for watch in self.watches])
+
+    def attach(self, takes: Callable[..., bool]) -> None:
+        """Put the watchers on its pipelines.
+
+        Args:
+            takes: Whether the call of a pipeline that goes on here is followed.
+        """
+        self._takes = takes
+        for watch in self.watches:
+            watch.attach(partial(takes, is_given=True))
+
+    def is_given(self, caller: Caller | None) -> bool:
+        """Whether the user gave the capture the pipeline that calls the model.
+
+        Args:
+            caller: The call of a pipeline, None where the model is called by hand.
+        """
+        return caller is not None and any(pipeline is caller.pipeline for pipeline in self._given)
 
     @property
     def coming_run(self) -> Run:
@@ -79,7 +104,7 @@ class Model:
             )
         watch = PipelineWatch(caller.pipeline, self.plan.family.component, missed=caller.frame)
         self.watches.append(watch)
-        watch.attach()
+        watch.attach(partial(self._takes, is_given=False))
         return watch
 
     def call_of(self, watch: PipelineWatch | None, caller: Caller | None) -> PipelineCall:
@@ -96,37 +121,55 @@ class Model:
             self._by_hand = PipelineCall(Run(versions=versions()), frame)
         return self._by_hand
 
+    def forget(self, frame: FrameType) -> None:
+        """A call that was followed belongs to another thread's run.
+
+        Args:
+            frame: Its frame.
+        """
+        for watch in self.watches:
+            watch.forget(frame)
+
     def detach(self) -> None:
         """Take all watchers off its pipelines, and let go of what calls that are over have in their variables."""
         self._by_hand.frame = None
-        for watch in reversed(self.watches):
-            watch.detach()
+        with ExitStack() as leaving:  # all of them, whatever one raises
+            for watch in self.watches:
+                leaving.callback(watch.detach)
 
 
 class Passes:
     """All that a capture records: the passes so far, and the one under way.
 
-    A capture follows one thread at a time: the one that entered it, or another one in which a watched pipeline runs
-    while no captured run is under way. What other threads do with the model passes by.
-
     Args:
         store: Where records go.
         trace: Is told of each pass when it begins.
+        models: The models under capture.
     """
 
-    def __init__(self, store: Store, trace: Trace) -> None:
-        self._store, self._trace = store, trace
+    def __init__(self, store: Store, trace: Trace, models: Sequence[Model]) -> None:
+        self._store, self._trace, self._models = store, trace, models
         self._sessions: list[Session] = []
         self._session: Session | None = None
-        self._thread = self._entered = threading.get_ident()
         self._passed_by = 0
+        self._keeping = threading.RLock()  # a call of the model is kept whole, or its pass is over or dropped
+        pipelines = [watch.pipeline for model in models for watch in model.watches]
+        self.following = Following(pipelines, self._drop)
 
     @property
     def session(self) -> Session | None:
-        """The session of the pass under way; None before the first, and in other threads."""
-        return self._session if threading.get_ident() == self._thread else None
+        """The session of the call under way; None before the first, in other threads and in calls that pass by."""
+        return self._session if self.following.is_here else None
 
-    def begin_call(self, model: Model, sample: Tensor, timestep: Any, conditioning: Tensor | None) -> None:
+    def begin_call(
+        self,
+        model: Model,
+        sample: Tensor,
+        timestep: Any,
+        conditioning: Tensor | None,
+        *,
+        values: Iterable[Any],
+    ) -> None:
         """A model is called.
 
         Args:
@@ -134,14 +177,21 @@ class Passes:
             sample: The noisy latent.
             timestep: A number or a tensor.
             conditioning: The text embeddings, None if there are none.
+            values: All that it is called with.
 
         Raises:
-            CaptureError: Another pipeline calls the model, or nothing tells which row is which.
+            CaptureError: Another pipeline calls the model, its tensors can't be kept, or nothing tells which row is
+                which.
         """
         caller = calling_pipeline(model.module)
-        if not self._is_followed(model, caller):
+        frame = None if caller is None else caller.frame
+        if not self.following.takes(frame, is_given=model.is_given(caller)):
             self._passed_by += 1
+            if self.following.is_here:  # another task of this thread
+                self._session = None
             return
+        if (obstacle := passing_tensors(values)) is not None:
+            raise CaptureError(f"this call can't be recorded, {obstacle}")
         watch = model.watch_of(caller)
         call = model.call_of(watch, caller)
         asked = Asking(sample, timestep, conditioning, caller)
@@ -152,23 +202,33 @@ class Passes:
         self._session = session or self._begin_pass(model, watch, call, asked)
         self._session.begin_call(asked)
 
-    def _is_followed(self, model: Model, caller: Caller | None) -> bool:
-        here = threading.get_ident()
-        if here == self._thread:
-            return True
-        is_watched = caller is not None and any(watch.pipeline is caller.pipeline for watch in model.watches)
-        under_way = self._session is not None and self._session.call.frame in running_frames()
-        if under_way or not (is_watched or here == self._entered):
-            return False
-        self._thread = here
-        return True
+    def end_call(self) -> None:
+        """The call of the model that was begun in this thread has ended."""
+        with self._keeping:
+            if self.session is not None:
+                self.session.end_call()
+
+    def _drop(self, frame: FrameType) -> None:
+        """What was taken for the capture's run is another thread's, since the capture's own has begun.
+
+        Args:
+            frame: The frame of the other's call.
+        """
+        with self._keeping:
+            self._session = None
+            while self._sessions and self._sessions[-1].call.frame is frame:
+                self._trace.drop_pass()
+                self._sessions.pop()
+                self._store.drop_pass()
+            for model in self._models:
+                model.forget(frame)
 
     def _begin_pass(
         self, model: Model, watch: PipelineWatch | None, call: PipelineCall, asked: Asking
     ) -> Session:
-        if self._session is not None:
-            self._session.is_whole &= call.is_whole
-            self._session.finish()
+        if self._sessions:
+            self._sessions[-1].is_whole &= call.is_whole
+            self._sessions[-1].finish()
         session = Session(model.plan, call, self._store, watch, asked, is_first=not self._sessions)
         session.is_whole = call.is_whole
         self._sessions.append(session)
@@ -177,11 +237,13 @@ class Passes:
 
     def close(self) -> None:
         """The capture is over. A pass may have gone on after another one had begun, so each is finished again."""
-        try:
-            for session in self._sessions:
-                session.finish()
-        finally:
-            self._store.close()
+        self.following.leave()
+        with self._keeping:
+            try:
+                for session in self._sessions:
+                    session.finish()
+            finally:
+                self._store.close()
 
     def check_complete(self) -> None:
         """Look for gaps, once the capture is over.
@@ -204,6 +266,13 @@ class Passes:
             of_pass = f"pass {number}: " if len(self._sessions) > 1 else ""
             for gap in session.gaps():
                 warnings.warn(of_pass + gap, IncompleteCaptureWarning, stacklevel=3)
+        if self.following.left_out:
+            warnings.warn(
+                "a run went on in another thread beside the one that was recorded, and is not in the trace: a capture "
+                "follows one run at a time, so let them run one after the other",
+                IncompleteCaptureWarning,
+                stacklevel=3,
+            )
 
     def _why_nothing(self) -> str:
         if self._passed_by:

@@ -1,8 +1,13 @@
-"""How many pixels a latent place covers, by the pipeline's own parts."""
+"""How large pictures are: how many pixels a latent place covers, and what a pipeline gave."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from attnscope.records.layers import SizeHW
 
 _DECODERS = ("vae", "vqvae", "movq", "vqgan")
 """What pipelines call the model that turns a latent into pixels."""
@@ -22,3 +27,19 @@ def pixels_per_latent(pipeline: Any) -> int | None:
         return scale
     levels = getattr(getattr(decoders[0], "config", None), "block_out_channels", None)
     return 2 ** (len(levels) - 1) if levels else None
+
+
+def size_of_pictures(result: Any, output_type: Any) -> SizeHW | None:
+    """Height and width of pictures in any of diffusers' forms; None for latents.
+
+    Args:
+        result: What a pipeline's image processor gave.
+        output_type: The form that was asked for.
+    """
+    if isinstance(result, np.ndarray) and result.ndim == 4:
+        return result.shape[1], result.shape[2]
+    if isinstance(result, Tensor) and result.ndim == 4 and output_type == "pt":
+        return result.shape[2], result.shape[3]
+    if isinstance(result, list) and result and hasattr(result[0], "convert"):
+        return result[0].height, result[0].width
+    return None

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from attnscope.recording.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.known_rows import calls_once, reads_its_prompt
+from attnscope.recording.picture_size import size_of_pictures
 from attnscope.recording.prompts import Prompts, Told
 from attnscope.recording.provenance import model_and_revision, versions
 from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Row, Run
-from attnscope.records.layers import SizeHW
 
 _ORDER = itertools.count(1)
 _COPIES = re.compile(r"num_\w+_per_prompt")
@@ -94,15 +94,20 @@ class PipelineWatch:
         """A watch of the same pipeline that has seen nothing."""
         return PipelineWatch(self.pipeline, self._component, self.prompts.told)
 
-    def attach(self) -> None:
-        """Put watchers on the methods of this one pipeline object."""
-        self.prompts.attach()
+    def attach(self, takes: Callable[[FrameType | None], bool]) -> None:
+        """Put watchers on the methods of this one pipeline object.
+
+        Args:
+            takes: Whether the call with this frame, None by hand, is followed. Others pass by.
+        """
+        self._takes = takes
+        self.prompts.attach(self._is_followed)
         if hasattr(self.pipeline, "encode_prompt"):
             self._watch(self.pipeline, "encode_prompt", self._encoded)
         else:
             self._watch(self.pipeline, "_encode_prompt", self._encoded_in_private)
-        self._watch(self.pipeline, "prepare_latents", self._latents)
-        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", self._pictures)
+        self._watch(self.pipeline, "prepare_latents", _note_seed)
+        self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", _note_pictures)
 
     def detach(self) -> None:
         """Take the watchers off again."""
@@ -111,6 +116,20 @@ class PipelineWatch:
             self._watched.pop().take_off()
         for call in self._calls:
             call.frame = self._missed = None  # it holds all variables of a call that is over
+
+    def forget(self, frame: FrameType) -> None:
+        """A call that was followed is another thread's.
+
+        Args:
+            frame: Its frame.
+        """
+        self._calls = [call for call in self._calls if call.frame is not frame]
+        self._calls = self._calls or [PipelineCall(self._new_run())]
+        self.call = self._calls[-1]
+
+    def _is_followed(self) -> bool:
+        caller = call_of(self.pipeline)
+        return self._takes(None if caller is None else caller.frame)
 
     def enter(self, frame: FrameType | None) -> PipelineCall:
         """Turn to the call that is under way here; a new one begins where the frame is new.
@@ -163,39 +182,43 @@ class PipelineWatch:
         self._calls.append(PipelineCall(run, frame))
         return self._calls[-1]
 
-    def _watch(self, owner: Any, name: str, after: Callable[[dict[str, Any], Any], None]) -> None:
-        original = getattr(owner, name, None)
-        if original is None or not hasattr(owner, "__dict__"):
+    def _watch(
+        self, owner: Any, name: str, after: Callable[[PipelineCall, dict[str, Any], Any], None]
+    ) -> None:
+        method = getattr(owner, name, None)
+        if method is None or not hasattr(owner, "__dict__"):
             return
-        signature = inspect.signature(original)
+        signature = inspect.signature(method)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._is_followed()  # from here on; its text encoders are run now
             result = original(*args, **kwargs)
-            arguments = signature.bind(*args, **kwargs)
-            arguments.apply_defaults()
             caller = call_of(self.pipeline)
-            self.enter(None if caller is None else caller.frame)
-            after(dict(arguments.arguments), result)
+            frame = None if caller is None else caller.frame
+            if self._takes(frame):
+                arguments = signature.bind(*args, **kwargs)
+                arguments.apply_defaults()
+                after(self.enter(frame), dict(arguments.arguments), result)
             return result
 
         self._watched.append(WatchedMethod(owner, name, watched))
 
-    def _encoded(self, arguments: dict[str, Any], result: Any) -> None:
-        if self.call.has_run and self.call.frame is None:
-            self.call = self._begin(None)
-        if self.call.has_run:
+    def _encoded(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+        if call.has_run and call.frame is None:
+            call = self.call = self._begin(None)
+        if call.has_run:
             return  # a callback encodes something; the call's own prompt is known already
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
         if not isinstance(positive, Tensor):
             return
-        is_second = bool(self.call.conditions)
-        self.call.is_unclear = is_second or not _is_a_pair(arguments, positive, negative)
-        self.call.is_seen = True
-        self.call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
-        self.call.conditions.append(("cond", positive))
+        is_second = bool(call.conditions)
+        call.is_unclear = is_second or not _is_a_pair(arguments, positive, negative)
+        call.is_seen = True
+        call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
+        call.conditions.append(("cond", positive))
         if not is_second:
             negative_keys = negative.shape[1] if isinstance(negative, Tensor) else None
-            self._read_prompts(arguments, len(positive), positive.shape[1], negative_keys)
+            self._read_prompts(call.run, arguments, len(positive), positive.shape[1], negative_keys)
 
     def overhear(self, asked: Asking, rows: Sequence[Row]) -> None:
         """Take the prompts from the variables of a call that encoded them unseen.
@@ -212,48 +235,39 @@ class PipelineWatch:
         if _texts(asked.caller.variables):
             images, keys = sum(row.branch == "cond" for row in rows), asked.conditioning.shape[1]
             negative_keys = keys if any(row.branch == "uncond" for row in rows) else None
-            self._read_prompts(asked.caller.variables, images, keys, negative_keys)
+            self._read_prompts(self.call.run, asked.caller.variables, images, keys, negative_keys)
 
-    def _encoded_in_private(self, arguments: dict[str, Any], result: Any) -> None:
+    def _encoded_in_private(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         """What is encoded in private comes with all branches in one tensor; `known_rows` knows how."""
         texts = _texts(arguments)
-        if texts and not self.call.has_run:
-            self.call.is_seen = True
+        if texts and not call.has_run:
+            call.is_seen = True
             copies = int(arguments.get("num_images_per_prompt") or 1)
             encoded = result[1] if isinstance(result, tuple) else result
             keys = encoded.shape[1]
             negative_keys = keys if arguments.get("do_classifier_free_guidance") else None
-            self._read_prompts(arguments, len(texts) * copies, keys, negative_keys)
+            self._read_prompts(call.run, arguments, len(texts) * copies, keys, negative_keys)
 
     def _read_prompts(
-        self, arguments: Mapping[str, Any], images: int, keys: int, negative_keys: int | None
+        self, run: Run, arguments: Mapping[str, Any], images: int, keys: int, negative_keys: int | None
     ) -> None:
-        self.prompts.read(self.call.run, arguments, images=images, keys=keys, negative_keys=negative_keys)
-
-    def _latents(self, arguments: dict[str, Any], result: Any) -> None:
-        self.call.is_seen = True
-        generator = arguments.get("generator")
-        first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
-        if isinstance(first, torch.Generator):
-            self.call.run.seed = first.initial_seed()
-
-    def _pictures(self, arguments: dict[str, Any], result: Any) -> None:
-        if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
-            self.call.run.pictures = list(result)
-        size = _size_of(result, arguments.get("output_type"))
-        if size is not None:  # a panorama's latent is one of its views
-            self.call.run.image_size_hw = size
+        self.prompts.read(run, arguments, images=images, keys=keys, negative_keys=negative_keys)
 
 
-def _size_of(result: Any, output_type: Any) -> SizeHW | None:
-    """Height and width of pictures in any of diffusers' forms; None for latents."""
-    if isinstance(result, np.ndarray) and result.ndim == 4:
-        return result.shape[1], result.shape[2]
-    if isinstance(result, Tensor) and result.ndim == 4 and output_type == "pt":
-        return result.shape[2], result.shape[3]
-    if isinstance(result, list) and result and hasattr(result[0], "convert"):
-        return result[0].height, result[0].width
-    return None
+def _note_seed(call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+    call.is_seen = True
+    generator = arguments.get("generator")
+    first: Any = generator[0] if isinstance(generator, (list, tuple)) and generator else generator
+    if isinstance(first, torch.Generator):
+        call.run.seed = first.initial_seed()
+
+
+def _note_pictures(call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+    if isinstance(result, list) and all(hasattr(picture, "convert") for picture in result):
+        call.run.pictures = list(result)
+    size = size_of_pictures(result, arguments.get("output_type"))
+    if size is not None:  # a panorama's latent is one of its views
+        call.run.image_size_hw = size
 
 
 def _texts(arguments: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ text.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -75,12 +75,17 @@ class Prompts:
 
     # What the encoders are given
 
-    def attach(self) -> None:
-        """Watch what the text encoders are given. A compiled one is left alone."""
+    def attach(self, is_followed: Callable[[], bool]) -> None:
+        """Watch what the text encoders are given. A compiled one is left alone.
+
+        Args:
+            is_followed: Whether what runs here and now is followed.
+        """
+        note = Hook(lambda *call: self._note(*call) if is_followed() else None)
         for name in _ENCODERS:
             encoder = getattr(self.pipeline, name, None)
             if isinstance(encoder, nn.Module) and not _is_compiled(encoder):
-                self._handles.append(encoder.register_forward_pre_hook(Hook(self._note), with_kwargs=True))
+                self._handles.append(encoder.register_forward_pre_hook(note, with_kwargs=True))
 
     def detach(self) -> None:
         """Leave the text encoders as they were."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from attnscope.errors import describe_numbers
+from attnscope.recording.attention import ordinary_tensors
 from attnscope.recording.plan import wanted_steps
 from attnscope.recording.reductions import LiveReduction
 from attnscope.records import Call, Grid, Layer, LayerId
@@ -90,8 +91,9 @@ class Reducing:
                 self.maps.setdefault(name, live.result())
 
     def _flush(self, name: str) -> None:
-        self._live[name].add(*self._pending.pop(name), self._latent)
-        self.maps[name] = self._live[name].result()
+        with ordinary_tensors():
+            self._live[name].add(*self._pending.pop(name), self._latent)
+            self.maps[name] = self._live[name].result()
 
     def gaps(self, steps: Sequence[int]) -> Iterator[str]:
         """What the maps lack.

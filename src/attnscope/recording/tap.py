@@ -1,13 +1,14 @@
 """The tap: sees each attention that one module really computes, and hands it to a plan.
 
-While a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
-the instance sees get_attention_scores, which diffusers' older processors call. Both let the call go on
+While the forward of a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
+the instance sees get_attention_scores, which diffusers' older processors call. All let the call go on
 untouched. Nothing is replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
 A plan decides what is done with it: observing.py makes Records.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from attnscope.recording.attention import Attention, from_sdpa
 from attnscope.recording.usage import Usage
-from attnscope.recording.watching import Hook, WatchedMethod, is_watched
+from attnscope.recording.watching import WatchedMethod
 
 SCORES = "get_attention_scores"
 SDPA = torch._C._nn.scaled_dot_product_attention
@@ -25,9 +26,9 @@ SDPA = torch._C._nn.scaled_dot_product_attention
 
 
 class TapPlan(Protocol):
-    """What is done with the attention of one module, each time the module runs."""
+    """What is done with the attention of one module."""
 
-    def begin(self, hidden_states: Tensor, context: Any) -> bool:
+    def begin(self, hidden_states: Tensor, context: Any) -> TappedRun | None:
         """The module is about to run.
 
         Args:
@@ -35,8 +36,16 @@ class TapPlan(Protocol):
             context: What it gets to look at, such as the text; None for its own input.
 
         Returns:
-            Whether its attention is to be watched this time.
+            Is told what the module computes in this run; None if its attention is not to be watched this time.
         """
+        ...
+
+
+class TappedRun(Protocol):
+    """What is done with the attention of one run of a module."""
+
+    def open(self) -> None:
+        """The module is about to run."""
         ...
 
     def see(self, attention: Attention) -> None:
@@ -63,25 +72,25 @@ class TapPlan(Protocol):
         """
         ...
 
-    def abort(self) -> None:
-        """The module raised, or the tap is taken off while it runs."""
+    def close(self) -> None:
+        """The module has run or has raised: nothing more is to be seen."""
         ...
 
 
 class _Watch(TorchFunctionMode):
-    """Sees scaled_dot_product_attention, and what is done with the results."""
+    """Sees scaled_dot_product_attention, and what is done with the results. A mode is its thread's alone."""
 
-    def __init__(self, plan: TapPlan) -> None:
+    def __init__(self, run: TappedRun) -> None:
         super().__init__()
-        self.plan, self.usage = plan, Usage()
+        self.run, self.usage = run, Usage()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is SDPA:
             attention = from_sdpa(*args, **kwargs)
-            self.plan.see(attention)
+            self.run.see(attention)
             attention.output = func(*args, **kwargs)
-            self.plan.computed(attention)
+            self.run.computed(attention)
             self.usage.await_use(attention)
             return attention.output
         self.usage.before(func, args, kwargs)
@@ -89,86 +98,86 @@ class _Watch(TorchFunctionMode):
         self.usage.after(func, args, result)
         return result
 
+    def see_scores(self, original: Callable, module: Any, query: Tensor, key: Tensor, mask: Any) -> Tensor:
+        """See one call of get_attention_scores.
+
+        Args:
+            original: The method.
+            module: The attention module.
+            query: As the method gets it.
+            key: As the method gets it.
+            mask: As the method gets it.
+        """
+        attention = Attention(query, key, None, mask, float(module.scale))
+        self.run.see(attention)
+        self.usage.is_paused = True
+        try:
+            attention.probability = original(query, key, mask)
+        finally:
+            self.usage.is_paused = False
+        self.run.computed(attention)
+        self.usage.await_use(attention)
+        return attention.probability
+
 
 class Tap:
     """Watches one attention module, from attach to detach.
 
+    A run of the module is watched by its own thread, inside the module's `forward`: whatever ends the run, also
+    KeyboardInterrupt in a worker's thread, ends the watch there. What other threads compute passes by.
+
     Args:
         module: The module.
-        plan: Is told what the module computes.
+        plan: Is told when the module runs.
         is_on: Whether what runs now, in this thread, is to be seen.
     """
 
     def __init__(self, module: Any, plan: TapPlan, is_on: Callable[[], bool] = lambda: True) -> None:
         self.module, self.plan, self._is_on = module, plan, is_on
-        self._mode: _Watch | None = None
-        self._handles: list[Any] = []
-        self._scores: WatchedMethod | None = None
+        self._watched: list[WatchedMethod] = []
+        self._watches = threading.local()
 
     def attach(self) -> None:
         """Put the watchers on."""
-        self._handles = [
-            self.module.register_forward_pre_hook(Hook(self._before), with_kwargs=True),
-            self.module.register_forward_hook(  # before other hooks, whose own computations are not the layer's
-                Hook(self._after), with_kwargs=True, always_call=True, prepend=True
-            ),
-        ]
-        original = getattr(self.module, SCORES)
-
-        def watched(query: Tensor, key: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-            if self._mode is None or not self._is_on():
-                return original(query, key, attention_mask)
-            attention = Attention(query, key, None, attention_mask, float(self.module.scale))
-            self.plan.see(attention)
-            usage = self._mode.usage
-            usage.is_paused = True
-            try:
-                attention.probability = original(query, key, attention_mask)
-            finally:
-                usage.is_paused = False
-            self.plan.computed(attention)
-            usage.await_use(attention)
-            return attention.probability
-
-        self._scores = WatchedMethod(self.module, SCORES, watched)
+        for name, call in (("forward", self._forward), (SCORES, self._scores)):
+            self._watched.append(WatchedMethod(self.module, name, call))
 
     def detach(self) -> None:
-        """Leave the module as it was found, also in the middle of its run (KeyboardInterrupt)."""
-        self._close()
-        for handle in self._handles:
-            handle.remove()
-        if self._scores is not None:
-            self._scores.take_off()
-        self._handles, self._scores = [], None
+        """Leave the module as it was found, also while it runs: a thread that is in it ends its own watch."""
+        while self._watched:
+            self._watched.pop().take_off()
 
-    def _before(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if not self._is_on():
-            return
+    def _forward(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        run = self._begin(args, kwargs) if self._is_on() else None
+        if run is None:
+            return original(*args, **kwargs)
+        outer = self._watch
+        try:
+            run.open()
+            with _Watch(run) as self._watches.now:
+                output = original(*args, **kwargs)
+                self._watches.now.usage.returned(output)
+            if self._is_on():
+                run.end(output)
+        finally:
+            self._watches.now = outer
+            run.close()
+        return output
+
+    def _begin(self, args: tuple, kwargs: dict) -> TappedRun | None:
         hidden_states = args[0] if args else kwargs["hidden_states"]
         context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
-        if self.plan.begin(hidden_states, context):
-            self._mode = _Watch(self.plan)
-            self._mode.__enter__()
+        return self.plan.begin(hidden_states, context)
 
-    def _after(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        if self._mode is None or not self._is_on():
-            return
-        if output is None:  # the module raised, and its own error goes on
-            self._close()
-            return
-        self._mode.usage.returned(output)
-        self._leave()
-        self.plan.end(output)
+    @property
+    def _watch(self) -> _Watch | None:
+        """The watch of this thread's run of the module."""
+        return getattr(self._watches, "now", None)
 
-    def _close(self) -> None:
-        if self._mode is not None:
-            self._leave()
-            self.plan.abort()
-
-    def _leave(self) -> None:
-        if self._mode is not None:
-            self._mode.__exit__(None, None, None)
-            self._mode = None
+    def _scores(self, original: Callable, query: Tensor, key: Tensor, attention_mask: Any = None) -> Tensor:
+        if self._watch is None or not self._is_on():
+            return original(query, key, attention_mask)
+        return self._watch.see_scores(original, self.module, query, key, attention_mask)
 
 
 def is_attention(module: nn.Module) -> bool:
@@ -178,12 +187,3 @@ def is_attention(module: nn.Module) -> bool:
         module: Any module.
     """
     return hasattr(module, SCORES) and hasattr(module, "processor") and hasattr(module, "heads")
-
-
-def is_tapped(module: nn.Module) -> bool:
-    """Whether a tap is on a module.
-
-    Args:
-        module: An attention module.
-    """
-    return is_watched(module, SCORES)

@@ -1,14 +1,20 @@
 """What a capture puts on modules and pipelines, made so that copies leave it behind.
 
 A pipeline may be copied or pickled while it is captured. The copy runs as if it had never been watched, and what it
-does is not in the trace.
+does is not in the trace. Other threads may run the model meanwhile, also while these are put on and taken off.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
+
+import torch
+
+_ARGUMENTS = 3
+"""Of every hook here: the module, what it got, and its arguments by name or what it gave."""
 
 
 class Hook:
@@ -21,8 +27,10 @@ class Hook:
     def __init__(self, call: Callable[..., None]) -> None:
         self._call = call
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        self._call(*args, **kwargs)
+    def __call__(self, *args: Any) -> None:
+        # torch notes apart that a hook wants arguments by name: between the two steps another thread brings none
+        if len(args) == _ARGUMENTS:
+            self._call(*args)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _no_hook, ()
@@ -34,43 +42,48 @@ class WatchedMethod:
     Args:
         owner: The object.
         name: Name of the method.
-        call: Called in its place; it calls the method itself.
+        call: Called in its place with the method and what that gets; it calls the method.
     """
 
     def __init__(self, owner: Any, name: str, call: Callable[..., Any]) -> None:
-        self._owner, self._name, self._call = owner, name, call
+        self._owner, self._name = owner, name
         self._method = getattr(owner, name)
-        self._before = vars(owner).get(name)  # somebody's own stand-in
-        functools.update_wrapper(self, self._method)
+        self._call: Callable[..., Any] | None = call
+        self.before = vars(owner).get(name)
+        """Somebody's own stand-in, None if the object has its class' method."""
+        functools.update_wrapper(self, self._method, updated=())
         vars(owner)[name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(*args, **kwargs)
+        call = self._call
+        return self._method(*args, **kwargs) if call is None else call(self._method, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._before is not None:
-            return _same, (self._before,)
+        if self.before is not None:
+            return _same, (self.before,)
         return getattr, (self._owner, self._name)  # of the copy, which has no attributes of its own yet
 
     def take_off(self) -> None:
-        """Leave the object as it was. A shallow copy of it that still holds this one is not watched any more."""
-        self._call = self._method
-        if vars(self._owner).get(self._name) is not self:
-            return  # somebody has put something else there
-        if self._before is None:
-            del vars(self._owner)[self._name]
-        else:
-            vars(self._owner)[self._name] = self._before
+        """Leave the object as it was. A shallow copy of it that still holds this one is not watched any more.
+
+        Where another capture watches the same method, that one's leaving takes this one off, too.
+        """
+        self._call = None
+        attributes = vars(self._owner)
+        while isinstance(top := attributes.get(self._name), WatchedMethod) and top._call is None:
+            if top.before is None:
+                del attributes[self._name]
+            else:
+                attributes[self._name] = top.before
 
 
-def is_watched(owner: Any, name: str) -> bool:
-    """Whether a capture watches a method of an object.
+def is_in(thread: int) -> bool:
+    """Whether a hook runs in a thread. In a compiled module, where nothing tells, it is taken for granted.
 
     Args:
-        owner: The object.
-        name: Name of the method.
+        thread: The thread's number.
     """
-    return isinstance(vars(owner).get(name), WatchedMethod)
+    return torch.compiler.is_dynamo_compiling() or threading.get_ident() == thread
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:

@@ -98,10 +98,18 @@ class BudgetedStore:
             run: What is known of the pass.
         """
         with self._changed:  # the thread writes the manifest, too
-            while self._writing_bytes and not self._error:
-                self._changed.wait()
+            self._changed.wait_for(lambda: not self._writing_bytes or self._error)
             self._passes.append(BudgetedRecords(self, self.folder.begin_pass(run)))
         return self._passes[-1]
+
+    def drop_pass(self) -> None:
+        """Take away the last pass: calls that wait in memory are not written any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._writing_bytes or self._error)
+            dropped = self._passes.pop()
+            self._held = [held for held in self._held if held.folder is not dropped.folder]
+            self._to_write = min(self._to_write, len(self._held))
+            self.folder.drop_pass()
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Wait for the disk until a call fits.

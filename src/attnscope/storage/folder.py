@@ -100,6 +100,14 @@ class TraceFolder:
         self.passes[-1].write_manifest()
         return self.passes[-1]
 
+    def drop_pass(self) -> None:
+        """Take away the last pass, its manifest's entry first, then its shards."""
+        dropped = self.passes.pop()
+        self._manifests.pop()
+        dropped.write_manifest()
+        for call in dropped.calls:
+            (self.folder / dropped.manifest.shard_name(call.index)).unlink(missing_ok=True)
+
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Never waits: one call is held while it is written, whatever its size.
 

@@ -46,6 +46,10 @@ class Store(Protocol):
 
     def begin_pass(self, run: Run) -> Records: ...
 
+    def drop_pass(self) -> None:
+        """Take away the last pass, and all that was kept of it."""
+        ...
+
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Called before a call comes; may wait.
 
@@ -119,6 +123,9 @@ class MemoryStore:
             run: What is known of the pass.
         """
         return MemoryRecords()
+
+    def drop_pass(self) -> None:
+        """Nothing is left to do: nobody else holds the last pass."""
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Never waits.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.probability import reduce
+from attnscope.probability.choose import check_writable
 from attnscope.probability.inputs import check_mask, located, working_dtype
 from attnscope.records import Call, Layer, LayerId, Step
 from attnscope.records.qkv import Record
@@ -162,7 +163,8 @@ def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor
 
 def _zeros(query: Query, records: Records) -> Tensor:
     first = _record(query, records, query.parts[0]).query
-    return torch.zeros(query.shape, dtype=working_dtype(first), device=first.device)
+    with torch.inference_mode(False):  # threads write into it, which have no such mode
+        return torch.zeros(query.shape, dtype=working_dtype(first), device=first.device)
 
 
 def check_into(query: Query, into: Tensor) -> None:
@@ -173,8 +175,9 @@ def check_into(query: Query, into: Tensor) -> None:
         into: What the answer is to be added to.
 
     Raises:
-        ParameterError: Step, branch or image is an axis of the answer, or it does not fit.
+        ParameterError: Step, branch or image is an axis of the answer, or it does not fit or can't be written.
     """
+    check_writable(into)
     if several := [axis for axis in OUTER if axis in query.axes]:
         raise ParameterError(f"into takes one map: choose one {', '.join(several)}, or average over it")
     shape = tuple(len(pick.positions) for pick in query.kept.values() if not pick.single)

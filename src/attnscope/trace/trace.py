@@ -54,6 +54,10 @@ class Trace(Contents):
         """
         self._passes.append(contents)
 
+    def drop_pass(self) -> None:
+        """Take away the last pass: it was another thread's run."""
+        self._passes.pop()
+
     @property
     def _only(self) -> Pass:
         if not self._passes:

@@ -9,6 +9,7 @@ from torch import nn
 
 from attnscope.errors import describe_numbers
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of, submodule
+from attnscope.recording.watching import WatchedMethod
 
 HARMLESS = (
     "group_offloading",
@@ -69,7 +70,7 @@ def replaced_forward(module: Any) -> Any:
     Args:
         module: Any module.
     """
-    forward = vars(module).get("_old_forward") or vars(module).get("forward")
+    forward = vars(module).get("_old_forward") or put_there(module)
     hooks = getattr(vars(module).get("_diffusers_hook"), "_fn_refs", ())
     if hooks:
         forward = hooks[0].original_forward or hooks[0].forward
@@ -77,6 +78,18 @@ def replaced_forward(module: Any) -> Any:
     if forward is None:
         return own if _is_foreign(type(module), own) else None
     return None if getattr(forward, "__func__", None) is own else forward
+
+
+def put_there(module: Any) -> Any:
+    """What somebody else than a capture has put where a module's own forward was, None if nobody has.
+
+    Args:
+        module: Any module.
+    """
+    forward = vars(module).get("forward")
+    while isinstance(forward, WatchedMethod):
+        forward = forward.before
+    return forward
 
 
 def _is_foreign(kind: type, forward: Any) -> bool:
@@ -117,7 +130,9 @@ def _forward_of(module: nn.Module, component: str, path: str) -> Obstacle | None
         )
     owner = submodule(component, path)
     put_back = (
-        f"`del {owner}.forward`" if "forward" in vars(module) else f"restore {type(module).__name__}.forward"
+        f"`del {owner}.forward`"
+        if put_there(module) is not None
+        else f"restore {type(module).__name__}.forward"
     )
     return Obstacle(
         f"the forward of {path or 'the U-Net'} was replaced by {name_of(forward)} ({place_of(forward)})",

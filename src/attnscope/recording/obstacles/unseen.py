@@ -11,7 +11,7 @@ from torch import nn
 
 from attnscope.recording.obstacles.compiled import COMPILED
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of
-from attnscope.recording.obstacles.skipped import answering_hook, replaced_forward
+from attnscope.recording.obstacles.skipped import answering_hook, put_there, replaced_forward
 from attnscope.recording.tap import SCORES, SDPA
 
 KERNELS = {
@@ -43,7 +43,7 @@ def unseen(module: Any, shapes: str) -> Obstacle:
             f"its forward was replaced by {name_of(forward)} ({place_of(forward)}), which calls neither "
             "scaled_dot_product_attention nor get_attention_scores",
             "put its own back, `for module in pipe.unet.modules(): vars(module).pop('forward', None)`"
-            if "forward" in vars(module)
+            if put_there(module) is not None
             else f"put the original {type(module).__name__}.forward back, which a fresh process has",
         )
     processor = module.processor
