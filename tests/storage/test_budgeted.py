@@ -11,8 +11,9 @@ import torch
 import attnscope
 from attnscope.errors import CaptureError, OutputError, ParameterError
 from attnscope.recording import keeping
-from attnscope.storage.budgeted import BudgetedStore, bytes_of, parse_bytes
+from attnscope.storage.budgeted import BudgetedStore, bytes_of
 from attnscope.storage.folder import FolderRecords, TraceFolder
+from attnscope.storage.sizes import parse_bytes
 from attnscope.testing.made_traces import made_trace
 
 PROMPT = "a red cat"

@@ -25,8 +25,8 @@ from attnscope.recording.watching import Hook
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
 from attnscope.spelling import both_spellings
-from attnscope.storage.budgeted import parse_bytes
 from attnscope.storage.opening import open_store
+from attnscope.storage.sizes import parse_bytes
 from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 

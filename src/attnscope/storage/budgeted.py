@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from attnscope.errors import CaptureError, ParameterError
+from attnscope.errors import CaptureError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
@@ -19,33 +19,7 @@ from attnscope.storage.folder import TraceFolder
 from attnscope.storage.folder_records import FolderRecords
 from attnscope.storage.memory import Records, in_memory
 
-UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
 OfCall = Mapping[LayerId, Record]
-
-
-def parse_bytes(size: int | str) -> int:
-    """A size as a number of bytes.
-
-    Args:
-        size: '2GB', '500 MB', '1.5GiB' or a number of bytes, at least 1.
-
-    Raises:
-        ParameterError: It is no such size.
-
-    >>> parse_bytes("1.5 GB")
-    1500000000
-    """
-    text = str(size).strip().upper()
-    unit = next((name for name in UNITS if text.endswith(name)), "")
-    try:
-        count = float(text.removesuffix(unit)) * UNITS.get(unit, 1)
-    except ValueError:
-        count = float("nan")
-    if isinstance(size, bool) or not 1 <= count < 2**60:
-        raise ParameterError(
-            f"budget is {size!r}; expected a size such as '2GB', '500MB', or a number of bytes"
-        )
-    return int(count)
 
 
 def bytes_of(records: OfCall) -> int:

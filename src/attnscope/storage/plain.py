@@ -126,7 +126,9 @@ def parse_run(item: Mapping[str, Any]) -> Run:
         KeyError, TypeError, ValueError, AttributeError: It is no run.
     """
     item = {**_LATER, **item}
-    run = Run(**{name: None if item[name] is None else text(item[name]) for name in (*_NAMES, "unnamed")})
+    run = Run()
+    for name in (*_NAMES, "unnamed"):
+        setattr(run, name, None if item[name] is None else text(item[name]))
     for name in _TEXTS:
         setattr(run, name, [text(prompt) for prompt in items(item[name])])
     run.tokens = [_parse_tokens(tokens) for tokens in items(item["tokens"])]

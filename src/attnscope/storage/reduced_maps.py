@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,10 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
     for name, maps in reduced.items():
         tensors = {f"{_key_text(key)}.value": value for key, value in maps.maps.items()}
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
+        blocks = maps.reduction.blocks
         entry[name] = {
             **{choice: getattr(maps.reduction, choice) for choice in CHOICES},
-            "blocks": None if maps.reduction.blocks is None else list(maps.reduction.blocks),
+            "blocks": list(blocks) if isinstance(blocks, Sequence) else blocks,
             "steps": list(maps.steps),
             "layers": [layer_json(layer) for layer in maps.layers],
             **({"failure": maps.failure} if maps.failure else {}),

@@ -109,7 +109,7 @@ class Shard:
         with torch.inference_mode(False):  # it may be kept beyond the block that asks
             tensor = torch.empty(stored.shape, dtype=_TYPES[stored.type], device="cpu")
         raw = tensor.view(-1).view(torch.uint8)
-        if fill(file, stored.begin, memoryview(raw.numpy())) < stored.end - stored.begin:
+        if fill(file, stored.begin, raw.numpy().data) < stored.end - stored.begin:
             raise _damaged(self.path, "it ends too early")
         if stored.type == "BOOL" and int(raw.max()) > 1:
             raise _damaged(self.path, "a mask holds more than true and false")
