@@ -538,13 +538,21 @@ def test_a_model_offloaded_by_accelerate_is_seen_right():
     assert_captured(pipe)
 
 
-def test_models_offloaded_and_cast_by_diffusers_are_seen_right():
+@pytest.mark.parametrize("level", ["leaf_level", "block_level"])
+def test_models_offloaded_by_diffusers_are_seen_right(level):
     hooks = pytest.importorskip("diffusers.hooks", reason="diffusers before 0.33 has no hooks that offload")
-    cpu = torch.device("cpu")
-    for level in ("leaf_level", "block_level"):
-        pipe = small_pipe()
+    pipe, cpu = small_pipe(), torch.device("cpu")
+    try:
         hooks.apply_group_offloading(pipe.unet, cpu, cpu, level, num_blocks_per_group=1)
-        assert_captured(pipe)
+    except AttributeError as error:
+        if "NoneType" in str(error):
+            pytest.skip("this diffusers offloads only where there is an accelerator")
+        raise
+    assert_captured(pipe)
+
+
+def test_models_cast_by_diffusers_are_seen_right():
+    pytest.importorskip("diffusers.hooks", reason="diffusers before 0.33 has no hooks that cast")
     pipe = small_pipe()
     pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
     assert_captured(pipe)
