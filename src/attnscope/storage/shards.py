@@ -141,7 +141,7 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Shard:
 
 
 def check_intact(
-    path: Path, name: str, tensor: Tensor, expected: int | None, sum_of: Callable[[Tensor], int] = digest
+    path: Path, name: str, tensor: Tensor, expected: int, sum_of: Callable[[Tensor], int]
 ) -> None:
     """Compare a tensor's digest with the one of when it was written.
 
@@ -149,13 +149,13 @@ def check_intact(
         path: Its file, for messages.
         name: Its name, for messages.
         tensor: The tensor.
-        expected: None: there is none to compare, as in version 1.
+        expected: The one of then.
         sum_of: How the digest is computed.
 
     Raises:
         TraceFormatError: The bytes have changed.
     """
-    if expected is not None and sum_of(tensor) != expected:
+    if sum_of(tensor) != expected:
         raise TraceFormatError(
             f"{path}: {name} is damaged: its bytes are not those that were written; restore the file or capture again"
         )
