@@ -8,6 +8,7 @@ of a word in another script, as cat in catapult, is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from attnscope.errors import ParameterError, WordError, nearest
 from attnscope.records import Token, TokenSpan
@@ -23,8 +24,9 @@ ROLES = {
 }
 
 
+@lru_cache(maxsize=64)
 def prompt_words(prompt: str, tokens: tuple[Token, ...]) -> tuple[TokenSpan, ...]:
-    """The words of a prompt that reached the model whole, in order and without punctuation.
+    """The words of a prompt that reached the model whole, in order and without punctuation. Those read last are kept.
 
     Args:
         prompt: The prompt.
