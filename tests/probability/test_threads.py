@@ -56,6 +56,7 @@ def test_after_an_exception_nothing_more_is_begun_and_what_has_begun_ends_first(
 INTERRUPTED = """
 import signal, threading, time, torch
 from attnscope.probability import threads
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 torch.set_num_threads(2)
 begun, over = [], []
 def work(item):
