@@ -1,5 +1,6 @@
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -8,6 +9,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 import torch
 
+from attack_counts import ATTACKS
 from attnscope.testing.tiny_models import tiny_pipeline
 from gpu_card import REHEARSAL
 
@@ -18,6 +20,30 @@ def pytest_addoption(parser):
     parser.addoption(
         "--attack-times", type=float, default=1.0, metavar="X", help="try X times as many inputs in attacks"
     )
+
+
+def pytest_configure(config):
+    config.stash[ATTACKS] = {}
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # one of several processes tells the first
+        counts = session.config.stash[ATTACKS]
+        session.config.workeroutput["attacks"] = {name: dict(count) for name, count in counts.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    for name, count in getattr(node, "workeroutput", {}).get("attacks", {}).items():
+        node.config.stash[ATTACKS][name] = Counter(count)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if counts := config.stash[ATTACKS]:
+        terminalreporter.section("attacks")
+    for name, outcomes in sorted(counts.items()):
+        said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        terminalreporter.line(f"{name}: {said}")
 
 
 def pytest_collection_modifyitems(items):

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-_COUNTS = pytest.StashKey[dict]()
+from attack_counts import ATTACKS
 
 
 class Attack:
@@ -45,14 +45,6 @@ class Attack:
 
 @pytest.fixture
 def attack(request):
-    counts = request.config.stash.setdefault(_COUNTS, {})
-    return Attack(request.node.name, request.config.getoption("--attack-times"), counts)
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    counts = config.stash.get(_COUNTS, {})
-    if counts:
-        terminalreporter.section("attacks")
-    for name, outcomes in counts.items():
-        said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-        terminalreporter.line(f"{name}: {said}")
+    return Attack(
+        request.node.name, request.config.getoption("--attack-times"), request.config.stash[ATTACKS]
+    )
