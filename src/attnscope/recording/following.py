@@ -124,7 +124,10 @@ class Following:
             return not self._is_other_task()
         if not is_given or any(frame is begun for begun in self._begun_before):
             return False
-        return frame is not None and not calls_in_threads([self._thread.ident], self._pipelines)
+        entered = (
+            [self._thread.ident] if self._thread.is_alive() else []
+        )  # another thread may have its number by now
+        return frame is not None and not calls_in_threads(entered, self._pipelines)
 
     def _is_other_task(self) -> bool:
         """Whether another task of an event loop runs here than the one that entered the capture and still waits."""
