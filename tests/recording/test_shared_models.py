@@ -28,7 +28,8 @@ MIDDLE = "mid_block.attentions.0.transformer_blocks.0.attn1"
 @pytest.fixture
 def other(pipe):
     """Another pipeline with the same U-Net, as a server has one for each thread."""
-    twin = StableDiffusionPipeline(**pipe.components | {"scheduler": deepcopy(pipe.scheduler)})
+    of_its_own = {name: deepcopy(getattr(pipe, name)) for name in ("scheduler", "tokenizer")}
+    twin = StableDiffusionPipeline(**pipe.components | of_its_own)  # neither of them takes two threads
     twin.set_progress_bar_config(disable=True)
     return twin
 

@@ -124,9 +124,8 @@ class Following:
             return not self._is_other_task()
         if not is_given or any(frame is begun for begun in self._begun_before):
             return False
-        entered = (
-            [self._thread.ident] if self._thread.is_alive() else []
-        )  # another thread may have its number by now
+        # a thread that has ended may have left its number to this one
+        entered = [self._thread.ident] if self._thread.is_alive() else []
         return frame is not None and not calls_in_threads(entered, self._pipelines)
 
     def _is_other_task(self) -> bool:
