@@ -50,9 +50,8 @@ def test_every_combination_was_run_as_it_stands_and_passed(combination):
 
 def test_rows_go_up_from_the_least_diffusers_that_is_asked_for():
     minors = [parts(combination.pins["diffusers"])[1] for combination in combinations()]
-    assert minors == sorted(set(minors))
+    assert minors == list(range(minors[0], minors[-1] + 1))  # every minor version
     assert minors[0] == parts(floors()["diffusers"], 2)[1]
-    assert len(minors) >= 7
 
 
 def test_the_page_is_made_of_the_results_and_the_readme_sums_them_up():
