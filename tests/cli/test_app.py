@@ -25,6 +25,13 @@ def test_every_help_has_an_example(run, command):
     assert f"attnscope {command}" in out
 
 
+def test_help_is_written_in_lines_of_the_screen(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = run("doctor", "--help")
+    line = next(line for line in out.splitlines() if "Prints versions" in line)
+    assert "Each layer is tried with a real capture, on a tiny latent" in line
+
+
 def test_help_lists_all_commands_and_where_to_start(run):
     assert {"demo", "layers", "generate", "heatmap", "segment", "info", "view", "export"} <= set(COMMANDS)
     code, out, _ = run("--help")

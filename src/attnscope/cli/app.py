@@ -5,10 +5,11 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl+C, 143 SIGTERM. Data goes to
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -52,15 +53,23 @@ def _options(
     """See, measure and use the attention inside Stable Diffusion."""
 
 
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo_command)
-app.command("layers", epilog=layers.EXAMPLES)(layers.layers_command)
-app.command("generate", epilog=generate.EXAMPLES)(generate.generate_command)
-app.command("heatmap", epilog=heatmap.EXAMPLES)(heatmap.heatmap_command)
-app.command("segment", epilog=segment.EXAMPLES)(segment.segment_command)
-app.command("view", epilog=view.EXAMPLES)(view.view_command)
-app.command("export", epilog=export.EXAMPLES)(export.export_command)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor_command)
-app.command("info", epilog=info.EXAMPLES)(info.info_command)
+def _add(name: str, command: Callable[..., None], examples: str) -> None:
+    """Add a command whose help is its docstring, with lines as long as the terminal is wide."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    app.command(name, help="\n\n".join(" ".join(each.split()) for each in paragraphs), epilog=examples)(
+        command
+    )
+
+
+_add("demo", demo.demo_command, demo.EXAMPLES)
+_add("layers", layers.layers_command, layers.EXAMPLES)
+_add("generate", generate.generate_command, generate.EXAMPLES)
+_add("heatmap", heatmap.heatmap_command, heatmap.EXAMPLES)
+_add("segment", segment.segment_command, segment.EXAMPLES)
+_add("view", view.view_command, view.EXAMPLES)
+_add("export", export.export_command, export.EXAMPLES)
+_add("doctor", doctor.doctor_command, doctor.EXAMPLES)
+_add("info", info.info_command, info.EXAMPLES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def heatmap_command(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WORD]...",
+            metavar="WORD",
             help="Words or phrases of the text that the branch reads; all words by default.",
         ),
     ] = None,

@@ -38,7 +38,7 @@ Preset = Literal["paper", "reference"]
 
 
 def segment_command(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of traces.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of traces.")],
     model: Model = "demo",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where NAME.labels.png and the rest go.")

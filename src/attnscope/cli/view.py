@@ -20,7 +20,7 @@ EXAMPLES = """Examples (after `attnscope demo`):
 
 def view_command(
     traces: Annotated[
-        list[Path], typer.Argument(metavar="TRACE...", help="Folders of traces; several to compare.")
+        list[Path], typer.Argument(metavar="TRACE", help="Folders of traces; several to compare.")
     ],
     port: Annotated[
         int | None,
