@@ -257,22 +257,26 @@ class Difference(Written):
         return 2 * F.scaled_dot_product_attention(q, k, v) - calm
 
 
-class Reordered(Written):
-    """Queries, keys and values in another order along one axis, and the result put back."""
+class ResultReordered(Written):
+    """The attention as it should be, and its result in another order along one axis."""
 
     axis = 0
 
     def attend(self, attn, q, k, v, *, is_self):
-        q, k, v = (tensor.flip(self.axis) for tensor in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v).flip(self.axis)
 
 
-class HeadsReordered(Reordered):
-    axis = 1
+class Reordered(ResultReordered):
+    """Queries, keys and values in another order along one axis, and the result put back."""
+
+    def attend(self, attn, q, k, v, *, is_self):
+        q, k, v = (tensor.flip(self.axis) for tensor in (q, k, v))
+        return super().attend(attn, q, k, v, is_self=is_self)
 
 
-class PlacesReordered(Reordered):
-    axis = 2
+def along(axis, kind):
+    """The same processor along another axis: 1 for heads, 2 for places."""
+    return type(f"{kind.__name__}Along{axis}", (kind,), {"axis": axis})
 
 
 class HeadsBeforeRows(Scores):
@@ -289,23 +293,6 @@ class TokensReordered(Written):
         if not is_self:
             k, v = k.flip(2), v.flip(2)
         return super().attend(attn, q, k, v, is_self=is_self)
-
-
-class ResultReordered(Written):
-    """The attention as it should be, and its result in another order along one axis."""
-
-    axis = 0
-
-    def attend(self, attn, q, k, v, *, is_self):
-        return F.scaled_dot_product_attention(q, k, v).flip(self.axis)
-
-
-class ResultHeadsReordered(ResultReordered):
-    axis = 1
-
-
-class ResultPlacesReordered(ResultReordered):
-    axis = 2
 
 
 class ResultOfFirstRow(Written):

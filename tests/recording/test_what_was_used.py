@@ -7,6 +7,7 @@ import attnscope
 import written_processors
 from attnscope.errors import CaptureError, SelectionError, UnobservedError
 from capture_cases import leftovers, run
+from written_processors import along
 
 RIGHT = [
     written_processors.Written,
@@ -57,13 +58,13 @@ def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, infe
         (written_processors.EditedInAList, "changes the attention probabilities before it uses them"),
         (written_processors.KeysInTwoParts, "it computed attention of shape"),
         (written_processors.Reordered, "in another order of rows"),
-        (written_processors.HeadsReordered, "takes the queries in another order"),
-        (written_processors.PlacesReordered, "takes the queries in another order"),
+        (along(1, written_processors.Reordered), "takes the queries in another order"),
+        (along(2, written_processors.Reordered), "takes the queries in another order"),
         (written_processors.HeadsBeforeRows, "takes the queries in another order"),
         (written_processors.TokensReordered, "takes the keys in another order"),
         (written_processors.ResultReordered, "puts the result in another order"),
-        (written_processors.ResultHeadsReordered, "puts the result in another order"),
-        (written_processors.ResultPlacesReordered, "puts the result in another order"),
+        (along(1, written_processors.ResultReordered), "puts the result in another order"),
+        (along(2, written_processors.ResultReordered), "puts the result in another order"),
         (written_processors.ResultOfFirstRow, "puts the result in another order"),
         (written_processors.ResultInChunksReordered, "puts the result in another order"),
         (written_processors.ProductReordered, "puts the result in another order"),
