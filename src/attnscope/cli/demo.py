@@ -16,6 +16,7 @@ from attnscope.cli.output import (
     print_json,
     progress,
     refuse_overwriting,
+    save_picture,
     say,
     say_wrote,
     working,
@@ -23,8 +24,6 @@ from attnscope.cli.output import (
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from attnscope.demo.segmented_scene import SceneResult
     from attnscope.segmentation.result import Segmentation
 
@@ -87,7 +86,7 @@ def demo_command(
         say_wrote(path)
     write_scene(result, output)
     shown = [heat for heat in maps if heat.word.lower() not in _FILL_WORDS][:_MOST_WORDS]
-    _save(overview(pipe, trace, shown, generated, result), output / "overview.png")
+    save_picture(overview(pipe, trace, shown, generated, result), output / "overview.png")
     summary = _summary(prompt, seed, generated, result)
     _write(output / "summary.json", json.dumps(summary, indent=1) + "\n")
     if as_json:
@@ -121,8 +120,8 @@ def write_scene(result: SceneResult, folder: Path) -> None:
     """
     from attnscope.pictures.overlays import indexed_png
 
-    _save(result.scene.pil_image, folder / "scene.png")
-    _save(indexed_png(result.scene.segments), folder / "scene.truth.png")
+    save_picture(result.scene.pil_image, folder / "scene.png")
+    save_picture(indexed_png(result.scene.segments), folder / "scene.truth.png")
     for name, segmentation in (("scene", result.found), ("scene.named", result.named)):
         for path in segmentation.save(folder / name, overwrite=True):
             say_wrote(path)
@@ -160,11 +159,4 @@ def _write(path: Path, text: str) -> None:
 
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-    say_wrote(path)
-
-
-def _save(image: Image, path: Path) -> None:
-    from attnscope.pictures.writing import write_picture
-
-    write_picture(image, path)
     say_wrote(path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +23,9 @@ from rich.text import Text
 
 from attnscope.cli.terminal import HIDDEN, shown, word_console
 from attnscope.files import check_free
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def print_data(text: str) -> None:
@@ -80,6 +83,19 @@ def say_wrote(path: Path) -> None:
         path: The file.
     """
     say(f"wrote {path}")
+
+
+def save_picture(image: Image, path: Path) -> None:
+    """Write a picture, and say so.
+
+    Args:
+        image: The picture.
+        path: Its file.
+    """
+    from attnscope.pictures.writing import write_picture
+
+    write_picture(image, path)
+    say_wrote(path)
 
 
 def say_error(message: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attnscope.cli.heatmap import save_maps
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.options import MAX_TRACE_GB
-from attnscope.cli.output import counted, progress, say_wrote
+from attnscope.cli.output import counted, progress, save_picture, say_wrote
 from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.files import whole_folder
@@ -104,7 +104,7 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
     for file in older_words:
         file.unlink(missing_ok=True)
     say_wrote(where)
-    _save(image, folder / "output.png")
+    save_picture(image, folder / "output.png")
     return image, load_trace(where)
 
 
@@ -129,7 +129,7 @@ def draw_words(trace: Trace, folder: Path) -> list[HeatMap]:
     with progress("heat maps") as bars:
         maps = heat_maps(trace, progress=counted(bars, "heat maps"))
     save_maps(maps, _word_files(folder, [heat.word for heat in maps]), same_scale=False, numbers=False)
-    _save(contact_sheet(trace, maps), folder / "words.png")
+    save_picture(contact_sheet(trace, maps), folder / "words.png")
     return maps
 
 
@@ -169,13 +169,6 @@ def word_tile(heat: HeatMap) -> Tile:
     """
     note = f"mean {100 * heat.array.mean():.2f} %, peak {100 * heat.array.max():.2f} %"
     return Tile(heat.overlay(), heat.word, note)
-
-
-def _save(image: Image, path: Path) -> None:
-    from attnscope.pictures.writing import write_picture
-
-    write_picture(image, path)
-    say_wrote(path)
 
 
 def _check_size_of_trace(pipe: Any, plan: Plan) -> None:

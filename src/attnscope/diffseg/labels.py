@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attnscope.diffseg.aggregation import OVERFLOW
 from attnscope.errors import ParameterError, WordError
 from attnscope.pictures.maps import resize_maps
 from attnscope.records.layers import SizeHW
@@ -164,5 +165,5 @@ def _check_layer(probs: Tensor, grid: SizeHW, spans: Sequence[Sequence[int]]) ->
         )
     if not probs.isfinite().all():
         raise ParameterError(
-            f"a cross-attention map of the grid {grid[0]}x{grid[1]} holds NaN or infinite numbers"
+            f"a cross-attention map of the grid {grid[0]}x{grid[1]} holds NaN or infinite numbers. {OVERFLOW}"
         )

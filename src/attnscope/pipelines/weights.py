@@ -10,37 +10,32 @@ import torch
 from attnscope.errors import ModelError
 from attnscope.pipelines.model_folder import Part
 
-SPECIAL = ("device_map", "quantization_config", "max_memory", "offload_folder", "variant", "gguf_file")
+_SPECIAL = ("device_map", "quantization_config", "max_memory", "offload_folder", "variant", "gguf_file")
 """Ways of loading in which diffusers must do all by itself."""
 
 
-def text_encoders(
-    parts: Sequence[Part], dtype: Mapping[str, torch.dtype], how: Mapping[str, Any]
-) -> dict[str, Any]:
+def text_encoders(parts: Sequence[Part], dtype: torch.dtype, how: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of transformers, loaded by themselves, since only so they say which numbers their files lack.
 
     Args:
         parts: Parts of a model folder.
-        dtype: The argument that names the type of the weights.
-        how: What diffusers is asked for besides; nothing is loaded here in the `SPECIAL` ways.
+        dtype: Type of the weights.
+        how: What diffusers is asked for besides. Where it has to do all by itself, nothing is loaded here.
 
     Raises:
         ModelError: Some weights would be random numbers.
     """
-    if any(how.get(name) is not None for name in SPECIAL):
+    if any(how.get(name) is not None for name in _SPECIAL):
         return {}
     own = [part for part in parts if part.has_weights and part.kind.__module__.startswith("transformers.")]
     return {part.name: _whole(part, dtype) for part in own}
 
 
-def _whole(part: Part, dtype: Mapping[str, torch.dtype]) -> Any:
-    (dtype_value,) = dtype.values()
+def _whole(part: Part, dtype: torch.dtype) -> Any:
     kind: Any = part.kind
     how = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
     try:
-        model, about = kind.from_pretrained(
-            part.folder, torch_dtype=dtype_value, output_loading_info=True, **how
-        )
+        model, about = kind.from_pretrained(part.folder, torch_dtype=dtype, output_loading_info=True, **how)
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
@@ -68,8 +63,8 @@ def check_whole(pipe: Any) -> None:
     betas = getattr(getattr(pipe, "scheduler", None), "betas", None)
     if isinstance(betas, torch.Tensor) and not betas.isfinite().all():
         raise ModelError(
-            "the scheduler's betas hold NaN or infinite numbers: beta_start, beta_end or trained_betas in "
-            "scheduler/scheduler_config.json are none"
+            "the scheduler's betas hold NaN or infinite numbers: mend beta_start, beta_end or trained_betas in "
+            "scheduler/scheduler_config.json, or copy the whole model again"
         )
 
 

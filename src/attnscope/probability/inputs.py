@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnscope.errors import NumbersError, ParameterError
 
-BASE_2 = 1.5  # scores to the base 2 are larger by 1 / log(2)
+BASE_2 = 1.5  # more than 1 / log(2), by which scores to the base 2 are larger
 ADVICE = "a run that overflows does this: run the model in float32 or bfloat16"
 
 
@@ -118,19 +118,24 @@ def _check_numbers(query: Tensor, key: Tensor, mask: Tensor | None, scale: float
     if reach > most:
         raise NumbersError(
             f"products of query and key may be as large as {reach:.1e}, beyond {most:.1e}: give smaller numbers"
-            f"{'' if most > 1e39 else ' or float64'}"
+            f"{' or float64' if working_dtype(query) == torch.float32 else ''}"
         )
     if mask is not None and mask.dtype != torch.bool and mask.numel():
-        high = _extremes(mask)[1]
-        if math.isnan(high) or high == math.inf:
-            raise NumbersError(
-                f"the mask holds {_count(mask.isnan() | (mask == math.inf))} NaN or +inf; expected finite numbers, "
-                "or -inf where a key is hidden"
-            )
-        if high + reach > most:
-            raise NumbersError(
-                f"the mask adds up to {high:.1e} to the scores, beyond {most:.1e}: subtract it"
-            )
+        _check_added(mask, reach, most)
+
+
+def _check_added(mask: Tensor, reach: float, most: float) -> None:
+    """Refuse a mask of numbers that is none, or that lifts scores of up to `reach` beyond `most`."""
+    high = _extremes(mask)[1]
+    if math.isnan(high) or high == math.inf:
+        raise NumbersError(
+            f"the mask holds {_count(mask.isnan() | (mask == math.inf))} NaN or +inf; expected finite numbers, "
+            "or -inf where a key is hidden"
+        )
+    if high + reach > most:
+        raise NumbersError(
+            f"the mask adds up to {high:.1e} to the scores, beyond {most:.1e}: subtract its largest number from it"
+        )
 
 
 def _norm(tensor: Tensor) -> float:

@@ -195,9 +195,11 @@ class Observation:
         what = self._order.reordered(record, result, output)
         if what is None:
             return
-        done = {
-            "result": "puts the result in another order of rows, heads or places than the attention gave it",
-        }.get(what, f"takes the {what} in another order of rows, heads or places than the layer makes them")
+        order = "in another order of rows, heads or places than"
+        if what == "result":
+            done = f"puts the result {order} the attention gave it"
+        else:
+            done = f"takes the {what} {order} the layer makes them"
         raise UnobservedError(
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so which is "
             f"whose is not known: use diffusers' own, `{own_processor(self._module)}`"
