@@ -10,7 +10,6 @@ from pathlib import Path
 SERVER = (
     "viewer/aggregates.py",
     "viewer/answers.py",
-    "viewer/caches.py",
     "viewer/encoding.py",
     "viewer/gate.py",
     "viewer/opened.py",

@@ -25,7 +25,6 @@ from attnscope.testing.made_traces import made_trace
 from attnscope.trace.trace import Trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
-from attnscope.viewer.caches import ByteCache
 from viewer.unpacking import unpack
 
 RECIPE = "threshold=0.05&passes=2&anchors=4"
@@ -282,15 +281,6 @@ def test_a_large_trace_opens_at_one_step():
     large.run = replace(large.run, image_size_hw=(512, 512))
     client = TestClient(create_app([large]), base_url="http://127.0.0.1")
     assert client.get("/api/traces").json()["traces"][0]["step"] == 11
-
-
-def test_the_cache_keeps_to_its_bytes():
-    cache = ByteCache(100)
-    for number in range(20):
-        assert cache.get(number, lambda: b"x" * 30) == b"x" * 30
-    assert cache.bytes <= 100
-    assert cache.get(19, lambda: b"other") == b"x" * 30
-    assert cache.get(0, lambda: b"made again") == b"made again"
 
 
 def test_every_pass_of_a_trace_is_there_to_look_at(tmp_path):

@@ -1,6 +1,7 @@
 """Where the words of a prompt landed in the picture.
 
-heat_map.py    a word's map, or those of several, from the cross-attention of a trace
-result.py      HeatMap: the numbers, and how they are drawn and written
-word_table.py  every word in numbers, by step and block on request
+heat_map.py      a word's map, or those of several, from the cross-attention of a trace
+result.py        HeatMap: the numbers, and how they are drawn and written
+word_table.py    every word in numbers, by step and block on request
+picture_keys.py  keys that are no words: an IP-Adapter's pictures
 """

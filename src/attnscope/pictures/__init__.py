@@ -10,4 +10,8 @@ lettering.py     lines of text in any script
 overlays.py      labels over a picture, palettes, PNG
 heat_colours.py  one ramp of colours for every heat map
 regions.py       a segment's area, box and run lengths
+maps.py          maps at other sizes
+strips.py        large pictures a few rows at a time
+writing.py       pictures as files, whole or not at all
+axes.py          matplotlib's axes and their titles
 """

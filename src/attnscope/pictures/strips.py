@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 LARGE_PIXELS = 40_000_000
-"""From here on a photo is decoded when it is asked for and not kept, and labels take one or two bytes a pixel."""
+"""From here on a photo is decoded when it is asked for and not kept, and up to 256 labels take a byte a pixel."""
 PIXELS_AT_ONCE = 1 << 20
 
 

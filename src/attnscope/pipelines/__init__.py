@@ -1,7 +1,7 @@
 """Loading a diffusers pipeline by a name, a folder or a single file.
 
-model_folder.py   a folder from others, looked at before diffusers opens it
-weights.py        whether a pipeline that was loaded has all of its numbers
+model_folder.py  a folder from others, looked at before diffusers opens it
+weights.py       whether a pipeline that was loaded has all of its numbers
 """
 
 from __future__ import annotations
@@ -124,13 +124,12 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
             f"{folder} holds no {INDEX}, so it is no pipeline in diffusers' format; "
             "give the folder above unet/, vae/ and text_encoder/, or a single .safetensors file"
         )
-    parts, typed = checked_parts(folder, kwargs), _dtype_argument(dtype)
-    how = {"local_files_only": True, **kwargs, "use_safetensors": True}
+    parts = checked_parts(folder, kwargs)
+    how = {**_dtype_argument(dtype), "local_files_only": True, **kwargs, "use_safetensors": True}
     try:
         from attnscope.pipelines.weights import text_encoders  # imports torch
 
-        loaded = text_encoders(parts, typed, kwargs)
-        return DiffusionPipeline.from_pretrained(str(folder), **typed, **how, **loaded)
+        return DiffusionPipeline.from_pretrained(str(folder), **how, **text_encoders(parts, dtype, kwargs))
     except AttnscopeError:
         raise
     except Exception as error:  # whatever a configuration makes diffusers, transformers or torch stumble over

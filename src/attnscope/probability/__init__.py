@@ -10,6 +10,7 @@ triton_sums.py     the same numbers on a GPU: never more than the result
 triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not
 choose.py          the entry points: they choose the path, and say which
+rows.py            the head mean of one batch row of a record
 
     from attnscope import probability
 

@@ -14,13 +14,22 @@ known_rows.py      how diffusers' pipelines lay out their batch
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
 provenance.py      the model's name and revision, versions of libraries
 tap.py             one attention module: every attention that it really computes
+attention.py       one of these, as the tap sees it
+usage.py           what becomes of its result
 watching.py        hooks and watched methods that copies leave behind
 observing.py       from those to Q, K, V, mask and scale
+assembling.py      one record of a module's attention, also where it comes in slices
+adapters.py        which attention reads an IP-Adapter's pictures
+sample_check.py    whether a record gives what the layer computed
+order_check.py     whether a processor keeps rows, heads and places in order
+describing.py      on which grid, over which keys
 callers.py         which pipeline calls a model, and in which of its calls
 modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
 reductions.py      maps that are kept of the whole run
 reducing.py        which calls go into them
+gaps.py            what a trace lacks of a run
+picture_size.py    how large pictures are
 obstacles/         what keeps attention from being seen, and what to do about it
 doctor/            whether attention can be captured here
 estimate.py        how many bytes a capture is going to take

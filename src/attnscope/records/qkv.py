@@ -44,6 +44,11 @@ class Record:
         parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         return {name: tensor for name, tensor in parts.items() if tensor is not None}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def place_of(self, row: int) -> int | None:
         """Where a row of the call stands in the tensors; None if the layer computed no attention for it.
 

@@ -1,11 +1,13 @@
 """DiffSeg from a photo or a trace to labels, names and files.
 
-segment.py   the entries: a photo or a trace to its segments
-photo.py     one U-Net pass over a photo, and the evidence that it gives
-evidence.py  the evidence of a trace: its attention, aggregated
-result.py    Evidence and Segmentation: what segments are made of, and what they are
-words.py     the words that segments can be named by
-naming.py    which word names a segment, and how well it fits
-recipe.py    thresholds and the other choices, and where they are from
-files.py     segments as files
+segment.py       the entries: a photo or a trace to its segments
+photo.py         one U-Net pass over a photo, and the evidence that it gives
+conditioning.py  what the U-Net is given beside the photo
+evidence.py      the evidence of a trace: its attention, aggregated
+result.py        Evidence and Segmentation: what segments are made of, and what they are
+label_map.py     from merged maps to the segment of every pixel
+words.py         the words that segments can be named by
+naming.py        which word names a segment, and how well it fits
+recipe.py        thresholds and the other choices, and where they are from
+files.py         segments as files
 """

@@ -24,7 +24,7 @@ def label_map(merged: Merged, size_hw: SizeHW) -> tuple[Integer[np.ndarray, "hei
         size_hw: Height and width of the labels in pixels.
 
     Returns:
-        Labels as int32, and as uint8 for pictures of more than `LARGE_PIXELS`.
+        Labels as int32; as uint8 for up to 256 segments of more than `LARGE_PIXELS`.
     """
     small = math.prod(size_hw) > LARGE_PIXELS and len(merged) <= 256
     labels = segment_map(merged, size_hw, dtype=torch.uint8 if small else torch.int32).cpu().numpy()

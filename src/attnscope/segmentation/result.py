@@ -112,7 +112,8 @@ class Segmentation:
     """The segments of one picture.
 
     Attributes:
-        labels: The segment of every pixel, from 0 without gaps, at the picture's size: int32, uint8 above 40 MP.
+        labels: The segment of every pixel, from 0 without gaps, at the picture's size: int32;
+            uint8 above 40 megapixels, for up to 256 segments.
         recipe: The thresholds and other choices that made them.
         evidence: What they were made of, and what `again` merges.
         merged: The map of each segment on the grid, before segments of one word are united.
@@ -127,8 +128,7 @@ class Segmentation:
 
     @property
     def picture(self) -> Image.Image | None:
-        """The upright RGB picture that labels lie on (its middle square with crop), None if unknown. A large one is
-        decoded at every call."""
+        """The upright RGB picture that labels lie on, None if unknown. Large ones are decoded at every call."""
         return self.evidence.picture if self.evidence.decode is None else self.evidence.decode()
 
     @property

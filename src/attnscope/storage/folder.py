@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 from attnscope.errors import TraceFormatError
 from attnscope.files import check_free, missing_folders, remove_empty
 from attnscope.files.temporary import tidy
 from attnscope.records import Run
-from attnscope.storage.folder_records import FolderRecords
+from attnscope.storage.folder_records import FolderRecords, RecentRecords
 from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import read_manifest
 from attnscope.storage.plain_files import readable
-from attnscope.storage.recent import RecentRecords
+from attnscope.storage.recent import Recent
 
 KEPT_BYTES = 192 << 20
 """Of records that were read last: a step of Stable Diffusion, which a viewer looks at from all sides."""
@@ -75,13 +76,13 @@ class TraceFolder:
                 )
         opened = cls(path)
         opened._manifests, is_intact = read_manifest(path)
-        recent = RecentRecords(KEPT_BYTES)
+        recent: RecentRecords = Recent(KEPT_BYTES, attrgetter("nbytes"), keeps_newest=True)
         opened.passes = [
             FolderRecords(path, at, opened._manifests, recent, verify) for at in range(len(opened._manifests))
         ]
         for records in opened.passes:
             records.check_headers()
-        if verify and not is_intact:  # last: whatever else is wrong says more
+        if verify and not is_intact:  # at the end: whatever else is wrong says more
             raise TraceFormatError(
                 f"{path / MANIFEST}: changed since it was written, by damage or by hand; restore it, or read it as it "
                 "is with load_trace(folder, verify=False)"
@@ -95,7 +96,8 @@ class TraceFolder:
             run: What is known of the pass.
         """
         self._manifests.append(PassManifest(run, len(self.passes)))
-        recent = RecentRecords(0)  # memory is the model's, as long as it runs
+        # memory is the model's, as long as it runs: one record
+        recent: RecentRecords = Recent(0, attrgetter("nbytes"), keeps_newest=True)
         self.passes.append(FolderRecords(self.folder, len(self.passes), self._manifests, recent))
         self.passes[-1].write_manifest()
         return self.passes[-1]

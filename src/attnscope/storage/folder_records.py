@@ -18,12 +18,16 @@ from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import manifest_text
 from attnscope.storage.pictures import check_picture
 from attnscope.storage.plain import layer_key
-from attnscope.storage.plain_files import Stamp
-from attnscope.storage.recent import RecentRecords
+from attnscope.storage.plain_files import Stamp, damaged
+from attnscope.storage.recent import Recent
 from attnscope.storage.record_facts import RecordFacts
 from attnscope.storage.reduced_maps import read_reduced, reduced_path, write_reduced
 from attnscope.storage.shards import Shard, check_finite, check_intact, open_shard, write_shard
 from attnscope.storage.values import reason
+
+At = tuple[int, int, LayerId]
+"""Number of the pass, number of the call in it, layer."""
+RecentRecords = Recent[At, Record]
 
 
 class FolderRecords:
@@ -45,13 +49,9 @@ class FolderRecords:
         recent: RecentRecords,
         verify: bool = True,
     ) -> None:
-        self.folder, self.manifest, self._manifests, self._verify = (
-            folder.absolute(),  # wherever the process, or one that gets a copy, goes
-            manifests[number],
-            manifests,
-            verify,
-        )
-        self._recent = recent
+        self.folder = folder.absolute()  # wherever the process, or one that gets a copy, goes
+        self.manifest, self._manifests = manifests[number], manifests
+        self._recent, self._verify = recent, verify
         self._shards: dict[int, Shard] = {}
         self._checked: dict[tuple[int, LayerId], Stamp] = {}
 
@@ -148,16 +148,15 @@ class FolderRecords:
         try:
             manifest = self.manifest
             return read_reduced(self.folder, manifest.prefix, manifest.reduced, verify=self._verify)
+        except TraceFormatError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, TraceFormatError):
-                raise
-            where = self.folder / MANIFEST
-            raise TraceFormatError(f"{where}: damaged: {reason(error)}") from error
+            raise damaged(self.folder / MANIFEST, reason(error)) from error
 
     def write_manifest(self) -> None:
         """Write the manifest of all passes, whole or not at all."""
         with whole_file(self.folder / MANIFEST) as partial:
-            partial.write_bytes(manifest_text(list(self._manifests)).encode())
+            partial.write_bytes(manifest_text(list(self._manifests)).encode())  # a copy: a run may add a pass
 
     def check_headers(self) -> None:
         """Check the header of every file.

@@ -148,9 +148,7 @@ class PassManifest:
     def _about(self) -> dict[str, Any]:
         return {
             "run": run_json(self.run),
-            "layers": [
-                layer_json(layer) for layer in list(self.layers.values())
-            ],  # a copy: a run may be adding one
+            "layers": list(map(layer_json, list(self.layers.values()))),  # of a copy: a run may be adding one
             "pictures": list(self.pictures),
             "picture_digests": list(self.pictures.values()),
             "reduced": self.reduced,

@@ -10,7 +10,7 @@ from attnscope.errors import TraceFormatError
 from attnscope.storage.digests import json_digest
 from attnscope.storage.manifest import MANIFEST, PassManifest, digest_of_pass
 from attnscope.storage.plain import text_length
-from attnscope.storage.plain_files import fill, plain_file, stamp_of, strict_json
+from attnscope.storage.plain_files import RESTORE, bytes_at, damaged, plain_file, stamp_of, strict_json
 from attnscope.storage.shard_headers import FORMAT, VERSION
 from attnscope.storage.values import brief, items, reason
 
@@ -27,7 +27,7 @@ def manifest_text(passes: list[PassManifest]) -> str:
     Args:
         passes: The passes, in order.
     """
-    texts = [manifest.to_text() for manifest in list(passes)]
+    texts = [manifest.to_text() for manifest in passes]
     joined, digest = ",\n".join(text for text, _ in texts), json_digest([each for _, each in texts])
     return f'{{"format": "{FORMAT}", "version": {VERSION}, "passes": [\n{joined}\n],\n"digest": {digest}}}\n'
 
@@ -55,14 +55,7 @@ def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
         TraceFormatError: It is no manifest, is damaged, or has another format version.
     """
     where = folder / MANIFEST
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise TraceFormatError(f"{where}: not an {FORMAT} manifest")
-    version = data.get("version")
-    if type(version) is not int or version not in READABLE:
-        raise TraceFormatError(
-            f"{where}: format version {brief(version)}; this attnscope reads versions 1 and 2: use the attnscope that "
-            "wrote it, or capture again"
-        )
+    version = _checked_version(data, where)
     try:
         if version > 1 and (unknown := sorted(set(data) - _KEYS)):
             raise ValueError(f"an entry {brief(unknown[0])}")
@@ -74,7 +67,19 @@ def parse_manifest(data: Any, folder: Path) -> list[PassManifest]:
             raise ValueError(f"texts of {length} characters; expected at most {MAX_TEXTS}")
         return manifests
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise TraceFormatError(f"{where}: damaged: {reason(error)}") from error
+        raise damaged(where, reason(error)) from error
+
+
+def _checked_version(data: Any, where: Path) -> int:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise TraceFormatError(f"{where}: not an {FORMAT} manifest; give a folder that `trace.save` wrote")
+    version = data.get("version")
+    if type(version) is not int or version not in READABLE:
+        raise TraceFormatError(
+            f"{where}: format version {brief(version)}; this attnscope reads versions 1 and 2: use the attnscope that "
+            "wrote it, or capture again"
+        )
+    return version
 
 
 def read_manifest(folder: Path) -> tuple[list[PassManifest], bool]:
@@ -89,10 +94,10 @@ def read_manifest(folder: Path) -> tuple[list[PassManifest], bool]:
     path = folder / MANIFEST
     try:
         data = strict_json(manifest_bytes(folder))
+    except TraceFormatError:
+        raise
     except ValueError as error:
-        if isinstance(error, TraceFormatError):
-            raise
-        raise TraceFormatError(f"{path}: not readable as JSON ({reason(error)})") from error
+        raise TraceFormatError(f"{path}: not readable as JSON ({reason(error)}); {RESTORE}") from error
     return parse_manifest(data, folder), is_intact(data)
 
 
@@ -110,6 +115,7 @@ def manifest_bytes(folder: Path) -> bytes:
         path, missing=f"{folder} has no {MANIFEST}: it is not a trace, or its first step was never written"
     ) as file:
         if (size := stamp_of(file)[2]) > MAX_MANIFEST_BYTES:
-            raise TraceFormatError(f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")
-        data = bytearray(size)
-        return bytes(memoryview(data)[: fill(file, 0, memoryview(data))])
+            raise TraceFormatError(
+                f"{path}: {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}: {RESTORE}"
+            )
+        return bytes_at(file, 0, size)

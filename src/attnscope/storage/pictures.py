@@ -8,11 +8,11 @@ from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from attnscope.errors import ImageError, TraceFormatError
+from attnscope.errors import ImageError
 from attnscope.pictures.sizes import size_hw
 from attnscope.records.layers import SizeHW
 from attnscope.storage.plain import MAX_PIXELS
-from attnscope.storage.plain_files import fill, plain_file, stamp_of
+from attnscope.storage.plain_files import RESTORE, bytes_at, damaged, plain_file, stamp_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,15 +33,12 @@ def check_picture(path: Path, known: int | None) -> bytes:
     """
     with plain_file(path, missing=_missing(path)) as file:
         size = stamp_of(file)[2]
-        data = bytearray(min(size, MAX_PICTURE_BYTES + 1))
-        body = bytes(memoryview(data)[: fill(file, 0, memoryview(data))])
-    if size > MAX_PICTURE_BYTES:
-        raise TraceFormatError(f"{path}: {size} bytes; a picture has at most {MAX_PICTURE_BYTES}")
+        if size > MAX_PICTURE_BYTES:
+            raise damaged(path, f"{size} bytes; a picture has at most {MAX_PICTURE_BYTES}")
+        body = bytes_at(file, 0, size)
     _check_size(path, body)
     if known is not None and zlib.crc32(body) != known:
-        raise TraceFormatError(
-            f"{path}: damaged: its bytes are not those that were written; restore it or capture again"
-        )
+        raise damaged(path, "its bytes are not those that were written")
     return body
 
 
@@ -54,13 +51,12 @@ def picture_size(path: Path) -> SizeHW:
     Raises:
         TraceFormatError: It is missing, no plain file, cut short, or no PNG of a usual size.
     """
-    head, tail = bytearray(_HEAD_BYTES), bytearray(len(_TAIL))
     with plain_file(path, missing=_missing(path)) as file:
-        fill(file, 0, memoryview(head))
-        fill(file, max(0, stamp_of(file)[2] - len(_TAIL)), memoryview(tail))
-    size = _check_size(path, bytes(head))
+        head = bytes_at(file, 0, _HEAD_BYTES)
+        tail = bytes_at(file, max(0, stamp_of(file)[2] - len(_TAIL)), len(_TAIL))
+    size = _check_size(path, head)
     if tail != _TAIL:
-        raise TraceFormatError(f"{path}: damaged: it has no end; restore it or capture again")
+        raise damaged(path, "it has no end")
     return size
 
 
@@ -129,7 +125,7 @@ def _decoded(path: Path, known: int | None) -> Image:
     try:
         return load_picture(check_picture(path, known))
     except ImageError as error:
-        raise TraceFormatError(f"{path}: damaged: {error}") from error
+        raise damaged(path, str(error)) from error
 
 
 _HEAD_BYTES = 24  # of a PNG: its mark, and a first chunk that begins with width and height
@@ -138,15 +134,15 @@ _HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 
 def _missing(path: Path) -> str:
-    return f"{path}: the trace names this picture, but it is missing; restore it or capture again"
+    return f"{path}: the trace names this picture, but it is missing; {RESTORE}"
 
 
 def _check_size(path: Path, head: bytes) -> SizeHW:
     if len(head) < _HEAD_BYTES or not head.startswith(_HEAD):
-        raise TraceFormatError(f"{path}: damaged: it is no PNG; restore it or capture again")
+        raise damaged(path, "it is no PNG")
     width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
     if not 1 <= height * width <= MAX_PIXELS:
-        raise TraceFormatError(
-            f"{path}: {height}x{width} pixels (height x width); a picture in a trace has at most {MAX_PIXELS}"
+        raise damaged(
+            path, f"{height}x{width} pixels (height x width); a picture in a trace has at most {MAX_PIXELS}"
         )
     return height, width

@@ -18,6 +18,7 @@ from attnscope.errors import TraceFormatError
 
 MAX_JSON_VALUES = 1 << 22  # a thousand calls of 140 layers have half as many
 _ONLY_PLAIN = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+RESTORE = "restore it or capture again"
 Stamp = tuple[int, ...]
 """What changes when a file is written to or replaced."""
 
@@ -74,6 +75,18 @@ def stamp_of(file: io.FileIO) -> Stamp:
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
+def bytes_at(file: io.FileIO, at: int, count: int) -> bytes:
+    """Bytes of a file; fewer where it ends before.
+
+    Args:
+        file: The file.
+        at: Number of the first byte.
+        count: How many are asked for.
+    """
+    data = bytearray(count)
+    return bytes(memoryview(data)[: fill(file, at, memoryview(data))])
+
+
 def fill(file: io.FileIO, at: int, into: memoryview) -> int:
     """Read bytes of a file, and return how many there were.
 
@@ -87,6 +100,16 @@ def fill(file: io.FileIO, at: int, into: memoryview) -> int:
     while done < len(into) and (count := file.readinto(into[done:])):
         done += count
     return done
+
+
+def damaged(path: Path, why: str) -> TraceFormatError:
+    """The error for a file whose contents can't be those that were written.
+
+    Args:
+        path: The file.
+        why: What is wrong with it.
+    """
+    return TraceFormatError(f"{path}: damaged: {why}; {RESTORE}")
 
 
 def strict_json(data: bytes) -> Any:
@@ -114,7 +137,7 @@ def _check_kind(path: Path, mode: int) -> None:
         raise TraceFormatError(f"{path}: a link; a trace holds plain files only: put the file itself there")
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise TraceFormatError(f"{path}: {what}; a trace holds plain files only")
+        raise TraceFormatError(f"{path}: {what}; a trace holds plain files only: {RESTORE}")
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

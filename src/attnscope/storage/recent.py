@@ -1,58 +1,55 @@
-"""Records that were read last, kept as long as they fit."""
+"""What was asked for last, kept as long as it fits, for several threads."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
-from attnscope.records import LayerId
-from attnscope.records.qkv import Record
-
-At = tuple[int, int, LayerId]
-"""Number of the pass, number of the call in it, layer."""
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
-class RecentRecords:
-    """Records that were read last. The newest is kept whatever its size: a question asks for it row by row.
+class Recent(Generic[Key, Value]):
+    """Values that were asked for last.
 
     Args:
-        most: How many bytes the others may have together with it.
+        most: How many bytes they may have together.
+        size_of: Bytes of one of them.
+        keeps_newest: Keep the newest whatever its size, since it is asked for again and again.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._bytes = 0
-        self._kept: OrderedDict[At, Record] = OrderedDict()
+    def __init__(self, most: int, size_of: Callable[[Value], int], *, keeps_newest: bool = False) -> None:
+        self._most, self._size_of, self._least = most, size_of, int(keeps_newest)
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
+        self.bytes = 0
+        """Of all that is kept."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy reads for itself."""
-        return {"_most": self._most}
+        """A copy is empty, and makes its own."""
+        return {"most": self._most, "size_of": self._size_of, "keeps_newest": bool(self._least)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_most"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
-    def get(self, at: At, read: Callable[[], Record]) -> Record:
-        """A record, read if it is not here.
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """A value, made if it is not here. Two threads may make it at the same time; the first one's is kept.
 
         Args:
-            at: Which one.
-            read: Reads it.
+            key: Which one.
+            make: Makes it.
         """
         with self._lock:
-            if at in self._kept:
-                self._kept.move_to_end(at)
-                return self._kept[at]
-        record = read()
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        value = make()
         with self._lock:
-            if at not in self._kept:
-                self._kept[at], self._bytes = record, self._bytes + _size(record)
-            while self._bytes > self._most and len(self._kept) > 1:
-                self._bytes -= _size(self._kept.popitem(last=False)[1])
-        return record
-
-
-def _size(record: Record) -> int:
-    return sum(tensor.nbytes for tensor in record.tensors.values())
+            if key not in self._kept:
+                self._kept[key] = value
+                self.bytes += self._size_of(value)
+            while self.bytes > self._most and len(self._kept) > self._least:
+                self.bytes -= self._size_of(self._kept.popitem(last=False)[1])
+        return value

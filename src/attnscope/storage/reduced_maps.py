@@ -14,7 +14,7 @@ from attnscope.records import Grid, Layer, LayerId
 from attnscope.records.reduced import NAME, Key, Reduced, ReducedMaps
 from attnscope.storage.digests import crc32, digest
 from attnscope.storage.plain import layer_json, layer_key, parse_layer
-from attnscope.storage.plain_files import Stamp
+from attnscope.storage.plain_files import Stamp, damaged
 from attnscope.storage.shards import Shape, Shard, check_finite, check_intact, open_shard, write_shard
 from attnscope.storage.values import items, number, storable, text
 
@@ -34,23 +34,26 @@ def write_reduced(folder: Path, prefix: str, reduced: Mapping[str, ReducedMaps])
     Raises:
         OutputError: A file can't be written.
     """
-    entry: dict[str, dict[str, Any]] = {}
+    entry: dict[str, Any] = {}
     for name, maps in reduced.items():
         tensors = {f"{_key_text(key)}.value": value for key, value in maps.maps.items()}
         tensors |= {f"{_key_text(key)}.steps": steps for key, steps in maps.step_numbers.items()}
-        blocks = maps.reduction.blocks
-        entry[name] = {
-            **{choice: getattr(maps.reduction, choice) for choice in CHOICES},
-            "blocks": list(blocks) if isinstance(blocks, Sequence) else blocks,
-            "steps": list(maps.steps),
-            "layers": [layer_json(layer) for layer in maps.layers],
-            **({"failure": maps.failure} if maps.failure else {}),
-            "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
-        }
-        entry[name] = storable(entry[name])
-        about = {"reduced": name, **entry[name]}
-        entry[name]["digest"] = write_shard(reduced_path(folder, prefix, name), tensors, about)
+        about = storable(_about(maps))
+        digests = write_shard(reduced_path(folder, prefix, name), tensors, {"reduced": name, **about})
+        entry[name] = {**about, "digest": digests}
     return entry
+
+
+def _about(maps: ReducedMaps) -> dict[str, Any]:
+    blocks = maps.reduction.blocks
+    return {
+        **{choice: getattr(maps.reduction, choice) for choice in CHOICES},
+        "blocks": list(blocks) if isinstance(blocks, Sequence) else blocks,
+        "steps": list(maps.steps),
+        "layers": [layer_json(layer) for layer in maps.layers],
+        **({"failure": maps.failure} if maps.failure else {}),
+        "grids": [list(key) for key in maps.maps if isinstance(key, Grid)],
+    }
 
 
 def read_reduced(
@@ -160,7 +163,7 @@ def _check_about(path: Path, shard: Shard, entry: Mapping[str, Any]) -> None:
             f"{path}: says other things of itself than the manifest: put the right file there or capture again"
         )
     if wrong := [name for name, at in shard.stored.items() if name.endswith(".value") and at.type != "F32"]:
-        raise TraceFormatError(f"{path}: {wrong[0]} is of type {shard.stored[wrong[0]].type}; expected F32")
+        raise damaged(path, f"{wrong[0]} is of type {shard.stored[wrong[0]].type}; expected F32")
 
 
 def _parts(reduction: Reduced) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from attnscope.errors import TraceFormatError
 from attnscope.records import Call, Layer, LayerId
 from attnscope.storage.plain import call_json, layer_json, layer_key, parse_call, parse_layer
+from attnscope.storage.plain_files import damaged
 from attnscope.storage.values import brief, flag, number, real, reason
 
 FORMAT = "attnscope-trace"
@@ -65,9 +66,7 @@ def check_header(
         at = 0 if version == 1 else number(about["pass"], least=0)
         records = {name: _parse_record(item) for name, item in about["records"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceFormatError(
-            f"{path}: what it says of itself is damaged: {reason(error)}; capture again or restore it"
-        ) from error
+        raise damaged(path, f"what it says of itself is no header: {reason(error)}") from error
     if (at, call_json(told)) != (number_of_pass, call_json(call)):
         raise TraceFormatError(
             f"{path}: holds {_named(told, at)}, where the manifest names {_named(call, number_of_pass)}: put the right "

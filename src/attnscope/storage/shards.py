@@ -19,7 +19,16 @@ from torch import Tensor
 from attnscope.errors import OutputError, TraceFormatError
 from attnscope.files import whole_file
 from attnscope.storage.digests import digest
-from attnscope.storage.plain_files import Stamp, fill, plain_file, stamp_of, strict_json
+from attnscope.storage.plain_files import (
+    RESTORE,
+    Stamp,
+    bytes_at,
+    damaged,
+    fill,
+    plain_file,
+    stamp_of,
+    strict_json,
+)
 from attnscope.storage.values import brief, items, number, reason, storable, text
 
 MAX_HEADER_BYTES = 16 << 20  # a shard of 140 layers has a header of some 60 kB
@@ -110,9 +119,9 @@ class Shard:
             tensor = torch.empty(stored.shape, dtype=_TYPES[stored.type], device="cpu")
         raw = tensor.view(-1).view(torch.uint8)
         if fill(file, stored.begin, raw.numpy().data) < stored.end - stored.begin:
-            raise _damaged(self.path, "it ends too early")
+            raise damaged(self.path, "it ends too early")
         if stored.type == "BOOL" and int(raw.max()) > 1:
-            raise _damaged(self.path, "a mask holds more than true and false")
+            raise damaged(self.path, "a mask holds more than true and false")
         return tensor
 
 
@@ -130,11 +139,10 @@ def open_shard(path: Path, expected: Mapping[str, Shape]) -> Shard:
         stored, about = _read_header(path, file)
         shard = Shard(path, stored, about, stamp_of(file))
     if missing := sorted(set(expected) - set(stored)):
-        raise TraceFormatError(
-            f"{path}: lacks {missing[0]} and {len(missing) - 1} more that the manifest names"
-        )
-    if more := sorted(set(stored) - set(expected)):
-        raise TraceFormatError(f"{path}: holds {brief(more[0])}, which the manifest does not name")
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise damaged(path, f"it lacks {missing[0]}{more}, which the manifest names")
+    if unknown := sorted(set(stored) - set(expected)):
+        raise damaged(path, f"it holds {brief(unknown[0])}, which the manifest does not name")
     for name, shape in expected.items():
         _check_stored(path, name, stored[name], shape)
     return shard
@@ -157,7 +165,7 @@ def check_intact(
     """
     if sum_of(tensor) != expected:
         raise TraceFormatError(
-            f"{path}: {name} is damaged: its bytes are not those that were written; restore the file or capture again"
+            f"{path}: {name} is damaged: its bytes are not those that were written; {RESTORE}"
         )
 
 
@@ -183,23 +191,20 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
 
 def _read_header(path: Path, file: io.FileIO) -> tuple[dict[str, Stored], Any]:
     """The tensors and what the file says of itself. Every byte of the file is in the header or in one tensor."""
-    size, first = stamp_of(file)[2], bytearray(8)
-    fill(file, 0, memoryview(first))
-    length = int.from_bytes(first, "little")
+    size = stamp_of(file)[2]
+    length = int.from_bytes(bytes_at(file, 0, 8), "little")
     if size < 8 or length > MAX_HEADER_BYTES or length + 8 > size:
-        raise TraceFormatError(
-            f"{path}: header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}: damaged"
+        raise damaged(
+            path, f"header of {length} bytes in a file of {size}; expected at most {MAX_HEADER_BYTES}"
         )
-    header = bytearray(length)
-    fill(file, 8, memoryview(header))
     try:
-        parsed = strict_json(bytes(header))
+        parsed = strict_json(bytes_at(file, 8, length))
         about = parsed.pop("__metadata__", {}).get("attnscope")
         stored = {text(name): _parse_stored(item, 8 + length) for name, item in parsed.items()}
         _check_layout(stored, 8 + length, size)
         return stored, None if about is None else strict_json(about.encode())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, reason(error)) from error
+        raise damaged(path, reason(error)) from error
 
 
 def _parse_stored(item: Mapping[str, Any], start: int) -> Stored:
@@ -224,19 +229,15 @@ def _check_layout(stored: Mapping[str, Stored], start: int, size: int) -> None:
 
 def _check_stored(path: Path, name: str, stored: Stored, shape: Shape) -> None:
     if stored.type not in _types(name):
-        raise TraceFormatError(
-            f"{path}: {name} is of type {brief(stored.type)[1:-1]}; expected one of {', '.join(_types(name))}"
+        raise damaged(
+            path, f"{name} is of type {brief(stored.type)[1:-1]}; expected one of {', '.join(_types(name))}"
         )
     if not _shape_fits(stored.shape, shape, name):
-        raise TraceFormatError(f"{path}: {name} has shape {stored.shape}; the manifest says {shape}")
+        raise damaged(path, f"{name} has shape {stored.shape}; the manifest says {shape}")
 
 
 def _missing(path: Path) -> str:
-    return f"{path}: missing; the trace is incomplete: restore the file or capture again"
-
-
-def _damaged(path: Path, why: str) -> TraceFormatError:
-    return TraceFormatError(f"{path}: damaged or cut short ({why}); capture again or restore it")
+    return f"{path}: missing; the trace is incomplete: {RESTORE}"
 
 
 def _types(name: str) -> tuple[str, ...]:

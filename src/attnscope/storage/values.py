@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_SIDE = 1 << 20  # of any axis: far above a real run, far below what would overflow
 MAX_REAL = 1e9  # scales, timesteps, guidance: far above a real run, far below what float32 can't hold
@@ -13,6 +13,7 @@ MAX_TEXT = 1 << 15  # characters of one text
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 80  # characters of a wrong value in a message
 _REASON = 200  # of what is wrong
+T = TypeVar("T")
 
 
 def number(value: Any, *, least: int = 1, most: int = MAX_SIDE) -> int:
@@ -54,9 +55,7 @@ def flag(value: Any) -> bool:
     Raises:
         ValueError: It is something else.
     """
-    if type(value) is not bool:
-        raise ValueError(f"{brief(value)} is neither true nor false")
-    return value
+    return _of_type(bool, value, "true or false")
 
 
 def text(value: Any) -> str:
@@ -82,9 +81,7 @@ def items(value: Any) -> list[Any]:
     Raises:
         ValueError: It is something else.
     """
-    if type(value) is not list:
-        raise ValueError(f"{brief(value)} is not a list")
-    return value
+    return _of_type(list, value, "a list")
 
 
 def cleaned(letters: str) -> str:
@@ -134,5 +131,13 @@ def reason(error: Exception) -> str:
         error: What reading them raised.
     """
     told = str(error)
-    shown = told if told.isprintable() else ascii(told)[1:-1]
-    return f"{type(error).__name__} {shown[:_REASON]}"
+    shown = (told if told.isprintable() else ascii(told)[1:-1])[:_REASON]
+    if isinstance(error, KeyError):
+        return f"there is no {shown}"
+    return shown if isinstance(error, ValueError) else f"{type(error).__name__} {shown}"
+
+
+def _of_type(kind: type[T], value: Any, what: str) -> T:
+    if type(value) is not kind:
+        raise ValueError(f"{brief(value)} is not {what}")
+    return value

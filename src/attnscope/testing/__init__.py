@@ -1,8 +1,8 @@
 """For tests of code that builds on attnscope: models and traces made in a moment, without weights or a download.
 
-tiny_models.py   a random Stable Diffusion laid out as v1, 128x128 pixels, with a tokenizer of its own
-made_traces.py   traces with known numbers, of any shape, made without a model
-full_size.py     the U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights
+tiny_models.py  a random Stable Diffusion laid out as v1, 128x128 pixels, with a tokenizer of its own
+made_traces.py  traces with known numbers, of any shape, made without a model
+full_size.py    the U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights
 
     from attnscope.testing import made_trace, tiny_pipeline
 

@@ -18,10 +18,10 @@ from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
 from attnscope.places import Box, View
 from attnscope.segmentation.recipe import Recipe
 from attnscope.segmentation.result import Segmentation
+from attnscope.storage.recent import Recent
 from attnscope.trace.trace import Trace
 from attnscope.viewer import encoding
 from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
-from attnscope.viewer.caches import ByteCache
 from attnscope.viewer.opened import OpenTrace
 from attnscope.viewer.questions import (
     Boxes,
@@ -52,7 +52,7 @@ class Answers:
     def __init__(self, traces: Sequence[OpenTrace]) -> None:
         self.traces = traces
         self.aggregates = Aggregates()
-        self._cache = ByteCache(CACHE_BYTES)
+        self._cache: Recent[str, bytes] = Recent(CACHE_BYTES, len)
         self._turns = Turns()
         self._segmentations: OrderedDict[Any, Segmentation] = OrderedDict()
 

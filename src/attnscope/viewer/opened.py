@@ -58,7 +58,8 @@ class OpenTrace:
     def check_unchanged(self) -> None:
         """Refuse to mix what was opened with what lies in its place now.
 
-        Raises TraceFormatError where the trace's files were changed, replaced or deleted since it was opened.
+        Raises:
+            TraceFormatError: The trace's files were changed, replaced or deleted since it was opened.
         """
         if self.folder is None:
             return
