@@ -3,9 +3,11 @@
 import re
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 import attnscope
+from attnscope.errors import CaptureError
 from attnscope.testing.tiny_models import tiny_unet
 
 BOTH = ("uncond", "cond")
@@ -71,6 +73,13 @@ def assert_right(trace, truth, tolerance=1e-5):
         found = trace.probabilities(block=layer.block, kind=layer.kind, step=0)
         expected = truth[layer.path].flatten(0, -3).reshape(found.shape).float()
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def refused(pipe, error=CaptureError):
+    """The message of a capture that is refused."""
+    with pytest.raises(error) as caught, attnscope.capture(pipe.unet, branches=BOTH):
+        call(pipe.unet)
+    return str(caught.value)
 
 
 def assert_captured(pipe, run=None, tolerance=1e-5):

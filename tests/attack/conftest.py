@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from hostile_traces import answers, bounded_memory, everything
 
 from attack_counts import ATTACKS
 
@@ -48,3 +51,25 @@ def attack(request):
     return Attack(
         request.node.name, request.config.getoption("--attack-times"), request.config.stash[ATTACKS]
     )
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return everything(0).save(tmp_path_factory.mktemp("good") / "run.trace")
+
+
+@pytest.fixture(scope="module")
+def truth(good):
+    return answers(good)
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Copies of a trace, each gone when the next is made."""
+
+    def copy(source):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        return Path(shutil.copytree(source, tmp_path / "copy"))
+
+    with bounded_memory():
+        yield copy
