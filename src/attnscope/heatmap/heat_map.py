@@ -281,7 +281,7 @@ def _at_size(
 
 def _axis(layer: Layer) -> str:
     """What `probabilities` calls the keys of a layer: tokens of the text, or just keys."""
-    return "token" if layer.kind in TEXT_KINDS else "key"
+    return "token" if layer.reads_text else "key"
 
 
 def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, *, without_coarsest: bool) -> list[Layer]:

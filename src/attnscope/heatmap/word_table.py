@@ -82,7 +82,7 @@ def _each(trace: Trace, axis: By, by: Sequence[str], choice: Any) -> Iterator[An
     if axis not in by:
         yield choice
         return
-    blocks = sorted({layer.block for layer in trace.layers if layer.kind in TEXT_KINDS})
+    blocks = sorted({layer.block for layer in trace.layers_of_kind(*TEXT_KINDS)})
     there = [step.index for step in trace.steps] if axis == "step" else blocks
     yield from (there[at] for at in pick_number(axis, choice, there).positions)
 

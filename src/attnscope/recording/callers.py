@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from attnscope.atlas.families import Attended
+
 _INNER = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
@@ -46,12 +48,19 @@ class Asking(NamedTuple):
         timestep: A number or a tensor.
         conditioning: The text embeddings, None if there are none.
         caller: The call of a pipeline, None where the model is called by hand.
+        attended: What the call attends over; None where feature maps tell.
     """
 
     sample: Tensor
     timestep: Any
     conditioning: Tensor | None
     caller: Caller | None
+    attended: Attended | None = None
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """What all calls of a pass have alike, whatever rows they have."""
+        return (*self.sample.shape[1:], *(self.attended.grid if self.attended else ()))
 
     @property
     def is_extra(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.callers import Asking
+from attnscope.recording.held_rows import rows_by
 from attnscope.recording.known_rows import gives_noise_levels, image_under_way, looks_again, step_timestep
 from attnscope.recording.pipeline_watch import PipelineCall
 from attnscope.recording.plan import Plan
@@ -28,11 +29,11 @@ class Calls:
     """
 
     def __init__(self, plan: Plan, of_pipeline: PipelineCall, scheduler: Any, first: Asking) -> None:
-        self._rows = RowFinder(plan.asked.branch_names, plan.model)
-        self._of_pipeline = of_pipeline
+        self._rows = RowFinder(plan.asked.branch_names, plan.family, plan.model)
+        self._of_pipeline, self._family = of_pipeline, plan.family
         listed = None if first.caller is None else first.caller.variables.get("timesteps")
         self._schedule = Schedule(scheduler, listed, 1 if gives_noise_levels(first.caller) else None)
-        self._shape = tuple(first.sample.shape[1:])  # rows may change: guidance can end early
+        self._size = first.size  # rows may change: guidance can end early
         self._all: list[Call] = []
         self._unnamed: set[int] = set()
         self._by_callbacks: set[int] = set()
@@ -68,8 +69,8 @@ class Calls:
         """
         if asked.is_extra:
             return False
-        place = self._schedule.find(step_timestep(asked.caller, asked.timestep))
-        return tuple(asked.sample.shape[1:]) != self._shape or self._schedule.goes_back(place)
+        place = self._schedule.find(self._timestep(asked))
+        return asked.size != self._size or self._schedule.goes_back(place)
 
     def begin(self, asked: Asking) -> Call | None:
         """The model is called.
@@ -85,14 +86,23 @@ class Calls:
         """
         if asked.is_extra:
             return self._begin_extra(asked)
-        rows = self._rows_of(asked)
-        place = self._schedule.find(step_timestep(asked.caller, asked.timestep))
+        place = self._schedule.find(self._timestep(asked))
         step = self._schedule.step_of(place)
+        rows = self._rows_of(asked, turn=len(self.of_step(step)))
         has_looked = any(call.predicts for call in self.of_step(step))
         return self._add(asked, step, rows, has_looked and looks_again(asked.caller))
 
+    def _timestep(self, asked: Asking) -> Any:
+        return step_timestep(asked.caller, self._listed(asked))
+
+    def _listed(self, asked: Asking) -> Any:
+        """As it stands in the scheduler's list: transformers get it divided, copied for each row or turned round."""
+        if asked.caller is not None and rows_by(self._family, asked.caller) is not None:
+            return asked.caller.variables.get("t", asked.timestep)
+        return asked.timestep
+
     def _begin_extra(self, asked: Asking) -> Call | None:
-        step, same_size = max(self._schedule.current, 0), tuple(asked.sample.shape[1:]) == self._shape
+        step, same_size = max(self._schedule.current, 0), asked.size == self._size
         try:
             rows = self._rows_of(asked) if same_size else None
         except CaptureError:
@@ -103,16 +113,16 @@ class Calls:
         self._by_callbacks.add(step)
         return self._add(asked, step, rows, True)
 
-    def _rows_of(self, asked: Asking) -> tuple[Row, ...]:
+    def _rows_of(self, asked: Asking, turn: int = 0) -> tuple[Row, ...]:
         """The rows of the batch; in a video model each frame is a row, and an image of its own."""
         frames = self._of_pipeline.run.frames
-        rows = self._rows.of(asked.sample.shape[0], asked.conditioning, asked.caller, self._of_pipeline)
+        rows = self._rows.of(asked, self._of_pipeline, turn)
         if (image := image_under_way(asked.caller)) is not None:
             rows = tuple(Row(row.branch, image) for row in rows)
         return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
 
     def _add(self, asked: Asking, step: int, rows: tuple[Row, ...], is_extra: bool) -> Call:
-        timestep = self._schedule.find(asked.timestep).timestep
+        timestep = self._schedule.find(self._listed(asked)).timestep
         call = Call(len(self._all), step, timestep, rows, torch.is_grad_enabled(), is_extra)
         self._all.append(call)
         return call

@@ -157,7 +157,7 @@ def _models(model: Any, asked: Asked, told: Told) -> list[Model]:
         family, module = model_of(pipe_or_model)
         of_model = watches.setdefault(id(module), [])
         if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
-            of_model.append(PipelineWatch(pipe_or_model, family.component, told))
+            of_model.append(PipelineWatch(pipe_or_model, family, told))
         if id(module) not in plans:
             plans[id(module)] = plan_capture(family, module, asked)
     check_told(told, has_pipeline=any(watches.values()))
@@ -169,18 +169,16 @@ def _attach(model: Model, passes: Passes, leaving: ExitStack) -> None:
     leaving.callback(model.detach)
     model.attach(passes.following.takes)
     plan, module = model.plan, model.module
-    names = plan.family.arguments
 
     def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        known = (_argument(args, kwargs, at, name) for at, name in enumerate(names))
-        passes.begin_call(model, *known, values=(*args, *kwargs.values()))
+        passes.begin_call(model, args, kwargs)
 
     def end(module: nn.Module, args: tuple, output: Any) -> None:
         passes.end_call()
 
     leaving.callback(module.register_forward_pre_hook(Hook(begin), with_kwargs=True).remove)
     leaving.callback(module.register_forward_hook(Hook(end)).remove)
-    for path in {tapped.map_owner for tapped in plan.layers}:
+    for path in {tapped.map_owner for tapped in plan.layers if tapped.map_owner}:
         noter = Hook(_map_noter(passes, path))
         owner = module.get_submodule(path)
         leaving.callback(owner.register_forward_pre_hook(noter, with_kwargs=True).remove)
@@ -212,10 +210,7 @@ def _listens(passes: Passes):
 def _map_noter(passes: Passes, path: str):
     def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
         if passes.session is not None:
-            passes.session.book.note_map(path, tuple(_argument(args, kwargs, 0, "hidden_states").shape))
+            hidden = args[0] if args else kwargs["hidden_states"]
+            passes.session.book.note_map(path, tuple(hidden.shape))
 
     return note
-
-
-def _argument(args: tuple, kwargs: dict, position: int, name: str) -> Any:
-    return args[position] if len(args) > position else kwargs.get(name)

@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from attnscope.atlas.families import Attended
 from attnscope.errors import CaptureError, UnobservedError
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
-from attnscope.records import Grid, KeyPart, Kind, Layer, LayerId, Row
+from attnscope.records import Grid, KeyPart, Kind, Layer, LayerId, QueryPart, Row
 from attnscope.records.qkv import Record
 
 _PLACES_CHECKED = 4
@@ -25,6 +26,8 @@ class LayerBook:
     def __init__(self) -> None:
         self.layers: dict[LayerId, Layer] = {}
         self._maps: dict[str, tuple[int, ...]] = {}
+        self.attended: Attended | None = None
+        """What the call under way attends over; None where feature maps tell."""
 
     def note_map(self, path: str, shape: tuple[int, ...]) -> None:
         """Note the shape of the feature map that the attentions below a module read.
@@ -45,6 +48,8 @@ class LayerBook:
         Raises:
             CaptureError: It is not known, or has other places than the layer.
         """
+        if self.attended is not None:
+            return self.attended.grid
         return grid_of(tapped, hidden, self._maps.get(tapped.map_owner, ()))
 
     def described(
@@ -74,7 +79,7 @@ class LayerBook:
         _check_rows(tapped, sighting.record, rows_of_call)
         layer = self.layers.get(LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind))
         if layer is None:
-            layer = _described(tapped, sighting, hidden, grid, rows)
+            layer = _described(tapped, sighting, hidden, grid, rows, self.attended)
             self.layers[layer.id] = layer
         if (layer.grid, layer.keys) != (grid, keys):
             raise CaptureError(
@@ -136,14 +141,21 @@ def as_places(record: Record, grid: Grid) -> Record:
 
 
 def _described(
-    tapped: TappedLayer, sighting: Sighting, hidden: Tensor, grid: Grid, rows: Sequence[Row]
+    tapped: TappedLayer,
+    sighting: Sighting,
+    hidden: Tensor,
+    grid: Grid,
+    rows: Sequence[Row],
+    attended: Attended | None,
 ) -> Layer:
     """A layer that runs for the first time, with its shapes in this run."""
     record = sighting.record
     _, heads, queries, dim = record.query.shape
-    if queries != grid.places:
+    query_parts = _query_parts(tapped, sighting, attended)
+    if queries != (sum(part.queries for part in query_parts) or grid.places):
         raise CaptureError(
             f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its map"
+            + "".join(f", {part.queries} of {part.name!r}" for part in query_parts if part.name != "own")
         )
     images = len({row.image for row in rows})
     layer = LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind)
@@ -158,15 +170,39 @@ def _described(
         keys=record.key.shape[2],
         batch=images,
         branches=len(rows) // images,
-        parts=sighting.parts or _parts(tapped, layer.kind, record, hidden, grid),
+        parts=sighting.parts or _parts(tapped, layer.kind, record, hidden, grid, attended),
+        query_parts=query_parts,
     )
 
 
+def _query_parts(tapped: TappedLayer, sighting: Sighting, attended: Attended | None) -> tuple[QueryPart, ...]:
+    """Where a layer's queries come from; () for the places of its grid alone. An adapter's are the image's."""
+    if attended is None or tapped.sides is None or sighting.kind is not None:
+        return ()
+    parts = attended.tokens_of(tapped.sides.queries)
+    return () if [name for name, _ in parts] == ["own"] else tuple(QueryPart(*part) for part in parts)
+
+
+def _known_parts(tapped: TappedLayer, keys: int, attended: Attended) -> tuple[KeyPart, ...]:
+    """Where the keys of a transformer's attention come from; () for the usual source of its kind."""
+    assert tapped.sides is not None
+    parts = attended.tokens_of(tapped.sides.keys)
+    if sum(count for _, count in parts) != keys:
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}) has {keys} keys, and the model's call "
+            + " and ".join(f"{count} of {name!r}" for name, count in parts)
+            + ": its processor adds or leaves out some; use diffusers' own"
+        )
+    return () if tapped.layer.kind != "joint" and len(parts) == 1 else tuple(KeyPart(*part) for part in parts)
+
+
 def _parts(
-    tapped: TappedLayer, kind: Kind, record: Record, hidden: Tensor, grid: Grid
+    tapped: TappedLayer, kind: Kind, record: Record, hidden: Tensor, grid: Grid, attended: Attended | None
 ) -> tuple[KeyPart, ...]:
     """Where a layer's keys come from; () for the usual source of its kind."""
     keys, places = record.key.shape[2], grid.places
+    if attended is not None and tapped.sides is not None:
+        return _known_parts(tapped, keys, attended)
     if kind.startswith("cross"):
         return ()
     if kind == "joint":

@@ -34,8 +34,8 @@ def layout_of(caller: Caller, model: nn.Module) -> Layout | None:
     """
     if all(getattr(caller.pipeline, name, None) is not model for name in DENOISERS):
         return None
-    name = _defining_class(caller)
-    return _SPECIAL.get(name) or _OTHER.get(name) or (_classifier_free if name in _USUAL else None)
+    name = defining_class(caller)
+    return _SPECIAL.get(name) or _OTHER.get(name) or (branches_while_guiding if name in _USUAL else None)
 
 
 def is_above_embeddings(caller: Caller) -> bool:
@@ -44,7 +44,7 @@ def is_above_embeddings(caller: Caller) -> bool:
     Args:
         caller: The call.
     """
-    return _defining_class(caller) in _SPECIAL
+    return defining_class(caller) in _SPECIAL
 
 
 def reads_its_prompt(caller: Caller) -> bool:
@@ -53,7 +53,7 @@ def reads_its_prompt(caller: Caller) -> bool:
     Args:
         caller: The call.
     """
-    return _defining_class(caller) in ("LDMTextToImagePipeline", "SemanticStableDiffusionPipeline")
+    return defining_class(caller) in ("LDMTextToImagePipeline", "SemanticStableDiffusionPipeline")
 
 
 def looks_again(caller: Caller | None) -> bool:
@@ -62,7 +62,7 @@ def looks_again(caller: Caller | None) -> bool:
     Args:
         caller: The call of the pipeline, None by hand.
     """
-    return caller is not None and _defining_class(caller) == "StableDiffusionSAGPipeline"
+    return caller is not None and defining_class(caller) == "StableDiffusionSAGPipeline"
 
 
 def image_under_way(caller: Caller | None) -> int | None:
@@ -71,7 +71,7 @@ def image_under_way(caller: Caller | None) -> int | None:
     Args:
         caller: The call of the pipeline, None by hand.
     """
-    if caller is None or _defining_class(caller) != "StableDiffusionAttendAndExcitePipeline":
+    if caller is None or defining_class(caller) != "StableDiffusionAttendAndExcitePipeline":
         return None
     return len(caller.variables["updated_latents"]) if torch.is_grad_enabled() else None
 
@@ -82,7 +82,7 @@ def calls_once(caller: Caller) -> bool:
     Args:
         caller: The call of the pipeline.
     """
-    return _defining_class(caller) == "StableDiffusionDiffEditPipeline.generate_mask"
+    return defining_class(caller) == "StableDiffusionDiffEditPipeline.generate_mask"
 
 
 def gives_noise_levels(caller: Caller | None) -> bool:
@@ -91,7 +91,7 @@ def gives_noise_levels(caller: Caller | None) -> bool:
     Args:
         caller: The call of the pipeline, None by hand.
     """
-    return caller is not None and _defining_class(caller) in ("KarrasVePipeline", "ScoreSdeVePipeline")
+    return caller is not None and defining_class(caller) in ("KarrasVePipeline", "ScoreSdeVePipeline")
 
 
 def step_timestep(caller: Caller | None, timestep: Any) -> Any:
@@ -116,8 +116,12 @@ def is_unguided(caller: Caller) -> bool:
     return of_library and not any("guidance" in name for name in names)
 
 
-def _defining_class(caller: Caller) -> str:
-    """The class whose method runs, with the method's name unless that is `__call__`; '' outside diffusers."""
+def defining_class(caller: Caller) -> str:
+    """The class whose method runs, with the method's name unless that is `__call__`; '' outside diffusers.
+
+    Args:
+        caller: The call.
+    """
     for cls in type(caller.pipeline).__mro__:
         method = vars(cls).get(caller.method)
         code = getattr(getattr(method, "__wrapped__", method), "__code__", None)
@@ -133,7 +137,13 @@ def _guides(pipeline: Any, variables: Variables) -> bool:
     return bool(getattr(pipeline, "do_classifier_free_guidance", False))
 
 
-def _classifier_free(pipeline: Any, variables: Variables) -> tuple[str, ...]:
+def branches_while_guiding(pipeline: Any, variables: Variables) -> tuple[str, ...]:
+    """'uncond' and 'cond' in one batch while the pipeline guides, else 'cond'.
+
+    Args:
+        pipeline: The pipeline.
+        variables: Of its call.
+    """
     return (UNCOND, COND) if _guides(pipeline, variables) else (COND,)
 
 
@@ -142,7 +152,7 @@ def _conditional(pipeline: Any, variables: Variables) -> tuple[str, ...]:
 
 
 def _perturbed(pipeline: Any, variables: Variables) -> tuple[str, ...]:
-    rows = _classifier_free(pipeline, variables)
+    rows = branches_while_guiding(pipeline, variables)
     return (*rows, "perturbed") if pipeline.do_perturbed_attention_guidance else rows
 
 
@@ -151,7 +161,7 @@ def _instruct_pix2pix(pipeline: Any, variables: Variables) -> tuple[str, ...]:
 
 
 def _safe(pipeline: Any, variables: Variables) -> tuple[str, ...]:
-    rows = _classifier_free(pipeline, variables)
+    rows = branches_while_guiding(pipeline, variables)
     return (*rows, "safety") if variables["enable_safety_guidance"] else rows
 
 
@@ -199,7 +209,7 @@ def _dreamlite(pipeline: Any, variables: Variables) -> tuple[str, ...]:
 
 
 def _panorama(pipeline: Any, variables: Variables) -> tuple[str, ...]:
-    rows = _classifier_free(pipeline, variables)
+    rows = branches_while_guiding(pipeline, variables)
     if variables["vb_size"] > 1 or variables["latents"].shape[0] > 1:
         raise CaptureError(
             "StableDiffusionPanoramaPipeline puts several views or pictures into one batch, and mixes their rows: run "

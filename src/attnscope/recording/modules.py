@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from attnscope.atlas.families import FAMILIES, Family
+from attnscope.atlas.families import FAMILIES, UNET, Family, Sides
 from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.obstacles.compiled import compiled
 from attnscope.recording.obstacles.no_model import no_model, no_unet
@@ -22,10 +22,11 @@ class TappedLayer(NamedTuple):
 
     Attributes:
         layer: Block and kind.
-        stage: 'down', 'mid' or 'up'.
+        stage: See `attnscope.records.layers.Stage`.
         path: The module's path, as in `unet.named_modules()`.
         module: The module.
-        map_owner: Path of the module whose feature map this attention reads.
+        map_owner: Path of the module whose feature map this attention reads, '' where the model's call tells the grid.
+        sides: What its queries and keys are, None where only what it computes tells.
     """
 
     layer: LayerId
@@ -33,6 +34,7 @@ class TappedLayer(NamedTuple):
     path: str
     module: nn.Module
     map_owner: str
+    sides: Sides | None = None
 
     def kinds(self, asked: Kind | None) -> tuple[Kind, ...]:
         """The kinds that it may compute: its own, and that of an IP-Adapter beside a cross-attention.
@@ -55,18 +57,23 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
         CaptureError: The model, or a part of it, is compiled.
     """
     for family in FAMILIES:
-        model = (
-            pipe_or_model
-            if isinstance(pipe_or_model, nn.Module)
-            else getattr(pipe_or_model, family.component, None)
-        )
-        if isinstance(model, nn.Module):
+        is_model = isinstance(pipe_or_model, nn.Module)
+        model = pipe_or_model if is_model else getattr(pipe_or_model, family.component, None)
+        if isinstance(model, nn.Module) and family.is_of(_unwrapped(model)):
             if (obstacle := compiled(model, family.component)) is not None:
                 raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
-            if (obstacle := no_unet(model)) is not None:
+            if family is UNET and (obstacle := no_unet(model)) is not None:
                 raise ModelError(str(obstacle))
             return family, model
-    raise ModelError(str(no_model(pipe_or_model, FAMILIES[0].component)))
+    raise ModelError(str(no_model(pipe_or_model, UNET.component)))
+
+
+def _unwrapped(model: nn.Module) -> Any:
+    """The model inside what torch.compile and DataParallel make of it."""
+    inner = getattr(model, "_orig_mod", None) or (
+        getattr(model, "module", None) if "Parallel" in type(model).__name__ else None
+    )
+    return inner or model
 
 
 def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:
@@ -105,7 +112,9 @@ def _tapped_layers(family: Family, model: nn.Module) -> list[TappedLayer]:
         layer = LayerId(place.block, family.kind(module, place.path))
         if layer in tapped:
             layer = replace(layer, kind=f"{layer.kind}2")
-        tapped[layer] = TappedLayer(layer, place.stage, place.path, module, family.map_owner(place.path))
+        tapped[layer] = TappedLayer(
+            layer, place.stage, place.path, module, family.map_owner(place.path), family.sides(place.path)
+        )
     return list(tapped.values())
 
 

@@ -55,6 +55,7 @@ class OrderCheck:
 
     def _keep_out(self, module: nn.Module, args: tuple, output: Any) -> None:
         if args and self._is_seen(output):
+            self._lengths["out from"] = args[0].shape[1]  # of a joint attention the image's part
             self._made["out from"].append(args[0].detach()[:, _spread(output.shape[1])])
             self._made["out to"].append(output.detach().clone())
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from attnscope.errors import CaptureError
+from attnscope.recording.arguments import Arguments
 from attnscope.recording.callers import Asking, Caller, calling_pipeline
 from attnscope.recording.following import Following
+from attnscope.recording.held_rows import rows_by
 from attnscope.recording.known_rows import is_unguided, layout_of
 from attnscope.recording.obstacles.calls import passing_tensors
 from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
@@ -40,6 +42,7 @@ class Model:
 
     def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
         self.plan, self.watches = plan, list(watches)
+        self.arguments = Arguments(plan.family, plan.model)
         self._given = tuple(watch.pipeline for watch in watches)
         self._takes: Callable[..., bool]
         self._by_hand = PipelineCall(Run(versions=versions()))
@@ -94,7 +97,8 @@ class Model:
 
     def _adopted(self, caller: Caller) -> PipelineWatch:
         """A watch of a pipeline that nobody gave to the capture, where diffusers' source tells its rows."""
-        if layout_of(caller, self.module) is None and not is_unguided(caller):
+        is_known = layout_of(caller, self.module) or rows_by(self.plan.family, caller) is not None
+        if not is_known and not is_unguided(caller):
             name = type(caller.pipeline).__name__
             is_taken = getattr(caller.pipeline, self.plan.family.component, None) is self.module
             give = f"give it to the capture, capture([..., that {name}]), or " if is_taken else ""
@@ -102,7 +106,7 @@ class Model:
                 f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its "
                 f"prompts and guidance are unknown: {give}name the guidance rows in the batch's order with branches="
             )
-        watch = PipelineWatch(caller.pipeline, self.plan.family.component, missed=caller.frame)
+        watch = PipelineWatch(caller.pipeline, self.plan.family, missed=caller.frame)
         self.watches.append(watch)
         watch.attach(partial(self._takes, is_given=False))
         return watch
@@ -164,20 +168,15 @@ class Passes:
     def begin_call(
         self,
         model: Model,
-        sample: Tensor,
-        timestep: Any,
-        conditioning: Tensor | None,
-        *,
-        values: Iterable[Any],
+        args: tuple,
+        kwargs: Mapping[str, Any],
     ) -> None:
         """A model is called.
 
         Args:
             model: The model.
-            sample: The noisy latent.
-            timestep: A number or a tensor.
-            conditioning: The text embeddings, None if there are none.
-            values: All that it is called with.
+            args: As it got them.
+            kwargs: As it got them.
 
         Raises:
             CaptureError: Another pipeline calls the model, its tensors can't be kept, or nothing tells which row is
@@ -190,11 +189,11 @@ class Passes:
             if self.following.is_here:  # another task of this thread
                 self._session = None
             return
-        if (obstacle := passing_tensors(values)) is not None:
+        if (obstacle := passing_tensors((*args, *kwargs.values()))) is not None:
             raise CaptureError(f"this call can't be recorded, {obstacle}")
         watch = model.watch_of(caller)
         call = model.call_of(watch, caller)
-        asked = Asking(sample, timestep, conditioning, caller)
+        asked = model.arguments.read(args, kwargs, caller)
         session = next((session for session in self._sessions if session.run is call.run), None)
         if session is not None and session.calls.are_left_by(asked):
             call.begin_again()

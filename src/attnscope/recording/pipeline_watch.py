@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attnscope.atlas.families import Attended, Family
 from attnscope.recording.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.known_rows import calls_once, reads_its_prompt
 from attnscope.recording.picture_size import size_of_pictures
@@ -25,6 +26,7 @@ from attnscope.recording.prompts import Prompts, Told
 from attnscope.recording.provenance import model_and_revision, versions
 from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Row, Run
+from attnscope.records.run import TextName, text_of_branch
 
 _ORDER = itertools.count(1)
 _COPIES = re.compile(r"num_\w+_per_prompt")
@@ -42,6 +44,7 @@ class PipelineCall:
         is_unclear: What it has encoded does not tell a row's branch: more than one prompt, or something unusual.
         has_run: Whether the model has run.
         is_whole: No other run shares its steps.
+        texts_read: Texts of a transformer's branches that were read.
     """
 
     run: Run
@@ -51,6 +54,7 @@ class PipelineCall:
     is_unclear: bool = False
     has_run: bool = False
     is_whole: bool = True
+    texts_read: set[TextName] = field(default_factory=set)
 
     def begin_again(self) -> None:
         """The call goes on with another pass: its prompts stay, its steps are shared."""
@@ -62,7 +66,7 @@ class PipelineWatch:
 
     Args:
         pipeline: The pipeline.
-        component: Name of its denoising model, such as 'unet'.
+        family: The family of its denoising model.
         told: What the user says of embeddings from elsewhere.
         missed: Frame of a call that is under way already.
     """
@@ -70,7 +74,7 @@ class PipelineWatch:
     def __init__(
         self,
         pipeline: Any,
-        component: str,
+        family: Family,
         told: Told = Told(),  # noqa: B008
         *,
         missed: FrameType | None = None,
@@ -80,19 +84,19 @@ class PipelineWatch:
         self._missed = missed
         self.began = 0
         """The number of its last call among those of all pipelines, 0 before the first."""
-        self._component = component
+        self._family = family
         self._watched: list[WatchedMethod] = []
         self.call = PipelineCall(self._new_run())
         """The call under way, or the last one."""
         self._calls = [self.call]
 
     def _new_run(self) -> Run:
-        name, revision = model_and_revision(self.pipeline, self._component)
+        name, revision = model_and_revision(self.pipeline, self._family.component)
         return Run(model=name, revision=revision, pipeline=type(self.pipeline).__name__, versions=versions())
 
     def renewed(self) -> PipelineWatch:
         """A watch of the same pipeline that has seen nothing."""
-        return PipelineWatch(self.pipeline, self._component, self.prompts.told)
+        return PipelineWatch(self.pipeline, self._family, self.prompts.told)
 
     def attach(self, takes: Callable[[FrameType | None], bool]) -> None:
         """Put watchers on the methods of this one pipeline object.
@@ -206,14 +210,14 @@ class PipelineWatch:
     def _encoded(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         if call.has_run and call.frame is None:
             call = self.call = self._begin(None)
-        if call.has_run:
-            return  # a callback encodes something; the call's own prompt is known already
+        call.is_seen |= not call.has_run
+        if call.has_run or self._family.pipelines:
+            return  # a callback encodes something, or the model's conditioning tells what was encoded
         positive, negative = (*result, None)[:2] if isinstance(result, tuple) else (result, None)
         if not isinstance(positive, Tensor):
             return
         is_second = bool(call.conditions)
         call.is_unclear = is_second or not _is_a_pair(arguments, positive, negative)
-        call.is_seen = True
         call.conditions = [("uncond", negative)] if isinstance(negative, Tensor) else []
         call.conditions.append(("cond", positive))
         if not is_second:
@@ -227,7 +231,12 @@ class PipelineWatch:
             asked: What the model is called with.
             rows: The rows of its batch.
         """
-        if asked.caller is None or asked.conditioning is None or self.call.run.prompts:
+        if asked.caller is None or asked.conditioning is None:
+            return
+        if asked.attended is not None:
+            self._read_parts(asked, asked.attended, rows)
+            return
+        if self.call.run.prompts:
             return
         if asked.caller.frame is not self._missed and not reads_its_prompt(asked.caller):
             return
@@ -236,6 +245,18 @@ class PipelineWatch:
             images, keys = sum(row.branch == "cond" for row in rows), asked.conditioning.shape[1]
             negative_keys = keys if any(row.branch == "uncond" for row in rows) else None
             self._read_prompts(self.call.run, asked.caller.variables, images, keys, negative_keys)
+
+    def _read_parts(self, asked: Asking, attended: Attended, rows: Sequence[Row]) -> None:
+        """Once for each branch that reads a text: a transformer's pipeline may call it for one branch at a time."""
+        assert asked.caller is not None
+        counts = dict(attended.tokens_of(["context"]))
+        parts = [(part, counts[part.name]) for part in self._family.texts if part.name in counts]
+        for branch in dict.fromkeys(row.branch for row in rows):
+            name = text_of_branch(branch)
+            if name is not None and name not in self.call.texts_read:
+                self.call.texts_read.add(name)
+                images = sum(row.branch == branch for row in rows) // self.call.run.frames
+                self.prompts.read_parts(self.call.run, name, asked.caller.variables, parts, images)
 
     def _encoded_in_private(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         """What is encoded in private comes with all branches in one tensor; `known_rows` knows how."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from attnscope.atlas.families import TextPart
 from attnscope.errors import ParameterError
 from attnscope.recording.watching import Hook
 from attnscope.records import Run, Token
+from attnscope.records.run import TextName
 from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
 
 Texts = str | Sequence[str] | None
-_ENCODERS = ("text_encoder", "text_encoder_2", "bert")
+_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "bert")
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _MOST_SEEN = 64  # calls of text encoders in one call of a pipeline
 
@@ -135,6 +138,48 @@ class Prompts:
                 )
         self._seen.clear()
 
+    def read_parts(
+        self,
+        run: Run,
+        name: TextName,
+        variables: Mapping[str, Any],
+        parts: Sequence[tuple[TextPart, int]],
+        images: int,
+    ) -> None:
+        """Note the prompt or the negative prompt of a transformer's call, and name its tokens, part after part.
+
+        Args:
+            run: Is told of texts and tokens.
+            name: Which of the two.
+            variables: Of the pipeline's call.
+            parts: The parts of the conditioning and their tokens.
+            images: How many images read it.
+        """
+        negative = "" if name == "prompt" else "negative_"
+        told = self.told.prompt if name == "prompt" else self.told.negative_prompt
+        keys = sum(count for _, count in parts)
+        copies = _whole_number(variables.get("num_images_per_prompt"))
+        tokens = [unnamed_tokens(keys)] * images
+        texts, others = list[str](), list[str]()
+        with _noting_trouble(run):
+            start = 0
+            for part, count in parts:
+                given = (variables.get(negative + prompt) for prompt in part.prompts)
+                text = next((found for found in given if found is not None), "" if negative else None)
+                of_part = _per_image(text if told is None else told, images, copies)
+                named = [unnamed_tokens(count)] * images
+                if texts and of_part != texts:
+                    others = of_part  # its own places in its own text
+                elif of_part:
+                    self._name(of_part, named, count, is_seen=told is None, tokenizers=part.tokenizers)
+                    texts = texts or of_part
+                tokens = [_with(whole, start, some) for whole, some in zip(tokens, named, strict=True)]
+                start += count
+        if name == "prompt":
+            run.prompts, run.tokens, run.second_prompts = texts, tokens, others
+        else:
+            run.negative_prompts, run.negative_tokens = texts, tokens
+
     def fit(self, run: Run, *, images: int, keys: int) -> None:
         """The model has run: what was not read yet is, and names that do not fit its keys are given up.
 
@@ -156,7 +201,15 @@ class Prompts:
                     run.unnamed = f"cross-attention has {keys} keys and the text {len(of_image)} tokens"
                 tokens[image] = unnamed_tokens(keys)
 
-    def _name(self, texts: list[str], tokens: list[tuple[Token, ...]], keys: int, *, is_seen: bool) -> None:
+    def _name(
+        self,
+        texts: list[str],
+        tokens: list[tuple[Token, ...]],
+        keys: int,
+        *,
+        is_seen: bool,
+        tokenizers: Sequence[str] = _TOKENIZERS,
+    ) -> None:
         """Fill in tokens for the texts of all images, and the texts as they were tokenized."""
         if not texts:
             return
@@ -166,14 +219,14 @@ class Prompts:
         known: dict[str, tuple[str, tuple[Token, ...]]] = {}
         for image, text in enumerate(texts):
             if text not in known:
-                known[text] = self._named(text, keys, seen)
+                known[text] = self._named(text, keys, seen, tokenizers)
             texts[image], tokens[image] = known[text]
 
-    def _named(self, text: str, keys: int, seen: set[tuple[int, ...]]) -> tuple[str, tuple[Token, ...]]:
+    def _named(
+        self, text: str, keys: int, seen: set[tuple[int, ...]], names: Sequence[str]
+    ) -> tuple[str, tuple[Token, ...]]:
         """The text as it was tokenized, and its tokens."""
-        tokenizers = [
-            found for name in _TOKENIZERS if (found := getattr(self.pipeline, name, None)) is not None
-        ]
+        tokenizers = [found for name in names if (found := getattr(self.pipeline, name, None)) is not None]
         if not tokenizers:
             raise _UnnamedError(f"{type(self.pipeline).__name__} has no tokenizer")
         if not seen and _is_longer(tokenizers[0], keys):
@@ -235,6 +288,19 @@ def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
     if len(prompts) == 1:
         copies = images
     return [text for text in prompts for _ in range(copies)]
+
+
+def _with(whole: tuple[Token, ...], start: int, part: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Tokens with some of them replaced from a number on."""
+    moved = tuple(
+        replace(
+            token,
+            index=start + token.index,
+            text=token.text if are_named(part) else f"[{start + token.index}]",
+        )
+        for token in part
+    )
+    return (*whole[:start], *moved, *whole[start + len(part) :])
 
 
 def _whole_number(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Which guidance branch and which image each row of the U-Net's batch is.
+"""Which guidance branch and which image each row of the model's batch is.
 
 The user's names count first. Then what is known of the pipeline's layout, where its embeddings would mislead; the text
 embedding that a row carries; what is known of the pipeline otherwise. Nothing is guessed from the size of the batch.
@@ -13,8 +13,10 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from attnscope.atlas.families import Family
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.recording.callers import Caller
+from attnscope.recording.callers import Asking, Caller
+from attnscope.recording.held_rows import held_branches
 from attnscope.recording.known_rows import is_above_embeddings, is_unguided, layout_of
 from attnscope.recording.pipeline_watch import PipelineCall
 from attnscope.records import Row
@@ -25,31 +27,32 @@ class RowFinder:
 
     Args:
         branch_names: The user's names for the branches, in the batch's order. None: the pipeline tells them.
+        family: The model's family.
         model: The model.
     """
 
-    def __init__(self, branch_names: Sequence[str] | None, model: nn.Module) -> None:
-        self._branch_names, self._model = branch_names, model
+    def __init__(self, branch_names: Sequence[str] | None, family: Family, model: nn.Module) -> None:
+        self._branch_names, self._family, self._model = branch_names, family, model
         self._known: tuple[Tensor | None, tuple[Row, ...]] = (None, ())
         self._version = 0
 
-    def of(
-        self, count: int, embeddings: Tensor | None, caller: Caller | None, call: PipelineCall | None
-    ) -> tuple[Row, ...]:
+    def of(self, asked: Asking, call: PipelineCall | None, turn: int = 0) -> tuple[Row, ...]:
         """The rows of one batch.
 
         Args:
-            count: How many rows it has.
-            embeddings: The text embeddings that the model got.
-            caller: The pipeline's call, None where the model is called by hand.
+            asked: What the model is called with.
             call: What is known of the pipeline's call, None for a bare model.
+            turn: How many calls of the step came before.
 
         Raises:
             CaptureError: Nothing tells which row is which.
             ParameterError: The user's names are not different names.
         """
+        count, embeddings, caller = asked.sample.shape[0], asked.conditioning, asked.caller
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
+        if held := held_branches(self._family, caller, embeddings, turn):
+            return named_rows(count, held)
         layout = _layout(caller, self._model)
         if layout and caller is not None and is_above_embeddings(caller):
             return named_rows(count, layout)
@@ -99,7 +102,11 @@ class RowFinder:
         return rows
 
     def _refuse(self, count: int, caller: Caller | None) -> tuple[Row, ...]:
-        who = "the U-Net was called by hand" if caller is None else f"{type(caller.pipeline).__name__} runs"
+        who = (
+            f"the {self._family.name} was called by hand"
+            if caller is None
+            else f"{type(caller.pipeline).__name__} runs"
+        )
         images = " if it is an image" if count == 1 else f" if they are {count} images"
         raise CaptureError(
             f"{who} with a batch of {count} row(s), and nothing tells which guidance branch each of them is. Name them "
@@ -143,7 +150,7 @@ def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
     images, rest = divmod(count, len(branches))
     if rest or not images:
         raise CaptureError(
-            f"the U-Net got {count} rows, which can't be {len(branches)} branches ({', '.join(branches)}); "
+            f"the model got {count} rows, which can't be {len(branches)} branches ({', '.join(branches)}); "
             "name every guidance row of one image in branches=, in the order of the batch"
         )
     return tuple(Row(branch, image) for branch in branches for image in range(images))

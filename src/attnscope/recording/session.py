@@ -22,7 +22,7 @@ from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
-from attnscope.records import TEXT_KINDS, Call, Grid, Layer, LayerId, Row
+from attnscope.records import Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -83,7 +83,7 @@ class Session:
     ) -> None:
         self.plan, self.call, self.run, self._is_first = plan, call, call.run, is_first
         self._store, self._watch = store, watch
-        self._latent = Grid(*first.sample.shape[-2:])
+        self._latent = Grid(*first.sample.shape[-2:]) if first.attended is None else first.attended.grid
         self.is_whole = True
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
@@ -93,17 +93,16 @@ class Session:
             paths = [path for path, _ in plan.model.named_modules()]
             self.run.frames = int(first.sample.shape[plan.family.frame_axis(paths)])
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
-        self._begin_run()
+        self._begin_run(first)
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
 
-    def _begin_run(self) -> None:
-        self.run.latent_size_hw = (self._latent.height, self._latent.width)
+    def _begin_run(self, first: Asking) -> None:
+        latent = (*self._latent,) if first.attended is None else first.attended.latent_hw
+        self.run.latent_size_hw = latent
         if self._watch is not None:
             self._watch.model_runs()
             scale = pixels_per_latent(self._watch.pipeline)
-            self.run.image_size_hw = (
-                (self._latent.height * scale, self._latent.width * scale) if scale else None
-            )
+            self.run.image_size_hw = (latent[0] * scale, latent[1] * scale) if scale else None
         if self.run.planned_steps is not None:
             self.run.planned_steps = -(-self.run.planned_steps // self.calls.order)
         planned = self.run.planned_steps
@@ -124,6 +123,7 @@ class Session:
             SelectionError: The first step has ended, and a branch that was chosen is not in it.
         """
         self._running, before = None, self.calls.steps
+        self.book.attended = asked.attended
         call = self.calls.begin(asked)
         if call is None:
             return
@@ -197,7 +197,7 @@ class Session:
             self._keep(running, running.qk)
 
     def _name_tokens(self) -> None:
-        reads_text = next((layer for layer in self.book.layers.values() if layer.kind in TEXT_KINDS), None)
+        reads_text = next((layer for layer in self.book.layers.values() if layer.reads_text), None)
         if reads_text is None:
             return
         tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // self.run.frames)

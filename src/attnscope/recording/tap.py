@@ -140,7 +140,8 @@ class Tap:
     def attach(self) -> None:
         """Put the watchers on."""
         for name, call in (("forward", self._forward), (SCORES, self._scores)):
-            self._watched.append(WatchedMethod(self.module, name, call))
+            if hasattr(self.module, name):  # newer attentions have no method for the scores
+                self._watched.append(WatchedMethod(self.module, name, call))
 
     def detach(self) -> None:
         """Leave the module as it was found, also while it runs: a thread that is in it ends its own watch."""
@@ -181,9 +182,10 @@ class Tap:
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether a module is diffusers' Attention, or looks like it.
+    """Whether a module is diffusers' Attention, or looks like it: FluxAttention and others have classes of their own.
 
     Args:
         module: Any module.
     """
-    return hasattr(module, SCORES) and hasattr(module, "processor") and hasattr(module, "heads")
+    makes_queries = any(hasattr(module, name) for name in (SCORES, "to_q", "to_qkv"))
+    return makes_queries and hasattr(module, "processor") and hasattr(module, "heads")

@@ -1,9 +1,10 @@
 """Nouns that all other parts share: small frozen records, without arithmetic.
 
-layers.py   Grid, LayerId, Layer: which attention, on which grid, with which shapes
-run.py      Row, Call, Step, Token, TokenSpan, Run: what happened around the attention
-qkv.py      Record: Q, K, V, mask and scale of one layer in one call
-reduced.py  Reduced, ReducedMaps: maps that are kept of a whole run instead
+layers.py     Grid, LayerId, Layer: which attention, on which grid, with which shapes
+relations.py  'image->text': a part of a layer's attention as a layer
+run.py        Row, Call, Step, Token, TokenSpan, Run: what happened around the attention
+qkv.py        Record: Q, K, V, mask and scale of one layer in one call
+reduced.py    Reduced, ReducedMaps: maps that are kept of a whole run instead
 """
 
 from attnscope.records.layers import (
@@ -15,7 +16,9 @@ from attnscope.records.layers import (
     Kind,
     Layer,
     LayerId,
+    QueryPart,
     Stage,
+    View,
     is_kind,
     kind_rank,
 )
@@ -31,12 +34,14 @@ __all__ = [
     "Kind",
     "Layer",
     "LayerId",
+    "QueryPart",
     "Row",
     "Run",
     "Stage",
     "Step",
     "Token",
     "TokenSpan",
+    "View",
     "is_kind",
     "kind_rank",
 ]

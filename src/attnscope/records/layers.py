@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 Kind = str
 """What attends to what, in one block.
 
-'self': places to places. 'cross': places to the text. 'joint': places to the text and to places, in one softmax
-(DeepFloyd IF, Kandinsky 2). 'self2', 'cross2': a second one in the same block (x4 upscaler). 'fuser': places to
-places and to grounded objects (GLIGEN). 'image', 'image2' ...: places to the pictures of the first, second ...
-IP-Adapter; 'image-1', 'image-2' ... to each of its pictures where they have masks.
+'self': places to places. 'cross': places to the text. 'joint': places to the text and to places in one softmax
+(DeepFloyd IF, Kandinsky 2); in transformers the text asks, too (Stable Diffusion 3, Flux). Where 'self' or 'cross' is
+asked for, a joint attention gives its part from the image to the image or to the text. 'self2', 'cross2': a second one
+in the same block (x4 upscaler). 'fuser': places to places and to grounded objects (GLIGEN). 'image', 'image2' ...:
+places to the pictures of the first, second ... IP-Adapter; 'image-1', 'image-2' ... to each of its pictures where they
+have masks.
 """
-TEXT_KINDS: tuple[Kind, ...] = ("cross", "joint", "cross2")
-"""Kinds with keys from the text."""
+TEXT_KINDS: tuple[Kind, ...] = ("cross", "cross2")
+"""Kinds whose keys are the text's. A joint attention has them, too: its part image->text is 'cross'."""
 PLACE_KINDS: tuple[Kind, ...] = ("self", "self2")
 """Kinds whose keys are the layer's own places."""
-Stage = Literal["down", "mid", "up"]
+Stage = str
+"""'down', 'mid' or 'up' of a U-Net; of a transformer the list of blocks, such as 'double' and 'single' of Flux."""
 KINDS: tuple[Kind, ...] = ("self", "cross")
 """The two that every text-to-image U-Net has."""
 _KIND_ORDER = ("self", "fuser", "joint", "cross", "self2", "cross2", "image")
@@ -57,6 +62,34 @@ class KeyPart(NamedTuple):
 
     name: str
     keys: int
+
+
+class QueryPart(NamedTuple):
+    """A run of a layer's queries that come from one source.
+
+    Attributes:
+        name: 'own' (the places of the layer's grid), or as in `KeyPart`.
+        queries: How many queries.
+    """
+
+    name: str
+    queries: int
+
+
+class View(NamedTuple):
+    """Which part of a softmax a layer is, where it is a part only. P is cut after the softmax over all keys.
+
+    Attributes:
+        relation: What attends to what, such as 'image->text'.
+        of: Kind of the layer whose softmax it is.
+        first_query: Number of its first query among all of them.
+        first_key: Number of its first key among all of them.
+    """
+
+    relation: str
+    of: Kind
+    first_query: int
+    first_key: int
 
 
 SizeHW = tuple[int, int]
@@ -112,7 +145,7 @@ class Layer:
         block: Block number in execution order, from 1.
         kind: 'self', 'cross' or a rarer one, see `Kind`.
         path: The module's path, as in `unet.named_modules()`.
-        stage: 'down', 'mid' or 'up'.
+        stage: 'down', 'mid' or 'up' of a U-Net; see `Stage`.
         grid: Height and width in latent positions; each position is a query.
         heads: Attention heads.
         head_dim: Channels of one head.
@@ -120,6 +153,8 @@ class Layer:
         batch: Pictures in the run.
         branches: Guidance rows per picture: 2 with guidance, 1 without.
         parts: Where the keys come from, in order, if from several sources or from another than usual; else empty.
+        query_parts: Where the queries come from, in order, if not from the grid alone; else empty.
+        view: Which part of a softmax it is; None for all of it.
     """
 
     block: int
@@ -133,11 +168,15 @@ class Layer:
     batch: int = 1
     branches: int = 1
     parts: tuple[KeyPart, ...] = ()
+    query_parts: tuple[QueryPart, ...] = ()
+    view: View | None = None
 
     def __repr__(self) -> str:
         parts = f" ({'; '.join(f'{part.name}: {part.keys}' for part in self.parts)})" if self.parts else ""
-        shapes = f"{self.grid}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
-        return f"<Layer {self.id}, {shapes}: {self.path}>"
+        more = f", {self.queries} queries" if self.queries != self.grid.places else ""
+        shapes = f"{self.grid}{more}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
+        relation = f" ({self.view.relation} of {self.view.of})" if self.view else ""
+        return f"<Layer {self.id}{relation}, {shapes}: {self.path}>"
 
     def keys_of(self, part: str) -> range:
         """Numbers of the keys that come from one source.
@@ -148,12 +187,18 @@ class Layer:
         Raises:
             KeyError: The layer has no such keys.
         """
-        start = 0
-        for name, count in self.parts or (KeyPart(self.usual_part, self.keys),):
-            if name == part:
-                return range(start, start + count)
-            start += count
-        raise KeyError(part)
+        return _span(self.parts or (KeyPart(self.usual_part, self.keys),), part)
+
+    def queries_of(self, part: str) -> range:
+        """Numbers of the queries that come from one source.
+
+        Args:
+            part: Its name, see `QueryPart`.
+
+        Raises:
+            KeyError: The layer has no such queries.
+        """
+        return _span(self.query_parts or (QueryPart("own", self.queries),), part)
 
     @property
     def usual_part(self) -> str:
@@ -166,14 +211,29 @@ class Layer:
         return LayerId(self.block, self.kind)
 
     @property
+    def reads_text(self) -> bool:
+        """Whether the text is among its keys."""
+        return self.usual_part == "context" or any(part.name.startswith("context") for part in self.parts)
+
+    @property
+    def record_id(self) -> LayerId:
+        """Block and kind of the layer whose softmax it is, or a part of."""
+        return LayerId(self.block, self.view.of if self.view else self.kind)
+
+    @property
+    def queries(self) -> int:
+        """How many queries: those of the grid, and of a joint attention those of the text, too."""
+        return sum(part.queries for part in self.query_parts) or self.grid.places
+
+    @property
     def leading(self) -> int:
         """Leading axis of the shapes: batch x branches x heads."""
         return self.batch * self.branches * self.heads
 
     @property
     def query(self) -> tuple[int, int, int]:
-        """Shape of Q: (leading, places, head_dim)."""
-        return (self.leading, self.grid.places, self.head_dim)
+        """Shape of Q: (leading, queries, head_dim)."""
+        return (self.leading, self.queries, self.head_dim)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -187,14 +247,15 @@ class Layer:
 
     @property
     def probability(self) -> tuple[int, int, int]:
-        """Shape of P: (leading, places, keys)."""
-        return (self.leading, self.grid.places, self.keys)
+        """Shape of P: (leading, queries, keys)."""
+        return (self.leading, self.queries, self.keys)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything about the layer as plain values for JSON."""
         shapes = {name: list(getattr(self, name)) for name in ("query", "key", "value", "probability")}
-        parts = [part._asdict() for part in self.parts]
-        return {**asdict(self), "grid": list(self.grid), "parts": parts, **shapes}
+        parts = {name: [part._asdict() for part in getattr(self, name)] for name in ("parts", "query_parts")}
+        view = None if self.view is None else self.view._asdict()
+        return {**asdict(self), "grid": list(self.grid), **parts, "view": view, **shapes}
 
     def bytes_query_key(self, itemsize: int = 2) -> int:
         """Bytes of Q and K in one step.
@@ -202,7 +263,7 @@ class Layer:
         Args:
             itemsize: Bytes a number, 2 for float16.
         """
-        return self.leading * (self.grid.places + self.keys) * self.head_dim * itemsize
+        return self.leading * (self.queries + self.keys) * self.head_dim * itemsize
 
     def bytes_probability(self, itemsize: int = 2) -> int:
         """Bytes that the attention probability of one step would take.
@@ -210,4 +271,16 @@ class Layer:
         Args:
             itemsize: Bytes a number, 2 for float16.
         """
-        return self.leading * self.grid.places * self.keys * itemsize
+        return self.leading * self.queries * self.keys * itemsize
+
+
+def _span(parts: Sequence[KeyPart | QueryPart], wanted: str) -> range:
+    """Numbers of one part, or of several that lie side by side: 'context' is 'context/clip' and 'context/t5'."""
+    start, found = 0, list[range]()
+    for name, count in parts:
+        if name == wanted or name.startswith(f"{wanted}/"):
+            found.append(range(start, start + count))
+        start += count
+    if not found or any(one.stop != other.start for one, other in pairwise(found)):
+        raise KeyError(wanted)
+    return range(found[0].start, found[-1].stop)

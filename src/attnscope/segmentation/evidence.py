@@ -159,7 +159,7 @@ def cross_attention(
         choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = [layer for layer in trace.layers if layer.kind in TEXT_KINDS]
+    layers = [layer for kind in TEXT_KINDS for layer in trace.layers.of_kind(kind)]
     finest = max((layer.grid.places for layer in layers), default=0)
     for layer in layers:
         probs = trace.probabilities(layer=layer, part="context", mean=("step", "head"), **choice)

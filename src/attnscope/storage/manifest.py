@@ -165,10 +165,10 @@ class PassManifest:
             layer = self.layers[layer_id]
             rows = len(call.rows) if facts.rows is None else len(facts.rows)
             of_part = {
-                "query": (rows, layer.heads, layer.grid.places, layer.head_dim),
+                "query": (rows, layer.heads, layer.queries, layer.head_dim),
                 "key": (rows, layer.heads, layer.keys, layer.head_dim),
                 "value": (rows, layer.heads, layer.keys, layer.head_dim),
-                "mask": (rows, layer.heads, layer.grid.places, layer.keys),
+                "mask": (rows, layer.heads, layer.queries, layer.keys),
             }
             shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
         return shapes

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from attnscope.records import PLACE_KINDS, Call, Grid, KeyPart, Layer, LayerId, Row, Run, Token, is_kind
+from attnscope.records import (
+    PLACE_KINDS,
+    Call,
+    Grid,
+    KeyPart,
+    Layer,
+    LayerId,
+    QueryPart,
+    Row,
+    Run,
+    Token,
+    is_kind,
+)
 from attnscope.storage.values import MAX_REAL, brief, flag, items, number, real, text
 
 MAX_PIXELS = 1 << 26
 """Of a picture, 8192 x 8192: 16 times what pipelines make. Maps and segments are drawn at its size."""
 MAX_TOKENS = 1 << 11  # of one text
 MAX_SEED = 1 << 64
+_STAGE = re.compile(r"[a-z][a-z_]{0,19}")
 _ROLES = ("text", "start", "end", "padding")
 _NAMES = ("model", "revision", "pipeline", "scheduler")
 _NUMBERS = ("seed", "guidance_scale", "planned_steps")
@@ -39,8 +53,11 @@ def layer_json(layer: Layer) -> dict[str, Any]:
     Args:
         layer: The layer.
     """
-    parts = [list(part) for part in layer.parts]
-    return {**asdict(layer), "grid": [layer.grid.height, layer.grid.width], "parts": parts}
+    plain = asdict(layer)
+    del plain["view"]  # what is stored is always all of a softmax
+    for name in ("parts", "query_parts"):
+        plain[name] = [list(part) for part in getattr(layer, name)]
+    return {**plain, "grid": [layer.grid.height, layer.grid.width]}
 
 
 def parse_layer(item: Mapping[str, Any]) -> Layer:
@@ -53,10 +70,10 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
         KeyError, TypeError, ValueError: It is no layer.
     """
     height, width = items(item["grid"])
-    numbers = {
+    numbers: dict[str, Any] = {
         name: number(item[name]) for name in ("block", "heads", "head_dim", "keys", "batch", "branches")
     }
-    if not is_kind(item["kind"]) or item["stage"] not in ("down", "mid", "up"):
+    if not is_kind(item["kind"]) or not _STAGE.fullmatch(text(item["stage"])):
         raise ValueError(f"layer of kind {brief(item['kind'])} in stage {brief(item['stage'])}")
     grid = Grid(number(height), number(width))
     parts = tuple(KeyPart(text(name), number(count)) for name, count in items(item.get("parts", [])))
@@ -66,8 +83,21 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
     ):
         raise ValueError(f"{numbers['keys']} keys in {len(parts)} parts over {grid} places")
     return Layer(
-        kind=item["kind"], stage=item["stage"], path=text(item["path"]), grid=grid, parts=parts, **numbers
+        kind=item["kind"],
+        stage=item["stage"],
+        path=text(item["path"]),
+        grid=grid,
+        parts=parts,
+        query_parts=_query_parts(item.get("query_parts", []), grid),
+        **numbers,
     )
+
+
+def _query_parts(plain: Any, grid: Grid) -> tuple[QueryPart, ...]:
+    parts = tuple(QueryPart(text(name), number(count)) for name, count in items(plain))
+    if parts and [part.queries for part in parts if part.name == "own"] != [grid.places]:
+        raise ValueError(f"queries in {len(parts)} parts, none of which is the {grid} grid")
+    return parts
 
 
 def call_json(call: Call) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attnscope.errors import ParameterError, SelectionError, WordError
-from attnscope.records import PLACE_KINDS, TEXT_KINDS, Call, Kind, Layer, Row, Step
+from attnscope.records import PLACE_KINDS, Call, Kind, Layer, Row, Step
+from attnscope.records.relations import related
 from attnscope.trace.contents import Contents
-from attnscope.trace.key_parts import pick_key_places, pick_tokens
+from attnscope.trace.key_parts import pick_key_places, pick_query, pick_tokens
 from attnscope.trace.query import OUTER, Query
-from attnscope.trace.selection import Pick, pick_name, pick_number, pick_place
+from attnscope.trace.selection import Pick, pick_name, pick_number
 from attnscope.trace.step_rows import call_of
 
 MEAN_AXES = (*OUTER, "head", "query")
@@ -26,6 +27,7 @@ def ask(
     key: Any,
     mean: str | Iterable[str],
     part: str | None = None,
+    relation: str | None = None,
     call: int | None = None,
     step: Any = None,
     branch: Any = None,
@@ -44,18 +46,20 @@ def ask(
         key: Keys: places for self-attention, token numbers for cross-attention.
         mean: Axes to average, one name or several.
         part: Which part of the keys key= counts, see `KeyPart`; None is all of them.
+        relation: Which part of the layer's attention is meant, such as 'image->text'; None is all of it.
         call: Which call of each step, from 0. None is the main one.
         step: Step numbers. None is all, here and below.
         branch: Names of guidance branches.
         image: Numbers of images.
         head: Head numbers.
-        query: Places of the layer's grid.
+        query: Places of the layer's grid; numbers where the queries are others, too.
 
     Raises:
         SelectionError: The trace lacks something that was chosen.
         ParameterError: No layer, or two, were named; or an axis of mean is unknown.
     """
     asked = pick_layer(trace, layer, block, kind)
+    asked = asked if relation is None else related(asked, relation)
     steps = _steps(trace)
     images = sorted({row.image for of_call in trace.calls for row in of_call.rows})
     of_images = pick_number("image", image, images)
@@ -66,7 +70,7 @@ def ask(
         "branch": of_branches,
         "image": of_images,
         "head": pick_number("head", head, range(asked.heads)),
-        "query": pick_place("query", query, asked.grid),
+        "query": pick_query(asked, query),
         "key": _pick_keys(trace, asked, token, key, part, rows),
     }
     return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
@@ -94,7 +98,8 @@ def pick_layer(trace: Contents, layer: Any, block: int | None, kind: Kind | None
     if block is not None or kind is not None:
         raise ParameterError("layer and block (or kind) both choose the layer: give one of them")
     if isinstance(layer, Layer):
-        return trace.layers[layer.id]
+        known = trace.layers[layer.record_id]
+        return known if layer.view is None else related(known, layer.view.relation)
     which = tuple(layer) if isinstance(layer, list) else layer
     if isinstance(which, bool) or not isinstance(which, (int, str, tuple)):
         raise ParameterError(f"layer {layer!r}: expected a number, (block, kind), a module path or a Layer")
@@ -139,7 +144,7 @@ def _mean_axes(mean: str | Iterable[str]) -> tuple[str, ...]:
 def _pick_keys(
     trace: Contents, layer: Layer, token: Any, key: Any, part: str | None, rows: Sequence[Row]
 ) -> Pick:
-    if layer.kind not in TEXT_KINDS:
+    if not layer.reads_text:
         if token is not None:
             what = "its keys are places; use key=(row, column)" if layer.kind in PLACE_KINDS else "use key="
             raise SelectionError(f"{layer.id} has no tokens: {what}")

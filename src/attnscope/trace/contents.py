@@ -95,7 +95,7 @@ class Contents:
         return [
             step.index
             for step in self.steps
-            if has_rows(step, None, of_image, lambda call: self.records.has(call, layer.id))
+            if has_rows(step, None, of_image, lambda call: self.records.has(call, layer.record_id))
         ]
 
     @property
@@ -195,7 +195,7 @@ class Contents:
         return known or self.layers[block, kind]
 
     def layers_of_kind(self, *kinds: Kind) -> tuple[Layer, ...]:
-        """All captured layers of some kinds, at least one.
+        """All captured layers of some kinds, at least one; of joint attentions their parts, see `Layers.of_kind`.
 
         Args:
             kinds: 'self', 'cross' or rarer ones.
@@ -203,8 +203,9 @@ class Contents:
         Raises:
             SelectionError: There is none.
         """
-        if layers := tuple(layer for layer in self.layers if layer.kind in kinds):
-            return layers
+        every = self.layers
+        if layers := Layers(layer for kind in dict.fromkeys(kinds) for layer in every.of_kind(kind)):
+            return tuple(layers)
         if not self.calls:
             raise SelectionError("this trace holds no Q and K: none of its steps was captured")
         raise SelectionError(

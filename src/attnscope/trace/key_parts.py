@@ -6,7 +6,7 @@ from typing import Any
 
 from attnscope.errors import SelectionError
 from attnscope.records import PLACE_KINDS, Layer
-from attnscope.trace.selection import Pick, pick_number, pick_place
+from attnscope.trace.selection import Pick, pick_number, pick_place, shifted
 
 
 def part_of_keys(layer: Layer, part: str | None) -> range:
@@ -42,15 +42,38 @@ def pick_key_places(layer: Layer, choice: Any, part: str | None) -> Pick:
         SelectionError: The layer lacks such a key.
     """
     keys = part_of_keys(layer, part)
+    if part is None and len(layer.parts) == 1:
+        (part, _) = layer.parts[0]
     are_places = part in ("own", "reference") or (layer.kind in PLACE_KINDS and not layer.parts)
     if are_places and len(keys) == layer.grid.places:
-        return _shifted(pick_place("key", choice, layer.grid), keys.start)
+        return shifted(pick_place("key", choice, layer.grid), keys.start)
     if isinstance(choice, tuple):
         raise SelectionError(
             f"key {choice!r}: the keys of {layer.id} come from several sources, "
             f"{'; '.join(known.name for known in layer.parts)}: choose one with part="
         )
-    return _shifted(pick_number("key", choice, range(len(keys))), keys.start)
+    return shifted(pick_number("key", choice, range(len(keys))), keys.start)
+
+
+def pick_query(layer: Layer, choice: Any) -> Pick:
+    """Queries of a layer.
+
+    Args:
+        layer: The layer.
+        choice: As for `pick_place` where the queries are the places of a grid, else as for `pick_number`.
+
+    Raises:
+        SelectionError: The layer lacks such a query.
+    """
+    if not layer.query_parts:
+        return pick_place("query", choice, layer.grid)
+    if isinstance(choice, tuple):
+        names = "; ".join(part.name for part in layer.query_parts)
+        raise SelectionError(
+            f"query {choice!r}: the queries of {layer.id} are those of {names}, and no places of one grid: choose "
+            "relation='image->image' or relation='image->text', or give their numbers"
+        )
+    return pick_number("query", choice, range(layer.queries))
 
 
 def pick_tokens(layer: Layer, choice: Any) -> Pick:
@@ -64,13 +87,4 @@ def pick_tokens(layer: Layer, choice: Any) -> Pick:
         SelectionError: The layer lacks such a token.
     """
     keys = layer.keys_of("context")
-    return _shifted(pick_number("token", choice, range(len(keys))), keys.start)
-
-
-def _shifted(pick: Pick, start: int) -> Pick:
-    if not start:
-        return pick
-    positions = pick.positions
-    if isinstance(positions, range):
-        return Pick(range(positions.start + start, positions.stop + start, positions.step), pick.single)
-    return Pick([at + start for at in positions], pick.single)
+    return shifted(pick_number("token", choice, range(len(keys))), keys.start)

@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex, overload
 
 from attnscope.errors import SelectionError, describe_numbers, nearest
 from attnscope.records import KINDS, Kind, Layer, LayerId, kind_rank
+from attnscope.records.relations import as_kind
 
 
 class Layers(tuple[Layer, ...]):
@@ -63,22 +64,30 @@ class Layers(tuple[Layer, ...]):
         return (*(kind for kind in KINDS if kind in present), *rare)
 
     def of_kind(self, kind: str) -> tuple[Layer, ...]:
-        """The layers of one kind, in order.
+        """The layers of one kind, in order. Of joint attentions it is the part from the image to 'self' or 'cross'.
 
         Args:
             kind: 'self', 'cross' or a rarer one.
         """
-        return tuple(layer for layer in self if layer.kind == kind)
+        return tuple(part for layer in self if (part := as_kind(layer, kind)) is not None)
+
+    @property
+    def in_parts(self) -> Layers:
+        """The same with each joint attention as its parts, 'self' and 'cross'."""
+        parts = (
+            [as_kind(layer, kind) for kind in KINDS] if layer.kind == "joint" else [layer] for layer in self
+        )
+        return Layers(part for of_layer in parts for part in of_layer if part is not None)
 
     def _of(self, block: Any, kind: Any) -> Layer:
         if kind not in (*KINDS, *self.kinds):
             raise SelectionError(f"kind {kind!r}: this trace has {', '.join(map(repr, self.kinds))}")
-        blocks = [layer.block for layer in self if layer.kind == kind]
-        if isinstance(block, bool) or block not in blocks:
+        of_kind = {layer.block: layer for layer in self.of_kind(kind)}
+        if isinstance(block, bool) or block not in list(of_kind):
             raise SelectionError(
-                f"block {block!r} {kind}: this trace has {kind} blocks {describe_numbers(blocks)}"
+                f"block {block!r} {kind}: this trace has {kind} blocks {describe_numbers(list(of_kind))}"
             )
-        return next(layer for layer in self if (layer.block, layer.kind) == (block, kind))
+        return of_kind[block]
 
     def _of_path(self, path: str) -> Layer:
         at_path = next((layer for layer in self if layer.path == path), None)

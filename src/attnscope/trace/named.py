@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from attnscope.errors import MissingExtraError
-from attnscope.records import PLACE_KINDS, TEXT_KINDS
+from attnscope.records import PLACE_KINDS
 from attnscope.trace.query import Query
 
 
@@ -79,16 +79,19 @@ def named_tensor(tensor: Tensor, query: Query, texts: Sequence[str]) -> NamedTen
     layer = query.layer
     labels: dict[str, tuple[str, Sequence[Any]]] = {}
     keys_are_places = layer.kind in PLACE_KINDS and not layer.parts
-    for axis in ("query", "key") if keys_are_places else ("query",):
+    places = {"query": not layer.query_parts, "key": keys_are_places}
+    for axis in (axis for axis, are_places in places.items() if are_places):
         if axis in query.axes:
             labels[f"{axis}_row"] = (axis, [place // layer.grid.width for place in values[axis]])
             labels[f"{axis}_column"] = (axis, [place % layer.grid.width for place in values[axis]])
-    if layer.kind in TEXT_KINDS and not layer.parts and "key" in query.axes and len(texts) == layer.keys:
+    if layer.reads_text and not layer.parts and "key" in query.axes and len(texts) == layer.keys:
         labels["token"] = ("key", [texts[at] for at in values["key"]])
     if "step" in query.axes:
         labels["timestep"] = ("step", [query.steps[at].timestep for at in query.picks["step"].positions])
     single = {axis: values[axis][0] for axis, pick in query.kept.items() if pick.single}
     about = {"block": layer.block, "kind": layer.kind, "path": layer.path, "grid": str(layer.grid), **single}
+    if layer.view is not None:
+        about["relation"] = layer.view.relation
     along = {axis: values[axis] for axis in query.axes}
     return NamedTensor(tensor, query.axes, along, labels, about | {"mean": ", ".join(query.averaged)})
 
@@ -100,6 +103,6 @@ def _all(query: Query, axis: str) -> Sequence[Any]:
         "branch": query.branches,
         "image": query.images,
         "head": range(query.layer.heads),
-        "query": range(query.layer.grid.places),
+        "query": range(query.layer.queries),
         "key": range(query.layer.keys),
     }[axis]

@@ -20,7 +20,7 @@ from attnscope.probability.inputs import check_mask, located, working_dtype
 from attnscope.records import Call, Layer, LayerId, Step
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import Records
-from attnscope.trace.selection import Pick
+from attnscope.trace.selection import Pick, shifted
 from attnscope.trace.step_rows import PartialMeanWarning, has_rows, row_of
 
 OUTER = ("step", "branch", "image")
@@ -78,6 +78,15 @@ class Query:
         """Shape of the answer, before single axes are dropped."""
         return tuple(len(pick.positions) for pick in self.kept.values())
 
+    @property
+    def inner_picks(self) -> tuple[Pick, Pick, Pick]:
+        """Numbers of heads, queries and keys in the layer's record, of which the layer may be a part."""
+        heads, queries, keys = (self.picks[axis] for axis in INNER)
+        if self.layer.view is None:
+            return heads, queries, keys
+        first = self.layer.view
+        return heads, shifted(queries, first.first_query), shifted(keys, first.first_key)
+
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """Every batch row that goes into the answer.
@@ -133,7 +142,9 @@ class Query:
     def _is_there(self, step: Step, has: Callable[[int, LayerId], bool]) -> bool:
         branches = [self.branches[at] for at in self.picks["branch"].positions]
         images = [self.images[at] for at in self.picks["image"].positions]
-        return has_rows(step, self.call, product(branches, images), lambda call: has(call, self.layer.id))
+        return has_rows(
+            step, self.call, product(branches, images), lambda call: has(call, self.layer.record_id)
+        )
 
 
 def answer(query: Query, records: Records, into: Tensor | None = None) -> Tensor:
@@ -188,10 +199,10 @@ def check_into(query: Query, into: Tensor) -> None:
 
 
 def _record(query: Query, records: Records, part: Part) -> Record:
-    call, layer = part.call, query.layer.id
-    if not records.has(call.index, layer):
-        raise SelectionError(f"step {call.step} has no record of {layer}: that layer did not run there")
-    return records.get(call.index, layer)
+    call, layer = part.call, query.layer
+    if not records.has(call.index, layer.record_id):
+        raise SelectionError(f"step {call.step} has no record of {layer.id}: that layer did not run there")
+    return records.get(call.index, layer.record_id)
 
 
 def row_of_record(record: Record, layer: Layer, part: Part) -> int:
@@ -224,7 +235,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     """P of one batch row at the picked positions, averaged over inner axes where asked, times share."""
     record = _record(query, records, part)
     row = row_of_record(record, query.layer, part)
-    heads, queries, keys = (query.picks[axis] for axis in INNER)
+    heads, queries, keys = query.inner_picks
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)

@@ -29,6 +29,21 @@ def _several(axis: str, choice: Any, positions: list[int]) -> Pick:
     return Pick(positions, False)
 
 
+def shifted(pick: Pick, start: int) -> Pick:
+    """A choice from a part of an axis, as numbers on all of it.
+
+    Args:
+        pick: The choice.
+        start: Where the part begins.
+    """
+    if not start:
+        return pick
+    positions = pick.positions
+    if isinstance(positions, range):
+        return Pick(range(positions.start + start, positions.stop + start, positions.step), pick.single)
+    return Pick([at + start for at in positions], pick.single)
+
+
 def pick_number(axis: str, choice: Any, available: Sequence[int]) -> Pick:
     """Positions of numbers, such as steps or heads.
 

@@ -82,11 +82,11 @@ class Trace(Contents):
             SelectionError: The trace lacks the layer, the step or the call, or the layer did not run there.
         """
         layer, of_step = self.layer(block, kind), pick_call(self, step, call)
-        if not self.records.has(of_step.index, layer.id):
+        if not self.records.has(of_step.index, layer.record_id):
             raise SelectionError(
                 f"step {of_step.step} has no record of {layer.id}: that layer did not run there"
             )
-        return self.records.get(of_step.index, layer.id)
+        return self.records.get(of_step.index, layer.record_id)
 
     # Probabilities
 
@@ -106,6 +106,7 @@ class Trace(Contents):
         key: Any = None,
         token: int | str | Sequence[int] | slice | None = None,
         part: str | None = None,
+        relation: str | None = None,
         mean: str | Iterable[str] = (),
         into: Tensor | None = None,
         named: bool = False,
@@ -131,6 +132,9 @@ class Trace(Contents):
                 chosen branch reads. Where several are chosen, each must have the word at the same numbers.
             part: Where keys come from several sources, the one that is meant: "own", "reference", "context" ..., see
                 `Layer.parts`. Shares stay those of a softmax over all keys.
+            relation: The part of the attention that is meant, queries first: "image->text", "image->image",
+                "text->image", "text->text" of a joint attention. Queries and keys then count that part's own, and
+                shares stay those of a softmax over all keys. A U-Net's attn1 is "image->image", attn2 "image->text".
             mean: Axes to average, of "step", "branch", "image", "head", "query". A mean over heads or queries is
                 computed in tiles, never through (head, query, key). A mean over steps leaves out those that lack the
                 layer or a branch, with a PartialMeanWarning.
@@ -159,6 +163,7 @@ class Trace(Contents):
             key=key,
             token=token,
             part=part,
+            relation=relation,
             mean=mean,
         ).over_steps_with(self.records.has)
         if into is not None:

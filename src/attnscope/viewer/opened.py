@@ -88,7 +88,7 @@ class OpenTrace:
             images=[self._image(image) for image in range(trace.images)],
             branches=list(trace.branches),
             steps=[StepInfo(index=step.index, timestep=float(step.timestep)) for step in trace.steps],
-            layers=[LayerInfo(**_only(LayerInfo, layer.as_dict())) for layer in trace.layers],
+            layers=[LayerInfo(**_only(LayerInfo, layer.as_dict())) for layer in trace.layers.in_parts],
             size=self._size(),
             threshold=threshold,
             threshold_source=source,

@@ -1,0 +1,32 @@
+"""Families of denoising models: what a capture and the tables have to know of one, said in one place each.
+
+family.py  what a family says, and a description for transformers
+unet.py    Stable Diffusion v1, v2, XL and all other U-Nets
+sd3.py, flux.py, pixart.py  transformers, a file each
+
+To add one: docs/adding-a-model.md.
+"""
+
+from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Transformer
+from attnscope.atlas.families.flux import FLUX
+from attnscope.atlas.families.pixart import PIXART
+from attnscope.atlas.families.sd3 import SD3
+from attnscope.atlas.families.unet import UNET
+
+TRANSFORMERS: tuple[Transformer, ...] = (SD3, FLUX, PIXART)
+FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
+"""A model is of the first family that takes it."""
+
+__all__ = [
+    "FAMILIES",
+    "FLUX",
+    "PIXART",
+    "SD3",
+    "TRANSFORMERS",
+    "UNET",
+    "Attended",
+    "Family",
+    "Sides",
+    "TextPart",
+    "Transformer",
+]

@@ -1,0 +1,75 @@
+"""Stable Diffusion 3 and 3.5: joint attention of the image and the tokens of two texts, CLIP's and T5's.
+
+`diffusers/models/transformers/transformer_sd3.py`, `attention_processor.py` (JointAttnProcessor2_0: image first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attnscope.atlas.families.family import (
+    Attended,
+    Blocks,
+    Config,
+    RowsBy,
+    Sides,
+    TextPart,
+    Transformer,
+    text_parts,
+)
+from attnscope.records import Grid
+from attnscope.records.layers import SizeHW
+
+_TEXTS = (
+    TextPart("context/clip", ("tokenizer", "tokenizer_2"), keys=77),
+    TextPart("context/t5", ("tokenizer_3",)),
+)
+_JOINT = ("own", "context")
+
+
+def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
+    latent = tuple(arguments["hidden_states"].shape[-2:])
+    grid = _grid(config, latent)
+    text = text_parts(_TEXTS, arguments["encoder_hidden_states"].shape[1])
+    return Attended(grid, latent, {"own": grid.places, **text})
+
+
+def _grid(config: Config, latent: SizeHW) -> Grid:
+    patch = config["patch_size"]
+    return Grid(latent[0] // patch, latent[1] // patch)
+
+
+def _has(config: Config, block: int, name: str) -> bool:
+    """Stable Diffusion 3.5 medium has an attention of the image to itself in some blocks."""
+    return name == "attn" or block in config.get("dual_attention_layers", ())
+
+
+_GUIDED: RowsBy = {"prompt_embeds": "batch", "original_prompt_embeds": ("perturbed",)}
+
+SD3 = Transformer(
+    name="Stable Diffusion 3 transformer",
+    models=("SD3Transformer2DModel",),
+    blocks=(
+        Blocks(
+            "transformer_blocks",
+            count="num_layers",
+            attentions={"attn": Sides(_JOINT, _JOINT), "attn2": Sides(("own",), ("own",), "self2")},
+            stage="joint",
+            has=_has,
+        ),
+    ),
+    attend=_attend,
+    plan=_grid,
+    texts=_TEXTS,
+    text_lengths={"context/clip": 77, "context/t5": 256},
+    pipelines={
+        "StableDiffusion3Pipeline": _GUIDED,
+        "StableDiffusion3Img2ImgPipeline": _GUIDED,
+        "StableDiffusion3InpaintPipeline": _GUIDED,
+        "StableDiffusion3ControlNetPipeline": _GUIDED,
+        "StableDiffusion3ControlNetInpaintingPipeline": _GUIDED,
+        "StableDiffusion3PAGPipeline": {"prompt_embeds": "batch"},
+        "StableDiffusion3PAGImg2ImgPipeline": {"prompt_embeds": "batch"},
+    },
+)

@@ -1,0 +1,106 @@
+"""U-Nets: Stable Diffusion v1, v2, XL and their like, spatial transformers in down, mid and up blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.order import LayerPlace, execution_order
+from attnscope.records import Kind
+
+_IN_BLOCKS = re.compile(r"\b(down_blocks|mid_block|up_blocks)\b")
+_OVER_TIME = re.compile(r"\b(motion_modules|temp_attentions|temporal_transformer_blocks|transformer_in)\b")
+
+
+class UNetFamily:
+    """All U-Nets of diffusers: their modules have the same names, and feature maps tell the grids."""
+
+    name = "U-Net"
+    component = "unet"
+    arguments = ("sample", "timestep", "encoder_hidden_states")
+    positions: tuple[str, ...] = ()
+    texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)
+    pipelines: Mapping[str, RowsBy] = {}
+
+    def is_of(self, model: Any) -> bool:
+        """Whatever no other family takes: whether it is a U-Net, its attentions tell.
+
+        Args:
+            model: A module.
+        """
+        return True
+
+    def order(self, paths: Iterable[str]) -> tuple[LayerPlace, ...]:
+        """Attentions in the order in which data passes them.
+
+        Args:
+            paths: Their module paths.
+        """
+        return execution_order(paths)
+
+    def kind(self, attention: Any, path: str) -> Kind:
+        """The kind of an attention.
+
+        Args:
+            attention: Its module.
+            path: The module's path.
+        """
+        if path.endswith(".fuser.attn"):
+            return "fuser"
+        if getattr(attention, "added_kv_proj_dim", None) is not None:
+            return "cross" if getattr(attention, "only_cross_attention", False) else "joint"
+        return "cross" if getattr(attention, "is_cross_attention", False) else "self"
+
+    def not_recorded(self, path: str) -> str | None:
+        """Why an attention is not recorded; None if it is.
+
+        Args:
+            path: Its module's path.
+        """
+        if _OVER_TIME.search(path):
+            return "attention over time, between the frames of a video"
+        if not _IN_BLOCKS.search(path):
+            return "attention outside the blocks, over what conditions the model"
+        if ".ctrl_" in path:
+            return "attention of a control branch, which is not the U-Net's own"
+        return None
+
+    def map_owner(self, path: str) -> str:
+        """The transformer around a block; a K-block around attn1 and attn2; or the attention itself, which gets a map.
+
+        Args:
+            path: The attention's module path.
+        """
+        around, block, _ = path.partition(".transformer_blocks.")
+        parent, _, leaf = path.rpartition(".")
+        return around if block else parent if leaf in ("attn1", "attn2") else path
+
+    def sides(self, path: str) -> Sides | None:
+        """Unknown: processors may add keys from elsewhere.
+
+        Args:
+            path: The attention's module path.
+        """
+        return None
+
+    def attended(self, config: Config, arguments: Mapping[str, Any]) -> Attended | None:
+        """Unknown: each layer has a grid of its own.
+
+        Args:
+            config: The model's configuration.
+            arguments: Of its forward, by name.
+        """
+        return None
+
+    def frame_axis(self, paths: Iterable[str]) -> int:
+        """Stable Video Diffusion has frames before channels, the others after.
+
+        Args:
+            paths: Module paths of the model.
+        """
+        return 1 if any("temporal_transformer_blocks" in path for path in paths) else 2
+
+
+UNET = UNetFamily()

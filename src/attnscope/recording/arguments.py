@@ -1,0 +1,54 @@
+"""What a model is called with, by the names of its family, and what that call attends over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from attnscope.atlas.families import Attended, Family
+from attnscope.recording.callers import Asking, Caller
+
+
+class Arguments:
+    """Reads the arguments of one model's forward.
+
+    Args:
+        family: The model's family.
+        model: The model.
+    """
+
+    def __init__(self, family: Family, model: nn.Module) -> None:
+        self._family, self._model = family, model
+        self._signature = inspect.signature(model.forward)
+        self._known: tuple[Any, Attended | None] = (None, None)
+
+    def read(self, args: tuple, kwargs: Mapping[str, Any], caller: Caller | None) -> Asking:
+        """What a call asks of the model.
+
+        Args:
+            args: As the model got them.
+            kwargs: As the model got them.
+            caller: The call of a pipeline, None where the model is called by hand.
+        """
+        arguments = self._signature.bind_partial(*args, **kwargs).arguments
+        known: list[Any] = [arguments.get(name) for name in self._family.arguments]
+        sample, timestep, conditioning = known
+        return Asking(sample, timestep, conditioning, caller, self._attended(arguments))
+
+    def _attended(self, arguments: Mapping[str, Any]) -> Attended | None:
+        """Worked out once for calls that are alike: positions lie on a GPU, which would have to be waited for."""
+        shapes = {name: tuple(value.shape) for name, value in arguments.items() if isinstance(value, Tensor)}
+        positions = [arguments.get(name) for name in self._family.positions]
+        known, attended = self._known
+        if known is not None and known[0] == shapes and _are_same(known[1], positions):
+            return attended
+        attended = self._family.attended(getattr(self._model, "config", {}), arguments)
+        self._known = ((shapes, positions), attended)
+        return attended
+
+
+def _are_same(some: Iterable[Any], others: Iterable[Any]) -> bool:
+    return all(one is other for one, other in zip(some, others, strict=True))

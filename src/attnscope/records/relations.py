@@ -1,0 +1,105 @@
+"""Relations: which part of a layer's queries attends to which part of its keys.
+
+A relation is written 'image->text': queries first. P is cut after the softmax over all keys, so a row of a part
+sums to the share of the attention that the part gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from attnscope.errors import ParameterError, SelectionError
+from attnscope.records.layers import KeyPart, Kind, Layer, QueryPart, View
+
+_NAMES = {"image": "own", "text": "context"}
+"""The words of relations for parts that are called otherwise; the other parts are called by their names."""
+_WORDS = {name: word for word, name in _NAMES.items()}
+AS_KINDS: dict[str, Kind] = {"image->image": "self", "image->text": "cross"}
+"""What the parts of a joint attention are where a kind is asked for."""
+_JOINT = "joint"
+
+
+def relations(layer: Layer) -> tuple[str, ...]:
+    """The relations that a layer has, such as ('image->image', 'image->text').
+
+    Args:
+        layer: The layer.
+    """
+    queries = [part.name for part in layer.query_parts] or ["own"]
+    keys = [part.name for part in layer.parts] or [layer.usual_part]
+    return tuple(f"{query}->{key}" for query in _words(queries) for key in _words(keys))
+
+
+def related(layer: Layer, relation: str) -> Layer:
+    """The part of a layer that a relation names, as a layer: the whole layer where it has no other part.
+
+    Args:
+        layer: The layer, all of its softmax.
+        relation: Such as 'image->text'. Parts of a text are 'text/clip' and so on.
+
+    Raises:
+        ParameterError: It is no relation.
+        SelectionError: The layer lacks one of its parts. The message lists the relations that it has.
+    """
+    if layer.view is not None and layer.view.relation == relation:
+        return layer
+    if layer.view is not None:
+        raise ParameterError(
+            f"relation {relation!r}: {layer.id} is a part of a softmax already, {layer.view.relation}; ask its "
+            f"{layer.view.of} layer"
+        )
+    query, key = _sides(relation)
+    try:
+        queries, keys = layer.queries_of(query), layer.keys_of(key)
+    except KeyError:
+        raise SelectionError(
+            f"relation {relation!r}: {layer.id} has {', '.join(map(repr, relations(layer)))}"
+        ) from None
+    if len(queries) == layer.queries and len(keys) == layer.keys:
+        return layer
+    kind = AS_KINDS.get(relation, layer.kind) if layer.kind == _JOINT else layer.kind
+    is_usual = key == ("context" if kind == "cross" else "own") and kind != _JOINT
+    return replace(
+        layer,
+        kind=kind,
+        keys=len(keys),
+        parts=() if is_usual else (KeyPart(key, len(keys)),),
+        query_parts=() if query == "own" else (QueryPart(query, len(queries)),),
+        view=View(relation, layer.kind, queries.start, keys.start),
+    )
+
+
+def as_kind(layer: Layer, kind: Kind) -> Layer | None:
+    """A layer where some kind is asked for: itself if it is of that kind, of a joint attention the part that is.
+
+    Args:
+        layer: The layer.
+        kind: The kind.
+    """
+    if layer.kind == kind:
+        return layer
+    relation = next((name for name, part in AS_KINDS.items() if part == kind), None)
+    if layer.kind != _JOINT or relation not in relations(layer):
+        return None
+    return related(layer, relation)
+
+
+def _sides(relation: str) -> tuple[str, str]:
+    sides = relation.split("->") if isinstance(relation, str) else []
+    if len(sides) != 2 or not all(side.strip() for side in sides):
+        raise ParameterError(f"relation {relation!r}: expected two parts and an arrow, such as 'image->text'")
+    query, key = (_replaced(side.strip(), _NAMES) for side in sides)
+    return query, key
+
+
+def _words(names: list[str]) -> list[str]:
+    """'context/clip' and 'context/t5' are 'text', and each of them by itself."""
+    every = dict.fromkeys([*(name.partition("/")[0] for name in names), *names])
+    return [_replaced(name, _WORDS) for name in every]
+
+
+def _replaced(name: str, names: Mapping[str, str]) -> str:
+    """A name with its first part in other words."""
+    first, slash, rest = name.partition("/")
+    return names.get(first, first) + slash + rest
