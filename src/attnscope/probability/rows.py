@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import SelectionError
 from attnscope.probability.choose import reduce
+from attnscope.records import Layer
 from attnscope.records.qkv import Record
 
 
 def row_head_mean(
-    record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+    record: Record,
+    row: int,
+    *,
+    share: float = 1.0,
+    into: Tensor | None = None,
+    layer: Layer | None = None,
 ) -> Float[Tensor, "query key"]:
     """Mean over heads of the attention in one batch row, times a share.
 
@@ -21,6 +29,7 @@ def row_head_mean(
         row: Number of the row in the batch.
         share: Factor for the result, such as 1/n in a mean over n steps.
         into: An earlier result to add to, in place.
+        layer: The layer, where it is a part of the record's softmax: only its queries and keys are returned.
 
     Raises:
         SelectionError: The layer computed no attention for the row.
@@ -32,5 +41,11 @@ def row_head_mean(
     heads = record.query.shape[1]
     mask = None if record.mask is None else record.mask[place if record.mask.shape[0] > 1 else 0]
     weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
-    query, key = record.query[place], record.key[place]
-    return reduce(query, key, scale=record.scale, mask=mask, over=("head",), weights=weights, into=into)
+    query, key, columns = record.query[place], record.key[place], None
+    if layer is not None and layer.view is not None:
+        queries = slice(layer.view.first_query, layer.view.first_query + layer.queries)
+        query = query[:, queries]
+        mask = mask[:, queries] if mask is not None and mask.shape[1] > 1 else mask
+        columns = torch.arange(layer.view.first_key, layer.view.first_key + layer.keys, device=key.device)
+    how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns}
+    return reduce(query, key, over=("head",), weights=weights, into=into, **how)

@@ -11,7 +11,7 @@ from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.callers import Asking
 from attnscope.recording.held_rows import rows_by
 from attnscope.recording.known_rows import gives_noise_levels, image_under_way, looks_again, step_timestep
-from attnscope.recording.pipeline_watch import PipelineCall
+from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.plan import Plan
 from attnscope.recording.rows import RowFinder
 from attnscope.recording.schedule import Schedule

@@ -19,8 +19,8 @@ from attnscope.recording.owners import own
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Asked, Plan, plan_capture
-from attnscope.recording.prompts import Told, check_told
 from attnscope.recording.tap import Tap
+from attnscope.recording.told import Told, check_told
 from attnscope.recording.watching import Hook
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced

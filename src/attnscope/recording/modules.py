@@ -13,7 +13,7 @@ from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.obstacles.compiled import compiled
 from attnscope.recording.obstacles.no_model import no_model, no_unet
 from attnscope.recording.tap import is_attention
-from attnscope.records import Kind, LayerId, Stage, is_kind
+from attnscope.records import KINDS, Kind, LayerId, Stage, is_kind
 from attnscope.trace.selection import pick_number
 
 
@@ -37,13 +37,15 @@ class TappedLayer(NamedTuple):
     sides: Sides | None = None
 
     def kinds(self, asked: Kind | None) -> tuple[Kind, ...]:
-        """The kinds that it may compute: its own, and that of an IP-Adapter beside a cross-attention.
+        """The kinds that it may compute: its own, those of a joint attention's parts, an IP-Adapter's.
 
         Args:
             asked: The kind that is asked for.
         """
-        adapter = asked is not None and asked.startswith("image") and self.layer.kind == "cross"
-        return (self.layer.kind, *([asked] if adapter and asked is not None else []))
+        own = self.layer.kind
+        parts = KINDS if own == "joint" else ()
+        adapter = asked is not None and asked.startswith("image") and own in ("cross", "joint")
+        return (own, *parts, *([asked] if adapter and asked is not None else []))
 
 
 def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:

@@ -19,7 +19,8 @@ from attnscope.recording.following import Following
 from attnscope.recording.held_rows import rows_by
 from attnscope.recording.known_rows import is_unguided, layout_of
 from attnscope.recording.obstacles.calls import passing_tensors
-from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
+from attnscope.recording.pipeline_call import PipelineCall
+from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.provenance import versions
 from attnscope.recording.session import Session

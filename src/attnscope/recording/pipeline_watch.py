@@ -9,8 +9,6 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -22,43 +20,16 @@ from attnscope.atlas.families import Attended, Family
 from attnscope.recording.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.known_rows import calls_once, reads_its_prompt
 from attnscope.recording.picture_size import size_of_pictures
-from attnscope.recording.prompts import Prompts, Told
+from attnscope.recording.pipeline_call import PipelineCall
+from attnscope.recording.prompts import Prompts
 from attnscope.recording.provenance import model_and_revision, versions
+from attnscope.recording.told import Told
 from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Row, Run
-from attnscope.records.run import TextName, text_of_branch
+from attnscope.records.run import text_of_branch
 
 _ORDER = itertools.count(1)
 _COPIES = re.compile(r"num_\w+_per_prompt")
-
-
-@dataclass(eq=False)
-class PipelineCall:
-    """What is known of one call of a pipeline, filled as it goes.
-
-    Attributes:
-        run: Model, prompts, seed, pictures ...
-        frame: The frame of the call, which no other call has. None: its parts are called by hand.
-        conditions: Branch names, each with what was encoded for it, (image, token, channel).
-        is_seen: Whether the pipeline has encoded a prompt or prepared latents.
-        is_unclear: What it has encoded does not tell a row's branch: more than one prompt, or something unusual.
-        has_run: Whether the model has run.
-        is_whole: No other run shares its steps.
-        texts_read: Texts of a transformer's branches that were read.
-    """
-
-    run: Run
-    frame: FrameType | None = None
-    conditions: list[tuple[str, Tensor]] = field(default_factory=list)
-    is_seen: bool = False
-    is_unclear: bool = False
-    has_run: bool = False
-    is_whole: bool = True
-    texts_read: set[TextName] = field(default_factory=set)
-
-    def begin_again(self) -> None:
-        """The call goes on with another pass: its prompts stay, its steps are shared."""
-        self.run, self.is_whole = copy(self.run), False
 
 
 class PipelineWatch:

@@ -10,53 +10,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attnscope.atlas.families import TextPart
 from attnscope.errors import ParameterError
+from attnscope.recording.told import Told
 from attnscope.recording.watching import Hook
 from attnscope.records import Run, Token
 from attnscope.records.run import TextName
 from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
 
-Texts = str | Sequence[str] | None
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "bert")
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _MOST_SEEN = 64  # calls of text encoders in one call of a pipeline
-
-
-class Told(NamedTuple):
-    """What a user says that the encoder read, for embeddings from elsewhere: one text, or one an image."""
-
-    prompt: Texts = None
-    negative_prompt: Texts = None
-
-
-def check_told(told: Told, *, has_pipeline: bool) -> Told:
-    """Refuse what is no text, or what no tokenizer could be asked about.
-
-    Args:
-        told: What the user says.
-        has_pipeline: Whether a pipeline is captured, and not a bare model.
-
-    Raises:
-        ParameterError: It is no text, or there is no pipeline.
-    """
-    for name, texts in told._asdict().items():
-        if texts is None:
-            continue
-        listed = [texts] if isinstance(texts, str) else list(texts)
-        if not listed or not all(isinstance(text, str) for text in listed):
-            raise ParameterError(f"{name} {texts!r}: expected a text, or one for each image")
-        if not has_pipeline:
-            raise ParameterError(
-                f"{name} {texts!r}: only a pipeline has the tokenizer that it needs; capture the pipeline, and name "
-                "the guidance rows with branches= where it does not call the model itself"
-            )
-    return told
 
 
 class _UnnamedError(Exception):

@@ -5,7 +5,7 @@ A rule adds one step's map to a state of a few tensors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -20,9 +20,12 @@ from attnscope.probability.rows import row_head_mean
 from attnscope.records import Call, Grid, Layer, LayerId
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import Key, Reduced, ReducedMaps
+from attnscope.records.relations import as_kind
 
 State = dict[str, Tensor]
 """'value' is the map so far. Empty before the first step."""
+OfLayers = Sequence[tuple[Layer, Record]]
+"""Layers, or parts of them, and what they computed in one call."""
 Rule = Callable[[State, Tensor, int], State]
 """rule(state, one step's map, step number) gives the new state, and may change both."""
 
@@ -97,18 +100,23 @@ class LiveReduction:
         rows = sorted(
             (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
-        chosen = {layer: record for layer, record in records.items() if self.reduction.takes(layer)}
+        parts = {
+            part.id: (part, record)
+            for name, record in records.items()
+            if (part := as_kind(layers[name], self.reduction.kind)) and self.reduction.takes(part.id)
+        }
+        chosen = {name: record for name, (_, record) in parts.items()}
         if self.failure or call.step not in self.wanted or not rows or not chosen:
             return
         if not self._fits(chosen, len(rows)):
             return
-        if shared := next((layers[layer] for layer in chosen if layers[layer].parts), None):
+        if shared := next((part for part, _ in parts.values() if part.parts), None):
             raise CaptureError(
                 f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
                 "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
             )
         self._images = len(rows)
-        self._layers |= {layer: layers[layer] for layer in chosen}
+        self._layers |= {name: part for name, (part, _) in parts.items()}
         try:
             self._add_maps(call.step, chosen, [call.rows.index(row) for row in rows], latent)
         except ParameterError as error:  # the run goes on; whoever asks for the maps gets the error
@@ -135,14 +143,17 @@ class LiveReduction:
         grids = {layer: self._layers[layer].grid for layer in records}
         if self.reduction.per == "layer":
             for layer, record in records.items():
-                yield layer, _stacked([_head_mean(layer, record, row) for row in rows])
+                yield layer, _stacked([_head_mean(self._layers[layer], record, row) for row in rows])
         elif self.reduction.per == "grid":
             for grid in dict.fromkeys(grids.values()):
-                alike = {layer: record for layer, record in records.items() if grids[layer] == grid}
+                alike = [
+                    (self._layers[name], record) for name, record in records.items() if grids[name] == grid
+                ]
                 yield grid, _stacked([_mean_of(alike, row) for row in rows])
         elif records:
             of_all = _aggregate if self.reduction.kind == "self" else _on_one_grid
-            yield latent, _stacked([of_all(records, grids, row, latent) for row in rows])
+            of_layers = [(self._layers[name], record) for name, record in records.items()]
+            yield latent, _stacked([of_all(of_layers, row, latent) for row in rows])
 
     def result(self) -> ReducedMaps:
         """The maps so far. They hold the live tensors, which later steps go on changing."""
@@ -161,27 +172,23 @@ def _stacked(maps: list[Tensor]) -> Float[Tensor, "image query key"]:
 
 
 def _head_mean(
-    layer: LayerId, record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+    layer: Layer, record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
 ) -> Float[Tensor, "query key"]:
-    with located(layer):
-        return row_head_mean(record, row, share=share, into=into)
+    with located(layer.id):
+        return row_head_mean(record, row, share=share, into=into, layer=layer)
 
 
-def _mean_of(records: Mapping[LayerId, Record], row: int) -> Float[Tensor, "query key"]:
+def _mean_of(of_layers: OfLayers, row: int) -> Float[Tensor, "query key"]:
     total = None
-    for layer, record in records.items():
-        total = _head_mean(layer, record, row, share=1 / len(records), into=total)
+    for layer, record in of_layers:
+        total = _head_mean(layer, record, row, share=1 / len(of_layers), into=total)
     assert total is not None  # there is a layer of each grid
     return total
 
 
-def _on_one_grid(
-    records: Mapping[LayerId, Record], grids: Mapping[LayerId, Grid], row: int, latent: Grid
-) -> Float[Tensor, "query key"]:
+def _on_one_grid(of_layers: OfLayers, row: int, latent: Grid) -> Float[Tensor, "query key"]:
     """Mean of the layers' cross-attention, each map resized bilinearly to the latent grid."""
-    maps = [
-        _resized(_head_mean(layer, record, row), grids[layer], latent) for layer, record in records.items()
-    ]
+    maps = [_resized(_head_mean(layer, record, row), layer.grid, latent) for layer, record in of_layers]
     return torch.stack(maps).mean(0)
 
 
@@ -189,17 +196,15 @@ def _resized(shares: Float[Tensor, "query key"], grid: Grid, latent: Grid) -> Te
     return resize_maps(shares.T.reshape(-1, *grid), latent).flatten(1).T
 
 
-def _aggregate(
-    records: Mapping[LayerId, Record], grids: Mapping[LayerId, Grid], row: int, latent: Grid
-) -> Float[Tensor, "query key"]:
+def _aggregate(of_layers: OfLayers, row: int, latent: Grid) -> Float[Tensor, "query key"]:
     """DiffSeg's aggregate of one step, flat."""
     sums = ScaleSums()
-    for layer, record in records.items():
+    for layer, record in of_layers:
         add_to = partial(_add_head_mean, layer, record, row)
-        sums.add(grids[layer], add_to)
+        sums.add(layer.grid, add_to)
     aggregated = sums.aggregated(grid=latent)
     return aggregated.reshape(latent.places, latent.places)
 
 
-def _add_head_mean(layer: LayerId, record: Record, row: int, total: Tensor | None) -> Tensor:
+def _add_head_mean(layer: Layer, record: Record, row: int, total: Tensor | None) -> Tensor:
     return _head_mean(layer, record, row, into=total)

@@ -18,7 +18,7 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.callers import Asking, Caller
 from attnscope.recording.held_rows import held_branches
 from attnscope.recording.known_rows import is_above_embeddings, is_unguided, layout_of
-from attnscope.recording.pipeline_watch import PipelineCall
+from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.records import Row
 
 

@@ -19,10 +19,11 @@ from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
 from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.picture_size import pixels_per_latent
-from attnscope.recording.pipeline_watch import PipelineCall, PipelineWatch
+from attnscope.recording.pipeline_call import PipelineCall
+from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
-from attnscope.records import Call, Grid, Layer, LayerId, Row
+from attnscope.records import KINDS, Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -97,6 +98,7 @@ class Session:
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
 
     def _begin_run(self, first: Asking) -> None:
+        self.run.family = self.plan.family.label(getattr(self.plan.model, "config", {}))
         latent = (*self._latent,) if first.attended is None else first.attended.latent_hw
         self.run.latent_size_hw = latent
         if self._watch is not None:
@@ -172,8 +174,10 @@ class Session:
         if self._reducing:
             running.whole[layer.id] = sighting.record.mapped(Tensor.detach)
         asked = self.plan.asked.kind
+        is_part = layer.kind == "joint" and asked in KINDS
+        is_adapter = asked == "cross" and layer.kind.startswith("image")
         is_asked = tapped.layer in self.plan.with_qk and (
-            asked in (None, layer.kind) or (asked == "cross" and layer.kind.startswith("image"))
+            asked in (None, layer.kind) or is_part or is_adapter
         )
         if running.qk is None or not is_asked:
             return

@@ -202,6 +202,7 @@ class Run:
     Attributes:
         model: Hub id or path, None if unknown.
         revision: Commit of the hub's snapshot, None if unknown.
+        family: What kind of model it is: 'sd1', 'sd2', 'sdxl', another 'unet', 'sd3', 'flux' ...; None in older traces.
         pipeline: Name of the pipeline's class, None for a bare U-Net.
         scheduler: Name of the scheduler's class.
         prompts: One an image, as the tokenizer got it. Empty if the run got embeddings.
@@ -223,6 +224,7 @@ class Run:
 
     model: str | None = None
     revision: str | None = None
+    family: str | None = None
     pipeline: str | None = None
     scheduler: str | None = None
     prompts: list[str] = field(default_factory=list)

@@ -196,6 +196,8 @@ class PassManifest:
             manifest.facts[call.index] = {
                 keys[name]: parse_facts(facts, version, len(call.rows)) for name, facts in records
             }
+        if any(layer.view for layer in layers):
+            raise ValueError("a layer that is a part of another's softmax")
         if len(manifest.facts) < len(manifest.calls) or len(manifest.layers) < len(layers):
             raise ValueError("a call or a layer stands twice")
         manifest._check_sizes()

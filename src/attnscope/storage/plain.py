@@ -18,6 +18,7 @@ from attnscope.records import (
     Row,
     Run,
     Token,
+    View,
     is_kind,
 )
 from attnscope.storage.values import MAX_REAL, brief, flag, items, number, real, text
@@ -28,13 +29,14 @@ MAX_TOKENS = 1 << 11  # of one text
 MAX_SEED = 1 << 64
 _STAGE = re.compile(r"[a-z][a-z_]{0,19}")
 _ROLES = ("text", "start", "end", "padding")
-_NAMES = ("model", "revision", "pipeline", "scheduler")
+_NAMES = ("model", "revision", "family", "pipeline", "scheduler")
 _NUMBERS = ("seed", "guidance_scale", "planned_steps")
 _TEXTS = ("prompts", "negative_prompts", "second_prompts")
 _LATER: dict[str, Any] = {
     "negative_tokens": [],
     "second_prompts": [],
     "unnamed": None,
+    "family": None,
 }  # fields that older traces lack
 
 
@@ -54,9 +56,9 @@ def layer_json(layer: Layer) -> dict[str, Any]:
         layer: The layer.
     """
     plain = asdict(layer)
-    del plain["view"]  # what is stored is always all of a softmax
     for name in ("parts", "query_parts"):
         plain[name] = [list(part) for part in getattr(layer, name)]
+    plain["view"] = None if layer.view is None else list(layer.view)
     return {**plain, "grid": [layer.grid.height, layer.grid.width]}
 
 
@@ -89,6 +91,7 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
         grid=grid,
         parts=parts,
         query_parts=_query_parts(item.get("query_parts", []), grid),
+        view=_view(item.get("view")),
         **numbers,
     )
 
@@ -98,6 +101,15 @@ def _query_parts(plain: Any, grid: Grid) -> tuple[QueryPart, ...]:
     if parts and [part.queries for part in parts if part.name == "own"] != [grid.places]:
         raise ValueError(f"queries in {len(parts)} parts, none of which is the {grid} grid")
     return parts
+
+
+def _view(plain: Any) -> View | None:
+    if plain is None:
+        return None
+    relation, of, first_query, first_key = items(plain)
+    if not is_kind(of):
+        raise ValueError(f"a part of a layer of kind {brief(of)}")
+    return View(text(relation), of, number(first_query, least=0), number(first_key, least=0))
 
 
 def call_json(call: Call) -> dict[str, Any]:

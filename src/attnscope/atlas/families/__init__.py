@@ -1,16 +1,17 @@
 """Families of denoising models: what a capture and the tables have to know of one, said in one place each.
 
-family.py  what a family says, and a description for transformers
-unet.py    Stable Diffusion v1, v2, XL and all other U-Nets
-sd3.py, flux.py, pixart.py  transformers, a file each
+family.py       what a family says
+unet.py         Stable Diffusion v1, v2, XL and all other U-Nets
+transformer.py  how transformers are described; each has a file of its own: sd3.py, flux.py, pixart.py
 
 To add one: docs/adding-a-model.md.
 """
 
-from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Transformer
+from attnscope.atlas.families.family import Attended, Family, Sides, TextPart
 from attnscope.atlas.families.flux import FLUX
 from attnscope.atlas.families.pixart import PIXART
 from attnscope.atlas.families.sd3 import SD3
+from attnscope.atlas.families.transformer import Transformer
 from attnscope.atlas.families.unet import UNET
 
 TRANSFORMERS: tuple[Transformer, ...] = (SD3, FLUX, PIXART)

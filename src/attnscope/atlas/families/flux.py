@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Blocks, Config, RowsBy, Sides, TextPart, Transformer
+from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.records import Grid
 from attnscope.records.layers import SizeHW
 
@@ -39,6 +40,7 @@ _ONE: RowsBy = {"prompt_embeds": ("cond",)}
 _TWO_CALLS: RowsBy = {**_ONE, "negative_prompt_embeds": ("uncond",)}
 
 FLUX = Transformer(
+    id="flux",
     name="Flux transformer",
     models=("FluxTransformer2DModel",),
     blocks=(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Blocks, Config, Sides, TextPart, Transformer
+from attnscope.atlas.families.family import Attended, Config, Sides, TextPart
+from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.records import Grid
 from attnscope.records.layers import SizeHW
 
@@ -27,6 +28,7 @@ def _grid(config: Config, latent: SizeHW) -> Grid:
 
 
 PIXART = Transformer(
+    id="pixart",
     name="PixArt transformer",
     models=("PixArtTransformer2DModel",),
     blocks=(

@@ -8,16 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import (
-    Attended,
-    Blocks,
-    Config,
-    RowsBy,
-    Sides,
-    TextPart,
-    Transformer,
-    text_parts,
-)
+from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, text_parts
+from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.records import Grid
 from attnscope.records.layers import SizeHW
 
@@ -48,6 +40,7 @@ def _has(config: Config, block: int, name: str) -> bool:
 _GUIDED: RowsBy = {"prompt_embeds": "batch", "original_prompt_embeds": ("perturbed",)}
 
 SD3 = Transformer(
+    id="sd3",
     name="Stable Diffusion 3 transformer",
     models=("SD3Transformer2DModel",),
     blocks=(

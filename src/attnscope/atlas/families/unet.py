@@ -24,6 +24,18 @@ class UNetFamily:
     texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)
     pipelines: Mapping[str, RowsBy] = {}
 
+    def label(self, config: Config) -> str:
+        """'sd1', 'sd2' or 'sdxl' by what the U-Net is conditioned on, and 'unet' for the others.
+
+        Args:
+            config: The model's configuration.
+        """
+        if config.get("addition_embed_type") == "text_time":
+            return "sdxl"
+        if config.get("addition_embed_type") is not None or config.get("encoder_hid_dim") is not None:
+            return "unet"
+        return {768: "sd1", 1024: "sd2"}.get(config.get("cross_attention_dim", 0), "unet")
+
     def is_of(self, model: Any) -> bool:
         """Whatever no other family takes: whether it is a U-Net, its attentions tell.
 

@@ -1,0 +1,148 @@
+"""Transformers to be tried: a tiny random pipeline of each family, and what is true of it, read in diffusers' sources.
+
+To add a family, add a case. Numbers here are by hand: nothing of attnscope tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from attnscope.testing import tiny_transformers as tiny
+
+PROMPT, OTHER, NEGATIVE = "a red cat and the star", "the grass and a star", "the grass"
+HEIGHT, WIDTH = 96, 128
+BOTH, ONE = (("uncond", "cond"),), (("cond",),)
+OWN = ("image",)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family's pipeline, and what is true of it.
+
+    Attributes:
+        name: Of the pipeline.
+        family: What the run says of the model.
+        make: Makes it, in a folder for its tokenizer's files. Two calls make the same.
+        sides: By the end of a module's path: the parts of its queries and of its keys, in the order of the sequence.
+        tokens: How many tokens each part of the text has.
+        cat: Numbers of the tokens of 'cat' among those of the whole text.
+        branches: Guidance branches of each call of a step.
+        options: Of the pipeline's call.
+        place: Pixels along the side of a place.
+        layers: How many attentions it has.
+        guided: Options that switch guidance on, for pipelines that need more than a negative prompt.
+        guided_branches: Guidance branches of each call of a step then.
+        output: What the call gives.
+    """
+
+    name: str
+    family: str
+    make: Callable[[Path], Any]
+    sides: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    tokens: Mapping[str, int]
+    cat: tuple[int, ...]
+    layers: int
+    branches: tuple[tuple[str, ...], ...] = BOTH
+    options: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 16
+    guided: Mapping[str, Any] = field(default_factory=dict)
+    guided_branches: tuple[tuple[str, ...], ...] = BOTH
+    output: Callable[[Any], Any] = lambda made: made.images
+
+    def __str__(self) -> str:
+        return self.name
+
+    def run(self, pipe: Any, prompt: Any = PROMPT, **changes: Any) -> Any:
+        """Call the pipeline for two steps.
+
+        Args:
+            pipe: The pipeline.
+            prompt: One or several.
+            **changes: Options to change.
+        """
+        options = {
+            "height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "np",
+            "generator": torch.Generator().manual_seed(0), **self.options, **changes,
+        }  # fmt: skip
+        return self.output(pipe(prompt, **options))
+
+    def sides_of(self, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The parts of a module's queries and keys.
+
+        Args:
+            path: Its path.
+        """
+        return next(sides for end, sides in self.sides.items() if path.endswith(end))
+
+    def lengths(self, parts: tuple[str, ...], height: int = HEIGHT, width: int = WIDTH) -> dict[str, int]:
+        """How many tokens each of some parts has.
+
+        Args:
+            parts: Their names.
+            height: Of the picture.
+            width: Of the picture.
+        """
+        known = {"image": (height // self.place) * (width // self.place), **self.tokens}
+        return {part: known[part] for part in parts}
+
+
+@contextmanager
+def seen_attention(model: Any):
+    """The float64 P of every scaled_dot_product_attention of a model, by the path of the module that computes it.
+
+    Knows nothing of attnscope: the function is replaced, and hooks tell which module runs.
+    """
+    seen: dict[str, list[torch.Tensor]] = {}
+    running: list[str] = []
+    handles = []
+    for path, module in model.named_modules():
+        if hasattr(module, "processor") and hasattr(module, "to_q"):
+            handles.append(module.register_forward_pre_hook(lambda *_, path=path: running.append(path)))
+            handles.append(module.register_forward_hook(lambda *_: running.pop() and None))
+    original = F.scaled_dot_product_attention
+
+    def recorded(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **others):
+        if running:
+            scores = query.double() @ key.double().mT * (scale or query.shape[-1] ** -0.5)
+            if attn_mask is not None:
+                is_bool = attn_mask.dtype == torch.bool
+                scores = (
+                    scores.masked_fill(~attn_mask, -torch.inf) if is_bool else scores + attn_mask.double()
+                )
+            seen.setdefault(running[-1], []).append(scores.softmax(-1))
+        return original(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **others)
+
+    F.scaled_dot_product_attention = recorded
+    try:
+        yield seen
+    finally:
+        F.scaled_dot_product_attention = original
+        for handle in handles:
+            handle.remove()
+
+
+_TEXT_FIRST, _IMAGE_FIRST = ("text", "image"), ("image", "text/clip", "text/t5")
+_SHORT = {"max_sequence_length": tiny.T5_KEYS}
+
+CASES = (
+    Case(
+        "StableDiffusion3Pipeline", "sd3", tiny.tiny_sd3, {".attn": (_IMAGE_FIRST, _IMAGE_FIRST), ".attn2": (OWN, OWN)},
+        {"text/clip": 77, "text/t5": 12}, cat=(3, 79), layers=4, options=_SHORT,
+    ),
+    Case(
+        "FluxPipeline", "flux", tiny.tiny_flux, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12}, cat=(2,), layers=4,
+        branches=ONE, options=_SHORT, guided={"true_cfg_scale": 4.0}, guided_branches=(("cond",), ("uncond",)),
+    ),
+    Case(
+        "PixArtAlphaPipeline", "pixart", tiny.tiny_pixart, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 12},
+        cat=(2,), layers=4,
+        options={**_SHORT, "use_resolution_binning": False, "clean_caption": False},
+    ),
+)  # fmt: skip
