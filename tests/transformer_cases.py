@@ -14,7 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from attnscope.testing import tiny_transformers as tiny
+from attnscope.testing import transformers as tiny
+from attnscope.testing.transformers.parts import T5_KEYS
 
 PROMPT, OTHER, NEGATIVE = "a red cat and the star", "the grass and a star", "the grass"
 HEIGHT, WIDTH = 96, 128
@@ -129,7 +130,7 @@ def seen_attention(model: Any):
 
 
 _TEXT_FIRST, _IMAGE_FIRST = ("text", "image"), ("image", "text/clip", "text/t5")
-_SHORT = {"max_sequence_length": tiny.T5_KEYS}
+_SHORT = {"max_sequence_length": T5_KEYS}
 
 CASES = (
     Case(
@@ -141,8 +142,8 @@ CASES = (
         branches=ONE, options=_SHORT, guided={"true_cfg_scale": 4.0}, guided_branches=(("cond",), ("uncond",)),
     ),
     Case(
-        "PixArtAlphaPipeline", "pixart", tiny.tiny_pixart, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 12},
-        cat=(2,), layers=4,
+        "PixArtAlphaPipeline", "pixart", tiny.tiny_pixart, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
+        {"text": 12}, cat=(2,), layers=4,
         options={**_SHORT, "use_resolution_binning": False, "clean_caption": False},
     ),
 )  # fmt: skip

@@ -240,8 +240,10 @@ def test_text_and_places_in_one_softmax():
     torch.testing.assert_close(place, whole[..., TEXT + 24 + 2])
     heat = attnscope.heat_map(trace, 2, blocks=1).array
     torch.testing.assert_close(torch.from_numpy(heat).flatten(), whole[..., 2].mean(0))
-    with pytest.raises(SelectionError, match="holds no self-attention, only <Layers joint"):
-        attnscope.segment(trace)
+    places = trace.probabilities(layer=layer, relation="image->image", branch="cond", step=0, image=0)
+    torch.testing.assert_close(places, whole[..., TEXT:])
+    assert trace.layer(1, "self").view.first_key == TEXT
+    assert attnscope.segment(trace).labels.shape == (16 * 8, 24 * 8)
 
 
 def test_a_cross_attention_that_gets_no_text_attends_to_places():

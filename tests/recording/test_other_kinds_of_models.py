@@ -43,22 +43,20 @@ def test_other_runtimes_are_told_apart(module, runtime):
 
 
 def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
-    from diffusers import FluxTransformer2DModel, PixArtTransformer2DModel
+    from diffusers import PriorTransformer, StableAudioDiTModel
 
-    flux = FluxTransformer2DModel(
-        in_channels=4, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
-        joint_attention_dim=8, pooled_projection_dim=8, axes_dims_rope=(2, 2, 4),
+    sound = StableAudioDiTModel(
+        sample_size=4, in_channels=2, num_layers=1, attention_head_dim=8, num_attention_heads=2,
+        num_key_value_attention_heads=2, out_channels=2, cross_attention_dim=8, time_proj_dim=8,
+        global_states_input_dim=8, cross_attention_input_dim=8,
     )  # fmt: skip
-    pixart = PixArtTransformer2DModel(
-        num_attention_heads=2, attention_head_dim=8, num_layers=1, cross_attention_dim=16, sample_size=8,
-        caption_channels=8, patch_size=2, in_channels=4, out_channels=4, use_additional_conditions=False,
-    )  # fmt: skip
-    pipe = type("FluxPipeline", (), {"transformer": flux})()
+    prior = PriorTransformer(num_attention_heads=2, attention_head_dim=8, num_layers=1, embedding_dim=8)
+    pipe = type("StableAudioPipeline", (), {"transformer": sound})()
     with pytest.raises(
-        ModelError, match="FluxPipeline denoises with pipe.transformer, a FluxTransformer2DModel"
+        ModelError, match="StableAudioPipeline denoises with pipe.transformer, a StableAudioDiTModel"
     ):
         attnscope.capture(pipe)
-    for model in (flux, pixart):
+    for model in (sound, prior):
         with pytest.raises(
             ModelError, match=f"a {type(model).__name__} is no U-Net: .* not support such models yet"
         ):

@@ -13,7 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 import attnscope
 from attnscope.errors import ParameterError, WordError
 from attnscope.recording.passes import IncompleteCaptureWarning
-from attnscope.recording.prompts import Prompts, Told
+from attnscope.recording.prompts import Prompts
+from attnscope.recording.told import Told
 from attnscope.records import Run
 from attnscope.testing.made_traces import made_trace
 from attnscope.trace.tokens import tokenize

@@ -1,16 +1,21 @@
-"""Recording: watch a pipeline or a U-Net run, and keep what its attention computed.
+"""Recording: watch a pipeline or its model run, and keep what its attention computed.
 
 capture.py         the context manager: hooks on, hooks off
 plan.py            what is asked, checked against the model before anything runs
 owners.py          one capture at a time for each model
 following.py       which runs are a capture's own, where threads and tasks share a model
 passes.py          which pass a call of the model belongs to
+arguments.py       what a model is called with, and what that call attends over
 prompts.py         what text encoders read, and the names of its tokens
+text_parts.py      the texts of a transformer's call, encoder after encoder
+told.py            texts of embeddings from elsewhere, as the user tells them
 session.py         one pass: calls and their attention become records
 calls.py           the calls of a pass: step and rows of each
 schedule.py        which denoising step a call belongs to
 rows.py            which row of the batch is which branch of which image
 known_rows.py      how diffusers' pipelines lay out their batch
+held_rows.py       rows by the variable that holds their conditioning
+pipeline_call.py   what is known of one call of a pipeline
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
 provenance.py      the model's name and revision, versions of libraries
 tap.py             one attention module: every attention that it really computes

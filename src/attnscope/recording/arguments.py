@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attnscope.atlas.families import Attended, Family
 from attnscope.recording.callers import Asking, Caller
+from attnscope.recording.modules import unwrapped
 
 
 class Arguments:
@@ -21,8 +22,8 @@ class Arguments:
     """
 
     def __init__(self, family: Family, model: nn.Module) -> None:
-        self._family, self._model = family, model
-        self._signature = inspect.signature(model.forward)
+        self._family, self._model = family, unwrapped(model)
+        self._signature = inspect.signature(self._model.forward)
         self._known: tuple[Any, Attended | None] = (None, None)
 
     def read(self, args: tuple, kwargs: Mapping[str, Any], caller: Caller | None) -> Asking:

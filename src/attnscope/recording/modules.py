@@ -61,7 +61,7 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
     for family in FAMILIES:
         is_model = isinstance(pipe_or_model, nn.Module)
         model = pipe_or_model if is_model else getattr(pipe_or_model, family.component, None)
-        if isinstance(model, nn.Module) and family.is_of(_unwrapped(model)):
+        if isinstance(model, nn.Module) and family.is_of(unwrapped(model)):
             if (obstacle := compiled(model, family.component)) is not None:
                 raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
             if family is UNET and (obstacle := no_unet(model)) is not None:
@@ -70,8 +70,12 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
     raise ModelError(str(no_model(pipe_or_model, UNET.component)))
 
 
-def _unwrapped(model: nn.Module) -> Any:
-    """The model inside what torch.compile and DataParallel make of it."""
+def unwrapped(model: nn.Module) -> Any:
+    """The model inside what torch.compile and DataParallel make of it.
+
+    Args:
+        model: The model, or what was made of it.
+    """
     inner = getattr(model, "_orig_mod", None) or (
         getattr(model, "module", None) if "Parallel" in type(model).__name__ else None
     )

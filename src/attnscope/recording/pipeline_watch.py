@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnscope.atlas.families import Attended, Family
+from attnscope.atlas.families import Family
 from attnscope.recording.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.known_rows import calls_once, reads_its_prompt
 from attnscope.recording.picture_size import size_of_pictures
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.prompts import Prompts
 from attnscope.recording.provenance import model_and_revision, versions
+from attnscope.recording.text_parts import read_text_parts
 from attnscope.recording.told import Told
 from attnscope.recording.watching import WatchedMethod
 from attnscope.records import Row, Run
-from attnscope.records.run import text_of_branch
 
 _ORDER = itertools.count(1)
 _COPIES = re.compile(r"num_\w+_per_prompt")
@@ -205,7 +205,7 @@ class PipelineWatch:
         if asked.caller is None or asked.conditioning is None:
             return
         if asked.attended is not None:
-            self._read_parts(asked, asked.attended, rows)
+            read_text_parts(self.prompts, self.call, self._family.texts, asked, rows)
             return
         if self.call.run.prompts:
             return
@@ -216,18 +216,6 @@ class PipelineWatch:
             images, keys = sum(row.branch == "cond" for row in rows), asked.conditioning.shape[1]
             negative_keys = keys if any(row.branch == "uncond" for row in rows) else None
             self._read_prompts(self.call.run, asked.caller.variables, images, keys, negative_keys)
-
-    def _read_parts(self, asked: Asking, attended: Attended, rows: Sequence[Row]) -> None:
-        """Once for each branch that reads a text: a transformer's pipeline may call it for one branch at a time."""
-        assert asked.caller is not None
-        counts = dict(attended.tokens_of(["context"]))
-        parts = [(part, counts[part.name]) for part in self._family.texts if part.name in counts]
-        for branch in dict.fromkeys(row.branch for row in rows):
-            name = text_of_branch(branch)
-            if name is not None and name not in self.call.texts_read:
-                self.call.texts_read.add(name)
-                images = sum(row.branch == branch for row in rows) // self.call.run.frames
-                self.prompts.read_parts(self.call.run, name, asked.caller.variables, parts, images)
 
     def _encoded_in_private(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         """What is encoded in private comes with all branches in one tensor; `known_rows` knows how."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attnscope.atlas.families import TextPart
 from attnscope.errors import ParameterError
 from attnscope.recording.told import Told
 from attnscope.recording.watching import Hook
 from attnscope.records import Run, Token
-from attnscope.records.run import TextName
 from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "bert")
@@ -86,68 +83,26 @@ class Prompts:
         """
         run.tokens = [unnamed_tokens(keys)] * images
         run.negative_tokens = [] if negative_keys is None else [unnamed_tokens(negative_keys)] * images
-        copies = _whole_number(arguments.get("num_images_per_prompt"))
+        copies = whole_number(arguments.get("num_images_per_prompt"))
         prompt, negative = arguments.get("prompt"), arguments.get("negative_prompt")
         is_encoded = arguments.get("prompt_embeds") is None
         negative_is_encoded = arguments.get("negative_prompt_embeds") is None
         if negative is None and negative_is_encoded and negative_keys is not None:
             negative = ""
-        with _noting_trouble(run):
+        with noting_trouble(run):
             told = prompt if self.told.prompt is None else self.told.prompt
-            run.prompts = _per_image(told, images, copies)
-            second = _per_image(arguments.get("prompt_2"), images, copies)
+            run.prompts = per_image(told, images, copies)
+            second = per_image(arguments.get("prompt_2"), images, copies)
             run.second_prompts = second if second != run.prompts else []
-            self._name(run.prompts, run.tokens, keys, is_seen=is_encoded)
-        with _noting_trouble(run):
+            self.name(run.prompts, run.tokens, keys, is_seen=is_encoded)
+        with noting_trouble(run):
             told = negative if self.told.negative_prompt is None else self.told.negative_prompt
-            run.negative_prompts = _per_image(told, images, copies)
+            run.negative_prompts = per_image(told, images, copies)
             if negative_keys is not None:
-                self._name(
+                self.name(
                     run.negative_prompts, run.negative_tokens, negative_keys, is_seen=negative_is_encoded
                 )
         self._seen.clear()
-
-    def read_parts(
-        self,
-        run: Run,
-        name: TextName,
-        variables: Mapping[str, Any],
-        parts: Sequence[tuple[TextPart, int]],
-        images: int,
-    ) -> None:
-        """Note the prompt or the negative prompt of a transformer's call, and name its tokens, part after part.
-
-        Args:
-            run: Is told of texts and tokens.
-            name: Which of the two.
-            variables: Of the pipeline's call.
-            parts: The parts of the conditioning and their tokens.
-            images: How many images read it.
-        """
-        negative = "" if name == "prompt" else "negative_"
-        told = self.told.prompt if name == "prompt" else self.told.negative_prompt
-        keys = sum(count for _, count in parts)
-        copies = _whole_number(variables.get("num_images_per_prompt"))
-        tokens = [unnamed_tokens(keys)] * images
-        texts, others = list[str](), list[str]()
-        with _noting_trouble(run):
-            start = 0
-            for part, count in parts:
-                given = (variables.get(negative + prompt) for prompt in part.prompts)
-                text = next((found for found in given if found is not None), "" if negative else None)
-                of_part = _per_image(text if told is None else told, images, copies)
-                named = [unnamed_tokens(count)] * images
-                if texts and of_part != texts:
-                    others = of_part  # its own places in its own text
-                elif of_part:
-                    self._name(of_part, named, count, is_seen=told is None, tokenizers=part.tokenizers)
-                    texts = texts or of_part
-                tokens = [_with(whole, start, some) for whole, some in zip(tokens, named, strict=True)]
-                start += count
-        if name == "prompt":
-            run.prompts, run.tokens, run.second_prompts = texts, tokens, others
-        else:
-            run.negative_prompts, run.negative_tokens = texts, tokens
 
     def fit(self, run: Run, *, images: int, keys: int) -> None:
         """The model has run: what was not read yet is, and names that do not fit its keys are given up.
@@ -170,7 +125,7 @@ class Prompts:
                     run.unnamed = f"cross-attention has {keys} keys and the text {len(of_image)} tokens"
                 tokens[image] = unnamed_tokens(keys)
 
-    def _name(
+    def name(
         self,
         texts: list[str],
         tokens: list[tuple[Token, ...]],
@@ -179,7 +134,15 @@ class Prompts:
         is_seen: bool,
         tokenizers: Sequence[str] = _TOKENIZERS,
     ) -> None:
-        """Fill in tokens for the texts of all images, and the texts as they were tokenized."""
+        """Fill in tokens for the texts of all images, and the texts as they were tokenized.
+
+        Args:
+            texts: One an image.
+            tokens: One an image, changed in place.
+            keys: How many tokens an image has.
+            is_seen: Whether the encoders read the texts in this call, so that what they got is known.
+            tokenizers: The pipeline's attributes that hold a tokenizer; the first that fits counts.
+        """
         if not texts:
             return
         if len(texts) != len(tokens):
@@ -227,8 +190,12 @@ class Prompts:
             yield from clean(text, clean_caption=True)
 
 
-class _noting_trouble:
-    """Whatever goes wrong inside is written down in the run, which goes on."""
+class noting_trouble:
+    """Whatever goes wrong inside is written down in the run, which goes on.
+
+    Args:
+        run: The run.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -245,8 +212,14 @@ class _noting_trouble:
         return True
 
 
-def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
-    """One text for each image. A pipeline repeats each prompt `copies` times in a row."""
+def per_image(prompt: Any, images: int, copies: int) -> list[str]:
+    """One text for each image. A pipeline repeats each prompt `copies` times in a row.
+
+    Args:
+        prompt: One or several, None for none.
+        images: How many images there are.
+        copies: How many images each prompt has.
+    """
     if prompt is None:
         return []
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -259,20 +232,12 @@ def _per_image(prompt: Any, images: int, copies: int) -> list[str]:
     return [text for text in prompts for _ in range(copies)]
 
 
-def _with(whole: tuple[Token, ...], start: int, part: tuple[Token, ...]) -> tuple[Token, ...]:
-    """Tokens with some of them replaced from a number on."""
-    moved = tuple(
-        replace(
-            token,
-            index=start + token.index,
-            text=token.text if are_named(part) else f"[{start + token.index}]",
-        )
-        for token in part
-    )
-    return (*whole[:start], *moved, *whole[start + len(part) :])
+def whole_number(value: Any) -> int:
+    """A number of copies, 1 where nothing is said.
 
-
-def _whole_number(value: Any) -> int:
+    Args:
+        value: As a pipeline got it.
+    """
     return value if isinstance(value, int) and value > 0 else 1
 
 

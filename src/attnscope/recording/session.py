@@ -15,7 +15,7 @@ from attnscope.recording.calls import Calls
 from attnscope.recording.describing import LayerBook, as_places
 from attnscope.recording.gaps import layer_gaps, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
-from attnscope.recording.modules import TappedLayer
+from attnscope.recording.modules import TappedLayer, unwrapped
 from attnscope.recording.observing import Sighting
 from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.picture_size import pixels_per_latent
@@ -98,7 +98,7 @@ class Session:
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
 
     def _begin_run(self, first: Asking) -> None:
-        self.run.family = self.plan.family.label(getattr(self.plan.model, "config", {}))
+        self.run.family = self.plan.family.label(getattr(unwrapped(self.plan.model), "config", {}))
         latent = (*self._latent,) if first.attended is None else first.attended.latent_hw
         self.run.latent_size_hw = latent
         if self._watch is not None:

@@ -3,6 +3,7 @@
 tiny_models.py  a random Stable Diffusion laid out as v1, 128x128 pixels, with a tokenizer of its own
 made_traces.py  traces with known numbers, of any shape, made without a model
 full_size.py    the U-Nets of Stable Diffusion v1, v2 and XL at full size with random weights
+transformers/   random pipelines of transformers: Stable Diffusion 3, Flux and others
 
     from attnscope.testing import made_trace, tiny_pipeline
 
@@ -13,5 +14,6 @@ full_size.py    the U-Nets of Stable Diffusion v1, v2 and XL at full size with r
 from attnscope.testing.full_size import full_size_unet
 from attnscope.testing.made_traces import made_trace
 from attnscope.testing.tiny_models import tiny_pipeline, tiny_tokenizer, tiny_unet
+from attnscope.testing.transformers import tiny_transformer
 
-__all__ = ["full_size_unet", "made_trace", "tiny_pipeline", "tiny_tokenizer", "tiny_unet"]
+__all__ = ["full_size_unet", "made_trace", "tiny_pipeline", "tiny_tokenizer", "tiny_transformer", "tiny_unet"]

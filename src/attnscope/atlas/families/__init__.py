@@ -2,7 +2,10 @@
 
 family.py       what a family says
 unet.py         Stable Diffusion v1, v2, XL and all other U-Nets
-transformer.py  how transformers are described; each has a file of its own: sd3.py, flux.py, pixart.py
+transformer.py  how transformers are described; each has a file of its own
+sd3.py          Stable Diffusion 3 and 3.5
+flux.py         Flux.1 with Fill, Kontext and Redux
+pixart.py       PixArt-alpha and -sigma
 
 To add one: docs/adding-a-model.md.
 """

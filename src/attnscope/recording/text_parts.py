@@ -1,0 +1,88 @@
+"""The texts of a transformer's call, encoder after encoder: which words its tokens are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from attnscope.atlas.families import TextPart
+from attnscope.recording.callers import Asking
+from attnscope.recording.pipeline_call import PipelineCall
+from attnscope.recording.prompts import Prompts, noting_trouble, per_image, whole_number
+from attnscope.records import Row, Run, Token
+from attnscope.records.run import TextName, text_of_branch
+from attnscope.trace.tokens import are_named, unnamed_tokens
+
+Parts = Sequence[tuple[TextPart, int]]
+"""The parts of a conditioning, each with its number of tokens."""
+
+
+def read_text_parts(
+    prompts: Prompts, call: PipelineCall, texts: Sequence[TextPart], asked: Asking, rows: Sequence[Row]
+) -> None:
+    """Note the texts that a call of the model reads, each once: some pipelines call it for one branch at a time.
+
+    Args:
+        prompts: Names tokens.
+        call: The pipeline's call; its run is told.
+        texts: The parts of the family's conditioning.
+        asked: What the model is called with.
+        rows: The rows of its batch.
+    """
+    assert asked.attended is not None
+    assert asked.caller is not None
+    counts = dict(asked.attended.tokens_of(["context"]))
+    parts = [(part, counts[part.name]) for part in texts if part.name in counts]
+    for branch in dict.fromkeys(row.branch for row in rows):
+        name = text_of_branch(branch)
+        if name is not None and name not in call.texts_read:
+            call.texts_read.add(name)
+            images = sum(row.branch == branch for row in rows) // call.run.frames
+            _read(prompts, call.run, name, asked.caller.variables, parts, images)
+
+
+def _read(
+    prompts: Prompts, run: Run, name: TextName, variables: Mapping[str, Any], parts: Parts, images: int
+) -> None:
+    is_prompt = name == "prompt"
+    told = prompts.told.prompt if is_prompt else prompts.told.negative_prompt
+    copies = whole_number(variables.get("num_images_per_prompt"))
+    tokens = [unnamed_tokens(sum(count for _, count in parts))] * images
+    texts, others = list[str](), list[str]()
+    with noting_trouble(run):
+        start = 0
+        for part, count in parts:
+            text = _text(part, variables, is_prompt=is_prompt) if told is None else told
+            of_part, named = per_image(text, images, copies), [unnamed_tokens(count)] * images
+            if texts and of_part != texts:
+                others = of_part  # its tokens' places are in that text
+            elif of_part:
+                prompts.name(of_part, named, count, is_seen=told is None, tokenizers=part.tokenizers)
+                texts = texts or of_part
+            tokens = [_with(whole, start, some) for whole, some in zip(tokens, named, strict=True)]
+            start += count
+    if is_prompt:
+        run.prompts, run.tokens, run.second_prompts = texts, tokens, others
+    else:
+        run.negative_prompts, run.negative_tokens = texts, tokens
+
+
+def _text(part: TextPart, variables: Mapping[str, Any], *, is_prompt: bool) -> Any:
+    """What a part's encoder reads: no negative prompt is an empty one."""
+    names = part.prompts if is_prompt else tuple(f"negative_{name}" for name in part.prompts)
+    given = (variables.get(name) for name in names)
+    return next((found for found in given if found is not None), None if is_prompt else "")
+
+
+def _with(whole: tuple[Token, ...], start: int, part: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Tokens with some of them replaced from a number on."""
+    moved = tuple(
+        replace(
+            token,
+            index=start + token.index,
+            text=token.text if are_named(part) else f"[{start + token.index}]",
+        )
+        for token in part
+    )
+    return (*whole[:start], *moved, *whole[start + len(part) :])

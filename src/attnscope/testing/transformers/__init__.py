@@ -1,0 +1,38 @@
+"""Random transformers of diffusers' own classes in whole pipelines, a second each: no weights on disk, no download.
+
+parts.py   tokenizers, text encoders and autoencoders for them
+sd3.py     Stable Diffusion 3, with the second attention of 3.5
+flux.py    Flux.1
+pixart.py  PixArt-alpha
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attnscope.errors import ParameterError
+from attnscope.testing.transformers.flux import tiny_flux
+from attnscope.testing.transformers.pixart import tiny_pixart
+from attnscope.testing.transformers.sd3 import tiny_sd3
+
+TINY: dict[str, Callable[..., Any]] = {"sd3": tiny_sd3, "flux": tiny_flux, "pixart": tiny_pixart}
+"""What makes the pipeline of each family, by the family's id."""
+
+
+def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
+    """A random pipeline of a family.
+
+    Args:
+        family: Such as 'sd3' or 'flux'.
+        folder: Where the tokenizer's files are written.
+        **changes: Options of the transformer to change.
+
+    Raises:
+        ParameterError: The family is unknown. The message lists them.
+    """
+    if family not in TINY:
+        raise ParameterError(f"family {family!r}: expected one of {', '.join(TINY)}")
+    return TINY[family](folder, **changes)
+
+
+__all__ = ["TINY", "tiny_flux", "tiny_pixart", "tiny_sd3", "tiny_transformer"]
