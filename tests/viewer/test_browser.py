@@ -379,3 +379,10 @@ def test_the_exported_page_needs_no_server(browser, folders, traces, tmp_path):
         )
         assert page.locator(".segments th").all_inner_texts() == [name for _, name in areas]
     assert not [url for url in asked if not url.startswith(("data:", "blob:"))]
+
+
+@pytest.mark.parametrize("beside", ["&with=all", "&with=1"], ids=["one trace", "two traces"])
+def test_on_a_phone_everything_stands_in_one_column(browser, address, beside):
+    with opened(browser, f"{address}#{PLAIN}{beside}", size=(390, 844)) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert drawn(page).shape[1] > 300
