@@ -129,11 +129,8 @@ def test_rooms_files_and_classes_stay_small():
 
 def test_a_package_that_says_what_its_files_are_for_names_all_of_them():
     for package in SOURCE.rglob("__init__.py"):
-        named = set(
-            re.findall(
-                r"^(\w+\.py|\w+/) ", ast.get_docstring(ast.parse(package.read_text("utf-8"))) or "", re.M
-            )
-        )
+        about = ast.get_docstring(ast.parse(package.read_text("utf-8"))) or ""
+        named = set(re.findall(r"^(\w+\.py|\w+/) ", about, re.MULTILINE))
         there = {path.parent.name + "/" for path in package.parent.glob("*/__init__.py")}
         there |= {path.name for path in package.parent.glob("*.py") if path != package}
         assert named in (set(), there), package
