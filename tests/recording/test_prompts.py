@@ -4,6 +4,7 @@ import json
 import types
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -271,12 +272,24 @@ def test_sdxls_words_and_its_zeros_for_no_negative_prompt(xl, seeded):
     assert words(captured(xl, seeded, prompt="a cat", negative_prompt="the star"), "uncond")["star"] == (2,)
 
 
-def test_words_of_sdxls_second_prompt_are_refused_with_a_remedy_that_works(xl, seeded):
+def test_words_of_both_of_sdxls_prompts_are_found_by_the_keys_that_they_share(xl, seeded):
+    asked = {"prompt": "a red cat", "prompt_2": "the star on grass", "negative_prompt": "the grass"}
+    trace = captured(xl, seeded, **asked, negative_prompt_2="a star")
+    assert [span.word for span in trace.words()] == ["a", "red", "cat", "the", "star", "on", "grass"]
+    assert (trace.span("cat").tokens, trace.span("star").tokens) == ((3,), (2,))
+    assert trace.span("star", branch="uncond").tokens == (2,)
+    by_number = attnscope.heat_map(trace, 2).array
+    assert np.array_equal(attnscope.heat_map(trace, "star").array, by_number)
+    with pytest.raises(WordError, match="no word 'dog'"):
+        trace.span("dog")
+
+
+def test_words_of_a_second_prompt_without_tokens_are_refused_with_a_remedy_that_works(xl, seeded):
     asked = {"prompt": "a red cat", "prompt_2": "the star on grass"}
     trace = captured(xl, seeded, **asked)
-    assert trace.span("cat").tokens == (3,)
+    trace.run.second_tokens = []
     with pytest.raises(
-        WordError, match="stands in the second prompt, 'the star on grass', which shares its keys"
+        WordError, match="stands in the second one, 'the star on grass', whose tokens are unknown"
     ):
         trace.span("star")
     assert captured(xl, seeded, {"prompt": asked["prompt_2"]}, **asked).span("star").tokens == (2,)

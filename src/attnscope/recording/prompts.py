@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -95,6 +96,7 @@ class Prompts:
             second = per_image(arguments.get("prompt_2"), images, copies)
             run.second_prompts = second if second != run.prompts else []
             self.name(run.prompts, run.tokens, keys, is_seen=is_encoded)
+            run.second_tokens = self._second(run.second_prompts, keys, is_seen=is_encoded)
         with noting_trouble(run):
             told = negative if self.told.negative_prompt is None else self.told.negative_prompt
             run.negative_prompts = per_image(told, images, copies)
@@ -102,7 +104,19 @@ class Prompts:
                 self.name(
                     run.negative_prompts, run.negative_tokens, negative_keys, is_seen=negative_is_encoded
                 )
+                second = per_image(arguments.get("negative_prompt_2"), images, copies)
+                run.second_negative_prompts = second if second != run.negative_prompts else []
+                run.second_negative_tokens = self._second(
+                    run.second_negative_prompts, negative_keys, is_seen=negative_is_encoded
+                )
         self._seen.clear()
+
+    def _second(self, texts: list[str], keys: int, *, is_seen: bool) -> list[tuple[Token, ...]]:
+        """Tokens of texts that a second encoder read, whose features share the keys of the first one's."""
+        tokens = [unnamed_tokens(keys)] * len(texts)
+        with suppress(_UnnamedError):  # whoever asks for one of its words is told
+            self.name(texts, tokens, keys, is_seen=is_seen, tokenizers=_TOKENIZERS[1:])
+        return tokens
 
     def fit(self, run: Run, *, images: int, keys: int) -> None:
         """The model has run: what was not read yet is, and names that do not fit its keys are given up.
@@ -117,7 +131,7 @@ class Prompts:
             embeddings = {"prompt_embeds": unseen, "negative_prompt_embeds": unseen}
             is_told = self.told.negative_prompt is not None
             self.read(run, embeddings, images=images, keys=keys, negative_keys=keys if is_told else None)
-        for tokens in (run.tokens, run.negative_tokens):
+        for tokens in (run.tokens, run.negative_tokens, run.second_tokens, run.second_negative_tokens):
             for image, of_image in enumerate(tokens):
                 if len(of_image) == keys:
                     continue

@@ -48,24 +48,25 @@ def _read(
     is_prompt = name == "prompt"
     told = prompts.told.prompt if is_prompt else prompts.told.negative_prompt
     copies = whole_number(variables.get("num_images_per_prompt"))
-    tokens = [unnamed_tokens(sum(count for _, count in parts))] * images
+    tokens = second = [unnamed_tokens(sum(count for _, count in parts))] * images
     texts, others = list[str](), list[str]()
     with noting_trouble(run):
         start = 0
         for part, count in parts:
             text = _text(part, variables, is_prompt=is_prompt) if told is None else told
             of_part, named = per_image(text, images, copies), [unnamed_tokens(count)] * images
-            if texts and of_part != texts:
-                others = of_part  # its tokens' places are in that text
-            elif of_part:
+            if of_part:
                 prompts.name(of_part, named, count, is_seen=told is None, tokenizers=part.tokenizers)
-                texts = texts or of_part
-            tokens = [_with(whole, start, some) for whole, some in zip(tokens, named, strict=True)]
+            if texts and of_part not in (texts, []):
+                others, second = of_part, _all_with(second, start, named)
+            else:
+                texts, tokens = texts or of_part, _all_with(tokens, start, named)
             start += count
-    if is_prompt:
-        run.prompts, run.tokens, run.second_prompts = texts, tokens, others
-    else:
-        run.negative_prompts, run.negative_tokens = texts, tokens
+    negative = "" if is_prompt else "negative_"
+    setattr(run, f"{negative}prompts", texts)
+    setattr(run, f"{negative}tokens", tokens)
+    setattr(run, f"second_{negative}prompts", others)
+    setattr(run, f"second_{negative}tokens", second if others else [])
 
 
 def _text(part: TextPart, variables: Mapping[str, Any], *, is_prompt: bool) -> Any:
@@ -73,6 +74,12 @@ def _text(part: TextPart, variables: Mapping[str, Any], *, is_prompt: bool) -> A
     names = part.prompts if is_prompt else tuple(f"negative_{name}" for name in part.prompts)
     given = (variables.get(name) for name in names)
     return next((found for found in given if found is not None), None if is_prompt else "")
+
+
+def _all_with(
+    wholes: list[tuple[Token, ...]], start: int, parts: list[tuple[Token, ...]]
+) -> list[tuple[Token, ...]]:
+    return [_with(whole, start, part) for whole, part in zip(wholes, parts, strict=True)]
 
 
 def _with(whole: tuple[Token, ...], start: int, part: tuple[Token, ...]) -> tuple[Token, ...]:

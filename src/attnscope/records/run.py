@@ -210,6 +210,9 @@ class Run:
         tokens: For each image the tokens of its prompt.
         negative_tokens: For each image the tokens of its negative prompt. Empty if no branch reads it.
         second_prompts: One an image, where a second text encoder read another prompt (SDXL's prompt_2).
+        second_tokens: For each image the tokens of that prompt, by the keys that they are.
+        second_negative_prompts: The same for negative prompts.
+        second_negative_tokens: The same for negative prompts.
         unnamed: Why tokens of a text that is known have no names, None if they have.
         seed: Seed of the generator, None if the pipeline got none.
         guidance_scale: As the pipeline got it.
@@ -232,6 +235,9 @@ class Run:
     tokens: list[tuple[Token, ...]] = field(default_factory=list)
     negative_tokens: list[tuple[Token, ...]] = field(default_factory=list)
     second_prompts: list[str] = field(default_factory=list)
+    second_tokens: list[tuple[Token, ...]] = field(default_factory=list)
+    second_negative_prompts: list[str] = field(default_factory=list)
+    second_negative_tokens: list[tuple[Token, ...]] = field(default_factory=list)
     unnamed: str | None = None
     seed: int | None = None
     guidance_scale: float | None = None

@@ -31,10 +31,14 @@ _STAGE = re.compile(r"[a-z][a-z_]{0,19}")
 _ROLES = ("text", "start", "end", "padding")
 _NAMES = ("model", "revision", "family", "pipeline", "scheduler")
 _NUMBERS = ("seed", "guidance_scale", "planned_steps")
-_TEXTS = ("prompts", "negative_prompts", "second_prompts")
+_TEXTS = ("prompts", "negative_prompts", "second_prompts", "second_negative_prompts")
+_TOKENS = ("tokens", "negative_tokens", "second_tokens", "second_negative_tokens")
 _LATER: dict[str, Any] = {
     "negative_tokens": [],
     "second_prompts": [],
+    "second_tokens": [],
+    "second_negative_prompts": [],
+    "second_negative_tokens": [],
     "unnamed": None,
     "family": None,
 }  # fields that older traces lack
@@ -152,7 +156,7 @@ def run_json(run: Run) -> dict[str, Any]:
         plain["guidance_scale"] = None  # NaN and the like, which JSON lacks
     tokens = {
         name: [[asdict(token) for token in of_image[:MAX_TOKENS]] for of_image in getattr(run, name)]
-        for name in ("tokens", "negative_tokens")
+        for name in _TOKENS
     }
     sizes = {"image_size_hw": run.image_size_hw, "latent_size_hw": run.latent_size_hw}
     return {**plain, **sizes, **tokens, "frames": run.frames}
@@ -173,8 +177,8 @@ def parse_run(item: Mapping[str, Any]) -> Run:
         setattr(run, name, None if item[name] is None else text(item[name]))
     for name in _TEXTS:
         setattr(run, name, [text(prompt) for prompt in items(item[name])])
-    run.tokens = [_parse_tokens(tokens) for tokens in items(item["tokens"])]
-    run.negative_tokens = [_parse_tokens(tokens) for tokens in items(item["negative_tokens"])]
+    for name in _TOKENS:
+        setattr(run, name, [_parse_tokens(tokens) for tokens in items(item[name])])
     run.versions = {text(name): text(version) for name, version in item["versions"].items()}
     _parse_numbers(run, item)
     return run

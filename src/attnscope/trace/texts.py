@@ -22,7 +22,8 @@ class ReadText:
         text: None if it is unknown.
         tokens: Its tokens, () if not even their number is known.
         unnamed: Why its tokens have no names, None if nobody said.
-        second: Another prompt, which a second text encoder read; '' if there was none.
+        second: Another text, which a second encoder read; '' if there was none.
+        second_tokens: Its tokens, () where there is none.
     """
 
     branch: str
@@ -31,11 +32,19 @@ class ReadText:
     tokens: tuple[Token, ...]
     unnamed: str | None = None
     second: str = ""
+    second_tokens: tuple[Token, ...] = ()
 
     @property
     def words(self) -> tuple[TokenSpan, ...]:
-        """Its words that were read whole, () if they are unknown."""
-        return prompt_words(self.text, self.tokens) if self.text and are_named(self.tokens) else ()
+        """Its words that were read whole, () if they are unknown; then those that only the second text has."""
+        first = prompt_words(self.text, self.tokens) if self.text and are_named(self.tokens) else ()
+        known = {span.word.casefold() for span in first}
+        return (*first, *(span for span in self._second_words if span.word.casefold() not in known))
+
+    @property
+    def _second_words(self) -> tuple[TokenSpan, ...]:
+        named = self.second and are_named(self.second_tokens)
+        return prompt_words(self.second, self.second_tokens) if named else ()
 
     def known_words(self) -> tuple[TokenSpan, ...]:
         """Its words, () only if it has none.
@@ -63,14 +72,25 @@ class ReadText:
                 whose = f"the {self.name}"
                 return find_span(self.text or "", self.tokens, word, occurrence=occurrence, whose=whose)
             except WordError as error:
+                if (found := self._span_of_second(word, occurrence)) is not None:
+                    return found
                 raise self._explained(error, word) from None
         raise WordError(f"no word {word!r}: {self._why_unknown()}{by_number(self.tokens)}")
+
+    def _span_of_second(self, word: str, occurrence: int) -> TokenSpan | None:
+        """The word in the second text; None where that lacks it, or its tokens are unknown."""
+        if not self.second or not are_named(self.second_tokens):
+            return None
+        try:
+            return find_span(self.second, self.second_tokens, word, occurrence=occurrence)
+        except WordError:
+            return None
 
     def _explained(self, error: WordError, word: str) -> WordError:
         if self.second and read_prompt(self.second, ()).matches(word):
             return WordError(
-                f"no word {word!r} in the {self.name} {self.text!r}: it stands in the second prompt, "
-                f"{self.second!r}, which shares its keys; for words of that one capture with prompt={self.second!r}"
+                f"no word {word!r} in the {self.name} {self.text!r}: it stands in the second one, {self.second!r}, "
+                f"whose tokens are unknown; for words of that one capture with prompt={self.second!r}"
             )
         if self.text == "":
             return WordError(f"{error}, so the branch {self.branch!r} reads no words")
@@ -112,7 +132,8 @@ def read_text(run: Run, branch: str, image: int) -> ReadText:
     is_prompt = name == "prompt"
     texts = run.prompts if is_prompt else run.negative_prompts
     tokens = run.tokens if is_prompt else run.negative_tokens
-    second = run.second_prompts if is_prompt else []
+    second = run.second_prompts if is_prompt else run.second_negative_prompts
+    second_tokens = run.second_tokens if is_prompt else run.second_negative_tokens
     number = image // run.frames
     return ReadText(
         branch,
@@ -121,4 +142,5 @@ def read_text(run: Run, branch: str, image: int) -> ReadText:
         tokens[number] if 0 <= number < len(tokens) else (),
         run.unnamed,
         second[number] if 0 <= number < len(second) else "",
+        second_tokens[number] if 0 <= number < len(second_tokens) else (),
     )
