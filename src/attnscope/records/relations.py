@@ -6,7 +6,7 @@ sums to the share of the attention that the part gets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from attnscope.errors import ParameterError, SelectionError
@@ -26,9 +26,9 @@ def relations(layer: Layer) -> tuple[str, ...]:
     Args:
         layer: The layer.
     """
-    queries = [part.name for part in layer.query_parts] or ["own"]
-    keys = [part.name for part in layer.parts] or [layer.usual_part]
-    return tuple(f"{query}->{key}" for query in _words(queries) for key in _words(keys))
+    queries = _sources([part.name for part in layer.query_parts] or ["own"], layer.queries_of)
+    keys = _sources([part.name for part in layer.parts] or [layer.usual_part], layer.keys_of)
+    return tuple(f"{query}->{key}" for query in queries for key in keys)
 
 
 def related(layer: Layer, relation: str) -> Layer:
@@ -53,9 +53,11 @@ def related(layer: Layer, relation: str) -> Layer:
     try:
         queries, keys = layer.queries_of(query), layer.keys_of(key)
     except KeyError:
-        raise SelectionError(
-            f"relation {relation!r}: {layer.id} has {', '.join(map(repr, relations(layer)))}"
-        ) from None
+        known = relations(layer)
+        texts = dict.fromkeys(side for one in known for side in one.split("->") if "/" in side)
+        parts = f"; the text's parts are {', '.join(map(repr, texts))}" if texts else ""
+        whole = ", ".join(repr(one) for one in known if "/" not in one)
+        raise SelectionError(f"relation {relation!r}: {layer.id} has {whole}{parts}") from None
     if len(queries) == layer.queries and len(keys) == layer.keys:
         return layer
     kind = AS_KINDS.get(relation, layer.kind) if layer.kind == _JOINT else layer.kind
@@ -93,10 +95,18 @@ def _sides(relation: str) -> tuple[str, str]:
     return query, key
 
 
-def _words(names: list[str]) -> list[str]:
-    """'context/clip' and 'context/t5' are 'text', and each of them by itself."""
+def _sources(names: list[str], numbers_of: Callable[[str], range]) -> list[str]:
+    """The words that a side has: 'text' for all of 'context/clip' and 'context/t5', then each of them."""
     every = dict.fromkeys([*(name.partition("/")[0] for name in names), *names])
-    return [_replaced(name, _WORDS) for name in every]
+    return [_replaced(name, _WORDS) for name in every if _lies_together(name, numbers_of)]
+
+
+def _lies_together(name: str, numbers_of: Callable[[str], range]) -> bool:
+    try:
+        numbers_of(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _replaced(name: str, names: Mapping[str, str]) -> str:

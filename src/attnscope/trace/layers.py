@@ -81,7 +81,8 @@ class Layers(tuple[Layer, ...]):
 
     def _of(self, block: Any, kind: Any) -> Layer:
         if kind not in (*KINDS, *self.kinds):
-            raise SelectionError(f"kind {kind!r}: this trace has {', '.join(map(repr, self.kinds))}")
+            known = dict.fromkeys((*self.kinds, *self.in_parts.kinds))
+            raise SelectionError(f"kind {kind!r}: this trace has {', '.join(map(repr, known))}")
         of_kind = {layer.block: layer for layer in self.of_kind(kind)}
         if isinstance(block, bool) or block not in list(of_kind):
             raise SelectionError(
