@@ -37,10 +37,12 @@ class Case:
         branches: Guidance branches of each call of a step.
         options: Of the pipeline's call.
         place: Pixels along the side of a place.
+        frames: Frames of the latent.
         layers: How many attentions it has.
         guided: Options that switch guidance on, for pipelines that need more than a negative prompt.
         guided_branches: Guidance branches of each call of a step then.
         output: What the call gives.
+        copies: The option that says how many pictures each prompt has; None where it has one.
     """
 
     name: str
@@ -53,9 +55,11 @@ class Case:
     branches: tuple[tuple[str, ...], ...] = BOTH
     options: Mapping[str, Any] = field(default_factory=dict)
     place: int = 16
+    frames: int = 1
     guided: Mapping[str, Any] = field(default_factory=dict)
     guided_branches: tuple[tuple[str, ...], ...] = BOTH
     output: Callable[[Any], Any] = lambda made: made.images
+    copies: str | None = "num_images_per_prompt"
 
     def __str__(self) -> str:
         return self.name
@@ -90,7 +94,7 @@ class Case:
             height: Of the picture.
             width: Of the picture.
         """
-        known = {"image": (height // self.place) * (width // self.place), **self.tokens}
+        known = {"image": self.frames * (height // self.place) * (width // self.place), **self.tokens}
         return {part: known[part] for part in parts}
 
 
@@ -145,5 +149,10 @@ CASES = (
         "PixArtAlphaPipeline", "pixart", tiny.tiny_pixart, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
         {"text": 12}, cat=(2,), layers=4,
         options={**_SHORT, "use_resolution_binning": False, "clean_caption": False},
+    ),
+    Case(
+        "CogVideoXPipeline", "cogvideox", tiny.tiny_cogvideox, {".attn1": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12},
+        cat=(2,), layers=2, frames=3, options={**_SHORT, "num_frames": 9}, output=lambda made: made.frames,
+        copies=None,
     ),
 )  # fmt: skip

@@ -85,7 +85,14 @@ def test_self_and_cross_are_the_parts_from_the_image(case, runs):
     for kind, relation in (("self", "image->image"), ("cross", "image->text")):
         for layer in trace.layers.of_kind(kind):
             by_kind = trace.probabilities(block=layer.block, kind=kind, mean="head")
-            assert torch.equal(by_kind, trace.probabilities(layer=layer.path, relation=relation, mean="head"))
+            by_relation = trace.probabilities(layer=layer.path, relation=relation, mean="head")
+            assert by_kind.shape[2] == by_relation.shape[2] * case.frames
+            for image in range(by_kind.shape[2]):  # a frame is an image, and sees itself
+                video, frame = divmod(image, case.frames)
+                places = layer.grid.places
+                own = slice(frame * places, (frame + 1) * places)
+                expected = by_relation[:, :, video, own, own if kind == "self" else slice(None)]
+                torch.testing.assert_close(by_kind[:, :, image], expected, rtol=0, atol=1e-7)
 
 
 @every_case
@@ -104,12 +111,13 @@ def test_rows_are_the_branches_of_each_call(case, pipes, runs):
 @every_case
 def test_two_prompts_with_two_pictures_each_are_four_images(case, pipes):
     with attnscope.capture(pipes(case), kind="cross") as trace:
-        case.run(pipes(case), [PROMPT, OTHER], num_images_per_prompt=2)
-    assert trace.images == 4
-    assert [trace.prompt(image) for image in range(4)] == [PROMPT, PROMPT, OTHER, OTHER]
+        case.run(pipes(case), [PROMPT, OTHER], **({case.copies: 2} if case.copies else {}))
+    copies = (2 if case.copies else 1) * case.frames
+    assert trace.images == 2 * copies
+    assert [trace.prompt(image) for image in range(2 * copies)] == copies * [PROMPT] + copies * [OTHER]
     with pytest.raises(WordError):
-        trace.span("cat", image=2)
-    assert trace.span("star", image=3).word == "star"
+        trace.span("cat", image=copies)
+    assert trace.span("star", image=2 * copies - 1).word == "star"
 
 
 @every_case
@@ -139,6 +147,10 @@ def test_reduced_maps_are_means_of_the_same_relations(case, pipes):
         for layer in trace.layers.of_kind(kind):
             mean = trace.probabilities(layer=layer, branch="cond", image=0, mean=("step", "head"))
             torch.testing.assert_close(trace.reduced[name].map(block=layer.block), mean, rtol=0, atol=1e-6)
+            last = trace.images - 1
+            mean = trace.probabilities(layer=layer, branch="cond", image=last, mean=("step", "head"))
+            reduced = trace.reduced[name].map(block=layer.block, image=last)
+            torch.testing.assert_close(reduced, mean, rtol=0, atol=1e-6)
 
 
 @every_case

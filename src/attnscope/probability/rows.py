@@ -21,6 +21,7 @@ def row_head_mean(
     share: float = 1.0,
     into: Tensor | None = None,
     layer: Layer | None = None,
+    frame: int = 0,
 ) -> Float[Tensor, "query key"]:
     """Mean over heads of the attention in one batch row, times a share.
 
@@ -30,6 +31,7 @@ def row_head_mean(
         share: Factor for the result, such as 1/n in a mean over n steps.
         into: An earlier result to add to, in place.
         layer: The layer, where it is a part of the record's softmax: only its queries and keys are returned.
+        frame: Number of the row's frame, where the layer is a part of each frame.
 
     Raises:
         SelectionError: The layer computed no attention for the row.
@@ -43,9 +45,10 @@ def row_head_mean(
     weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
     query, key, columns = record.query[place], record.key[place], None
     if layer is not None and layer.view is not None:
-        queries = slice(layer.view.first_query, layer.view.first_query + layer.queries)
+        first_query, first_key = layer.view.at(frame)
+        queries = slice(first_query, first_query + layer.queries)
         query = query[:, queries]
         mask = mask[:, queries] if mask is not None and mask.shape[1] > 1 else mask
-        columns = torch.arange(layer.view.first_key, layer.view.first_key + layer.keys, device=key.device)
+        columns = torch.arange(first_key, first_key + layer.keys, device=key.device)
     how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns}
     return reduce(query, key, over=("head",), weights=weights, into=into, **how)

@@ -60,7 +60,10 @@ class Asking(NamedTuple):
     @property
     def size(self) -> tuple[int, ...]:
         """What all calls of a pass have alike, whatever rows they have."""
-        return (*self.sample.shape[1:], *(self.attended.grid if self.attended else ()))
+        return (
+            *self.sample.shape[1:],
+            *((*self.attended.grid, self.attended.frames) if self.attended else ()),
+        )
 
     @property
     def is_extra(self) -> bool:

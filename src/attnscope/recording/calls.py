@@ -114,11 +114,13 @@ class Calls:
         return self._add(asked, step, rows, True)
 
     def _rows_of(self, asked: Asking, turn: int = 0) -> tuple[Row, ...]:
-        """The rows of the batch; in a video model each frame is a row, and an image of its own."""
+        """The rows of the batch. Frames are images: in a video U-Net each is a row, in a transformer a row has all."""
         frames = self._of_pipeline.run.frames
         rows = self._rows.of(asked, self._of_pipeline, turn)
         if (image := image_under_way(asked.caller)) is not None:
             rows = tuple(Row(row.branch, image) for row in rows)
+        if asked.attended is not None:
+            return tuple(Row(row.branch, row.image * frames, frames) for row in rows)
         return tuple(Row(row.branch, row.image * frames + frame) for row in rows for frame in range(frames))
 
     def _add(self, asked: Asking, step: int, rows: tuple[Row, ...], is_extra: bool) -> Call:

@@ -152,9 +152,10 @@ def _described(
     record = sighting.record
     _, heads, queries, dim = record.query.shape
     query_parts = _query_parts(tapped, sighting, attended)
-    if queries != (sum(part.queries for part in query_parts) or grid.places):
+    places = grid.places if attended is None else attended.parts["own"]
+    if queries != (sum(part.queries for part in query_parts) or places):
         raise CaptureError(
-            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {grid} places of its map"
+            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {places} places of its map"
             + "".join(f", {part.queries} of {part.name!r}" for part in query_parts if part.name != "own")
         )
     images = len({row.image for row in rows})
@@ -172,6 +173,7 @@ def _described(
         branches=len(rows) // images,
         parts=sighting.parts or _parts(tapped, layer.kind, record, hidden, grid, attended),
         query_parts=query_parts,
+        frames=attended.frames if attended is not None else 1,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,15 @@ State = dict[str, Tensor]
 """'value' is the map so far. Empty before the first step."""
 OfLayers = Sequence[tuple[Layer, Record]]
 """Layers, or parts of them, and what they computed in one call."""
+
+
+class _Image(NamedTuple):
+    """An image of a call: its batch row, and its frame where a row has several."""
+
+    row: int
+    frame: int
+
+
 Rule = Callable[[State, Tensor, int], State]
 """rule(state, one step's map, step number) gives the new state, and may change both."""
 
@@ -108,25 +118,28 @@ class LiveReduction:
         chosen = {name: record for name, (_, record) in parts.items()}
         if self.failure or call.step not in self.wanted or not rows or not chosen:
             return
-        if not self._fits(chosen, len(rows)):
+        images = [_Image(call.rows.index(row), frame) for row in rows for frame in range(row.frames)]
+        if not self._fits(chosen, len(images)):
             return
         if shared := next((part for part, _ in parts.values() if part.parts), None):
             raise CaptureError(
                 f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
                 "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
             )
-        self._images = len(rows)
+        self._images = len(images)
         self._layers |= {name: part for name, (part, _) in parts.items()}
         try:
-            self._add_maps(call.step, chosen, [call.rows.index(row) for row in rows], latent)
+            self._add_maps(call.step, chosen, images, latent)
         except ParameterError as error:  # the run goes on; whoever asks for the maps gets the error
             self.failure = f"step {call.step}, {error}"
             self._states, self._layers, self._steps = {}, {}, []
 
-    def _add_maps(self, step: int, records: Mapping[LayerId, Record], rows: list[int], latent: Grid) -> None:
+    def _add_maps(
+        self, step: int, records: Mapping[LayerId, Record], images: list[_Image], latent: Grid
+    ) -> None:
         with torch.inference_mode(False), torch.no_grad():
             # all maps first, then the states, so that an interrupt leaves the states at the step before
-            for key, value in list(self._maps(records, rows, latent)):
+            for key, value in list(self._maps(records, images, latent)):
                 self._states[key] = self._rule(self._states.get(key, {}), value, step)
         self._steps.append(step)
 
@@ -138,22 +151,22 @@ class LiveReduction:
         return same_layers and images == self._images
 
     def _maps(
-        self, records: Mapping[LayerId, Record], rows: list[int], latent: Grid
+        self, records: Mapping[LayerId, Record], images: list[_Image], latent: Grid
     ) -> Iterator[tuple[Key, Float[Tensor, "image query key"]]]:
         grids = {layer: self._layers[layer].grid for layer in records}
         if self.reduction.per == "layer":
             for layer, record in records.items():
-                yield layer, _stacked([_head_mean(self._layers[layer], record, row) for row in rows])
+                yield layer, _stacked([_head_mean(self._layers[layer], record, image) for image in images])
         elif self.reduction.per == "grid":
             for grid in dict.fromkeys(grids.values()):
                 alike = [
                     (self._layers[name], record) for name, record in records.items() if grids[name] == grid
                 ]
-                yield grid, _stacked([_mean_of(alike, row) for row in rows])
+                yield grid, _stacked([_mean_of(alike, image) for image in images])
         elif records:
             of_all = _aggregate if self.reduction.kind == "self" else _on_one_grid
             of_layers = [(self._layers[name], record) for name, record in records.items()]
-            yield latent, _stacked([of_all(of_layers, row, latent) for row in rows])
+            yield latent, _stacked([of_all(of_layers, image, latent) for image in images])
 
     def result(self) -> ReducedMaps:
         """The maps so far. They hold the live tensors, which later steps go on changing."""
@@ -172,23 +185,23 @@ def _stacked(maps: list[Tensor]) -> Float[Tensor, "image query key"]:
 
 
 def _head_mean(
-    layer: Layer, record: Record, row: int, *, share: float = 1.0, into: Tensor | None = None
+    layer: Layer, record: Record, image: _Image, *, share: float = 1.0, into: Tensor | None = None
 ) -> Float[Tensor, "query key"]:
     with located(layer.id):
-        return row_head_mean(record, row, share=share, into=into, layer=layer)
+        return row_head_mean(record, image.row, share=share, into=into, layer=layer, frame=image.frame)
 
 
-def _mean_of(of_layers: OfLayers, row: int) -> Float[Tensor, "query key"]:
+def _mean_of(of_layers: OfLayers, image: _Image) -> Float[Tensor, "query key"]:
     total = None
     for layer, record in of_layers:
-        total = _head_mean(layer, record, row, share=1 / len(of_layers), into=total)
+        total = _head_mean(layer, record, image, share=1 / len(of_layers), into=total)
     assert total is not None  # there is a layer of each grid
     return total
 
 
-def _on_one_grid(of_layers: OfLayers, row: int, latent: Grid) -> Float[Tensor, "query key"]:
+def _on_one_grid(of_layers: OfLayers, image: _Image, latent: Grid) -> Float[Tensor, "query key"]:
     """Mean of the layers' cross-attention, each map resized bilinearly to the latent grid."""
-    maps = [_resized(_head_mean(layer, record, row), layer.grid, latent) for layer, record in of_layers]
+    maps = [_resized(_head_mean(layer, record, image), layer.grid, latent) for layer, record in of_layers]
     return torch.stack(maps).mean(0)
 
 
@@ -196,15 +209,15 @@ def _resized(shares: Float[Tensor, "query key"], grid: Grid, latent: Grid) -> Te
     return resize_maps(shares.T.reshape(-1, *grid), latent).flatten(1).T
 
 
-def _aggregate(of_layers: OfLayers, row: int, latent: Grid) -> Float[Tensor, "query key"]:
+def _aggregate(of_layers: OfLayers, image: _Image, latent: Grid) -> Float[Tensor, "query key"]:
     """DiffSeg's aggregate of one step, flat."""
     sums = ScaleSums()
     for layer, record in of_layers:
-        add_to = partial(_add_head_mean, layer, record, row)
+        add_to = partial(_add_head_mean, layer, record, image)
         sums.add(layer.grid, add_to)
     aggregated = sums.aggregated(grid=latent)
     return aggregated.reshape(latent.places, latent.places)
 
 
-def _add_head_mean(layer: Layer, record: Record, row: int, total: Tensor | None) -> Tensor:
-    return _head_mean(layer, record, row, into=total)
+def _add_head_mean(layer: Layer, record: Record, image: _Image, total: Tensor | None) -> Tensor:
+    return _head_mean(layer, record, image, into=total)

@@ -90,7 +90,9 @@ class Session:
         self._running: _Running | None = None
         self.book = LayerBook()
         self._missing: dict[LayerId, list[int]] = {}
-        if first.sample.ndim == 5:
+        if first.attended is not None:
+            self.run.frames = first.attended.frames
+        elif first.sample.ndim == 5:
             paths = [path for path, _ in plan.model.named_modules()]
             self.run.frames = int(first.sample.shape[plan.family.frame_axis(paths)])
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
@@ -204,7 +206,8 @@ class Session:
         reads_text = next((layer for layer in self.book.layers.values() if layer.reads_text), None)
         if reads_text is None:
             return
-        tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // self.run.frames)
+        tokens, of_frames = len(reads_text.keys_of("context")), self.book.attended is None
+        videos = -(-reads_text.batch // self.run.frames) if of_frames else reads_text.batch
         if self._watch is not None:
             self._watch.prompts.fit(self.run, images=videos, keys=tokens)
         self.run.tokens = self.run.tokens or [unnamed_tokens(tokens)] * videos

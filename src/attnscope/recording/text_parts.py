@@ -38,7 +38,7 @@ def read_text_parts(
         name = text_of_branch(branch)
         if name is not None and name not in call.texts_read:
             call.texts_read.add(name)
-            images = sum(row.branch == branch for row in rows) // call.run.frames
+            images = sum(row.branch == branch for row in rows)
             _read(prompts, call.run, name, asked.caller.variables, parts, images)
 
 

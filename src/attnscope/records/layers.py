@@ -84,12 +84,24 @@ class View(NamedTuple):
         of: Kind of the layer whose softmax it is.
         first_query: Number of its first query among all of them.
         first_key: Number of its first key among all of them.
+        frame_queries: How much further on the queries of each next frame of a video begin; 0 where they are all in it.
+        frame_keys: The same for its keys.
     """
 
     relation: str
     of: Kind
     first_query: int
     first_key: int
+    frame_queries: int = 0
+    frame_keys: int = 0
+
+    def at(self, frame: int) -> tuple[int, int]:
+        """Number of the first query and of the first key of a frame.
+
+        Args:
+            frame: Its number in the video, from 0.
+        """
+        return self.first_query + frame * self.frame_queries, self.first_key + frame * self.frame_keys
 
 
 SizeHW = tuple[int, int]
@@ -155,6 +167,7 @@ class Layer:
         parts: Where the keys come from, in order, if from several sources or from another than usual; else empty.
         query_parts: Where the queries come from, in order, if not from the grid alone; else empty.
         view: Which part of a softmax it is; None for all of it.
+        frames: Of a video transformer: how many frames its places are of, each with the grid, one after the other.
     """
 
     block: int
@@ -170,11 +183,13 @@ class Layer:
     parts: tuple[KeyPart, ...] = ()
     query_parts: tuple[QueryPart, ...] = ()
     view: View | None = None
+    frames: int = 1
 
     def __repr__(self) -> str:
         parts = f" ({'; '.join(f'{part.name}: {part.keys}' for part in self.parts)})" if self.parts else ""
         more = f", {self.queries} queries" if self.queries != self.grid.places else ""
-        shapes = f"{self.grid}{more}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
+        grid = f"{self.frames} frames of {self.grid}" if self.frames > 1 else str(self.grid)
+        shapes = f"{grid}{more}, {self.heads} heads of {self.head_dim}, {self.keys} keys{parts}"
         relation = f" ({self.view.relation} of {self.view.of})" if self.view else ""
         return f"<Layer {self.id}{relation}, {shapes}: {self.path}>"
 
@@ -223,7 +238,7 @@ class Layer:
     @property
     def queries(self) -> int:
         """How many queries: those of the grid, and of a joint attention those of the text, too."""
-        return sum(part.queries for part in self.query_parts) or self.grid.places
+        return sum(part.queries for part in self.query_parts) or self.frames * self.grid.places
 
     @property
     def leading(self) -> int:

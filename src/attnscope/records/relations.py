@@ -79,12 +79,47 @@ def as_kind(layer: Layer, kind: Kind) -> Layer | None:
         layer: The layer.
         kind: The kind.
     """
+    relation = next((name for name, part in AS_KINDS.items() if part == kind), None)
+    if layer.frames > 1 and relation is not None:
+        return _frame_by_frame(layer, relation, kind)
     if layer.kind == kind:
         return layer
-    relation = next((name for name, part in AS_KINDS.items() if part == kind), None)
     if layer.kind != _JOINT or relation not in relations(layer):
         return None
     return related(layer, relation)
+
+
+def _frame_by_frame(layer: Layer, relation: str, kind: Kind) -> Layer | None:
+    """The part of a video's attention within each frame, or from each frame to the text: every frame is an image."""
+    if layer.kind not in (kind, _JOINT) or relation not in relations(layer):
+        return None
+    query, key = _sides(relation)
+    queries, keys, places = layer.queries_of(query), layer.keys_of(key), layer.grid.places
+    step = places if key == "own" else 0
+    return replace(
+        layer,
+        kind=kind,
+        keys=step or len(keys),
+        batch=layer.batch * layer.frames,
+        parts=(),
+        query_parts=(),
+        view=View(f"{relation}, frame by frame", layer.kind, queries.start, keys.start, places, step),
+        frames=1,
+    )
+
+
+def same_part(layer: Layer, part: Layer) -> Layer:
+    """The part of a layer that another record of it, such as one of an older trace, is.
+
+    Args:
+        layer: The layer, all of its softmax.
+        part: A layer that may be a part.
+    """
+    if part.view is None:
+        return layer
+    if part.view.frame_queries:
+        return as_kind(layer, part.kind) or layer
+    return related(layer, part.view.relation)
 
 
 def _sides(relation: str) -> tuple[str, str]:

@@ -33,11 +33,18 @@ class Row:
 
     Attributes:
         branch: Guidance branch, such as 'cond'.
-        image: Number of the image in the batch, from 0.
+        image: Number of the image in the batch, from 0; the first one where a row has several.
+        frames: How many images it has: in video transformers the frames of a video share a sequence.
     """
 
     branch: str
     image: int
+    frames: int = 1
+
+    @property
+    def images(self) -> range:
+        """The images that it has."""
+        return range(self.image, self.image + self.frames)
 
 
 @dataclass(frozen=True)

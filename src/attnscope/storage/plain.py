@@ -26,6 +26,7 @@ from attnscope.storage.values import MAX_REAL, brief, flag, items, number, real,
 MAX_PIXELS = 1 << 26
 """Of a picture, 8192 x 8192: 16 times what pipelines make. Maps and segments are drawn at its size."""
 MAX_TOKENS = 1 << 11  # of one text
+MAX_FRAMES = 1 << 12  # of one video
 MAX_SEED = 1 << 64
 _STAGE = re.compile(r"[a-z][a-z_]{0,19}")
 _ROLES = ("text", "start", "end", "padding")
@@ -83,9 +84,10 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
         raise ValueError(f"layer of kind {brief(item['kind'])} in stage {brief(item['stage'])}")
     grid = Grid(number(height), number(width))
     parts = tuple(KeyPart(text(name), number(count)) for name, count in items(item.get("parts", [])))
+    frames = number(item.get("frames", 1), most=MAX_FRAMES)
     of_parts = sum(part.keys for part in parts)
     if of_parts != numbers["keys"] and (
-        parts or (item["kind"] in PLACE_KINDS and grid.places != numbers["keys"])
+        parts or (item["kind"] in PLACE_KINDS and frames * grid.places != numbers["keys"])
     ):
         raise ValueError(f"{numbers['keys']} keys in {len(parts)} parts over {grid} places")
     return Layer(
@@ -94,26 +96,27 @@ def parse_layer(item: Mapping[str, Any]) -> Layer:
         path=text(item["path"]),
         grid=grid,
         parts=parts,
-        query_parts=_query_parts(item.get("query_parts", []), grid),
+        query_parts=_query_parts(item.get("query_parts", []), frames * grid.places),
+        frames=frames,
         view=_view(item.get("view")),
         **numbers,
     )
 
 
-def _query_parts(plain: Any, grid: Grid) -> tuple[QueryPart, ...]:
+def _query_parts(plain: Any, places: int) -> tuple[QueryPart, ...]:
     parts = tuple(QueryPart(text(name), number(count)) for name, count in items(plain))
-    if parts and [part.queries for part in parts if part.name == "own"] != [grid.places]:
-        raise ValueError(f"queries in {len(parts)} parts, none of which is the {grid} grid")
+    if parts and [part.queries for part in parts if part.name == "own"] != [places]:
+        raise ValueError(f"queries in {len(parts)} parts, none of which has the {places} places")
     return parts
 
 
 def _view(plain: Any) -> View | None:
     if plain is None:
         return None
-    relation, of, first_query, first_key = items(plain)
-    if not is_kind(of):
-        raise ValueError(f"a part of a layer of kind {brief(of)}")
-    return View(text(relation), of, number(first_query, least=0), number(first_key, least=0))
+    relation, of, *starts = items(plain)
+    if not is_kind(of) or len(starts) != 4:
+        raise ValueError(f"a part of a layer of kind {brief(of)} with {len(starts)} numbers")
+    return View(text(relation), of, *(number(start, least=0) for start in starts))
 
 
 def call_json(call: Call) -> dict[str, Any]:
@@ -135,14 +138,20 @@ def parse_call(item: Mapping[str, Any]) -> Call:
     Raises:
         KeyError, TypeError, ValueError: It is no call, or two of its rows are the same.
     """
-    rows = tuple(Row(text(row["branch"]), number(row["image"], least=0)) for row in items(item["rows"]))
-    if len(set(rows)) < len(rows):
+    rows = tuple(_parse_row(row) for row in items(item["rows"]))
+    if len({(row.branch, row.image) for row in rows}) < len(rows):
         raise ValueError("two rows are the same branch of the same image")
     index = number(item["index"], least=0)
     step = number(item.get("step", index), least=0)
     timestep = float("nan") if item["timestep"] is None else real(item["timestep"])
     flags = (flag(item.get(name, False)) for name in ("gradients", "extra"))
     return Call(index, step, timestep, rows, *flags)
+
+
+def _parse_row(item: Mapping[str, Any]) -> Row:
+    return Row(
+        text(item["branch"]), number(item["image"], least=0), number(item.get("frames", 1), most=MAX_FRAMES)
+    )
 
 
 def run_json(run: Run) -> dict[str, Any]:

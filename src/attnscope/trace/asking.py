@@ -7,7 +7,7 @@ from typing import Any
 
 from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.records import PLACE_KINDS, Call, Kind, Layer, Row, Step
-from attnscope.records.relations import related
+from attnscope.records.relations import related, same_part
 from attnscope.trace.contents import Contents
 from attnscope.trace.key_parts import pick_key_places, pick_query, pick_tokens
 from attnscope.trace.query import OUTER, Query
@@ -61,7 +61,11 @@ def ask(
     asked = pick_layer(trace, layer, block, kind)
     asked = asked if relation is None else related(asked, relation)
     steps = _steps(trace)
-    images = sorted({row.image for of_call in trace.calls for row in of_call.rows})
+    rows_of_calls = [row for of_call in trace.calls for row in of_call.rows]
+    is_of_videos = asked.frames > 1  # whose frames are in its sequence: an image is the first of a video
+    images = sorted(
+        {image for row in rows_of_calls for image in (row.images[:1] if is_of_videos else row.images)}
+    )
     of_images = pick_number("image", image, images)
     of_branches = pick_name("branch", branch, trace.branches)
     rows = [Row(trace.branches[b], images[i]) for b in of_branches.positions for i in of_images.positions]
@@ -98,8 +102,7 @@ def pick_layer(trace: Contents, layer: Any, block: int | None, kind: Kind | None
     if block is not None or kind is not None:
         raise ParameterError("layer and block (or kind) both choose the layer: give one of them")
     if isinstance(layer, Layer):
-        known = trace.layers[layer.record_id]
-        return known if layer.view is None else related(known, layer.view.relation)
+        return same_part(trace.records.layers[layer.record_id], layer)
     which = tuple(layer) if isinstance(layer, list) else layer
     if isinstance(which, bool) or not isinstance(which, (int, str, tuple)):
         raise ParameterError(f"layer {layer!r}: expected a number, (block, kind), a module path or a Layer")

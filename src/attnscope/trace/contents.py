@@ -114,7 +114,9 @@ class Contents:
     @property
     def images(self) -> int:
         """The number of images in the batch."""
-        return len({row.image for call in self.calls for row in call.rows}) or len(self.run.tokens)
+        return len({image for call in self.calls for row in call.rows for image in row.images}) or len(
+            self.run.tokens
+        )
 
     @property
     def picture(self) -> Image | None:

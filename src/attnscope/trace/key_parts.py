@@ -47,6 +47,8 @@ def pick_key_places(layer: Layer, choice: Any, part: str | None) -> Pick:
     are_places = part in ("own", "reference") or (layer.kind in PLACE_KINDS and not layer.parts)
     if are_places and len(keys) == layer.grid.places:
         return shifted(pick_place("key", choice, layer.grid), keys.start)
+    if are_places and len(keys) == layer.frames * layer.grid.places:
+        return shifted(_pick_in_video("key", choice, layer), keys.start)
     if isinstance(choice, tuple):
         raise SelectionError(
             f"key {choice!r}: the keys of {layer.id} come from several sources, "
@@ -65,8 +67,12 @@ def pick_query(layer: Layer, choice: Any) -> Pick:
     Raises:
         SelectionError: The layer lacks such a query.
     """
-    if not layer.query_parts:
-        return pick_place("query", choice, layer.grid)
+    if not layer.query_parts or [part.name for part in layer.query_parts] == ["own"]:
+        return (
+            pick_place("query", choice, layer.grid)
+            if layer.frames == 1
+            else _pick_in_video("query", choice, layer)
+        )
     if isinstance(choice, tuple):
         names = "; ".join(part.name for part in layer.query_parts)
         raise SelectionError(
@@ -74,6 +80,19 @@ def pick_query(layer: Layer, choice: Any) -> Pick:
             "relation='image->image' or relation='image->text', or give their numbers"
         )
     return pick_number("query", choice, range(layer.queries))
+
+
+def _pick_in_video(axis: str, choice: Any, layer: Layer) -> Pick:
+    """Places of all frames: (frame, row, column), or numbers."""
+    if not isinstance(choice, tuple):
+        return pick_number(axis, choice, range(layer.frames * layer.grid.places))
+    if len(choice) != 3:
+        raise SelectionError(
+            f"{axis} {choice!r}: {layer.id} has {layer.frames} frames of {layer.grid} places; expected "
+            "(frame, row, column)"
+        )
+    (frame,), place = pick_number(axis, [choice[0]], range(layer.frames)).positions, choice[1:]
+    return shifted(pick_place(axis, place, layer.grid), frame * layer.grid.places)
 
 
 def pick_tokens(layer: Layer, choice: Any) -> Pick:

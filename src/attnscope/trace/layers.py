@@ -73,9 +73,10 @@ class Layers(tuple[Layer, ...]):
 
     @property
     def in_parts(self) -> Layers:
-        """The same with each joint attention as its parts, 'self' and 'cross'."""
+        """The same with each joint attention as its parts, 'self' and 'cross', and a video's frame by frame."""
         parts = (
-            [as_kind(layer, kind) for kind in KINDS] if layer.kind == "joint" else [layer] for layer in self
+            [as_kind(layer, kind) for kind in KINDS] if layer.kind == "joint" or layer.frames > 1 else [layer]
+            for layer in self
         )
         return Layers(part for of_layer in parts for part in of_layer if part is not None)
 

@@ -79,7 +79,8 @@ def named_tensor(tensor: Tensor, query: Query, texts: Sequence[str]) -> NamedTen
     layer = query.layer
     labels: dict[str, tuple[str, Sequence[Any]]] = {}
     keys_are_places = layer.kind in PLACE_KINDS and not layer.parts
-    places = {"query": not layer.query_parts, "key": keys_are_places}
+    has_grid = layer.frames == 1
+    places = {"query": has_grid and not layer.query_parts, "key": has_grid and keys_are_places}
     for axis in (axis for axis, are_places in places.items() if are_places):
         if axis in query.axes:
             labels[f"{axis}_row"] = (axis, [place // layer.grid.width for place in values[axis]])

@@ -33,11 +33,13 @@ class Part(NamedTuple):
     Attributes:
         call: The call.
         row: Number of the row in the call's batch.
+        frame: Number of the image's frame among those of the row.
         place: Its numbers on the outer axes that are kept.
     """
 
     call: Call
     row: int
+    frame: int
     place: tuple[int, ...]
 
 
@@ -78,14 +80,17 @@ class Query:
         """Shape of the answer, before single axes are dropped."""
         return tuple(len(pick.positions) for pick in self.kept.values())
 
-    @property
-    def inner_picks(self) -> tuple[Pick, Pick, Pick]:
-        """Numbers of heads, queries and keys in the layer's record, of which the layer may be a part."""
+    def inner_picks(self, frame: int) -> tuple[Pick, Pick, Pick]:
+        """Numbers of heads, queries and keys in the layer's record, of which the layer may be a part.
+
+        Args:
+            frame: Number of the frame in its row.
+        """
         heads, queries, keys = (self.picks[axis] for axis in INNER)
         if self.layer.view is None:
             return heads, queries, keys
-        first = self.layer.view
-        return heads, shifted(queries, first.first_query), shifted(keys, first.first_key)
+        first_query, first_key = self.layer.view.at(frame)
+        return heads, shifted(queries, first_query), shifted(keys, first_key)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -106,9 +111,12 @@ class Query:
         outer = [enumerate(self.picks[axis].positions) for axis in OUTER]
         for of_part in product(*outer):
             (_, step), (_, branch), (_, image) = of_part
-            call, row = row_of(self.steps[step], self.call, self.branches[branch], self.images[image])
-            places = zip(OUTER, of_part, strict=True)
-            yield Part(call, row, tuple(at for axis, (at, _) in places if axis not in self.averaged))
+            number = self.images[image]
+            call, row = row_of(self.steps[step], self.call, self.branches[branch], number)
+            places = tuple(
+                at for axis, (at, _) in zip(OUTER, of_part, strict=True) if axis not in self.averaged
+            )
+            yield Part(call, row, number - call.rows[row].image, places)
 
     def over_steps_with(self, has: Callable[[int, LayerId], bool]) -> Query:
         """The same question, where a mean over steps leaves out those that lack the layer or one of the rows.
@@ -235,7 +243,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     """P of one batch row at the picked positions, averaged over inner axes where asked, times share."""
     record = _record(query, records, part)
     row = row_of_record(record, query.layer, part)
-    heads, queries, keys = query.inner_picks
+    heads, queries, keys = query.inner_picks(part.frame)
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)

@@ -58,7 +58,7 @@ def row_of(step: Step, number: int | None, branch: str, image: int) -> tuple[Cal
     """
     call = call_of(step, number, branch)
     for at, row in enumerate(call.rows):
-        if (row.branch, row.image) == (branch, image):
+        if row.branch == branch and image in row.images:
             return call, at
     raise MissingRowError(
         f"step {call.step} has no row for branch {branch!r}, image {image}; it has {_listed(call.rows)}"

@@ -6,10 +6,12 @@ transformer.py  how transformers are described; each has a file of its own
 sd3.py          Stable Diffusion 3 and 3.5
 flux.py         Flux.1 with Fill, Kontext and Redux
 pixart.py       PixArt-alpha and -sigma
+cogvideox.py    CogVideoX
 
 To add one: docs/adding-a-model.md.
 """
 
+from attnscope.atlas.families.cogvideox import COGVIDEOX
 from attnscope.atlas.families.family import Attended, Family, Sides, TextPart
 from attnscope.atlas.families.flux import FLUX
 from attnscope.atlas.families.pixart import PIXART
@@ -17,11 +19,12 @@ from attnscope.atlas.families.sd3 import SD3
 from attnscope.atlas.families.transformer import Transformer
 from attnscope.atlas.families.unet import UNET
 
-TRANSFORMERS: tuple[Transformer, ...] = (SD3, FLUX, PIXART)
+TRANSFORMERS: tuple[Transformer, ...] = (SD3, FLUX, PIXART, COGVIDEOX)
 FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
 """A model is of the first family that takes it."""
 
 __all__ = [
+    "COGVIDEOX",
     "FAMILIES",
     "FLUX",
     "PIXART",

@@ -20,11 +20,13 @@ class Attended(NamedTuple):
         grid: Height and width of the image's part.
         latent_hw: Height and width of the latent that it was made of.
         parts: Tokens of each source by name, such as {'own': 4096, 'context': 512}.
+        frames: Of a video: how many grids the image's part has, one after the other.
     """
 
     grid: Grid
     latent_hw: SizeHW
     parts: Mapping[str, int]
+    frames: int = 1
 
     def tokens_of(self, sources: Iterable[str]) -> tuple[tuple[str, int], ...]:
         """Names and tokens of some sources, in order; 'context' is all of its parts, and what is not there is left out.

@@ -1,9 +1,10 @@
 """Random transformers of diffusers' own classes in whole pipelines, a second each: no weights on disk, no download.
 
-parts.py   tokenizers, text encoders and autoencoders for them
-sd3.py     Stable Diffusion 3, with the second attention of 3.5
-flux.py    Flux.1
-pixart.py  PixArt-alpha
+parts.py      tokenizers, text encoders and autoencoders for them
+sd3.py        Stable Diffusion 3, with the second attention of 3.5
+flux.py       Flux.1
+pixart.py     PixArt-alpha
+cogvideox.py  CogVideoX, a video
 """
 
 from collections.abc import Callable
@@ -11,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from attnscope.errors import ParameterError
+from attnscope.testing.transformers.cogvideox import tiny_cogvideox
 from attnscope.testing.transformers.flux import tiny_flux
 from attnscope.testing.transformers.pixart import tiny_pixart
 from attnscope.testing.transformers.sd3 import tiny_sd3
 
-TINY: dict[str, Callable[..., Any]] = {"sd3": tiny_sd3, "flux": tiny_flux, "pixart": tiny_pixart}
+TINY: dict[str, Callable[..., Any]] = {
+    "sd3": tiny_sd3,
+    "flux": tiny_flux,
+    "pixart": tiny_pixart,
+    "cogvideox": tiny_cogvideox,
+}
 """What makes the pipeline of each family, by the family's id."""
 
 
@@ -35,4 +42,4 @@ def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
     return TINY[family](folder, **changes)
 
 
-__all__ = ["TINY", "tiny_flux", "tiny_pixart", "tiny_sd3", "tiny_transformer"]
+__all__ = ["TINY", "tiny_cogvideox", "tiny_flux", "tiny_pixart", "tiny_sd3", "tiny_transformer"]

@@ -96,7 +96,7 @@ def sharp(transformer: Any) -> Any:
                 parameter.normal_(std=0.2)
         for name, parameter in transformer.named_parameters():
             if name.endswith(("norm_q.weight", "norm_added_q.weight")):
-                parameter.mul_(6)
+                parameter.mul_(4)
     sharpen(transformer)
     return transformer
 
