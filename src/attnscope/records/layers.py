@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
+
+from attnscope.records.parts import KeyPart, QueryPart, View, span_of
 
 Kind = str
 """What attends to what, in one block.
@@ -49,59 +49,6 @@ def kind_rank(kind: Kind) -> tuple[int, int, int]:
     assert match is not None, kind
     name = "image" if kind.startswith("image") else kind
     return _KIND_ORDER.index(name), int(match[1] or 1), int((match[2] or "-0")[1:])
-
-
-class KeyPart(NamedTuple):
-    """A run of a layer's keys that come from one source.
-
-    Attributes:
-        name: 'own' (the layer's own places), 'reference' (another picture's places), 'context' (what the model is
-            conditioned on, such as the text), 'objects' (GLIGEN's), or 'adapter 1, picture 2' (IP-Adapter's).
-        keys: How many keys.
-    """
-
-    name: str
-    keys: int
-
-
-class QueryPart(NamedTuple):
-    """A run of a layer's queries that come from one source.
-
-    Attributes:
-        name: 'own' (the places of the layer's grid), or as in `KeyPart`.
-        queries: How many queries.
-    """
-
-    name: str
-    queries: int
-
-
-class View(NamedTuple):
-    """Which part of a softmax a layer is, where it is a part only. P is cut after the softmax over all keys.
-
-    Attributes:
-        relation: What attends to what, such as 'image->text'.
-        of: Kind of the layer whose softmax it is.
-        first_query: Number of its first query among all of them.
-        first_key: Number of its first key among all of them.
-        frame_queries: How much further on the queries of each next frame of a video begin; 0 where they are all in it.
-        frame_keys: The same for its keys.
-    """
-
-    relation: str
-    of: Kind
-    first_query: int
-    first_key: int
-    frame_queries: int = 0
-    frame_keys: int = 0
-
-    def at(self, frame: int) -> tuple[int, int]:
-        """Number of the first query and of the first key of a frame.
-
-        Args:
-            frame: Its number in the video, from 0.
-        """
-        return self.first_query + frame * self.frame_queries, self.first_key + frame * self.frame_keys
 
 
 SizeHW = tuple[int, int]
@@ -202,7 +149,7 @@ class Layer:
         Raises:
             KeyError: The layer has no such keys.
         """
-        return _span(self.parts or (KeyPart(self.usual_part, self.keys),), part)
+        return span_of(self.parts or (KeyPart(self.usual_part, self.keys),), part)
 
     def queries_of(self, part: str) -> range:
         """Numbers of the queries that come from one source.
@@ -213,7 +160,7 @@ class Layer:
         Raises:
             KeyError: The layer has no such queries.
         """
-        return _span(self.query_parts or (QueryPart("own", self.queries),), part)
+        return span_of(self.query_parts or (QueryPart("own", self.queries),), part)
 
     @property
     def usual_part(self) -> str:
@@ -287,15 +234,3 @@ class Layer:
             itemsize: Bytes a number, 2 for float16.
         """
         return self.leading * self.queries * self.keys * itemsize
-
-
-def _span(parts: Sequence[KeyPart | QueryPart], wanted: str) -> range:
-    """Numbers of one part, or of several that lie side by side: 'context' is 'context/clip' and 'context/t5'."""
-    start, found = 0, list[range]()
-    for name, count in parts:
-        if name == wanted or name.startswith(f"{wanted}/"):
-            found.append(range(start, start + count))
-        start += count
-    if not found or any(one.stop != other.start for one, other in pairwise(found)):
-        raise KeyError(wanted)
-    return range(found[0].start, found[-1].stop)

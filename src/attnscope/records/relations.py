@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from attnscope.errors import ParameterError, SelectionError
-from attnscope.records.layers import KeyPart, Kind, Layer, QueryPart, View
+from attnscope.records.layers import Kind, Layer
+from attnscope.records.parts import KeyPart, QueryPart, View
 
 _NAMES = {"image": "own", "text": "context"}
 """The words of relations for parts that are called otherwise; the other parts are called by their names."""

@@ -166,6 +166,15 @@ def steps_of(calls: Iterable[Call]) -> tuple[Step, ...]:
     return tuple(Step(index, tuple(of_step)) for index, of_step in steps.items())
 
 
+def images_of(calls: Iterable[Call]) -> list[int]:
+    """Numbers of the images that calls have, in order.
+
+    Args:
+        calls: Calls of one pass.
+    """
+    return sorted({image for call in calls for row in call.rows for image in row.images})
+
+
 @dataclass(frozen=True)
 class Token:
     """One key of cross-attention.

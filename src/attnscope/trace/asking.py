@@ -8,6 +8,7 @@ from typing import Any
 from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.records import PLACE_KINDS, Call, Kind, Layer, Row, Step
 from attnscope.records.relations import related, same_part
+from attnscope.records.run import images_of
 from attnscope.trace.contents import Contents
 from attnscope.trace.key_parts import pick_key_places, pick_query, pick_tokens
 from attnscope.trace.query import OUTER, Query
@@ -61,11 +62,9 @@ def ask(
     asked = pick_layer(trace, layer, block, kind)
     asked = asked if relation is None else related(asked, relation)
     steps = _steps(trace)
-    rows_of_calls = [row for of_call in trace.calls for row in of_call.rows]
-    is_of_videos = asked.frames > 1  # whose frames are in its sequence: an image is the first of a video
-    images = sorted(
-        {image for row in rows_of_calls for image in (row.images[:1] if is_of_videos else row.images)}
-    )
+    images = images_of(trace.calls)
+    if asked.frames > 1:  # the frames are in its sequence: an image is a video, by its first frame
+        images = images[:: asked.frames]
     of_images = pick_number("image", image, images)
     of_branches = pick_name("branch", branch, trace.branches)
     rows = [Row(trace.branches[b], images[i]) for b in of_branches.positions for i in of_images.positions]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attnscope.errors import SelectionError, nearest
 from attnscope.records import Call, Kind, Layer, LayerId, Row, Run, Step, Token, TokenSpan
 from attnscope.records.reduced import ReducedMaps
-from attnscope.records.run import steps_of
+from attnscope.records.run import images_of, steps_of
 from attnscope.storage.memory import MemoryRecords, Records
 from attnscope.trace.layers import Layers
 from attnscope.trace.selection import pick_name, pick_number
@@ -114,9 +114,7 @@ class Contents:
     @property
     def images(self) -> int:
         """The number of images in the batch."""
-        return len({image for call in self.calls for row in call.rows for image in row.images}) or len(
-            self.run.tokens
-        )
+        return len(images_of(self.calls)) or len(self.run.tokens)
 
     @property
     def picture(self) -> Image | None:
