@@ -24,7 +24,8 @@ def a_gpu_with_triton(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.3.0+git"))
-    monkeypatch.setattr(triton_support, "_why_no_launcher", triton_support._why_no_launcher.__wrapped__)
+    for name in ("_why_no_launcher", "_why_not_this_triton"):
+        monkeypatch.setattr(triton_support, name, getattr(triton_support, name).__wrapped__)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(Path, "is_file", lambda path: True)
     return monkeypatch

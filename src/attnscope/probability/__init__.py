@@ -2,6 +2,7 @@
 
 reference.py       a dozen lines that materialise P: the oracle
 inputs.py          what Q, K and a mask must be, shapes and numbers
+verdicts.py        what is judged of numbers: at once on a CPU, with one read from a GPU
 contraction.py     what to compute: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
 tile_loops.py      the work on one tile, compiled by TorchScript

@@ -16,6 +16,7 @@ from attnscope.probability.reference import materialised
 from attnscope.probability.tile_loops import why_not_compiled
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
 from attnscope.probability.triton_support import is_interpreted, why_not_triton
+from attnscope.probability.verdicts import Verdicts, is_read_at_once, moved
 
 
 class Path(NamedTuple):
@@ -97,23 +98,27 @@ def reduce(
     >>> reduce(q, k, scale=40**-0.5, over=("head",)).shape  # the mean over heads
     torch.Size([16, 16])
     """
-    _check(query, key, mask, scale)
+    verdicts = _check(query, key, mask, scale)
     if into is not None:
         check_writable(into)
     dtype = working_dtype(query)
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
-        asked = contraction(query, key, over, weights, columns, dtype)
+        asked = contraction(query, key, over, weights, columns, dtype, verdicts)
         expected = (dtype, asked.shape, query.device)
         if into is not None and (into.dtype, into.shape, into.device) != expected:
             raise ParameterError(
                 f"into is {into.dtype} of shape {tuple(into.shape)} on {into.device}: expected {dtype} of "
                 f"{asked.shape} on {query.device}"
             )
-        mask = mask if mask is None else mask.to(query.device)
+        mask = mask if mask is None else moved(mask, query.device)
         path = _REDUCTIONS[path_for(query, key, over=over).name]
         target = None if into is None or into.is_inference() else into
+        verdicts.queue()
+        if into is not None or not (columns is None or is_read_at_once(columns)):
+            verdicts.read()  # before something wrong is added, or a kernel reads where no key is
         result = path(query, key, asked, scale=scale, mask=mask, into=target)
+    verdicts.read()
     # here, in the caller's mode, a tensor of inference mode may be written
     return result if into is None or into is target else into.add_(result)
 
@@ -158,19 +163,25 @@ def entropy(
 
     Cost: as `reduce`; never more than one tile a thread.
     """
-    _check(query, key, mask, scale)
+    verdicts = _check(query, key, mask, scale)
     if query.is_meta:
         return query.new_empty(query.shape[:2], dtype=working_dtype(query))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(query.device.type, enabled=False):
-        mask = mask if mask is None else mask.to(query.device)
+        mask = mask if mask is None else moved(mask, query.device)
         path = _entropy_triton if path_for(query, key, over=("key",)).name == "triton" else entropy_tiled
-        return path(query, key, scale=scale, mask=mask)
+        verdicts.queue()
+        result = path(query, key, scale=scale, mask=mask)
+    verdicts.read()
+    return result
 
 
-def _check(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> None:
-    check_inputs(query, key, mask, scale=scale)
+def _check(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Verdicts:
+    """Refuse what can be refused without waiting for a GPU; the rest is for the verdicts."""
+    verdicts = Verdicts()
+    check_inputs(query, key, mask, scale=scale, verdicts=verdicts)
     if query.ndim != 3:
         raise ParameterError(f"query is {tuple(query.shape)}: expected (head, query, dim) of one batch row")
+    return verdicts
 
 
 def _reduce_reference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from attnscope.errors import ParameterError
+from attnscope.probability.verdicts import Verdicts, is_read_at_once, moved
 
 AXES = ("head", "query", "key")
 
@@ -42,6 +44,7 @@ def contraction(
     weights: Mapping[str, Tensor] | None,
     columns: Tensor | None,
     dtype: torch.dtype,
+    verdicts: Verdicts | None = None,
 ) -> Contraction:
     """The sum over some axes of P, checked against Q and K, which `check_inputs` has seen.
 
@@ -52,6 +55,7 @@ def contraction(
         weights: Numbers for axes in `over`, on any device. Default: 1/n for each of n, which is a mean.
         columns: Numbers of the keys that count, on any device. Default: all.
         dtype: Type of the weights in the result.
+        verdicts: Takes what is to be judged of a GPU's numbers. Without it, they are waited for here.
 
     Raises:
         ParameterError: An unknown axis; weights that do not fit or belong to an axis that is kept; columns that are
@@ -63,9 +67,11 @@ def contraction(
         raise ParameterError(
             f"columns are {columns.dtype} of shape {tuple(columns.shape)}: expected a list of key numbers"
         )
+    looked = Verdicts() if verdicts is None else verdicts
     if columns is not None and not columns.is_meta:
-        _check_columns(columns, key.shape[1])
-        columns = columns.to(query.device)
+        columns = columns if is_read_at_once(columns) else columns.to(query.device)
+        _look_at_columns(columns, key.shape[1], looked)
+        columns = moved(columns, query.device)
     numbers = dict(weights or {})
     if idle := sorted(set(numbers) - set(over)):
         raise ParameterError(
@@ -76,7 +82,11 @@ def contraction(
         "query": query.shape[1],
         "key": key.shape[1] if columns is None else len(columns),
     }
-    factors = {axis: _weight(axis, numbers.get(axis), lengths[axis], query.device, dtype) for axis in over}
+    factors = {
+        axis: _weight(axis, numbers.get(axis), lengths[axis], query.device, dtype, looked) for axis in over
+    }
+    if verdicts is None:
+        looked.read()
     shape = tuple(length for axis, length in lengths.items() if axis not in factors)
     head, queries, keys = (1 if axis in factors else length for axis, length in lengths.items())
     return Contraction(
@@ -84,21 +94,36 @@ def contraction(
     )
 
 
-def _check_columns(columns: Tensor, keys: int) -> None:
-    if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < keys:
-        raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
+def _look_at_columns(columns: Tensor, keys: int, verdicts: Verdicts) -> None:
+    def judge(least: float, most: float) -> None:
+        if not 0 <= least <= most < keys:
+            raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
+
+    if len(columns):
+        verdicts.add([extreme.double() for extreme in torch.aminmax(columns)], judge)
 
 
 def _weight(
-    axis: str, numbers: Tensor | None, length: int, device: torch.device, dtype: torch.dtype
+    axis: str,
+    numbers: Tensor | None,
+    length: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    verdicts: Verdicts,
 ) -> Tensor:
     if numbers is None:
         if not length:
             raise ParameterError(f"over {axis}: there is none, so there is no mean")
         return torch.full([length], 1 / length, device=device, dtype=dtype)
-    weight = torch.as_tensor(numbers, device=device, dtype=dtype)
-    if not weight.is_meta and not weight.isfinite().all():
-        raise ParameterError(f"weights of {axis} hold NaN or infinite numbers: expected finite ones")
+    weight = torch.as_tensor(numbers, dtype=dtype)
+    weight = weight if is_read_at_once(weight) else weight.to(device)
+    if not weight.is_meta and weight.numel():
+        verdicts.add([torch.linalg.vector_norm(weight)], lambda size: _judge_weight(axis, weight, size))
     if weight.shape != (length,):
         raise ParameterError(f"weights of {axis} have shape {tuple(weight.shape)}: expected ({length},)")
-    return weight
+    return moved(weight, device)
+
+
+def _judge_weight(axis: str, weight: Tensor, size: float) -> None:
+    if not math.isfinite(size) and not weight.isfinite().all():
+        raise ParameterError(f"weights of {axis} hold NaN or infinite numbers: expected finite ones")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import NumbersError, ParameterError
+from attnscope.probability.verdicts import Verdicts, moved
 
 BASE_2 = 1.5  # more than 1 / log(2), by which scores to the base 2 are larger
 ADVICE = "a run that overflows does this: run the model in float32 or bfloat16"
@@ -31,6 +32,7 @@ def check_inputs(
     mask: Tensor | None = None,
     *,
     scale: float = 1.0,
+    verdicts: Verdicts | None = None,
 ) -> None:
     """Refuse Q, K and a mask that give no attention.
 
@@ -39,12 +41,13 @@ def check_inputs(
         key: K, with the same leading axes.
         mask: Float (added to the scores) or bool (true where a key may be seen).
         scale: Factor before the softmax.
+        verdicts: Takes what is to be judged of a GPU's numbers. Without it, they are waited for here.
 
     Raises:
         ParameterError: Shapes or types do not fit, Q and K are on two devices, or there is no head or no key.
         NumbersError: Q or K holds NaN or infinite numbers, the mask NaN or +inf, or products would overflow.
 
-    Cost: one look at each number; on a GPU it waits for them.
+    Cost: one look at each number.
     """
     _check_shapes(query, key)
     if mask is not None:
@@ -52,7 +55,10 @@ def check_inputs(
     if not math.isfinite(scale):
         raise ParameterError(f"scale is {scale}; expected a finite number, 1/sqrt(dim) as a rule")
     if not query.is_meta and not key.is_meta and query.numel():
-        _check_numbers(query.detach(), key.detach(), None if mask is None else mask.detach(), scale)
+        looked = Verdicts() if verdicts is None else verdicts
+        _look(query.detach(), key.detach(), None if mask is None else mask.detach(), scale, looked)
+        if verdicts is None:
+            looked.read()
 
 
 @contextmanager
@@ -105,11 +111,31 @@ def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
         raise ParameterError(f"the mask is {tuple(mask.shape)}: expected a shape that broadcasts to {shape}")
 
 
-def _check_numbers(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> None:
+def _look(query: Tensor, key: Tensor, mask: Tensor | None, scale: float, verdicts: Verdicts) -> None:
+    """One quick pass over all numbers. What it does not clear gets a closer look, once it is read."""
     most = torch.finfo(working_dtype(query)).max
     reach = query.shape[-1] * max(1.0, abs(scale) * BASE_2)
-    if mask is None and reach * _norm(query) * _norm(key) < most:  # false where either is NaN
-        return
+    sizes = [_size(query) * _size(key)]
+    if mask is not None and mask.dtype != torch.bool and mask.numel():
+        sizes.append(moved(_wide(mask).amax(), query.device))
+
+    def judge(product: float, added: float = 0.0) -> None:
+        if not (reach * product < most and reach * product + added < most):  # also where either is NaN
+            _look_closer(query, key, mask, reach, most)
+
+    verdicts.add(sizes, judge)
+
+
+def _size(tensor: Tensor) -> Tensor:
+    """A bound of all numbers that one quick pass gives: NaN or infinite if any is, or if it is too large to tell."""
+    tensor = _wide(tensor)
+    if tensor.element_size() == 2 and tensor.device.type == "cpu":  # where this is the faster one
+        low, high = torch.aminmax(tensor)
+        return torch.maximum(high, -low).float()
+    return torch.linalg.vector_norm(tensor, dtype=working_dtype(tensor))
+
+
+def _look_closer(query: Tensor, key: Tensor, mask: Tensor | None, reach: float, most: float) -> None:
     for name, tensor in (("query", query), ("key", key)):
         low, high = _extremes(tensor)
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -138,18 +164,15 @@ def _check_added(mask: Tensor, reach: float, most: float) -> None:
         )
 
 
-def _norm(tensor: Tensor) -> float:
-    """A bound of all numbers that one quick pass gives: NaN or infinite if any is, or if it is too large to tell."""
-    if tensor.element_size() < 4:
-        return max(map(abs, _extremes(tensor)))
-    return float(torch.linalg.vector_norm(tensor))
-
-
 def _extremes(tensor: Tensor) -> tuple[float, float]:
     """The least and the largest number; both NaN if any is."""
-    wide = tensor.float() if tensor.element_size() == 1 else tensor  # float8 can't be compared
-    low, high = torch.stack(torch.aminmax(wide)).tolist()
+    low, high = torch.stack(torch.aminmax(_wide(tensor))).tolist()
     return low, high
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Float8 has neither arithmetic nor order."""
+    return tensor.float() if tensor.element_size() == 1 else tensor
 
 
 def _count(bad: Tensor) -> str:

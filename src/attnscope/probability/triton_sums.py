@@ -118,7 +118,7 @@ def entropy_triton(
         inputs = _inputs(query, key, mask, scale)
         largest, total = _row_statistics(inputs)
         # -log P = log l + (m - S), and P sums to 1: terms >= 0, nothing cancels
-        return total.log() + _over_keys(inputs, largest, 1 / total, None)
+        return total.log() + _over_keys(inputs, largest, total.reciprocal(), None)
 
 
 def _inputs(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Inputs:
@@ -139,8 +139,7 @@ def _counted(key: Tensor, mask: Tensor | None, columns: Tensor | None) -> tuple[
 
 def _row_factor(total: Float[Tensor, "head query"], asked: Contraction) -> Float[Tensor, "head query"]:
     """What exp(S - m) of a row is multiplied by: 1/l, and the weights of its head and query."""
-    factor = 1 / total
-    factor = factor if asked.head is None else factor * asked.head[:, None]
+    factor = total.reciprocal() if asked.head is None else asked.head[:, None] / total
     return factor if asked.query is None else factor * asked.query
 
 

@@ -49,6 +49,7 @@ def _why_not_this_gpu(device: torch.device) -> str:
     return "Triton kernels need compute capability {}.{}, this GPU has {}.{}".format(*OLDEST_GPU, *capability)
 
 
+@cache
 def _why_not_this_triton() -> str:
     if importlib.util.find_spec("triton") is None:
         return "triton is missing: pip install triton (on Windows triton-windows)"

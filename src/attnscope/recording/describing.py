@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -241,7 +242,7 @@ def _is_of_other_rows(record: Record, made: Tensor | None) -> bool:
         return False
     if made is None:
         return _is_shared(record)
-    found = [[_is_same(used, own) for own in made] for used in key]
+    found = _same_rows(key, made)
     is_known = all(any(owners) for owners in found)  # not where a processor changes keys, as norms do
     return not all(owners[row] for row, owners in enumerate(found)) if is_known else _is_shared(record)
 
@@ -249,11 +250,14 @@ def _is_of_other_rows(record: Record, made: Tensor | None) -> bool:
 def _is_shared(record: Record) -> bool:
     """Whether rows with queries of their own all have the keys of one row."""
     query, key = record.query[:, :, :_PLACES_CHECKED], record.key[:, :, :_PLACES_CHECKED]
-    return any(
-        torch.equal(key[row], key[other]) and not torch.equal(query[row], query[other])
-        for row in range(1, len(key))
-        for other in range(row)
-    )
+    shared = [
+        _equal_rows(key[:row], key[row]) & ~_equal_rows(query[:row], query[row]) for row in range(1, len(key))
+    ]
+    return bool(shared) and bool(torch.cat(shared).any())
+
+
+def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
+    return (rows == row).flatten(1).all(1)
 
 
 def _made_keys(tapped: TappedLayer, record: Record, hidden: Tensor) -> Tensor | None:
@@ -278,7 +282,28 @@ def _own_keys(record: Record, made: Tensor | None, places: int) -> int | None:
     )
 
 
+def _same_rows(key: Tensor, made: Tensor) -> list[list[bool]]:
+    """For each row's keys, which rows' they are, but for rounding. Read at once: a GPU is waited for."""
+    sizes = _largest(made.flatten(1))
+    gaps = [_largest((made - used).flatten(1)) for used in key]
+    of_made, *of_keys = torch.stack([sizes, *gaps]).tolist()
+    return [
+        [_is_rounding(gap, size, key.dtype) for gap, size in zip(row, of_made, strict=True)]
+        for row in of_keys
+    ]
+
+
 def _is_same(used: Tensor, made: Tensor) -> bool:
     """Whether keys that were used are those that were made, but for rounding."""
-    atol = _ATOL.get(used.dtype, 1e-4) * max(1.0, float(made.abs().amax()))
-    return used.shape == made.shape and torch.allclose(used, made, rtol=0, atol=atol)
+    if used.shape != made.shape:
+        return False
+    size, gap = torch.cat([_largest(numbers.reshape(1, -1)) for numbers in (made, used - made)]).tolist()
+    return _is_rounding(gap, size, used.dtype)
+
+
+def _largest(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, math.inf, dim=1)
+
+
+def _is_rounding(gap: float, size: float, dtype: torch.dtype) -> bool:
+    return gap <= _ATOL.get(dtype, 1e-4) * max(1.0, size)

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from attnscope.errors import UnobservedError
+from attnscope.probability.verdicts import Verdicts
 from attnscope.recording.adapters import AdapterKeys
 from attnscope.recording.assembling import joined_record, joined_result
 from attnscope.recording.attention import Attention
 from attnscope.recording.obstacles.skipped import answering_hook
 from attnscope.recording.obstacles.unseen import described, own_processor, unseen
 from attnscope.recording.order_check import OrderCheck
-from attnscope.recording.sample_check import is_as_seen
+from attnscope.recording.sample_check import check_sample
 from attnscope.records import KeyPart, Kind
 from attnscope.records.qkv import Record
 
@@ -100,7 +101,7 @@ class Observation:
         self._layer, self._module, self._name = layer, layer.module, layer.name
         self._hidden, self._reads_places, self._is_checked = hidden, reads_places, is_checked
         self._seen: list[Attention] = []
-        self._adapters, self._order = AdapterKeys(), OrderCheck()
+        self._adapters, self._order, self._verdicts = AdapterKeys(), OrderCheck(), Verdicts()
 
     def open(self) -> None:
         """The module is about to run."""
@@ -126,17 +127,13 @@ class Observation:
             attention: The same, with its result.
 
         Raises:
-            UnobservedError: The result is not what Q, K and V give.
+            UnobservedError: The result is not what Q, K and V give; with a GPU's numbers `end` raises that.
         """
         if not self._is_checked:
             return
         if attention.output is not None:
             attention.keep_result(attention.output)
-        if not is_as_seen(attention):
-            raise UnobservedError(
-                f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
-                "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
-            )
+        check_sample(attention, self._verdicts, self._refuse_result)
 
     def end(self, output: Any) -> None:
         """The module has run: hand over its Records. Where a cache has answered for it, there are none.
@@ -145,11 +142,11 @@ class Observation:
             output: What it returned.
 
         Raises:
-            UnobservedError: No attention of all rows and heads was seen, or several that can't be told apart.
+            UnobservedError: No attention of all rows and heads was seen, several that can't be told apart, or one that
+                the record would not tell.
         """
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
-        self._layer.has_run()
         if not seen and answering_hook(self._module) is not None:
             return
         used = [attention for attention in seen if attention.used]
@@ -160,6 +157,7 @@ class Observation:
         record = self._own_record(own, seen, hidden.shape[0])
         if self._is_checked:
             self._check_order(own, record, output)
+        self._layer.has_run()
         sightings = [Sighting(record, kind)]
         for attention in used:
             if id(attention) in of_adapters:
@@ -192,9 +190,16 @@ class Observation:
 
     def _check_order(self, own: list[Attention], record: Record, output: Any) -> None:
         result = joined_result(own, record.query.shape[0], record.query.shape[1])
-        what = self._order.reordered(record, result, output)
-        if what is None:
-            return
+        self._order.check(record, result, output, self._verdicts, self._refuse_order)
+        self._verdicts.read()
+
+    def _refuse_result(self) -> None:
+        raise UnobservedError(
+            f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
+            "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
+        )
+
+    def _refuse_order(self, what: str) -> None:
         order = "in another order of rows, heads or places than"
         if what == "result":
             done = f"puts the result {order} the attention gave it"

@@ -6,13 +6,16 @@ result alone. What was seen would then be read as another row, head or place.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from attnscope.probability.verdicts import Verdicts
 from attnscope.recording.watching import Hook, is_in
 from attnscope.records.qkv import Record
 
@@ -49,14 +52,14 @@ class OrderCheck:
         def keep(module: nn.Module, args: tuple, output: Any) -> None:
             if self._is_seen(output):  # its memory may be written over: a copy
                 self._lengths[name] = output.shape[1]
-                self._made[name].append(output.detach()[:, _spread(output.shape[1])])
+                self._made[name].append(_at_places(output.detach()))
 
         return keep
 
     def _keep_out(self, module: nn.Module, args: tuple, output: Any) -> None:
         if args and self._is_seen(output):
             self._lengths["out from"] = args[0].shape[1]  # of a joint attention the image's part
-            self._made["out from"].append(args[0].detach()[:, _spread(output.shape[1])])
+            self._made["out from"].append(_at_places(args[0].detach()))
             self._made["out to"].append(output.detach().clone())
 
     def _is_seen(self, output: Any) -> bool:
@@ -68,8 +71,15 @@ class OrderCheck:
             handle.remove()
         self._handles = []
 
-    def reordered(self, record: Record, result: Tensor | None, returned: Any) -> str | None:
-        """What is in another order than the layer has it: 'queries', 'keys', 'result', or None.
+    def check(
+        self,
+        record: Record,
+        result: Tensor | None,
+        returned: Any,
+        verdicts: Verdicts,
+        refuse: Callable[[str], None],
+    ) -> None:
+        """Have it judged whether something is in another order than the layer has it.
 
         Numbers that a processor changed, as norms do, say nothing.
 
@@ -77,20 +87,23 @@ class OrderCheck:
             record: What the module computed.
             result: softmax(QK^T)V, (row, head, place, dim); None if that is not known.
             returned: What the module returned.
+            verdicts: Takes how far vectors are off.
+            refuse: Called with what is in another order: 'queries', 'keys' or 'result'.
         """
-        if self._is_moved(self._made_once("to_q", record.query), record.query):
-            return "queries"
-        # keys of another row are how frames and styles are shared
-        if self._is_moved(self._made_once("to_k", record.key), record.key, across_rows=False):
-            return "keys"
-        if result is not None and self._is_moved(self._made_once("out from", result), result):
-            return "result"
+        compared = [
+            _Compared("queries", self._made_once("to_q", record.query), record.query),
+            # keys of another row are how frames and styles are shared
+            _Compared("keys", self._made_once("to_k", record.key), record.key, across_rows=False),
+        ]
+        if result is not None:
+            compared.append(_Compared("result", self._made_once("out from", result), result))
         out = self._made.get("out to", [])
         if len(out) == 1 and isinstance(returned, Tensor):
-            whole, found = out[0].unsqueeze(1), _as_sequence(returned)
-            if found.shape == out[0].shape and self._is_moved(found[:, _spread(found.shape[1])], whole):
-                return "result"
-        return None
+            found = _as_sequence(returned)
+            if found.shape == out[0].shape:
+                compared.append(_Compared("result", _at_places(found), out[0].unsqueeze(1)))
+        for each in compared:
+            each.check(verdicts, refuse)
 
     def _made_once(self, name: str, used: Tensor) -> Tensor | None:
         """What a module made at a few places, if it ran once and for all places of what was used."""
@@ -102,22 +115,59 @@ class OrderCheck:
         )
         return made[0] if fits else None
 
-    @staticmethod
-    def _is_moved(sample: Tensor | None, whole: Tensor, *, across_rows: bool = True) -> bool:
-        """Whether vectors of a sample at a few places stand elsewhere in the whole, not where they belong."""
-        if sample is None or whole.is_meta:
-            return False
-        heads, places = whole.shape[1:3]
-        sample = sample.detach().unflatten(-1, (heads, -1)).transpose(1, 2).to(whole).float()
-        atol = _ATOL.get(whole.dtype, 1e-4) * max(1.0, float(sample.abs().amax()))
-        is_own = ((whole[:, :, _spread(places)].float() - sample).abs() <= atol).all(-1)
-        elsewhere = (~is_own).nonzero()
-        elsewhere = elsewhere[:: max(1, len(elsewhere) // _SEARCHED)]
-        for row, head, place in elsewhere.tolist():
-            searched = whole if across_rows else whole[row]
-            if ((searched.float() - sample[row, head, place]).abs() <= atol).all(-1).any():
-                return True
-        return False
+
+class _Compared(NamedTuple):
+    """Vectors at a few places, and the whole that they are part of, unless something was moved.
+
+    Attributes:
+        what: Name of the whole.
+        sample: (row, place, head x dim); None if there is nothing to compare.
+        whole: (row, head, place, dim).
+        across_rows: Whether vectors may have been moved to another row.
+    """
+
+    what: str
+    sample: Tensor | None
+    whole: Tensor
+    across_rows: bool = True
+
+    def check(self, verdicts: Verdicts, refuse: Callable[[str], None]) -> None:
+        """Have it judged whether vectors are not where they belong but stand elsewhere.
+
+        Args:
+            verdicts: Takes how far vectors are off from those at their own places.
+            refuse: Called with the whole's name if they are.
+        """
+        if self.sample is None or self.whole.is_meta:
+            return
+        whole = self.whole.detach()
+        sample = self.sample.detach().unflatten(-1, (whole.shape[1], -1)).transpose(1, 2).to(whole).float()
+        apart = _own_places(whole).float() - sample
+
+        def judge(gap: float, size: float) -> None:
+            atol = _ATOL.get(whole.dtype, 1e-4) * max(1.0, size)
+            if not gap <= atol and self._stand_elsewhere(whole, sample, apart, atol):
+                refuse(self.what)
+
+        verdicts.add([torch.linalg.vector_norm(numbers, math.inf) for numbers in (apart, sample)], judge)
+
+    def _stand_elsewhere(self, whole: Tensor, sample: Tensor, apart: Tensor, atol: float) -> bool:
+        strays = (~(apart.abs() <= atol).all(-1)).nonzero()
+        strays, whole = strays[:: max(1, len(strays) // _SEARCHED)], whole.float()
+        found = []
+        for row, head, place in strays.tolist():
+            gaps = (whole if self.across_rows else whole[row]) - sample[row, head, place]
+            found.append((gaps.abs() <= atol).all(-1).any())
+        return bool(torch.stack(found).any())
+
+
+def _at_places(made: Float[Tensor, "row place channel"]) -> Float[Tensor, "row few channel"]:
+    """A copy of a few places. A list of numbers as an index would be sent to the GPU, and waited for."""
+    return torch.stack([made[:, place] for place in _spread(made.shape[1])], 1)
+
+
+def _own_places(whole: Float[Tensor, "row head place dim"]) -> Float[Tensor, "row head few dim"]:
+    return torch.stack([whole[:, :, place] for place in _spread(whole.shape[2])], 2)
 
 
 def _as_sequence(output: Tensor) -> Tensor:

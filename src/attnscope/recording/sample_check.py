@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from attnscope.probability.verdicts import Verdicts
 from attnscope.recording.attention import Attention
 
 _SAMPLES = 4
@@ -12,19 +17,27 @@ _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 1e-2, tor
 """Rounding of the result in each type, relative to the largest value; a wrong attention is off by far more."""
 
 
-def is_as_seen(attention: Attention) -> bool:
-    """Whether an attention's result fits its Q, K, V, mask and scale, on a few of its rows.
+def check_sample(attention: Attention, verdicts: Verdicts, refuse: Callable[[], None]) -> None:
+    """Have it judged whether an attention's result fits its Q, K, V, mask and scale, on a few of its rows.
 
     Args:
         attention: One that has been computed.
+        verdicts: Takes how far the result is off.
+        refuse: Called where it does not fit.
 
-    Cost: a few rows of scores, and on a GPU the wait for them.
+    Cost: a few rows of scores.
     """
     result = attention.output if attention.output is not None else attention.probability
     if result is None or result.is_meta or result.dtype not in _TOLERANCE:
-        return True
+        return
+    most = _TOLERANCE[result.dtype]
+
+    def judge(*gaps: float) -> None:
+        if any(most < gap < math.inf for gap in gaps):  # a run that overflows is another matter
+            refuse()
+
     with torch.no_grad():
-        return all(_row_fits(attention, result, at) for at in _sampled(attention.query))
+        verdicts.add(_gaps(attention, result).unbind(), judge)
 
 
 def _sampled(query: Tensor) -> list[tuple[int, ...]]:
@@ -37,28 +50,40 @@ def _sampled(query: Tensor) -> list[tuple[int, ...]]:
     ]
 
 
-def _row_fits(attention: Attention, result: Tensor, at: tuple[int, ...]) -> bool:
-    *leading, place = at
-    keys = attention.key[tuple(leading)].float()
-    scores = keys @ attention.query[at].float() * attention.scale
+def _gaps(attention: Attention, result: Tensor) -> Float[Tensor, sample]:
+    """How far each sampled row is off, relative to the largest of V and 1. Sums, since products may be in TF32."""
+    places = _sampled(attention.query)
+    heads = [place[:-1] for place in places]
+    query, actual = _rows(attention.query, places), _rows(result, places)
+    scores = (_rows(attention.key, heads) * query[:, None]).sum(-1) * attention.scale
     if attention.mask is not None:
-        scores = _masked(scores, attention.mask, tuple(leading), place)
-    expected, size = scores.softmax(-1), 1.0
-    if attention.output is not None:
-        assert attention.value is not None  # scaled_dot_product_attention got it
-        value = attention.value[tuple(leading)].detach().float()
-        expected, size = expected @ value, max(1.0, float(value.abs().amax()))
-    actual = result[at].detach().float()
-    if not (actual.isfinite().all() and expected.isfinite().all()):
-        return True  # a run that overflows is another matter
-    return bool((actual - expected).abs().amax() <= _TOLERANCE[result.dtype] * size)
+        scores = _masked(scores, attention.mask, places)
+    expected = scores.softmax(-1)
+    if attention.output is None:
+        return _largest(actual - expected)
+    assert attention.value is not None  # scaled_dot_product_attention got it
+    value = _rows(attention.value, heads)
+    expected = (expected[..., None] * value).sum(1)
+    size = _largest(value.flatten(1)).clamp(min=1)
+    return 2 * _largest(actual / 2 - expected / 2) / size  # halves, whose difference is finite if they are
 
 
-def _masked(scores: Tensor, mask: Tensor, leading: tuple[int, ...], place: int) -> Tensor:
-    of_row = mask.detach()
-    wanted = (*leading, place)
-    of_row = of_row.reshape([1] * (len(wanted) + 1 - of_row.ndim) + list(of_row.shape))
-    of_row = of_row[tuple(n if size > 1 else 0 for n, size in zip(wanted, of_row.shape, strict=False))]
-    return (
-        scores.masked_fill(~of_row, float("-inf")) if of_row.dtype == torch.bool else scores + of_row.float()
-    )
+def _rows(tensor: Tensor, places: Sequence[tuple[int, ...]]) -> Tensor:
+    """Parts of a tensor, in float32. A list of numbers as an index would be sent to the GPU, and waited for."""
+    return torch.stack([tensor[place] for place in places]).detach().float()
+
+
+def _largest(numbers: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(numbers, math.inf, dim=1)
+
+
+def _masked(scores: Tensor, mask: Tensor, places: Sequence[tuple[int, ...]]) -> Tensor:
+    of_rows = torch.stack([_row_of_mask(mask.detach(), place).expand(scores.shape[1:]) for place in places])
+    if of_rows.dtype == torch.bool:
+        return scores.masked_fill(~of_rows, float("-inf"))
+    return scores + of_rows.float()
+
+
+def _row_of_mask(mask: Tensor, place: tuple[int, ...]) -> Tensor:
+    mask = mask.reshape([1] * (len(place) + 1 - mask.ndim) + list(mask.shape))
+    return mask[tuple(n if size > 1 else 0 for n, size in zip(place, mask.shape, strict=False))]
