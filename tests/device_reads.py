@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from attnscope.probability import choose, contraction, verdicts
+
 _READS = {
     "_local_scalar_dense", "is_nonzero", "item", "equal", "allclose", "nonzero", "masked_select", "unique_dim",
     "unique_consecutive", "_unique", "_unique2",
@@ -29,13 +31,23 @@ _NO_LAUNCH = {
     "new_empty_strided",
     "detach",
     "lift_fresh",
+    "is_pinned",
 }
 
 
 class Counted:
     """Reads and launches inside `with Counted() as counted:`, and where in the package each read was."""
 
+    now = None
+
+    @classmethod
+    def note(cls, name):
+        """A launch that torch does not see, such as a kernel's."""
+        if cls.now is not None:
+            cls.now.launch(name)
+
     def __enter__(self):
+        Counted.now = self
         self.reads, self.launches = [], Counter()
         self.order = []
         """Names of reads and launches as they came."""
@@ -46,6 +58,7 @@ class Counted:
 
     def __exit__(self, *error):
         self._modes.close()
+        Counted.now = None
 
     def read(self, name):
         places = [f"{frame.filename.rpartition('attnscope/')[2]}:{frame.lineno}" for frame in _own_frames()]
@@ -98,3 +111,9 @@ def _is_view(func):
 
 def _own_frames():
     return [frame for frame in traceback.extract_stack() if "attnscope/" in frame.filename]
+
+
+def as_on_a_gpu(monkeypatch):
+    """Let the package take a CPU's tensors for a GPU's, whose numbers are not read at once."""
+    for module in (verdicts, contraction, choose):
+        monkeypatch.setattr(module, "is_read_at_once", lambda tensor: False)

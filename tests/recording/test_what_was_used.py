@@ -7,6 +7,7 @@ import attnscope
 import written_processors
 from attnscope.errors import CaptureError, SelectionError, UnobservedError
 from capture_cases import leftovers, run
+from device_reads import as_on_a_gpu
 from written_processors import along
 
 RIGHT = [
@@ -73,12 +74,14 @@ def test_every_row_of_every_layer_is_what_was_used(pipe, seeded, processor, infe
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-@pytest.mark.parametrize("inference", [False, True], ids=["no_grad", "inference_mode"])
-def test_what_q_and_k_do_not_tell_is_refused_by_name(pipe, seeded, processor, cause, inference):
+@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "as on a GPU"])
+def test_what_q_and_k_do_not_tell_is_refused_by_name(pipe, seeded, processor, cause, how, monkeypatch):
     pipe.unet.set_attn_processor(processor())
+    if how == "as on a GPU":
+        as_on_a_gpu(monkeypatch)
     with (
         pytest.raises(UnobservedError, match=cause) as caught,
-        torch.inference_mode(inference),
+        torch.inference_mode(how == "inference_mode"),
         attnscope.capture(pipe),
     ):
         run(pipe, seeded)
