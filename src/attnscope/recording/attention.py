@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -56,11 +55,9 @@ class Attention:
             self.result = result.detach().clone()
 
 
-@contextmanager
-def ordinary_tensors() -> Iterator[None]:
-    """What is made inside can be used everywhere, also if the model runs in `torch.inference_mode()`."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
+def ordinary_tensors() -> AbstractContextManager[object]:
+    """What is made inside of detached tensors can be used everywhere, also if the model runs in inference mode."""
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
 def from_sdpa(
@@ -81,8 +78,9 @@ def from_sdpa(
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
-    leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    query, key, value = (tensor.expand(*leading, *tensor.shape[-2:]) for tensor in (query, key, value))
+    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        query, key, value = (tensor.expand(*leading, *tensor.shape[-2:]) for tensor in (query, key, value))
     if is_causal:
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
     return Attention(query, key, value, attn_mask, query.shape[-1] ** -0.5 if scale is None else float(scale))

@@ -52,14 +52,14 @@ class OrderCheck:
         def keep(module: nn.Module, args: tuple, output: Any) -> None:
             if self._is_seen(output):  # its memory may be written over: a copy
                 self._lengths[name] = output.shape[1]
-                self._made[name].append(_at_places(output.detach()))
+                self._made[name].append(_at_places(output.detach()).clone())
 
         return keep
 
     def _keep_out(self, module: nn.Module, args: tuple, output: Any) -> None:
         if args and self._is_seen(output):
             self._lengths["out from"] = args[0].shape[1]  # of a joint attention the image's part
-            self._made["out from"].append(_at_places(args[0].detach()))
+            self._made["out from"].append(_at_places(args[0].detach()).clone())
             self._made["out to"].append(output.detach().clone())
 
     def _is_seen(self, output: Any) -> bool:
@@ -111,7 +111,7 @@ class OrderCheck:
         rows, heads, places, dim = used.shape
         length = self._lengths.get(name, places)
         fits = (
-            len(made) == 1 and made[0].shape == (rows, len(_spread(places)), heads * dim) and length == places
+            len(made) == 1 and made[0].shape == (rows, min(places, _PLACES), heads * dim) and length == places
         )
         return made[0] if fits else None
 
@@ -142,7 +142,7 @@ class _Compared(NamedTuple):
             return
         whole = self.whole.detach()
         sample = self.sample.detach().unflatten(-1, (whole.shape[1], -1)).transpose(1, 2).to(whole).float()
-        apart = _own_places(whole).float() - sample
+        apart = whole[:, :, _spread(whole.shape[2])].float() - sample
 
         def judge(gap: float, size: float) -> None:
             atol = _ATOL.get(whole.dtype, 1e-4) * max(1.0, size)
@@ -162,12 +162,7 @@ class _Compared(NamedTuple):
 
 
 def _at_places(made: Float[Tensor, "row place channel"]) -> Float[Tensor, "row few channel"]:
-    """A copy of a few places. A list of numbers as an index would be sent to the GPU, and waited for."""
-    return torch.stack([made[:, place] for place in _spread(made.shape[1])], 1)
-
-
-def _own_places(whole: Float[Tensor, "row head place dim"]) -> Float[Tensor, "row head few dim"]:
-    return torch.stack([whole[:, :, place] for place in _spread(whole.shape[2])], 2)
+    return made[:, _spread(made.shape[1])]
 
 
 def _as_sequence(output: Tensor) -> Tensor:
@@ -175,5 +170,7 @@ def _as_sequence(output: Tensor) -> Tensor:
     return output.flatten(2).mT if output.ndim == 4 else output
 
 
-def _spread(places: int) -> list[int]:
-    return sorted({number * (places - 1) // (_PLACES - 1) for number in range(_PLACES)})
+def _spread(places: int) -> slice:
+    """A few places from the first on. A list of numbers as an index would be sent to the GPU, and waited for."""
+    step = max(1, (places - 1) // (_PLACES - 1))
+    return slice(0, _PLACES * step, step)

@@ -93,6 +93,8 @@ class _Watch(TorchFunctionMode):
             self.run.computed(attention)
             self.usage.await_use(attention)
             return attention.output
+        if self.usage.is_idle:
+            return func(*args, **kwargs)
         self.usage.before(func, args, kwargs)
         result = func(*args, **kwargs)
         self.usage.after(func, args, result)

@@ -94,6 +94,11 @@ class Usage:
         self.is_paused = False
         """Whether diffusers computes scores just now, whose own products are none of those with V."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to follow just now, as before the first attention and after its use."""
+        return not (self._outputs or self._scores or self._multiplied)
+
     def await_use(self, attention: Attention) -> None:
         """An attention has a result: follow it.
 
