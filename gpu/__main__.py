@@ -1,6 +1,7 @@
 """Test, time and train on a GPU: `./dev gpu`. Every stage has its share of the time, and none stops the next.
 
-    ./dev gpu --out OUT [--minutes 25] [--only tests,timings,training] [--wheels FOLDER]
+    ./dev gpu --out OUT [--minutes 27] [--only tests,timings,training] [--wheels FOLDER]
+    ./dev gpu --out OUT --only tests --resume     the tests that an earlier call had no time for, and those that failed
     ./dev gpu --rehearse     all of it at toy size on a CPU, in under two minutes
 
 OUT holds NAME.log and NAME.json of each stage, written as it goes, report.json, and model/ with the trained weights.
@@ -25,7 +26,8 @@ from typing import Any
 from gpu.packages import ROOT, install, missing, use
 from gpu.stages import STAGES, Outcome, Stage, run_stage, stop_when_asked
 
-MINUTES = 25.0
+MINUTES = 9.0
+"""For each stage, unless --minutes says otherwise."""
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}  # nothing is looked for elsewhere
 REHEARSAL_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",  # a rehearsal is the same on every machine
@@ -39,19 +41,25 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("gpu-results"), help="folder to write (default gpu-results)"
     )
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="for all stages together (default 25)")
+    parser.add_argument("--minutes", type=float, help="for all stages together (default 9 for each)")
     parser.add_argument("--only", default="", metavar="STAGES", help="some of tests,timings,training")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="filled by ./dev gpu-wheels")
     parser.add_argument("--rehearse", action="store_true", help="all of it at toy size on a CPU")
+    parser.add_argument("--resume", action="store_true", help="tests: run what an earlier call did not")
     parser.add_argument("--force", action="store_true", help="replace what OUT has of these stages")
     given = parser.parse_args(arguments)
     names = [stage.name for stage in STAGES]
     asked = [name.strip() for name in given.only.split(",") if name.strip()] or names
     if unknown := [name for name in asked if name not in names]:
         parser.error(f"--only {','.join(unknown)}: the stages are {','.join(names)}")
+    given.minutes = MINUTES * len(asked) if given.minutes is None else given.minutes
     if not 0 < given.minutes < float("inf"):
         parser.error(f"--minutes {given.minutes}: expected more than 0")
     given.stages = [stage for stage in STAGES if stage.name in asked]
+    if given.resume and (asked != ["tests"] or given.force):
+        parser.error("--resume goes on with tests: give --only tests with it, and no --force")
+    if given.resume and not (given.out / "tests.json").exists():
+        parser.error(f"--resume: there is no {given.out / 'tests.json'} to go on with")
     return given
 
 
@@ -59,7 +67,8 @@ def main() -> None:
     began = time.monotonic()
     given = parse()
     stop_when_asked()
-    refuse_what_is_there(given.out, given.stages, force=given.force)
+    if not given.resume:
+        refuse_what_is_there(given.out, given.stages, force=given.force)
     with ExitStack() as stack:
         use(ROOT / "src", ROOT)
         os.environ.update(ENVIRONMENT | (REHEARSAL_ENVIRONMENT if given.rehearse else {}))
@@ -152,7 +161,7 @@ def run(given: argparse.Namespace, about: dict[str, Any], began: float) -> list[
     """All stages; what each leaves of its time goes to the next. An earlier call's stages stay in the report."""
     from gpu.progress import write_json  # of attnscope.files, which `use` has made known
 
-    options = ["--rehearse"] if given.rehearse else []
+    options = [f"--{name}" for name in ("rehearse", "resume") if getattr(given, name)]
     ends = began + 60 * given.minutes
     report = given.out / "report.json"
     earlier = json.loads(report.read_text("utf-8"))["stages"] if report.exists() else []

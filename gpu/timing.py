@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gpu.packages import ROOT, missing
 from gpu.progress import write_json
-from gpu.stages import run_logged, stage_options
+from gpu.stages import OUT_OF_TIME, run_logged, stage_options
 
 SCRIPTS = ROOT / "benchmarks" / "gpu"
 PARTS: dict[str, tuple[str, ...]] = {
@@ -45,7 +45,9 @@ def main() -> None:
     if not missing(["rich"]):
         run_logged([str(ROOT / "benchmarks" / "table.py"), str(folder)], TABLE_S)
     print("\n".join(f"{part}: {outcome}" for part, outcome in outcomes.items()))
-    sys.exit(any(not outcome.startswith(("done", "skipped")) for outcome in outcomes.values()))
+    if any(outcome.startswith("failed") for outcome in outcomes.values()):
+        sys.exit(1)
+    sys.exit(OUT_OF_TIME if any(outcome.startswith("out of time") for outcome in outcomes.values()) else 0)
 
 
 def run_part(part: str, limit_s: float, *, toy: bool) -> str:

@@ -15,7 +15,7 @@ from gpu import __main__ as day
 from gpu import testing, wheels
 from gpu.demo_model import compared
 from gpu.packages import HERE, canonical, named
-from gpu.stages import STAGES, Stage, run_stage
+from gpu.stages import OUT_OF_TIME, STAGES, Stage, run_stage
 from gpu.timing import PARTS, gather
 
 ROOT = HERE.parent
@@ -42,12 +42,62 @@ def ends(process_id):
 
 
 def test_a_stage_writes_its_log_and_says_how_it_ended(tmp_path, monkeypatch):
-    programs = {"done": "print('all is well')", "failed": "print('now'); raise SystemExit(3)"}
+    programs = {
+        "out of time": "print('now'); raise SystemExit(75)",
+        "done": "print('all is well')",
+        "failed": "print('now'); raise SystemExit(3)",
+    }
     for expected, program in programs.items():
         outcome = run_stage(stage_of(tmp_path, monkeypatch, expected, program), tmp_path, 30, [])
         assert outcome.outcome == expected
         assert (tmp_path / f"{expected}.log").read_text() in ("all is well\n", "now\n")
     assert "exit code 3" in outcome.why
+
+
+def test_each_stage_has_nine_minutes_unless_asked():
+    assert day.parse(["--only", "tests"]).minutes == 9
+    assert day.parse([]).minutes == 27
+    assert day.parse(["--only", "tests", "--minutes", "4"]).minutes == 4
+
+
+TESTS = """
+import pathlib, time, pytest
+pytestmark = pytest.mark.gpu
+def test_first(): pass
+def test_second(): assert pathlib.Path(__file__).with_name("mended").exists()
+def test_third(): time.sleep(0 if pathlib.Path(__file__).with_name("mended").exists() else 600)
+def test_last(): pass
+"""
+
+
+@pytest.mark.slow
+def test_tests_that_an_earlier_call_did_not_run_are_run_by_the_next(tmp_path, monkeypatch):
+    file, path = tmp_path / "test_for_a_gpu.py", tmp_path / "tests.json"
+    file.write_text(TESTS)
+    monkeypatch.setenv(testing.REPORT, str(path))
+    monkeypatch.setenv(testing.REHEARSAL, "1")
+
+    def ran(tests, limit_s):
+        path.write_text(json.dumps({"files": {}, "tests": tests, "counts": {}}))
+        outcome = testing.run_file(file, path, limit_s)
+        results = json.loads(path.read_text())
+        assert list(results["files"].values()) == [outcome]
+        new = results["tests"][len(tests) :]
+        return outcome, {test["test"].partition("::")[2]: test["outcome"] for test in new}
+
+    assert ran([], 10) == ("out of time, 2 of 4 ran", {"test_first": "passed", "test_second": "failed"})
+    (tmp_path / "mended").touch()
+    known = testing.known_tests(path)
+    assert [test["outcome"] for test in known] == ["passed"]
+    left = dict.fromkeys(("test_second", "test_third", "test_last"), "passed")
+    assert ran(known, 60) == ("passed", left)
+    assert ran(testing.known_tests(path), 60) == ("passed", {})  # nothing is left to run
+
+
+def test_what_had_no_time_has_not_failed():
+    assert testing.exit_code(["passed", "passed"]) == 0
+    assert testing.exit_code(["passed", "out of time, 3 of 9 ran", "out of time"]) == OUT_OF_TIME
+    assert testing.exit_code(["out of time", "exit code 1"]) == 1
 
 
 @pytest.mark.slow
@@ -132,7 +182,7 @@ def test_a_failed_stage_does_not_stop_the_next_and_its_time_goes_on(tmp_path, mo
     outcomes = day.run(given, {"gpu": "none"}, time.monotonic())
     assert [outcome.outcome for outcome in outcomes] == ["failed", "done", "done"]
     assert [name for name, _ in asked] == [stage.name for stage in STAGES]
-    assert asked[0][1] == pytest.approx(150, abs=2)
+    assert asked[0][1] == pytest.approx(204, abs=2)
     assert asked[2][1] == pytest.approx(600, abs=2)  # the others took no time
     report = json.loads((tmp_path / "report.json").read_text())
     assert [stage["outcome"] for stage in report["stages"]] == ["failed", "done", "done"]
@@ -144,6 +194,9 @@ def test_a_failed_stage_does_not_stop_the_next_and_its_time_goes_on(tmp_path, mo
         (["--only", "tests,dancing"], "--only dancing: the stages are tests,timings,training"),
         (["--minutes", "0"], "--minutes 0.0: expected more than 0"),
         (["--minutes", "nan"], "--minutes nan"),
+        (["--resume"], "--resume goes on with tests: give --only tests with it"),
+        (["--resume", "--only", "tests", "--force"], "and no --force"),
+        (["--resume", "--only", "tests", "--out", "no-such-folder"], "there is no no-such-folder/tests.json"),
     ],
 )
 def test_bad_options_are_refused(arguments, message, capsys):
