@@ -9,7 +9,7 @@ import torch
 from attention_cases import qk
 from attnscope import probability
 from attnscope.errors import NumbersError, ParameterError
-from attnscope.probability import choose
+from attnscope.probability import choose, verdicts
 from device_reads import Counted, as_on_a_gpu
 
 pytestmark = pytest.mark.skipif(
@@ -131,3 +131,32 @@ def test_numbers_that_the_quick_look_does_not_clear_are_looked_at_again(launched
     with Counted() as counted:
         probability.reduce(query, key, scale=1e-3, over=("head",))
     assert len(counted.reads) == 3
+
+
+def test_a_read_waits_for_its_own_copy_and_not_for_what_is_queued_later(monkeypatch):
+    """With stand-ins: there is no GPU here."""
+    order = []
+
+    class OnGPU(torch.Tensor):
+        is_cuda = True
+
+    class Event:
+        def record(self):
+            order.append("recorded")
+
+        def synchronize(self):
+            order.append("waited")
+
+    as_on_a_gpu(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(verdicts, "_page_locked", torch.empty_like)
+    judged = verdicts.Verdicts()
+    numbers = [torch.tensor(3.0).as_subclass(OnGPU), torch.tensor(True).as_subclass(OnGPU)]
+    judged.add(numbers[:1], lambda number: order.append(number))
+    judged.add(numbers, lambda *given: order.append(given))
+    judged.queue()
+    order.append("launched")
+    judged.read()
+    assert order == ["recorded", "launched", "waited", 3.0, (3.0, 1.0)]
+    judged.read()  # nothing is left to judge
+    assert len(order) == 5

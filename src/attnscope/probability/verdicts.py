@@ -85,8 +85,7 @@ def _queued_copy(numbers: Tensor) -> Callable[[], list[float]]:
     if not numbers.is_cuda:
         return numbers.tolist
     with torch.cuda.device_of(numbers):
-        there = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-        there.copy_(numbers, non_blocking=True)
+        there = _page_locked(numbers).copy_(numbers, non_blocking=True)
         has_arrived = torch.cuda.Event()
         has_arrived.record()
 
@@ -95,3 +94,7 @@ def _queued_copy(numbers: Tensor) -> Callable[[], list[float]]:
         return there.tolist()
 
     return arrive
+
+
+def _page_locked(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, dtype=like.dtype, device="cpu", pin_memory=True)

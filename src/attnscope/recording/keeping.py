@@ -133,7 +133,7 @@ def _is_on_gpu(tensor: Tensor) -> bool:
 
 
 def _page_locked(like: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(like.shape, dtype=dtype, pin_memory=True)
+    return torch.empty(like.shape, dtype=dtype, device="cpu", pin_memory=True)  # whatever the default device
 
 
 def _is_staged(tensor: Tensor) -> bool:
