@@ -8,11 +8,12 @@ import torch
 
 import attnscope
 from attnscope.demo.scenes import scene
-from attnscope.recording import keeping
+from attnscope.recording import keeping, observing
+from attnscope.recording.tap import is_attention
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.tiny_models import tiny_pipeline
 from capture_cases import leftovers
-from gpu_card import DEVICE, REHEARSAL, TYPES
+from gpu_card import DEVICE, REHEARSAL, TYPES, no_waiting
 
 pytestmark = pytest.mark.gpu
 PROMPT = "a red house and a sun over grass"
@@ -92,6 +93,27 @@ def test_what_is_kept_is_what_the_gpu_computed_wherever_it_goes(pipe, tmp_path):
                 assert got.query.device.type == (DEVICE.type if where == "device" else "cpu")
                 assert torch.equal(got.query.cpu(), expected.query.cpu())
                 assert torch.equal(got.key.cpu(), expected.key.cpu())
+
+
+@pytest.mark.parametrize("where", ["cpu", "device"])
+def test_an_ordinary_layer_waits_for_nothing(pipe, where, monkeypatch):
+    """From the second step on, when no layer is checked, torch refuses what would wait inside a layer."""
+    monkeypatch.setattr(observing, "_CHECKED_EVERY", 1000)
+    layers = [module for module in pipe.unet.modules() if is_attention(module)]
+    waits, seen = contextlib.ExitStack(), []
+
+    def forbid(pipe, step, timestep, values):
+        for layer in layers if step == 0 else []:
+            waits.callback(
+                layer.register_forward_pre_hook(lambda *_: guard.enter_context(no_waiting())).remove
+            )
+            waits.callback(layer.register_forward_hook(lambda *_: (guard.close(), seen.append(1))[0]).remove)
+        return values
+
+    guard = contextlib.ExitStack()
+    with waits, guard, attnscope.capture(pipe, where=where):
+        run(pipe, callback_on_step_end=forbid)
+    assert len(seen) == len(layers) * (STEPS - 1)
 
 
 @pytest.mark.parametrize("value", [False, True])

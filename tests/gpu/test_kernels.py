@@ -5,11 +5,12 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from attnscope import probability
+from attnscope.errors import NumbersError, ParameterError
 from attnscope.probability.contraction import contraction
 from attnscope.probability.reference import attention_probability
 from attnscope.probability.tiled import entropy_tiled, reduce_tiled
 from attnscope.probability.triton_support import why_not_triton
-from gpu_card import DEVICE, HEADS, REHEARSAL, TYPES, length
+from gpu_card import DEVICE, HEADS, REHEARSAL, TYPES, length, no_waiting
 from gpu_oracle import check_all_sums, made
 
 pytestmark = pytest.mark.gpu
@@ -144,3 +145,36 @@ def test_probabilities_equal_diffusers_own_scores(dtype):
     ours = attention_probability(query, key, scale=module.scale)
     rounding = torch.finfo(dtype).eps if dtype != torch.float32 else 1e-6  # they round P to the model's type
     torch.testing.assert_close(ours.to(dtype), theirs, atol=rounding, rtol=rounding)
+
+
+@pytest.mark.parametrize("given", ["nothing else", "weights and columns of the CPU", "a mask"])
+def test_the_host_waits_for_nothing_but_the_numbers_own_copy(given):
+    """Its event is no wait that torch would count; kernels are launched before."""
+    query, key = made(length(1000), TEXT, 40, torch.float16)
+    more = {
+        "nothing else": {},
+        "weights and columns of the CPU": {
+            "weights": {"head": torch.rand(HEADS)}, "columns": torch.tensor([3, 5]),
+        },
+        "a mask": {"mask": torch.zeros(1, 1, TEXT, device=DEVICE)},
+    }[given]  # fmt: skip
+    for over in (("head",), ("head", "query")):
+        expected = probability.reduce(query, key, scale=0.3, over=over, **more)  # kernels are compiled here
+        with no_waiting():
+            found = probability.reduce(query, key, scale=0.3, over=over, **more)
+        assert torch.equal(found, expected)
+
+
+def test_numbers_that_are_none_are_refused_after_the_launch_and_never_added():
+    query, key = made(length(1000), TEXT, 40, torch.float16)
+    query[0, 3, 5] = float("nan")
+    total = torch.zeros(query.shape[1], TEXT, device=DEVICE)
+    for into in (None, total):
+        with pytest.raises(NumbersError, match="query holds 1 number that is NaN"):
+            probability.reduce(query, key, scale=0.3, over=("head",), into=into)
+    assert not total.any()
+    with pytest.raises(
+        ParameterError, match="columns are"
+    ):  # before a kernel reads there, which would end all
+        probability.reduce(key, key, scale=0.3, over=("key",), columns=torch.tensor([TEXT], device=DEVICE))
+    assert probability.reduce(key, key, scale=0.3, over=("head",)).isfinite().all()

@@ -15,7 +15,7 @@ from device_reads import Counted, as_on_a_gpu
 BRANCHES = ("uncond", "cond")
 OPERATIONS = 2
 """Of an ordinary layer, beyond the plain pass: copies of Q and K."""
-OPERATIONS_CHECKED = 36
+OPERATIONS_CHECKED = 46
 """Of a checked layer besides."""
 
 

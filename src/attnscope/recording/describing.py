@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -302,7 +301,7 @@ def _is_same(used: Tensor, made: Tensor) -> bool:
 
 
 def _largest(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, math.inf, dim=1)
+    return rows.abs().amax(1)
 
 
 def _is_rounding(gap: float, size: float, dtype: torch.dtype) -> bool:

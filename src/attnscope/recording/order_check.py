@@ -6,7 +6,6 @@ result alone. What was seen would then be read as another row, head or place.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -149,7 +148,7 @@ class _Compared(NamedTuple):
             if not gap <= atol and self._stand_elsewhere(whole, sample, apart, atol):
                 refuse(self.what)
 
-        verdicts.add([torch.linalg.vector_norm(numbers, math.inf) for numbers in (apart, sample)], judge)
+        verdicts.add([numbers.abs().amax() for numbers in (apart, sample)], judge)
 
     def _stand_elsewhere(self, whole: Tensor, sample: Tensor, apart: Tensor, atol: float) -> bool:
         strays = (~(apart.abs() <= atol).all(-1)).nonzero()
@@ -158,7 +157,7 @@ class _Compared(NamedTuple):
         for row, head, place in strays.tolist():
             gaps = (whole if self.across_rows else whole[row]) - sample[row, head, place]
             found.append((gaps.abs() <= atol).all(-1).any())
-        return bool(torch.stack(found).any())
+        return bool(found) and bool(torch.stack(found).any())
 
 
 def _at_places(made: Float[Tensor, "row place channel"]) -> Float[Tensor, "row few channel"]:

@@ -74,7 +74,7 @@ def _rows(tensor: Tensor, places: Sequence[tuple[int, ...]]) -> Tensor:
 
 
 def _largest(numbers: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(numbers, math.inf, dim=1)
+    return numbers.abs().amax(1)
 
 
 def _masked(scores: Tensor, mask: Tensor, places: Sequence[tuple[int, ...]]) -> Tensor:
