@@ -28,6 +28,7 @@ adapters.py        which attention reads an IP-Adapter's pictures
 sample_check.py    whether a record gives what the layer computed
 order_check.py     whether a processor keeps rows, heads and places in order
 describing.py      on which grid, over which keys
+key_sources.py     whether these keys are the layer's own
 callers.py         which pipeline calls a model, and in which of its calls
 modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device

@@ -10,14 +10,11 @@ from torch import Tensor, nn
 
 from attnscope.atlas.families import Attended
 from attnscope.errors import CaptureError, UnobservedError
+from attnscope.recording.key_sources import PLACES_CHECKED, are_of_other_rows, own_keys
 from attnscope.recording.modules import TappedLayer
 from attnscope.recording.observing import Sighting
 from attnscope.records import Grid, KeyPart, Kind, Layer, LayerId, QueryPart, Row
 from attnscope.records.qkv import Record
-
-_PLACES_CHECKED = 4
-_ATOL = {torch.float16: 1e-2, torch.bfloat16: 6e-2}
-"""Rounding of a key in each type, relative to the largest; 1e-4 for the others."""
 
 
 class LayerBook:
@@ -213,8 +210,8 @@ def _parts(
         return (KeyPart("own", places), KeyPart("objects", keys - places))
     made = _made_keys(tapped, record, hidden)
     if keys == places:
-        return (KeyPart("reference", keys),) if _is_of_other_rows(record, made) else ()
-    start = _own_keys(record, made, places)
+        return (KeyPart("reference", keys),) if are_of_other_rows(record, made) else ()
+    start = own_keys(record, made, places)
     if start is None:
         raise UnobservedError(
             f"{tapped.layer} ({tapped.path}) has {keys} keys for its {places} places, and which of them are its own "
@@ -229,80 +226,13 @@ def _parts(
     return tuple(part for part in around if part.keys)
 
 
-def _is_of_other_rows(record: Record, made: Tensor | None) -> bool:
-    """Whether rows have the keys of other rows, as when all frames look at the first or at the one before.
-
-    Args:
-        record: A self-attention with as many keys as places.
-        made: What `to_k` makes at the first places.
-    """
-    key = record.key[:, :, :_PLACES_CHECKED]
-    if key.is_meta:
-        return False
-    if made is None:
-        return _is_shared(record)
-    found = _same_rows(key, made)
-    is_known = all(any(owners) for owners in found)  # not where a processor changes keys, as norms do
-    return not all(owners[row] for row, owners in enumerate(found)) if is_known else _is_shared(record)
-
-
-def _is_shared(record: Record) -> bool:
-    """Whether rows with queries of their own all have the keys of one row."""
-    query, key = record.query[:, :, :_PLACES_CHECKED], record.key[:, :, :_PLACES_CHECKED]
-    shared = [
-        _equal_rows(key[:row], key[row]) & ~_equal_rows(query[:row], query[row]) for row in range(1, len(key))
-    ]
-    return bool(shared) and bool(torch.cat(shared).any())
-
-
-def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
-    return (rows == row).flatten(1).all(1)
-
-
 def _made_keys(tapped: TappedLayer, record: Record, hidden: Tensor) -> Tensor | None:
     """What `to_k` makes of the first places of a layer's input, without the hooks that others put on it."""
     to_k, (rows, heads, _, dim) = getattr(tapped.module, "to_k", None), record.key.shape
     if not isinstance(to_k, nn.Module) or hidden.ndim != 3 or hidden.shape[0] != rows or hidden.is_meta:
         return None
     with torch.no_grad():
-        made = to_k.forward(hidden[:, :_PLACES_CHECKED])
+        made = to_k.forward(hidden[:, :PLACES_CHECKED])
     if made.shape[-1] != heads * dim:
         return None
     return made.unflatten(-1, (heads, dim)).transpose(1, 2).to(record.key)
-
-
-def _own_keys(record: Record, made: Tensor | None, places: int) -> int | None:
-    """Where a layer's own keys begin among all of them."""
-    if made is None:
-        return None
-    starts = sorted({0, record.key.shape[2] - places})
-    return next(
-        (start for start in starts if _is_same(record.key[:, :, start : start + made.shape[2]], made)), None
-    )
-
-
-def _same_rows(key: Tensor, made: Tensor) -> list[list[bool]]:
-    """For each row's keys, which rows' they are, but for rounding. Read at once: a GPU is waited for."""
-    sizes = _largest(made.flatten(1))
-    gaps = [_largest((made - used).flatten(1)) for used in key]
-    of_made, *of_keys = torch.stack([sizes, *gaps]).tolist()
-    return [
-        [_is_rounding(gap, size, key.dtype) for gap, size in zip(row, of_made, strict=True)]
-        for row in of_keys
-    ]
-
-
-def _is_same(used: Tensor, made: Tensor) -> bool:
-    """Whether keys that were used are those that were made, but for rounding."""
-    if used.shape != made.shape:
-        return False
-    size, gap = torch.cat([_largest(numbers.reshape(1, -1)) for numbers in (made, used - made)]).tolist()
-    return _is_rounding(gap, size, used.dtype)
-
-
-def _largest(rows: Tensor) -> Tensor:
-    return rows.abs().amax(1)
-
-
-def _is_rounding(gap: float, size: float, dtype: torch.dtype) -> bool:
-    return gap <= _ATOL.get(dtype, 1e-4) * max(1.0, size)
