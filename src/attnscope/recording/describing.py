@@ -152,7 +152,7 @@ def _described(
     places = grid.places if attended is None else attended.parts["own"]
     if queries != (sum(part.queries for part in query_parts) or places):
         raise CaptureError(
-            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {places} places of its map"
+            f"{tapped.layer} ({tapped.path}): {queries} queries are not the {_said(grid, attended)} places of its map"
             + "".join(f", {part.queries} of {part.name!r}" for part in query_parts if part.name != "own")
         )
     images = len({row.image for row in rows})
@@ -172,6 +172,10 @@ def _described(
         query_parts=query_parts,
         frames=attended.frames if attended is not None else 1,
     )
+
+
+def _said(grid: Grid, attended: Attended | None) -> str:
+    return str(grid) if attended is None or attended.frames == 1 else f"{attended.frames} x {grid}"
 
 
 def _query_parts(tapped: TappedLayer, sighting: Sighting, attended: Attended | None) -> tuple[QueryPart, ...]:
