@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attnscope.atlas.families import Written
 from attnscope.errors import ParameterError
 from attnscope.recording.told import Told
 from attnscope.recording.watching import Hook
+from attnscope.recording.written import within
 from attnscope.records import Run, Token
 from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
 
@@ -147,6 +149,7 @@ class Prompts:
         *,
         is_seen: bool,
         tokenizers: Sequence[str] = _TOKENIZERS,
+        written: Callable[[str], Written] = Written,
     ) -> None:
         """Fill in tokens for the texts of all images, and the texts as they were tokenized.
 
@@ -156,6 +159,7 @@ class Prompts:
             keys: How many tokens an image has.
             is_seen: Whether the encoders read the texts in this call, so that what they got is known.
             tokenizers: The pipeline's attributes that hold a tokenizer; the first that fits counts.
+            written: How a text is written for the tokenizer, such as in a template.
         """
         if not texts:
             return
@@ -165,11 +169,16 @@ class Prompts:
         known: dict[str, tuple[str, tuple[Token, ...]]] = {}
         for image, text in enumerate(texts):
             if text not in known:
-                known[text] = self._named(text, keys, seen, tokenizers)
+                known[text] = self._named(text, keys, seen, tokenizers, written)
             texts[image], tokens[image] = known[text]
 
     def _named(
-        self, text: str, keys: int, seen: set[tuple[int, ...]], names: Sequence[str]
+        self,
+        text: str,
+        keys: int,
+        seen: set[tuple[int, ...]],
+        names: Sequence[str],
+        written: Callable[[str], Written],
     ) -> tuple[str, tuple[Token, ...]]:
         """The text as it was tokenized, and its tokens."""
         tokenizers = [found for name in names if (found := getattr(self.pipeline, name, None)) is not None]
@@ -182,12 +191,12 @@ class Prompts:
             )
         for tokenizer in tokenizers:
             for candidate in self._candidates(text, tokenizer):
-                made = tokenize(tokenizer, candidate, keys)
-                if made.ids in seen:
-                    return candidate, made.tokens
+                whole = written(candidate)
+                made = tokenize(tokenizer, whole.text, keys + len(whole.dropped))
                 if not seen:
                     _check_fits(tokenizer, made.is_cut, keys)
-                    return candidate, made.tokens
+                if not seen or made.ids in seen:
+                    return candidate, within(made.tokens, whole, len(candidate))
         if not text:  # a pipeline may take zeros for the embeddings of no text
             return text, unnamed_tokens(keys)
         raise _UnnamedError("the text encoder read other tokens than the tokenizer makes of the text")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from attnscope.atlas.families import TextPart
+from attnscope.atlas.families import TextPart, Written
 from attnscope.recording.callers import Asking
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.prompts import Prompts, noting_trouble, per_image, whole_number
@@ -56,7 +56,14 @@ def _read(
             text = _text(part, variables, is_prompt=is_prompt) if told is None else told
             of_part, named = per_image(text, images, copies), [unnamed_tokens(count)] * images
             if of_part:
-                prompts.name(of_part, named, count, is_seen=told is None, tokenizers=part.tokenizers)
+                prompts.name(
+                    of_part,
+                    named,
+                    count,
+                    is_seen=told is None,
+                    tokenizers=part.tokenizers,
+                    written=_writing(part, prompts.pipeline, variables, is_prompt=is_prompt),
+                )
             if texts and of_part not in (texts, []):
                 others, second = of_part, _all_with(second, start, named)
             else:
@@ -74,6 +81,14 @@ def _text(part: TextPart, variables: Mapping[str, Any], *, is_prompt: bool) -> A
     names = part.prompts if is_prompt else tuple(f"negative_{name}" for name in part.prompts)
     given = (variables.get(name) for name in names)
     return next((found for found in given if found is not None), None if is_prompt else "")
+
+
+def _writing(
+    part: TextPart, pipeline: Any, variables: Mapping[str, Any], *, is_prompt: bool
+) -> Callable[[str], Written]:
+    """How the pipeline writes a text of a part for its tokenizer."""
+    write = part.write
+    return Written if write is None else lambda text: write(pipeline, variables, text, is_prompt)
 
 
 def _all_with(

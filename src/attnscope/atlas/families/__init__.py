@@ -12,7 +12,7 @@ To add one: docs/adding-a-model.md.
 """
 
 from attnscope.atlas.families.cogvideox import COGVIDEOX
-from attnscope.atlas.families.family import Attended, Family, Sides, TextPart
+from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Written
 from attnscope.atlas.families.flux import FLUX
 from attnscope.atlas.families.pixart import PIXART
 from attnscope.atlas.families.sd3 import SD3
@@ -36,4 +36,5 @@ __all__ = [
     "Sides",
     "TextPart",
     "Transformer",
+    "Written",
 ]

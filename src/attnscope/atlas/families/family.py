@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from attnscope.atlas.order import LayerPlace
@@ -66,6 +66,24 @@ class Sides(NamedTuple):
         return "cross" if is_cross else "joint"
 
 
+class Written(NamedTuple):
+    """A prompt as a pipeline writes it for its tokenizer, with an instruction or in a template.
+
+    Attributes:
+        text: All of it.
+        start: Where the prompt begins in it.
+        dropped: Numbers of the tokens whose encodings the model does not get.
+    """
+
+    text: str
+    start: int = 0
+    dropped: range = range(0)
+
+
+Write = Callable[[Any, Mapping[str, Any], str, bool], Written]
+"""write(pipeline, variables of its call, text, whether it is the prompt, and not the negative one)."""
+
+
 class TextPart(NamedTuple):
     """A run of text tokens that one encoder read.
 
@@ -74,12 +92,14 @@ class TextPart(NamedTuple):
         tokenizers: The pipeline's attributes that hold a tokenizer of it; the first that fits what was read counts.
         prompts: The pipeline's arguments that hold its text; the first that is given counts.
         keys: How many tokens it has, None for all that are left.
+        write: How the pipeline writes a text for the tokenizer; None: as it is.
     """
 
     name: str
     tokenizers: tuple[str, ...]
     prompts: tuple[str, ...] = ("prompt",)
     keys: int | None = None
+    write: Write | None = None
 
 
 Rows = Literal["batch", "batch, cond first"] | tuple[str, ...]
