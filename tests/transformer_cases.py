@@ -43,6 +43,7 @@ class Case:
         guided_branches: Guidance branches of each call of a step then.
         output: What the call gives.
         copies: The option that says how many pictures each prompt has; None where it has one.
+        there: Tokens that the text really has in each call of a step, where that is less than `tokens` says.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Case:
     guided_branches: tuple[tuple[str, ...], ...] = BOTH
     output: Callable[[Any], Any] = lambda made: made.images
     copies: str | None = "num_images_per_prompt"
+    there: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -133,7 +135,31 @@ def seen_attention(model: Any):
             handle.remove()
 
 
+def in_equal_places(
+    computed: torch.Tensor, query_lengths: Mapping[str, int], key_lengths: Mapping[str, int], there: int
+) -> torch.Tensor:
+    """P with zeros where a text that is shorter than others has no tokens.
+
+    Args:
+        computed: P as the model computed it.
+        query_lengths: Tokens of each part of the queries, for the longest text.
+        key_lengths: The same of the keys.
+        there: How many tokens the text has.
+    """
+    query_at, key_at = (_places(lengths, there) for lengths in (query_lengths, key_lengths))
+    whole = computed.new_zeros(*computed.shape[:2], sum(query_lengths.values()), sum(key_lengths.values()))
+    whole[:, :, query_at.unsqueeze(1), key_at] = computed
+    return whole
+
+
+def _places(lengths: Mapping[str, int], there: int) -> torch.Tensor:
+    places = [(name, number) for name, length in lengths.items() for number in range(length)]
+    return torch.tensor([at for at, (name, n) in enumerate(places) if name != "text" or n < there])
+
+
 _TEXT_FIRST, _IMAGE_FIRST = ("text", "image"), ("image", "text/clip", "text/t5")
+_REGISTERS_FIRST = ("registers", "text", "image")
+_TWO, _COND_FIRST = (("cond",), ("uncond",)), (("cond", "uncond"),)
 _SHORT = {"max_sequence_length": T5_KEYS}
 
 CASES = (
@@ -154,5 +180,44 @@ CASES = (
         "CogVideoXPipeline", "cogvideox", tiny.tiny_cogvideox, {".attn1": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12},
         cat=(2,), layers=2, frames=3, options={**_SHORT, "num_frames": 9}, output=lambda made: made.frames,
         copies=None,
+    ),
+    Case(
+        "PixArtSigmaPipeline", "pixart", tiny.tiny_pixart_sigma, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
+        {"text": 12}, cat=(2,), layers=4,
+        options={**_SHORT, "use_resolution_binning": False, "clean_caption": False},
+    ),
+    Case(
+        "HunyuanDiTPipeline", "hunyuandit", tiny.tiny_hunyuandit,
+        {".attn1": (OWN, OWN), ".attn2": (OWN, ("text/clip", "text/t5"))}, {"text/clip": 77, "text/t5": 256},
+        cat=(3, 79), layers=8, options={"use_resolution_binning": False},
+    ),
+    Case(
+        "AuraFlowPipeline", "auraflow", tiny.tiny_auraflow, {".attn": (_REGISTERS_FIRST, _REGISTERS_FIRST)},
+        {"registers": 8, "text": 12}, cat=(2,), layers=4, options=_SHORT,
+    ),
+    Case(
+        "CogView3PlusPipeline", "cogview3", tiny.tiny_cogview3, {".attn1": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12},
+        cat=(2,), layers=2, options=_SHORT,
+    ),
+    Case(  # [gMASK] <sop> and six words, in front of which is padding up to sixteen
+        "CogView4Pipeline", "cogview4", tiny.tiny_cogview4, {".attn1": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 16},
+        cat=(12,), layers=2, branches=_TWO, guided_branches=_TWO,
+    ),
+    Case(  # <bos> and six words, in front of which is padding up to eight
+        "LuminaPipeline", "lumina", tiny.tiny_lumina, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 8},
+        cat=(4,), layers=4, branches=_COND_FIRST, guided_branches=_COND_FIRST, options={"clean_caption": False},
+    ),
+    Case(  # <bos>, five words of the instruction, fifteen tokens of ' <Prompt Start>', and six words; no prompt: <bos>
+        "Lumina2Pipeline", "lumina2", tiny.tiny_lumina2,
+        {"refiner.0.attn": (OWN, OWN), ".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 27}, there=(27, 1), cat=(23,),
+        layers=3, branches=_TWO, guided_branches=_TWO,
+        options={"system_prompt": "a star on the grass", "max_sequence_length": 64},
+    ),
+    Case(  # <bos> is kept, and what comes after the instruction
+        "SanaPipeline", "sana", tiny.tiny_sana, {".attn2": (OWN, ("text",))}, {"text": 16}, cat=(3,), layers=2, place=8,
+        options={
+            "complex_human_instruction": ["the red star", "User Prompt: "], "max_sequence_length": 16,
+            "use_resolution_binning": False,
+        },
     ),
 )  # fmt: skip

@@ -8,9 +8,9 @@ import torch
 
 import attnscope
 from attnscope import Reduced
-from attnscope.errors import WordError
+from attnscope.errors import SelectionError, WordError
 from attnscope.records.relations import relations
-from transformer_cases import CASES, HEIGHT, NEGATIVE, OTHER, PROMPT, WIDTH, seen_attention
+from transformer_cases import CASES, HEIGHT, NEGATIVE, OTHER, PROMPT, WIDTH, in_equal_places, seen_attention
 
 pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -63,8 +63,14 @@ def test_the_picture_is_the_same_to_the_bit_and_nothing_stays_on_the_model(case,
 def test_every_relation_of_every_layer_is_what_the_model_computed(case, runs):
     trace, _, _, seen = runs(case)
     for layer in trace.layers:
-        truth = torch.stack(seen[layer.path]).flatten(0, 1)  # (call x row, head, query, key)
-        queries, keys = (_spans(case.lengths(parts)) for parts in case.sides_of(layer.path))
+        lengths = [case.lengths(parts) for parts in case.sides_of(layer.path)]
+        there = case.there or [case.tokens.get("text", 0)] * len(case.branches)
+        calls = [
+            in_equal_places(p, *lengths, count)
+            for p, count in zip(seen[layer.path], 2 * [*there], strict=True)
+        ]
+        truth = torch.stack(calls).flatten(0, 1)  # (call x row, head, query, key)
+        queries, keys = (_spans(of_side) for of_side in lengths)
         assert set(relations(layer)) == {f"{query}->{key}" for query in queries for key in keys}
         whole = trace.probabilities(layer=layer)
         torch.testing.assert_close(whole.flatten(0, 2).double(), truth, rtol=0, atol=1e-6)
@@ -167,6 +173,10 @@ def test_a_trace_on_disk_is_the_same(case, runs, tmp_path):
 @every_case
 def test_segments_cover_the_picture(case, runs):
     trace, *_ = runs(case)
+    if not trace.layers.of_kind("self"):
+        with pytest.raises(SelectionError, match="no self-attention"):
+            attnscope.segment(trace)
+        return
     found = attnscope.segment(trace)
     assert found.labels.shape == (HEIGHT, WIDTH)
 

@@ -7,6 +7,7 @@ following.py       which runs are a capture's own, where threads and tasks share
 passes.py          which pass a call of the model belongs to
 arguments.py       what a model is called with, and what that call attends over
 prompts.py         what text encoders read, and the names of its tokens
+written.py         a prompt within what a pipeline writes around it
 text_parts.py      the texts of a transformer's call, encoder after encoder
 told.py            texts of embeddings from elsewhere, as the user tells them
 session.py         one pass: calls and their attention become records
@@ -27,6 +28,7 @@ assembling.py      one record of a module's attention, also where it comes in sl
 adapters.py        which attention reads an IP-Adapter's pictures
 sample_check.py    whether a record gives what the layer computed
 order_check.py     whether a processor keeps rows, heads and places in order
+row_lengths.py     texts of different lengths get the same places
 describing.py      on which grid, over which keys
 key_sources.py     whether these keys are the layer's own
 callers.py         which pipeline calls a model, and in which of its calls

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attnscope.atlas.families import Attended, Family
 from attnscope.recording.callers import Asking, Caller
+from attnscope.recording.held_rows import rows_by
 from attnscope.recording.modules import unwrapped
 
 
@@ -37,7 +38,12 @@ class Arguments:
         arguments = self._signature.bind_partial(*args, **kwargs).arguments
         known: list[Any] = [arguments.get(name) for name in self._family.arguments]
         sample, timestep, conditioning = known
-        return Asking(sample, timestep, conditioning, caller, self._attended(arguments))
+        attended = self._attended(arguments)
+        by = rows_by(self._family, caller)
+        if attended is not None and by is not None and caller is not None:
+            longest = self._family.longest_text(by, caller.variables)
+            attended = attended.with_text(longest, sample.shape[0])
+        return Asking(sample, timestep, conditioning, caller, attended)
 
     def _attended(self, arguments: Mapping[str, Any]) -> Attended | None:
         """Worked out once for calls that are alike: positions lie on a GPU, which would have to be waited for."""

@@ -39,9 +39,11 @@ def layer_gaps(
         missing: For each layer the steps in which it did not run.
         steps: The steps that came.
     """
-    if frames > 1:
-        for why, count in layers_not_recorded(plan.family, plan.model).items():
+    for why, count in layers_not_recorded(plan.family, plan.model).items():
+        if frames > 1:
             yield f"{count} attentions are not recorded, since they are {why}; those within frames are"
+        elif plan.asked.is_everything and why in plan.family.left_out.values():
+            yield f"{count} attentions are not recorded, since they are {why}"
     paths = {tapped.layer: tapped.path for tapped in plan.layers}
     named = {str(layer): (paths[layer], at) for layer, at in missing.items()}
     yield from why_skipped(plan.model, plan.family.component, named, steps)

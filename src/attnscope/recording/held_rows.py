@@ -62,6 +62,8 @@ def held_branches(
 
 def _in_one_batch(pipeline: Any, variables: Mapping[str, Any], rows: str) -> tuple[str, ...]:
     branches = branches_while_guiding(pipeline, variables)
+    if getattr(pipeline, "do_perturbed_attention_guidance", False):
+        branches = (*branches, "perturbed")
     return branches[::-1] if rows == "batch, cond first" else branches
 
 

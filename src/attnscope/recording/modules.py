@@ -100,9 +100,24 @@ def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | No
         raise SelectionError(f"kind {kind!r}: expected 'self' or 'cross', or None for both")
     numbers = sorted({tapped.layer.block for tapped in every})
     wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
-    return [
+    chosen = [
         tapped for tapped in every if tapped.layer.block in wanted and kind in (None, *tapped.kinds(kind))
     ]
+    if not chosen:
+        raise SelectionError(
+            _why_none(family, model, [tapped for tapped in every if tapped.layer.block in wanted], kind)
+        )
+    return chosen
+
+
+def _why_none(family: Family, model: nn.Module, there: list[TappedLayer], kind: Kind | None) -> str:
+    kinds = ", ".join(dict.fromkeys(tapped.layer.kind for tapped in there))
+    left_out = (
+        f"; {count} attentions are not recorded, since they are {why}"
+        for why, count in layers_not_recorded(family, model).items()
+        if why in family.left_out.values()
+    )
+    return f"kind {kind!r}: these blocks have only {kinds}{''.join(left_out)}"
 
 
 def _tapped_layers(family: Family, model: nn.Module) -> list[TappedLayer]:

@@ -34,6 +34,11 @@ class Asked:
     qk: bool
 
     @property
+    def is_everything(self) -> bool:
+        """Whether no layer was left out by choice."""
+        return self.blocks is None and self.kind is None and not self.keeps_no_qk
+
+    @property
     def keeps_no_qk(self) -> bool:
         """Whether only reduced maps are kept: `qk=False` says so, and where there are any, `steps=[]`."""
         no_steps = isinstance(self.steps, Sequence) and not self.steps

@@ -121,7 +121,7 @@ class LiveReduction:
         images = [_Image(call.rows.index(row), frame) for row in rows for frame in range(row.frames)]
         if not self._fits(chosen, len(images)):
             return
-        if shared := next((part for part, _ in parts.values() if part.parts), None):
+        if shared := next((part for part, _ in parts.values() if _is_shared(part)), None):
             raise CaptureError(
                 f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
                 "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
@@ -221,3 +221,8 @@ def _aggregate(of_layers: OfLayers, image: _Image, latent: Grid) -> Float[Tensor
 
 def _add_head_mean(layer: Layer, record: Record, image: _Image, total: Tensor | None) -> Tensor:
     return _head_mean(layer, record, image, into=total)
+
+
+def _is_shared(layer: Layer) -> bool:
+    """Whether keys come from elsewhere than is usual for the kind; the texts of several encoders are one text."""
+    return any(part.name.partition("/")[0] != layer.usual_part for part in layer.parts)

@@ -23,6 +23,7 @@ from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
+from attnscope.recording.row_lengths import with_equal_rows
 from attnscope.records import KINDS, Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
@@ -166,6 +167,8 @@ class Session:
         grid = self.book.grid_of(tapped, hidden)
         running.ran.add(tapped.layer)
         for sighting in sightings:
+            even = with_equal_rows(sighting.record, tapped.sides, self.book.attended)
+            sighting = sighting._replace(record=even)
             if tapped.layer.kind == "fuser":
                 sighting = sighting._replace(record=as_places(sighting.record, grid))
             rows = running.rows_of(sighting.record)

@@ -14,8 +14,8 @@ from attnscope.records import Row, Run, Token
 from attnscope.records.run import TextName, text_of_branch
 from attnscope.trace.tokens import are_named, unnamed_tokens
 
-Parts = Sequence[tuple[TextPart, int]]
-"""The parts of a conditioning, each with its number of tokens."""
+Parts = Sequence[tuple[TextPart, int, int]]
+"""The parts of a conditioning, each with its number of tokens, and how many its encoder gave."""
 
 
 def read_text_parts(
@@ -33,7 +33,12 @@ def read_text_parts(
     assert asked.attended is not None
     assert asked.caller is not None
     counts = dict(asked.attended.tokens_of(["context"]))
-    parts = [(part, counts[part.name]) for part in texts if part.name in counts]
+    encoded = asked.attended.encoded
+    parts = [
+        (part, counts[part.name], encoded.get(part.name, counts[part.name]))
+        for part in texts
+        if part.name in counts
+    ]
     for branch in dict.fromkeys(row.branch for row in rows):
         name = text_of_branch(branch)
         if name is not None and name not in call.texts_read:
@@ -48,22 +53,23 @@ def _read(
     is_prompt = name == "prompt"
     told = prompts.told.prompt if is_prompt else prompts.told.negative_prompt
     copies = whole_number(variables.get("num_images_per_prompt"))
-    tokens = second = [unnamed_tokens(sum(count for _, count in parts))] * images
+    tokens = second = [unnamed_tokens(sum(count for _, count, _ in parts))] * images
     texts, others = list[str](), list[str]()
     with noting_trouble(run):
         start = 0
-        for part, count in parts:
+        for part, count, encoded in parts:
             text = _text(part, variables, is_prompt=is_prompt) if told is None else told
-            of_part, named = per_image(text, images, copies), [unnamed_tokens(count)] * images
+            of_part, named = per_image(text, images, copies), [unnamed_tokens(encoded)] * images
             if of_part:
                 prompts.name(
                     of_part,
                     named,
-                    count,
+                    encoded,
                     is_seen=told is None,
                     tokenizers=part.tokenizers,
                     written=_writing(part, prompts.pipeline, variables, is_prompt=is_prompt),
                 )
+            named = [_of_length(some, count) for some in named]
             if texts and of_part not in (texts, []):
                 others, second = of_part, _all_with(second, start, named)
             else:
@@ -89,6 +95,14 @@ def _writing(
     """How the pipeline writes a text of a part for its tokenizer."""
     write = part.write
     return Written if write is None else lambda text: write(pipeline, variables, text, is_prompt)
+
+
+def _of_length(tokens: tuple[Token, ...], count: int) -> tuple[Token, ...]:
+    """As many tokens as all texts of the run have places: those past the end of a text are padding."""
+    if not are_named(tokens):
+        return unnamed_tokens(count)
+    more = (Token(index, "", 0, 0, "padding") for index in range(len(tokens), count))
+    return (*tokens[:count], *more)
 
 
 def _all_with(

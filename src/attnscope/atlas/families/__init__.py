@@ -7,19 +7,43 @@ sd3.py          Stable Diffusion 3 and 3.5
 flux.py         Flux.1 with Fill, Kontext and Redux
 pixart.py       PixArt-alpha and -sigma
 cogvideox.py    CogVideoX
+hunyuandit.py   HunyuanDiT
+auraflow.py     AuraFlow
+cogview.py      CogView3-Plus and CogView4
+lumina.py       Lumina-Next
+lumina2.py      Lumina-Image 2.0
+sana.py         Sana and Sana Sprint
 
 To add one: docs/adding-a-model.md.
 """
 
+from attnscope.atlas.families.auraflow import AURAFLOW
 from attnscope.atlas.families.cogvideox import COGVIDEOX
+from attnscope.atlas.families.cogview import COGVIEW3, COGVIEW4
 from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Written
 from attnscope.atlas.families.flux import FLUX
+from attnscope.atlas.families.hunyuandit import HUNYUANDIT
+from attnscope.atlas.families.lumina import LUMINA
+from attnscope.atlas.families.lumina2 import LUMINA2
 from attnscope.atlas.families.pixart import PIXART
+from attnscope.atlas.families.sana import SANA
 from attnscope.atlas.families.sd3 import SD3
 from attnscope.atlas.families.transformer import Transformer
 from attnscope.atlas.families.unet import UNET
 
-TRANSFORMERS: tuple[Transformer, ...] = (SD3, FLUX, PIXART, COGVIDEOX)
+TRANSFORMERS: tuple[Transformer, ...] = (
+    SD3,
+    FLUX,
+    PIXART,
+    COGVIDEOX,
+    HUNYUANDIT,
+    AURAFLOW,
+    COGVIEW3,
+    COGVIEW4,
+    LUMINA,
+    LUMINA2,
+    SANA,
+)
 FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
 """A model is of the first family that takes it."""
 

@@ -21,12 +21,16 @@ class Attended(NamedTuple):
         latent_hw: Height and width of the latent that it was made of.
         parts: Tokens of each source by name, such as {'own': 4096, 'context': 512}.
         frames: Of a video: how many grids the image's part has, one after the other.
+        rows: Of each row of the batch, how many tokens sources have that have fewer than `parts` says; () if none has.
+        encoded: Tokens that the encoder of a text gave, where they are not as many as `parts` says.
     """
 
     grid: Grid
     latent_hw: SizeHW
     parts: Mapping[str, int]
     frames: int = 1
+    rows: tuple[Mapping[str, int], ...] = ()
+    encoded: Mapping[str, int] = {}
 
     def tokens_of(self, sources: Iterable[str]) -> tuple[tuple[str, int], ...]:
         """Names and tokens of some sources, in order; 'context' is all of its parts, and what is not there is left out.
@@ -39,6 +43,25 @@ class Attended(NamedTuple):
             for source in sources
             for name, count in self.parts.items()
             if name == source or name.startswith(f"{source}/")
+        )
+
+    def with_text(self, tokens: int, rows: int) -> Attended:
+        """The same with room for the longest text of a pipeline's calls, so that layers have one shape in all of them.
+
+        Args:
+            tokens: How many tokens that has.
+            rows: How many rows the batch has.
+        """
+        texts = dict(self.tokens_of(["context"]))
+        more = tokens - sum(texts.values())
+        if not texts or more <= 0:
+            return self
+        last, count = list(texts.items())[-1]
+        known = self.rows or ({},) * rows
+        return self._replace(
+            parts={**self.parts, last: count + more},
+            rows=tuple({last: count, **of_row} for of_row in known),
+            encoded={last: count, **self.encoded},
         )
 
 
@@ -149,6 +172,11 @@ class Family(Protocol):
         """By the class of a pipeline: which rows a call has, by the variable that holds its conditioning."""
         ...
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why attentions are not recorded that are no conditioner's, by a part of their paths."""
+        ...
+
     def is_of(self, model: Any) -> bool:
         """Whether a model is of this family.
 
@@ -204,6 +232,15 @@ class Family(Protocol):
         Args:
             config: The model's configuration.
             arguments: Of its forward, by name.
+        """
+        ...
+
+    def longest_text(self, names: Iterable[str], variables: Mapping[str, Any]) -> int:
+        """How many tokens the longest text has that a pipeline's call gives to the model.
+
+        Args:
+            names: The variables that hold conditionings.
+            variables: All variables of the pipeline's call.
         """
         ...
 

@@ -5,27 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from attnscope.atlas.families.family import Attended, Config, Sides, TextPart
-from attnscope.atlas.families.transformer import Blocks, Transformer
-from attnscope.records import Grid
-from attnscope.records.layers import SizeHW
-
-
-def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
-    latent = tuple(arguments["hidden_states"].shape[-2:])
-    grid = _grid(config, latent)
-    return Attended(
-        grid, latent, {"own": grid.places, "context": arguments["encoder_hidden_states"].shape[1]}
-    )
-
-
-def _grid(config: Config, latent: SizeHW) -> Grid:
-    patch = config["patch_size"]
-    return Grid(latent[0] // patch, latent[1] // patch)
-
+from attnscope.atlas.families.family import Sides, TextPart
+from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 PIXART = Transformer(
     id="pixart",
@@ -39,8 +20,8 @@ PIXART = Transformer(
             stage="blocks",
         ),
     ),
-    attend=_attend,
-    plan=_grid,
+    attend=attend_patches,
+    plan=patches,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 300},
     pipelines={

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, text_parts
-from attnscope.atlas.families.transformer import Blocks, Transformer
-from attnscope.records import Grid
-from attnscope.records.layers import SizeHW
+from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
 _TEXTS = (
     TextPart("context/clip", ("tokenizer", "tokenizer_2"), keys=77),
@@ -22,14 +20,9 @@ _JOINT = ("own", "context")
 
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     latent = tuple(arguments["hidden_states"].shape[-2:])
-    grid = _grid(config, latent)
+    grid = patches(config, latent)
     text = text_parts(_TEXTS, arguments["encoder_hidden_states"].shape[1])
     return Attended(grid, latent, {"own": grid.places, **text})
-
-
-def _grid(config: Config, latent: SizeHW) -> Grid:
-    patch = config["patch_size"]
-    return Grid(latent[0] // patch, latent[1] // patch)
 
 
 def _has(config: Config, block: int, name: str) -> bool:
@@ -53,7 +46,7 @@ SD3 = Transformer(
         ),
     ),
     attend=_attend,
-    plan=_grid,
+    plan=patches,
     texts=_TEXTS,
     text_lengths={"context/clip": 77, "context/t5": 256},
     pipelines={

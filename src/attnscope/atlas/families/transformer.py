@@ -45,11 +45,12 @@ class Transformer:
         texts: The parts of the conditioning, in order.
         text_lengths: Tokens of each text part where nothing else says, by its name.
         pipelines: By the class of a pipeline: rows of a call by the variable that holds its conditioning.
-        left_out: Why attentions below a module are not recorded, by the module's path.
+        left_out: Why attentions are not recorded, by the path of a module that they are in, or by their own name.
         latent_side: Sides of the latent that the model was made for; 0: the configuration's sample_size.
         component: The pipeline's attribute that holds the model.
         arguments: What forward calls the noisy latent, the timestep and the conditioning.
         positions: Arguments of forward whose numbers, not only their shapes, say what a call attends over.
+        longest: Tokens of the longest text, from the variables of a pipeline's call; None: the longest conditioning's.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Transformer:
     component: str = "transformer"
     arguments: tuple[str, str, str] = ("hidden_states", "timestep", "encoder_hidden_states")
     positions: tuple[str, ...] = ()
+    longest: Callable[[Mapping[str, Any]], int] | None = None
 
     def label(self, config: Config) -> str:
         """What kind of model it is, in a word.
@@ -116,7 +118,11 @@ class Transformer:
         """
         if self._place(path) is not None:
             return None
-        known = (why for start, why in self.left_out.items() if path.startswith(f"{start}."))
+        known = (
+            why
+            for part, why in self.left_out.items()
+            if path.startswith(f"{part}.") or path.endswith(f".{part}")
+        )
         return next(known, "attention outside the blocks, over what conditions the model")
 
     def map_owner(self, path: str) -> str:
@@ -147,6 +153,18 @@ class Transformer:
         """
         return self.attend(config, arguments)
 
+    def longest_text(self, names: Iterable[str], variables: Mapping[str, Any]) -> int:
+        """How many tokens the longest text has that a pipeline's call gives to the model.
+
+        Args:
+            names: The variables that hold conditionings.
+            variables: All variables of the pipeline's call.
+        """
+        if self.longest is not None:
+            return self.longest(variables)
+        held: list[Any] = [variables.get(name) for name in names]
+        return max((some.shape[1] for some in held if getattr(some, "ndim", 0) == 3), default=0)
+
     def frame_axis(self, paths: Iterable[str]) -> int:
         """Of a noisy latent with five axes.
 
@@ -163,3 +181,27 @@ class Transformer:
                 names = list(blocks.attentions)
                 return (at, int(number), names.index(name)) if number.isdigit() and name in names else None
         return None
+
+
+def patches(config: Config, latent: SizeHW) -> Grid:
+    """The grid of a latent that is cut into square patches.
+
+    Args:
+        config: The model's configuration.
+        latent: Height and width of the latent.
+    """
+    patch = config["patch_size"]
+    return Grid(latent[0] // patch, latent[1] // patch)
+
+
+def attend_patches(config: Config, arguments: Mapping[str, Any]) -> Attended:
+    """What a call attends over that gets a latent, which it cuts into patches, and one text.
+
+    Args:
+        config: The model's configuration.
+        arguments: Of its forward, by name.
+    """
+    latent = tuple(arguments["hidden_states"].shape[-2:])
+    grid = patches(config, latent)
+    text = arguments["encoder_hidden_states"].shape[1]
+    return Attended(grid, latent, {"own": grid.places, "context": text})

@@ -23,6 +23,7 @@ class UNetFamily:
     positions: tuple[str, ...] = ()
     texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)
     pipelines: Mapping[str, RowsBy] = {}
+    left_out: Mapping[str, str] = {}
 
     def label(self, config: Config) -> str:
         """'sd1', 'sd2' or 'sdxl' by what the U-Net is conditioned on, and 'unet' for the others.
@@ -105,6 +106,15 @@ class UNetFamily:
             arguments: Of its forward, by name.
         """
         return None
+
+    def longest_text(self, names: Iterable[str], variables: Mapping[str, Any]) -> int:
+        """Not asked: all calls have texts of one length.
+
+        Args:
+            names: The variables that hold conditionings.
+            variables: All variables of the pipeline's call.
+        """
+        return 0
 
     def frame_axis(self, paths: Iterable[str]) -> int:
         """Stable Video Diffusion has frames before channels, the others after.

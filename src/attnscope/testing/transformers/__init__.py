@@ -1,10 +1,15 @@
 """Random transformers of diffusers' own classes in whole pipelines, a second each: no weights on disk, no download.
 
-parts.py      tokenizers, text encoders and autoencoders for them
-sd3.py        Stable Diffusion 3, with the second attention of 3.5
-flux.py       Flux.1
-pixart.py     PixArt-alpha
-cogvideox.py  CogVideoX, a video
+parts.py       tokenizers, text encoders and autoencoders for them
+sd3.py         Stable Diffusion 3, with the second attention of 3.5
+flux.py        Flux.1
+pixart.py      PixArt-alpha and -sigma
+hunyuandit.py  HunyuanDiT
+auraflow.py    AuraFlow
+cogview.py     CogView3-Plus and CogView4
+lumina.py      Lumina-Next and Lumina-Image 2.0
+sana.py        Sana
+cogvideox.py   CogVideoX, a video
 """
 
 from collections.abc import Callable
@@ -12,9 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from attnscope.errors import ParameterError
+from attnscope.testing.transformers.auraflow import tiny_auraflow
 from attnscope.testing.transformers.cogvideox import tiny_cogvideox
+from attnscope.testing.transformers.cogview import tiny_cogview3, tiny_cogview4
 from attnscope.testing.transformers.flux import tiny_flux
-from attnscope.testing.transformers.pixart import tiny_pixart
+from attnscope.testing.transformers.hunyuandit import tiny_hunyuandit
+from attnscope.testing.transformers.lumina import tiny_lumina, tiny_lumina2
+from attnscope.testing.transformers.pixart import tiny_pixart, tiny_pixart_sigma
+from attnscope.testing.transformers.sana import tiny_sana
 from attnscope.testing.transformers.sd3 import tiny_sd3
 
 TINY: dict[str, Callable[..., Any]] = {
@@ -22,6 +32,13 @@ TINY: dict[str, Callable[..., Any]] = {
     "flux": tiny_flux,
     "pixart": tiny_pixart,
     "cogvideox": tiny_cogvideox,
+    "hunyuandit": tiny_hunyuandit,
+    "auraflow": tiny_auraflow,
+    "cogview3": tiny_cogview3,
+    "cogview4": tiny_cogview4,
+    "lumina": tiny_lumina,
+    "lumina2": tiny_lumina2,
+    "sana": tiny_sana,
 }
 """What makes the pipeline of each family, by the family's id."""
 
@@ -42,4 +59,19 @@ def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
     return TINY[family](folder, **changes)
 
 
-__all__ = ["TINY", "tiny_cogvideox", "tiny_flux", "tiny_pixart", "tiny_sd3", "tiny_transformer"]
+__all__ = [
+    "TINY",
+    "tiny_auraflow",
+    "tiny_cogvideox",
+    "tiny_cogview3",
+    "tiny_cogview4",
+    "tiny_flux",
+    "tiny_hunyuandit",
+    "tiny_lumina",
+    "tiny_lumina2",
+    "tiny_pixart",
+    "tiny_pixart_sigma",
+    "tiny_sana",
+    "tiny_sd3",
+    "tiny_transformer",
+]

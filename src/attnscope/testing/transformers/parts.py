@@ -29,19 +29,20 @@ def tiny_t5_tokenizer(keys: int = T5_KEYS) -> Any:
     return T5Tokenizer(vocab=special + words + letters, extra_ids=0, model_max_length=keys)
 
 
-def tiny_t5_encoder(wide: int = WIDE) -> Any:
+def tiny_t5_encoder(wide: int = WIDE, kind: str = "T5") -> Any:
     """T5's encoder.
 
     Args:
         wide: Its channels.
+        kind: 'T5' or 'UMT5'.
     """
-    from transformers import T5Config, T5EncoderModel
+    import transformers
 
     torch.manual_seed(0)
-    config = T5Config(
+    config = getattr(transformers, f"{kind}Config")(
         vocab_size=64, d_model=wide, d_ff=16, d_kv=8, num_heads=2, num_layers=1, decoder_start_token_id=0
     )
-    return T5EncoderModel(config).eval()
+    return getattr(transformers, f"{kind}EncoderModel")(config).eval()
 
 
 def tiny_clip_encoder(tokenizer: Any, *, projection: bool = False) -> Any:
@@ -60,6 +61,89 @@ def tiny_clip_encoder(tokenizer: Any, *, projection: bool = False) -> Any:
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+
+
+def tiny_bert_tokenizer() -> Any:
+    """BERT's tokenizer with a vocabulary of a few words and letters."""
+    from transformers import BertTokenizer
+
+    letters = [mark + letter for mark in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters]
+    numbers = {token: number for number, token in enumerate(dict.fromkeys(vocabulary))}
+    return BertTokenizer(vocab=numbers, model_max_length=KEYS)
+
+
+def tiny_bert_encoder(wide: int = WIDE) -> Any:
+    """BERT's encoder.
+
+    Args:
+        wide: Its channels.
+    """
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=64, hidden_size=wide, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=KEYS,
+    )  # fmt: skip
+    return BertModel(config).eval()
+
+
+def tiny_gemma_tokenizer() -> Any:
+    """Gemma's tokenizer with a vocabulary of printable characters and a few words."""
+    from tokenizers import processors
+    from transformers import GemmaTokenizer
+
+    merges = dict.fromkeys(merge for word in WORDS for merge in _merges("▁" + word))
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", "\n", *map(chr, range(33, 127))]
+    pieces += [left + right for left, right in merges]
+    numbers = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = GemmaTokenizer(vocab=numbers, merges=list(merges))
+    start = [("<bos>", numbers["<bos>"])]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        "<bos> $A", special_tokens=start
+    )
+    return tokenizer
+
+
+def tiny_decoder(kind: str, wide: int = WIDE) -> Any:
+    """A language model that reads texts.
+
+    Args:
+        kind: The model's name in transformers, such as 'Gemma2' or 'Glm'.
+        wide: Its channels.
+    """
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=160, hidden_size=wide, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, pad_token_id=0, bos_token_id=2, eos_token_id=1,
+    )  # fmt: skip
+    return getattr(transformers, f"{kind}Model")(config).eval()
+
+
+def tiny_glm_tokenizer() -> Any:
+    """A tokenizer of a few words and letters that begins texts as GLM's does, and fills them up in front."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    starts = ["[gMASK]", "<sop>"]
+    vocabulary = ["<|endoftext|>", "<unk>", *starts, *WORDS, *"bcdefghijklmnopqrstuvwxyz"]
+    numbers = {token: number for number, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))
+    words = Regex(r"\b(" + "|".join(WORDS) + r")\b|\S")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(words, "removed", invert=True)
+    special = [(start, numbers[start]) for start in starts]
+    tokenizer.post_processor = processors.TemplateProcessing("[gMASK] <sop> $A", special_tokens=special)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|endoftext|>", unk_token="<unk>", padding_side="left"
+    )
+
+
+def _merges(piece: str) -> list[tuple[str, str]]:
+    """How a piece is joined, letter after letter."""
+    return [(piece[:at], piece[at]) for at in range(1, len(piece))]
 
 
 def tiny_vae(channels: int = LATENT_CHANNELS, **changes: Any) -> Any:

@@ -1,7 +1,8 @@
-"""A tiny PixArt-alpha."""
+"""A tiny PixArt-alpha and -sigma."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,21 @@ def tiny_pixart(folder: Path, **changes: Any) -> Any:
         folder: Not used; other pipelines write their tokenizer there.
         **changes: Options of diffusers' PixArtTransformer2DModel to change.
     """
-    from diffusers import DDIMScheduler, PixArtAlphaPipeline, PixArtTransformer2DModel
+    return _made("PixArtAlphaPipeline", changes)
+
+
+def tiny_pixart_sigma(folder: Path, **changes: Any) -> Any:
+    """A PixArtSigmaPipeline with two blocks.
+
+    Args:
+        folder: Not used; other pipelines write their tokenizer there.
+        **changes: Options of diffusers' PixArtTransformer2DModel to change.
+    """
+    return _made("PixArtSigmaPipeline", changes)
+
+
+def _made(name: str, changes: Mapping[str, Any]) -> Any:
+    import diffusers
 
     settings = {
         "sample_size": 16, "num_layers": 2, "patch_size": 2, "attention_head_dim": HEAD_DIM,
@@ -36,9 +51,9 @@ def tiny_pixart(folder: Path, **changes: Any) -> Any:
         "use_additional_conditions": False,
     }  # fmt: skip
     torch.manual_seed(0)
-    transformer = PixArtTransformer2DModel(**{**settings, **changes}).eval()
-    pipe = PixArtAlphaPipeline(
-        transformer=sharp(transformer), scheduler=DDIMScheduler(), vae=tiny_vae(),
+    transformer = diffusers.PixArtTransformer2DModel(**{**settings, **changes}).eval()
+    pipe = getattr(diffusers, name)(
+        transformer=sharp(transformer), scheduler=diffusers.DDIMScheduler(), vae=tiny_vae(),
         text_encoder=tiny_t5_encoder(2 * WIDE), tokenizer=tiny_t5_tokenizer(),
     )  # fmt: skip
     return quiet(pipe)

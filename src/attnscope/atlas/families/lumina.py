@@ -1,0 +1,31 @@
+"""Lumina-Next: self-attention of the image and cross-attention to the text (Gemma), side by side in each block.
+
+`diffusers/models/transformers/lumina_nextdit2d.py`, `attention_processor.py` (LuminaAttnProcessor2_0).
+"""
+
+from __future__ import annotations
+
+from attnscope.atlas.families.family import Sides, TextPart
+from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
+
+LUMINA = Transformer(
+    id="lumina",
+    name="Lumina-Next transformer",
+    models=("LuminaNextDiT2DModel",),
+    blocks=(
+        Blocks(
+            "layers",
+            "num_layers",
+            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            stage="layers",
+        ),
+    ),
+    attend=attend_patches,
+    plan=patches,
+    texts=(TextPart("context", ("tokenizer",)),),
+    text_lengths={"context": 256},
+    pipelines={
+        "LuminaPipeline": {"prompt_embeds": "batch, cond first"},
+        "LuminaText2ImgPipeline": {"prompt_embeds": "batch, cond first"},
+    },
+)

@@ -1,0 +1,72 @@
+"""Rows whose texts have different lengths, in one batch or in calls of one step: all of them get the same places.
+
+What a row lacks is masked: P is zero there, and a place that asks nothing has a row of zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from attnscope.atlas.families import Attended, Sides
+from attnscope.records.qkv import Record
+
+
+def with_equal_rows(record: Record, sides: Sides | None, attended: Attended | None) -> Record:
+    """A record whose parts begin at the same place in all rows.
+
+    Args:
+        record: What a layer computed.
+        sides: What its queries and keys are.
+        attended: What the model's call attends over.
+    """
+    if sides is None or attended is None or len(attended.rows) != record.query.shape[0]:
+        return record
+    queries, keys = _places(attended, sides.queries), _places(attended, sides.keys)
+    if all(min(row) >= 0 for row in (*queries, *keys)):
+        return record
+    device = record.query.device
+    query_at, key_at = (torch.tensor(places, device=device) for places in (queries, keys))
+    return replace(
+        record,
+        query=_moved(record.query, query_at),
+        key=_moved(record.key, key_at),
+        value=None if record.value is None else _moved(record.value, key_at),
+        mask=_mask(record.mask, query_at, key_at),
+    )
+
+
+def _places(attended: Attended, sources: Sequence[str]) -> list[list[int]]:
+    """Of each row, where its tokens stand in the sequence that the model made; -1 for those that it lacks."""
+    rows = []
+    for lengths in attended.rows:
+        places, start = list[int](), 0
+        for name, count in attended.tokens_of(sources):
+            there = min(lengths.get(name, count), count)
+            places += [*range(start, start + there), *[-1] * (count - there)]
+            start += there
+        rows.append(places)
+    return rows
+
+
+def _moved(tensor: Tensor, at: Tensor) -> Tensor:
+    """Places of (row, head, place, dim) moved, zeros where there is none."""
+    rows = torch.arange(len(at), device=at.device)[:, None]
+    moved = tensor.transpose(1, 2)[rows, at.clamp(min=0)].transpose(1, 2)
+    return moved.masked_fill((at < 0)[:, None, :, None], 0)
+
+
+def _mask(mask: Tensor | None, query_at: Tensor, key_at: Tensor) -> Tensor:
+    """Hides what is not there, and what was hidden before."""
+    there = (query_at >= 0)[:, None, :, None] & (key_at >= 0)[:, None, None, :]
+    if mask is None:
+        return there
+    mask = mask.expand(len(query_at), *mask.shape[1:])
+    if mask.shape[2] > 1:
+        mask = _moved(mask, query_at)
+    if mask.shape[3] > 1:
+        mask = _moved(mask.mT, key_at).mT
+    return mask & there if mask.dtype == torch.bool else mask.masked_fill(~there, -torch.inf)
