@@ -25,11 +25,11 @@ def with_equal_rows(record: Record, sides: Sides | None, attended: Attended | No
     """
     if sides is None or attended is None or len(attended.rows) != record.query.shape[0]:
         return record
-    queries, keys = _places(attended, sides.queries), _places(attended, sides.keys)
-    if all(min(row) >= 0 for row in (*queries, *keys)):
+    query_at, key_at = (_places(attended, sources) for sources in sides[:2])
+    is_even = bool((query_at >= 0).all() and (key_at >= 0).all())
+    if is_even or query_at.max() >= record.query.shape[2] or key_at.max() >= record.key.shape[2]:
         return record
-    device = record.query.device
-    query_at, key_at = (torch.tensor(places, device=device) for places in (queries, keys))
+    query_at, key_at = query_at.to(record.query.device), key_at.to(record.key.device)
     return replace(
         record,
         query=_moved(record.query, query_at),
@@ -39,17 +39,17 @@ def with_equal_rows(record: Record, sides: Sides | None, attended: Attended | No
     )
 
 
-def _places(attended: Attended, sources: Sequence[str]) -> list[list[int]]:
+def _places(attended: Attended, sources: Sequence[str]) -> Tensor:
     """Of each row, where its tokens stand in the sequence that the model made; -1 for those that it lacks."""
     rows = []
     for lengths in attended.rows:
-        places, start = list[int](), 0
+        places, start = list[Tensor](), 0
         for name, count in attended.tokens_of(sources):
             there = min(lengths.get(name, count), count)
-            places += [*range(start, start + there), *[-1] * (count - there)]
+            places += [torch.arange(start, start + there), torch.full((count - there,), -1)]
             start += there
-        rows.append(places)
-    return rows
+        rows.append(torch.cat(places))
+    return torch.stack(rows)
 
 
 def _moved(tensor: Tensor, at: Tensor) -> Tensor:
