@@ -130,3 +130,16 @@ def test_attention_of_the_text_alone_is_left_out_and_said(tmp_path):
         "layers.1.attn",
     ]
     assert [layer.kind for layer in trace.layers] == ["self", "joint", "joint"]
+
+
+def test_a_picture_that_is_cut_afterwards_gets_no_misplaced_map(tmp_path):
+    pipe = tiny.tiny_pixart_sigma(tmp_path, sample_size=32)
+    options = {"height": 128, "width": 640, "max_sequence_length": T5_KEYS, "clean_caption": False}
+    with attnscope.capture(pipe, kind="cross", steps=0) as trace:
+        made = run(pipe, **options)
+    assert (made.shape[1:3], trace.run.latent_size_hw) == ((128, 640), (16, 64))
+    with pytest.raises(SelectionError, match="use_resolution_binning=False"):
+        attnscope.heat_map(trace, "cat")
+    with attnscope.capture(pipe, kind="cross", steps=0) as trace:
+        run(pipe, **options, **SIZED)
+    assert attnscope.heat_map(trace, "cat").array.shape == (16, 80)

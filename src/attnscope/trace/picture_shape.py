@@ -25,6 +25,7 @@ def check_shows_picture(run: Run) -> None:
     if abs(height - width * rows / columns) > CELLS * cell:
         raise SelectionError(
             f"the model worked on {rows}x{columns} latent places, which is not the shape of the {height}x{width} "
-            "picture: it saw parts of the picture one by one, or others beside it. Maps would be misplaced; "
-            "trace.probabilities gives the attention of each call"
+            "picture: it saw parts of the picture one by one, or others beside it, or the pipeline cut the picture "
+            "afterwards (use_resolution_binning=False leaves it whole). Maps would be misplaced; trace.probabilities "
+            "gives the attention of each call"
         )
