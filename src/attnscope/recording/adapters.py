@@ -1,7 +1,8 @@
 """Which attention of a module reads the pictures of which IP-Adapter.
 
 An IP-Adapter adds an attention over its pictures' tokens to each cross-attention, with keys of its own (`to_k_ip`): one
-for each adapter, or one for each picture where pictures have masks.
+for each adapter, or one for each picture where pictures have masks. That of Stable Diffusion 3 is over the image's
+places, too, which come first.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ class AdapterKeys:
     def __init__(self) -> None:
         self._thread = threading.get_ident()
         self._handles: list[Any] = []
-        self._making: int | None = None
-        self._noted: list[tuple[Attention, int]] = []
+        self._making: tuple[int, int] | None = None
+        """The adapter that has just made keys, and how many."""
+        self._noted: list[tuple[Attention, int, int]] = []
         self._tokens: Any = ()
 
     def attach(self, processor: Any) -> None:
@@ -48,7 +50,7 @@ class AdapterKeys:
 
     def _made_keys(self, adapter: int, module: nn.Module, args: tuple, output: Tensor) -> None:
         if is_in(self._thread):
-            self._making = adapter
+            self._making = adapter, output[0].numel() // output.shape[-1]
 
     def note(self, attention: Attention) -> None:
         """The module computes an attention, which is an adapter's if the adapter has just made keys.
@@ -57,24 +59,25 @@ class AdapterKeys:
             attention: The attention.
         """
         if self._making is not None:
-            self._noted.append((attention, self._making))
+            self._noted.append((attention, *self._making))
         self._making = None
 
     def sources(self) -> dict[int, tuple[Kind, tuple[KeyPart, ...]]]:
         """Kind and parts of each adapter's attention, by its id(). An adapter with several has one for each picture."""
-        calls = Counter(adapter for _, adapter in self._noted)
+        calls = Counter(adapter for _, adapter, _ in self._noted)
         pictures: Counter[int] = Counter()
         sources = {}
-        for attention, adapter in self._noted:
+        for attention, adapter, keys in self._noted:
             pictures[adapter] += 1
-            keys = int(attention.key.shape[-2])
+            places = int(attention.key.shape[-2]) - keys
+            own = (KeyPart("own", places),) if places > 0 else ()
             kind = "image" if adapter == 0 else f"image{adapter + 1}"
             if calls[adapter] == 1:
-                sources[id(attention)] = (kind, self._parts(adapter, keys))
+                sources[id(attention)] = (kind, own + self._parts(adapter, keys))
             else:
                 picture = pictures[adapter]
                 part = KeyPart(f"adapter {adapter + 1}, picture {picture}", keys)
-                sources[id(attention)] = (f"{kind}-{picture}", (part,))
+                sources[id(attention)] = (f"{kind}-{picture}", (*own, part))
         return sources
 
     def _parts(self, adapter: int, keys: int) -> tuple[KeyPart, ...]:

@@ -42,12 +42,12 @@ class Arguments:
         by = rows_by(self._family, caller)
         if attended is not None and by is not None and caller is not None:
             longest = self._family.longest_text(by, caller.variables)
-            attended = attended.with_text(longest, sample.shape[0])
+            attended = attended.with_text(longest, len(sample))
         return Asking(sample, timestep, conditioning, caller, attended)
 
     def _attended(self, arguments: Mapping[str, Any]) -> Attended | None:
         """Worked out once for calls that are alike: positions lie on a GPU, which would have to be waited for."""
-        shapes = {name: tuple(value.shape) for name, value in arguments.items() if isinstance(value, Tensor)}
+        shapes = {name: _shapes(value) for name, value in arguments.items()}
         positions = [arguments.get(name) for name in self._family.positions]
         known, attended = self._known
         if known is not None and known[0] == shapes and _are_same(known[1], positions):
@@ -55,6 +55,15 @@ class Arguments:
         attended = self._family.attended(getattr(self._model, "config", {}), arguments)
         self._known = ((shapes, positions), attended)
         return attended
+
+
+def _shapes(value: Any) -> Any:
+    """Shapes of tensors, also in lists, and whole numbers, which may be sizes; nothing of the rest."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return tuple(_shapes(each) for each in value)
+    return value if isinstance(value, int) else None
 
 
 def _are_same(some: Iterable[Any], others: Iterable[Any]) -> bool:

@@ -48,7 +48,7 @@ def joined_result(pieces: Sequence[Attention], rows: int, heads: int) -> Tensor 
 
 def _sliced_axis(pieces: Sequence[Attention], rows: int, heads: int) -> int | None:
     """The axis that slices lie side by side on: queries (-2) or rows (0), also for a single piece. None: no slices."""
-    alike = {(piece.query.ndim, piece.scale, piece.mask is None) for piece in pieces}
+    alike = {(piece.query.ndim, piece.scale) for piece in pieces}
     if len(alike) != 1 or pieces[0].query.ndim not in (3, 4):
         return None
     leading = (rows, heads) if pieces[0].query.ndim == 4 else (rows * heads,)
@@ -95,20 +95,27 @@ def _in_heads(tensor: Tensor, rows: int, heads: int) -> Tensor:
 
 def _mask(pieces: Sequence[Attention], axis: int, rows: int, heads: int) -> Tensor | None:
     """A mask that broadcasts to (row, head, query, key)."""
-    if pieces[0].mask is None:
+    some = next((_in_all_axes(piece, piece.mask) for piece in pieces if piece.mask is not None), None)
+    if some is None:
         return None
-    single = pieces[0].mask if len(pieces) == 1 else None
-    mask = torch.cat([_whole_mask(piece, axis) for piece in pieces], axis) if single is None else single
+    mask = torch.cat([_whole_mask(piece, axis, some) for piece in pieces], axis) if pieces[1:] else some
     if mask.ndim == 3 and mask.shape[0] == rows * heads:
         return mask.reshape(rows, heads, *mask.shape[1:])
     return mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))
 
 
-def _whole_mask(piece: Attention, axis: int) -> Tensor:
-    """A piece's mask with all axes of its query, and the piece's own length on the axis of the slices."""
-    mask, length = piece.mask, piece.query.shape[axis]
-    assert mask is not None
-    mask = mask.reshape([1] * (piece.query.ndim - mask.ndim) + list(mask.shape))
+def _whole_mask(piece: Attention, axis: int, some: Tensor) -> Tensor:
+    """A piece's mask with the piece's own length on the axis of the slices; one like another piece's hides nothing."""
+    if piece.mask is None:
+        part = some.narrow(axis, 0, 1)
+        mask = torch.ones_like(part) if part.dtype == torch.bool else torch.zeros_like(part)
+    else:
+        mask = _in_all_axes(piece, piece.mask)
     sizes = [-1] * mask.ndim
-    sizes[axis] = length
+    sizes[axis] = piece.query.shape[axis]
     return mask.expand(sizes)
+
+
+def _in_all_axes(piece: Attention, mask: Tensor) -> Tensor:
+    """A mask with all axes of a piece's query."""
+    return mask.reshape([1] * (piece.query.ndim - mask.ndim) + list(mask.shape))

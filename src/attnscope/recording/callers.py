@@ -40,6 +40,10 @@ class Caller:
         return self.frame.f_locals
 
 
+Batch = Tensor | Sequence[Tensor]
+"""Rows in one tensor, or in a list with a tensor for each."""
+
+
 class Asking(NamedTuple):
     """What a model is called with, and by whom.
 
@@ -51,19 +55,26 @@ class Asking(NamedTuple):
         attended: What the call attends over; None where feature maps tell.
     """
 
-    sample: Tensor
+    sample: Batch
     timestep: Any
-    conditioning: Tensor | None
+    conditioning: Batch | None
     caller: Caller | None
     attended: Attended | None = None
 
     @property
+    def rows(self) -> int:
+        """How many rows the batch has."""
+        return len(self.sample)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row of the noisy latent."""
+        return tuple(self.sample[0].shape)
+
+    @property
     def size(self) -> tuple[int, ...]:
         """What all calls of a pass have alike, whatever rows they have."""
-        return (
-            *self.sample.shape[1:],
-            *((*self.attended.grid, self.attended.frames) if self.attended else ()),
-        )
+        return (*self.shape, *((*self.attended.grid, self.attended.frames) if self.attended else ()))
 
     @property
     def is_extra(self) -> bool:

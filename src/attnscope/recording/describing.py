@@ -74,15 +74,24 @@ class LayerBook:
         """
         keys = sighting.record.key.shape[2]
         _check_rows(tapped, sighting.record, rows_of_call)
-        layer = self.layers.get(LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind))
+        layer_id = self._id_of(tapped, sighting)
+        layer = self.layers.get(layer_id)
         if layer is None:
-            layer = _described(tapped, sighting, hidden, grid, rows, self.attended)
+            layer = _described(tapped, layer_id, sighting, hidden, grid, rows, self.attended)
             self.layers[layer.id] = layer
         if (layer.grid, layer.keys) != (grid, keys):
             raise CaptureError(
                 f"{layer.id} has {grid} places and {keys} keys, but {layer.grid} and {layer.keys} in an earlier call "
                 "of the model: capture such calls one by one"
             )
+        return layer
+
+    def _id_of(self, tapped: TappedLayer, sighting: Sighting) -> LayerId:
+        """A second attention of a block may read the pictures of an adapter, too: its kind has the next number."""
+        layer, number = LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind), 1
+        while sighting.kind == "image" and layer in self.layers and self.layers[layer].path != tapped.path:
+            number += 1
+            layer = replace(layer, kind=f"image{number}")
         return layer
 
 
@@ -139,6 +148,7 @@ def as_places(record: Record, grid: Grid) -> Record:
 
 def _described(
     tapped: TappedLayer,
+    layer: LayerId,
     sighting: Sighting,
     hidden: Tensor,
     grid: Grid,
@@ -156,7 +166,6 @@ def _described(
             + "".join(f", {part.queries} of {part.name!r}" for part in query_parts if part.name != "own")
         )
     images = len({row.image for row in rows})
-    layer = LayerId(tapped.layer.block, sighting.kind or tapped.layer.kind)
     return Layer(
         block=layer.block,
         kind=layer.kind,

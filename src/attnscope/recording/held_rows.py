@@ -15,7 +15,7 @@ from torch import Tensor
 from attnscope.atlas.families import Family
 from attnscope.atlas.families.family import Rows, RowsBy
 from attnscope.recording.callers import Caller
-from attnscope.recording.known_rows import branches_while_guiding, defining_class
+from attnscope.recording.known_rows import branches_with_perturbed, defining_class
 
 _Held = list[tuple[Any, Rows]]
 
@@ -61,14 +61,14 @@ def held_branches(
 
 
 def _in_one_batch(pipeline: Any, variables: Mapping[str, Any], rows: str) -> tuple[str, ...]:
-    branches = branches_while_guiding(pipeline, variables)
-    if getattr(pipeline, "do_perturbed_attention_guidance", False):
-        branches = (*branches, "perturbed")
+    branches = branches_with_perturbed(pipeline, variables)
     return branches[::-1] if rows == "batch, cond first" else branches
 
 
 def _is_equal(held: Any, conditioning: Any) -> bool:
     """Whether they hold the same numbers: offloading moves tensors, and a model's type may be another."""
+    if isinstance(held, list) and isinstance(conditioning, (list, tuple)):
+        return len(held) == len(conditioning) and all(map(_is_equal, held, conditioning))
     if not isinstance(held, Tensor) or not isinstance(conditioning, Tensor):
         return False
     return held.shape == conditioning.shape and torch.equal(held.to(conditioning), conditioning)

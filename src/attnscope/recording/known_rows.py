@@ -151,9 +151,15 @@ def _conditional(pipeline: Any, variables: Variables) -> tuple[str, ...]:
     return (COND,)
 
 
-def _perturbed(pipeline: Any, variables: Variables) -> tuple[str, ...]:
+def branches_with_perturbed(pipeline: Any, variables: Variables) -> tuple[str, ...]:
+    """Those of `branches_while_guiding`, then 'perturbed' while the pipeline guides by perturbed attention (PAG).
+
+    Args:
+        pipeline: The pipeline.
+        variables: Of its call.
+    """
     rows = branches_while_guiding(pipeline, variables)
-    return (*rows, "perturbed") if pipeline.do_perturbed_attention_guidance else rows
+    return (*rows, "perturbed") if getattr(pipeline, "do_perturbed_attention_guidance", False) else rows
 
 
 def _instruct_pix2pix(pipeline: Any, variables: Variables) -> tuple[str, ...]:
@@ -247,7 +253,7 @@ _SPECIAL: dict[str, Layout] = {
     "StableDiffusionParadigmsPipeline": _several_steps,
     "StableDiffusionPipelineSafe": _safe,
     "StableDiffusionXLInstructPix2PixPipeline": _instruct_pix2pix,
-    **dict.fromkeys(_PERTURBING.split(), _perturbed),
+    **dict.fromkeys(_PERTURBING.split(), branches_with_perturbed),
 }
 
 _OTHER: dict[str, Layout] = {"LEditsPPPipelineStableDiffusion.invert": _inverted_one_by_one}

@@ -207,7 +207,7 @@ class PipelineWatch:
         if asked.attended is not None:
             read_text_parts(self.prompts, self.call, self._family.texts, asked, rows)
             return
-        if self.call.run.prompts:
+        if self.call.run.prompts or not isinstance(asked.conditioning, Tensor):
             return
         if asked.caller.frame is not self._missed and not reads_its_prompt(asked.caller):
             return

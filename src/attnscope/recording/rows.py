@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.recording.callers import Asking, Caller
+from attnscope.recording.callers import Asking, Batch, Caller
 from attnscope.recording.held_rows import held_branches
 from attnscope.recording.known_rows import is_above_embeddings, is_unguided, layout_of
 from attnscope.recording.pipeline_call import PipelineCall
@@ -33,7 +33,7 @@ class RowFinder:
 
     def __init__(self, branch_names: Sequence[str] | None, family: Family, model: nn.Module) -> None:
         self._branch_names, self._family, self._model = branch_names, family, model
-        self._known: tuple[Tensor | None, tuple[Row, ...]] = (None, ())
+        self._known: tuple[Batch | None, tuple[Row, ...]] = (None, ())
         self._version = 0
 
     def of(self, asked: Asking, call: PipelineCall | None, turn: int = 0) -> tuple[Row, ...]:
@@ -48,7 +48,7 @@ class RowFinder:
             CaptureError: Nothing tells which row is which.
             ParameterError: The user's names are not different names.
         """
-        count, embeddings, caller = asked.sample.shape[0], asked.conditioning, asked.caller
+        count, embeddings, caller = asked.rows, asked.conditioning, asked.caller
         if self._branch_names is not None:
             return named_rows(count, self._branch_names)
         if held := held_branches(self._family, caller, embeddings, turn):
@@ -68,10 +68,10 @@ class RowFinder:
         return self._refuse(count, caller)
 
     def _carried(
-        self, count: int, embeddings: Tensor | None, call: PipelineCall | None
+        self, count: int, embeddings: Batch | None, call: PipelineCall | None
     ) -> tuple[Row, ...] | None:
         """The rows by the text embeddings that they carry."""
-        if call is None or embeddings is None or call.is_unclear or not call.conditions:
+        if call is None or not isinstance(embeddings, Tensor) or call.is_unclear or not call.conditions:
             return None
         known_embeddings, known_rows = self._known
         if embeddings is known_embeddings and _version(embeddings) == self._version:
@@ -82,13 +82,13 @@ class RowFinder:
             self._known, self._version = (embeddings, rows), _version(embeddings)
         return rows
 
-    def _are_images(self, count: int, embeddings: Tensor | None, caller: Caller | None) -> bool:
+    def _are_images(self, count: int, embeddings: Batch | None, caller: Caller | None) -> bool:
         """Whether all rows are images of one branch: there is no guidance, or nothing to guide by."""
         if caller is not None:
             return caller.is_direct and is_unguided(caller)
         return count == 1 or embeddings is None
 
-    def _changed(self, embeddings: Tensor | None, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    def _changed(self, embeddings: Batch | None, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         """Rows whose text embeddings are not those of the prompt any more."""
         known_embeddings, known_rows = self._known
         if known_rows and embeddings is not known_embeddings:
@@ -98,7 +98,7 @@ class RowFinder:
                 stacklevel=2,
             )
         if known_rows:
-            self._known, self._version = (embeddings, rows), 0 if embeddings is None else _version(embeddings)
+            self._known, self._version = (embeddings, rows), _version(embeddings)
         return rows
 
     def _refuse(self, count: int, caller: Caller | None) -> tuple[Row, ...]:
@@ -181,9 +181,11 @@ def matched_rows(embeddings: Tensor, conditions: Sequence[tuple[str, Tensor]]) -
     return tuple(rows)
 
 
-def _version(embeddings: Tensor) -> int:
+def _version(embeddings: Batch | None) -> int:
     """Grows when the tensor is changed in place, where torch counts that."""
-    return 0 if embeddings.is_inference() else embeddings._version
+    if not isinstance(embeddings, Tensor) or embeddings.is_inference():
+        return 0
+    return embeddings._version
 
 
 def _same(embedding: Tensor, encoded: Tensor) -> bool:

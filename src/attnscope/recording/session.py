@@ -85,7 +85,7 @@ class Session:
     ) -> None:
         self.plan, self.call, self.run, self._is_first = plan, call, call.run, is_first
         self._store, self._watch = store, watch
-        self._latent = Grid(*first.sample.shape[-2:]) if first.attended is None else first.attended.grid
+        self._latent = Grid(*first.shape[-2:]) if first.attended is None else first.attended.grid
         self.is_whole = True
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
@@ -93,9 +93,9 @@ class Session:
         self._missing: dict[LayerId, list[int]] = {}
         if first.attended is not None:
             self.run.frames = first.attended.frames
-        elif first.sample.ndim == 5:
+        elif len(first.shape) == 4:
             paths = [path for path, _ in plan.model.named_modules()]
-            self.run.frames = int(first.sample.shape[plan.family.frame_axis(paths)])
+            self.run.frames = int(first.shape[plan.family.frame_axis(paths) - 1])
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
