@@ -183,15 +183,18 @@ def _attach(model: Model, passes: Passes, leaving: ExitStack) -> None:
         owner = module.get_submodule(path)
         leaving.callback(owner.register_forward_pre_hook(noter, with_kwargs=True).remove)
     for turn, tapped in enumerate(plan.layers):
-        tap = Tap(tapped.module, _observe(passes, tapped, turn), is_on=lambda: passes.session is not None)
+        tap = Tap(
+            tapped.module, _observe(passes, plan, tapped, turn), is_on=lambda: passes.session is not None
+        )
         leaving.callback(tap.detach)
         tap.attach()
 
 
-def _observe(passes: Passes, tapped: TappedLayer, turn: int) -> Observe:
+def _observe(passes: Passes, plan: Plan, tapped: TappedLayer, turn: int) -> Observe:
     name = f"{tapped.layer} ({tapped.path})"
     receive, listens = _receiver(passes, tapped), _listens(passes)
-    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, turn)
+    component = plan.family.component
+    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, turn, component)
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):

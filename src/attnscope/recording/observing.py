@@ -50,6 +50,7 @@ class Observe:
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
         turn: Number of the layer: in each call of the model others are checked.
+        component: The pipeline's attribute that holds the model.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Observe:
         receive: Callable[[Sequence[Sighting], Tensor], None],
         listens: Callable[[], bool],
         turn: int = 0,
+        component: str = "unet",
     ) -> None:
         self.module, self.name, self.kind, self.receive = module, name, kind, receive
+        self.component = component
         self._listens = listens
         self._checked_for: Any = None
         self._runs = turn
@@ -174,6 +177,10 @@ class Observation:
     def _processor(self) -> str:
         return type(self._module.processor).__name__
 
+    @property
+    def _own_processor(self) -> str:
+        return own_processor(self._module, self._layer.component)
+
     def _own_record(self, own: list[Attention], seen: list[Attention], rows: int) -> Record:
         if len(own) == 1 and "PAG" in self._processor and (part := own[0].query.shape[0]) < rows:
             # perturbed rows come last and attend to nothing: the identity stands in for their softmax
@@ -185,7 +192,7 @@ class Observation:
         upcast = bool(getattr(self._module, "upcast_attention", False))
         record = joined_record(pieces, rows, heads, upcast=upcast)
         if record is None:
-            raise UnobservedError(_unobserved(self._module, self._name, seen))
+            raise UnobservedError(_unobserved(self._layer, seen))
         return record
 
     def _check_order(self, own: list[Attention], record: Record, output: Any) -> None:
@@ -196,7 +203,8 @@ class Observation:
     def _refuse_result(self) -> None:
         raise UnobservedError(
             f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
-            "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
+            "of the queries and keys that it hands over, as with dropout in training mode "
+            f"(pipe.{self._layer.component}.eval())"
         )
 
     def _refuse_order(self, what: str) -> None:
@@ -207,7 +215,7 @@ class Observation:
             done = f"takes the {what} {order} the layer makes them"
         raise UnobservedError(
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so which is "
-            f"whose is not known: use diffusers' own, `{own_processor(self._module)}`"
+            f"whose is not known: use diffusers' own, {self._own_processor}"
         )
 
     def _edited(self, seen: list[Attention]) -> str:
@@ -219,11 +227,11 @@ class Observation:
             what = "uses none of the attentions that it computes"
         return (
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
-            f"and keys don't say what made the picture: use diffusers' own, `{own_processor(self._module)}`"
+            f"and keys don't say what made the picture: use diffusers' own, {self._own_processor}"
         )
 
 
-def _unobserved(module: Any, name: str, seen: list[Attention]) -> str:
+def _unobserved(layer: Observe, seen: list[Attention]) -> str:
     counts = Counter(tuple(attention.query.shape) for attention in seen)
     shapes = (f"{shape} {count} times" if count > 1 else str(shape) for shape, count in counts.items())
-    return f"{name} can't be observed, {unseen(module, ' and '.join(shapes))}"
+    return f"{layer.name} can't be observed, {unseen(layer.module, ' and '.join(shapes), layer.component)}"

@@ -189,5 +189,5 @@ def is_attention(module: nn.Module) -> bool:
     Args:
         module: Any module.
     """
-    makes_queries = any(hasattr(module, name) for name in (SCORES, "to_q", "to_qkv"))
+    makes_queries = any(hasattr(module, name) for name in (SCORES, "to_q", "to_qkv", "to_qkv_mlp_proj"))
     return makes_queries and hasattr(module, "processor") and hasattr(module, "heads")

@@ -59,9 +59,9 @@ def related(layer: Layer, relation: str) -> Layer:
         parts = f"; the text's parts are {', '.join(map(repr, texts))}" if texts else ""
         whole = ", ".join(repr(one) for one in known if "/" not in one)
         raise SelectionError(f"relation {relation!r}: {layer.id} has {whole}{parts}") from None
-    if len(queries) == layer.queries and len(keys) == layer.keys:
-        return layer
     kind = AS_KINDS.get(relation, layer.kind) if layer.kind == _JOINT else layer.kind
+    if len(queries) == layer.queries and len(keys) == layer.keys and kind == layer.kind:
+        return layer
     is_usual = key == ("context" if kind == "cross" else "own") and kind != _JOINT
     return replace(
         layer,

@@ -7,9 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from attnscope.atlas.families import TRANSFORMERS
 from attnscope.recording.obstacles.obstacle import Obstacle
 
-SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL"
+SEEN = (
+    "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or one of these: "
+    + ", ".join(family.name for family in TRANSFORMERS)
+)
 OTHER_MODELS = ("transformer", "transformer_2", "transformer_3", "dit", "denoiser", "prior", "decoder")
 """Attributes of pipelines that hold a denoising model which is no U-Net."""
 RUNTIMES = {
@@ -59,7 +63,7 @@ def no_model(given: Any, component: str) -> Obstacle:
             "give a pipeline that was loaded with its U-Net",
         )
     return Obstacle(
-        f"{name} has no U-Net", f"expected a diffusers pipeline with {SEEN}, or that model itself"
+        f"{name} has no U-Net", f"expected a diffusers pipeline, or its model: {SEEN}"
     )
 
 

@@ -25,15 +25,20 @@ KERNELS = {
 """Attention functions that nothing but their own kernel sees, and the packages that they belong to."""
 BY_HAND = ("softmax", "baddbmm", "bmm", "einsum", "matmul")
 OWN = "import diffusers; pipe.unet.set_attn_processor(diffusers.models.attention_processor.{}())"
+OWN_OF_EACH = (
+    "for module in pipe.{}.modules(): "
+    "hasattr(module, '_default_processor_cls') and module.set_processor(module._default_processor_cls())"
+)
 _DEPTH = 4  # functions that call functions
 
 
-def unseen(module: Any, shapes: str) -> Obstacle:
+def unseen(module: Any, shapes: str, component: str = "unet") -> Obstacle:
     """Why an attention layer that ran could not be seen.
 
     Args:
         module: The attention module.
         shapes: Of the queries that were seen after all, "" without any.
+        component: The pipeline's attribute that holds the model.
     """
     hook = answering_hook(module)
     if hook is not None and not shapes:
@@ -42,7 +47,7 @@ def unseen(module: Any, shapes: str) -> Obstacle:
         return Obstacle(
             f"its forward was replaced by {name_of(forward)} ({place_of(forward)}), which calls neither "
             "scaled_dot_product_attention nor get_attention_scores",
-            "put its own back, `for module in pipe.unet.modules(): vars(module).pop('forward', None)`"
+            f"put its own back, `for module in pipe.{component}.modules(): vars(module).pop('forward', None)`"
             if put_there(module) is not None
             else f"put the original {type(module).__name__}.forward back, which a fresh process has",
         )
@@ -64,17 +69,17 @@ def unseen(module: Any, shapes: str) -> Obstacle:
         return Obstacle(
             f"with its processor {described(processor)} it computed attention of shape {shapes}, "
             "not one for each batch row and head",
-            f"use diffusers' own, `{own_processor(module)}`",
+            f"use diffusers' own, {own_processor(module, component)}",
         )
-    return _of_processor(module, processor, names)
+    return _of_processor(module, processor, names, component)
 
 
-def _of_processor(module: Any, processor: Any, names: set[str]) -> Obstacle:
-    own = own_processor(module)
+def _of_processor(module: Any, processor: Any, names: set[str], component: str) -> Obstacle:
+    own = own_processor(module, component)
     if "dispatch_attention_fn" in names:
         return Obstacle(
             f"its processor {name_of(processor)} runs diffusers' attention backend {_backend(processor)!r}",
-            "choose PyTorch's own, `pipe.unet.set_attention_backend('native')`",
+            f"choose PyTorch's own, `pipe.{component}.set_attention_backend('native')`",
         )
     if (kernel := kernel_of(processor)) is not None:
         if (
@@ -82,17 +87,17 @@ def _of_processor(module: Any, processor: Any, names: set[str]) -> Obstacle:
             and "XFormers" in type(processor).__name__
             and "Added" not in type(processor).__name__
         ):
-            own = "pipe.unet.disable_xformers_memory_efficient_attention()"
+            own = "`pipe.unet.disable_xformers_memory_efficient_attention()`"
         return Obstacle(
             f"its processor {described(processor)} computes attention in {kernel}, which shows neither Q nor K",
-            f"use PyTorch's, `{own}`",
+            f"use PyTorch's, {own}",
         )
     by_hand = [name for name in BY_HAND if name in names]
     how = f"computes attention by hand ({', '.join(by_hand)}) and " if by_hand else ""
     return Obstacle(
         f"its processor {described(processor)} {how}calls neither scaled_dot_product_attention nor "
         "get_attention_scores",
-        f"let it call one of them, or use diffusers' own, `{own}`",
+        f"let it call one of them, or use diffusers' own, {own}",
     )
 
 
@@ -127,14 +132,20 @@ def runs(processor: Any) -> str:
     return "scores" if SCORES in names else "by hand"
 
 
-def own_processor(module: Any) -> str:
-    """Code that lets PyTorch's function compute the attention of all layers.
+def own_processor(module: Any, component: str = "unet") -> str:
+    """How PyTorch's function computes the attention of all layers: code, where diffusers has some.
 
     Args:
         module: One of them.
+        component: The pipeline's attribute that holds the model.
     """
+    if component != "unet":
+        code = f"`{OWN_OF_EACH.format(component)}`"
+        return (
+            code if hasattr(module, "_default_processor_cls") else "which a pipeline that is loaded anew has"
+        )
     added = getattr(module, "added_kv_proj_dim", None) is not None
-    return OWN.format("AttnAddedKVProcessor2_0" if added else "AttnProcessor2_0")
+    return f"`{OWN.format('AttnAddedKVProcessor2_0' if added else 'AttnProcessor2_0')}`"
 
 
 def called_names(processor: Any) -> set[str]:
