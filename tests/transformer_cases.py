@@ -44,6 +44,8 @@ class Case:
         output: What the call gives.
         copies: The option that says how many pictures each prompt has; None where it has one.
         there: Tokens that the text really has in each call of a step, where that is less than `tokens` says.
+        negative: A negative prompt, '' where it takes none and reads nothing.
+        several: Whether diffusers' own pipeline can make several pictures of several prompts in one call.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Case:
     output: Callable[[Any], Any] = lambda made: made.images
     copies: str | None = "num_images_per_prompt"
     there: tuple[int, ...] = ()
+    negative: str = NEGATIVE
+    several: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -78,7 +82,7 @@ class Case:
             "height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "np",
             "generator": torch.Generator().manual_seed(0), **self.options, **changes,
         }  # fmt: skip
-        return self.output(pipe(prompt, **options))
+        return self.output(pipe(prompt=prompt, **options))
 
     def sides_of(self, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The parts of a module's queries and keys.
@@ -110,7 +114,7 @@ def seen_attention(model: Any):
     running: list[str] = []
     handles = []
     for path, module in model.named_modules():
-        if hasattr(module, "processor") and hasattr(module, "to_q"):
+        if hasattr(module, "processor") and hasattr(module, "heads"):
             handles.append(module.register_forward_pre_hook(lambda *_, path=path: running.append(path)))
             handles.append(module.register_forward_hook(lambda *_: running.pop() and None))
     original = F.scaled_dot_product_attention
@@ -160,7 +164,9 @@ def _places(lengths: Mapping[str, int], there: int) -> torch.Tensor:
 _TEXT_FIRST, _IMAGE_FIRST = ("text", "image"), ("image", "text/clip", "text/t5")
 _REGISTERS_FIRST = ("registers", "text", "image")
 _TWO, _COND_FIRST = (("cond",), ("uncond",)), (("cond", "uncond"),)
+_FILLED = ("image", "padding")
 _SHORT = {"max_sequence_length": T5_KEYS}
+_FLUX2 = {"max_sequence_length": 64, "text_encoder_out_layers": (0, 1)}
 
 CASES = (
     Case(
@@ -219,5 +225,44 @@ CASES = (
             "complex_human_instruction": ["the red star", "User Prompt: "], "max_sequence_length": 16,
             "use_resolution_binning": False,
         },
+    ),
+    Case(
+        "ChromaPipeline", "chroma", tiny.tiny_chroma, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12}, cat=(2,),
+        layers=4, branches=_TWO, guided_branches=_TWO, options=_SHORT,
+    ),
+    Case(  # '<|im_start|>', 'system' (5), '\n', 'the', ' star', '<|im_end|>', '\n', '<|im_start|>', 'user' (4), '\n'
+        "Flux2Pipeline", "flux2", tiny.tiny_flux2, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 64}, cat=(19,),
+        layers=4, branches=ONE, guided_branches=ONE, negative="", options=_FLUX2,
+    ),
+    Case(  # '<|im_start|>', 'user' (4), '\n'
+        "Flux2KleinPipeline", "flux2", tiny.tiny_flux2_klein, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 64},
+        cat=(8,), layers=4, branches=_TWO, guided_branches=_TWO, negative="", options=_FLUX2,
+    ),
+    Case(  # six words, '<|im_end|>', '\n', '<|im_start|>', 'assistant' (7), '\n'; what stands before is cut off
+        "QwenImagePipeline", "qwenimage", tiny.tiny_qwenimage, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 17},
+        cat=(2,), layers=2, branches=ONE, guided_branches=_TWO,
+    ),
+    Case(  # '<|im_start|>', 'user' (4), '\n', the 17 of Qwen-Image, and 9 to fill up; 16 to fill up the image
+        "ZImagePipeline", "zimage", tiny.tiny_zimage,
+        {"refiner.0.attention": (_FILLED, _FILLED), ".attention": ((*_FILLED, "text"), (*_FILLED, "text"))},
+        {"padding": 16, "text": 32}, cat=(8,), layers=3, branches=_COND_FIRST, guided_branches=_COND_FIRST,
+    ),
+    Case(
+        "BriaPipeline", "bria", tiny.tiny_bria, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12}, cat=(2,), layers=2,
+        options=_SHORT,
+    ),
+    Case(  # what stands before ' a' is cut off
+        "OvisImagePipeline", "ovis", tiny.tiny_ovis, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 48}, cat=(2,),
+        layers=2, branches=_TWO, guided_branches=_TWO, options={"max_sequence_length": 48},
+    ),
+    Case(  # what stands around the prompt is cut off
+        "LongCatImagePipeline", "longcat", tiny.tiny_longcat, {".attn": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 32},
+        cat=(2,), layers=2, branches=_TWO, guided_branches=_TWO, options={"enable_prompt_rewrite": False},
+        several=False,
+    ),
+    Case(
+        "PRXPipeline", "prx", tiny.tiny_prx, {".attention": (OWN, _TEXT_FIRST)}, {"text": 12}, cat=(2,), layers=2,
+        several=False,
+        options={"use_resolution_binning": False},
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ import attnscope
 from attnscope import Reduced
 from attnscope.errors import SelectionError, WordError
 from attnscope.records.relations import relations
-from transformer_cases import CASES, HEIGHT, NEGATIVE, OTHER, PROMPT, WIDTH, in_equal_places, seen_attention
+from transformer_cases import CASES, HEIGHT, OTHER, PROMPT, WIDTH, in_equal_places, seen_attention
 
 pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -107,15 +107,19 @@ def test_rows_are_the_branches_of_each_call(case, pipes, runs):
     assert [call.step for call in trace.calls] == [step for step in (0, 1) for _ in case.branches]
     assert [tuple(row.branch for row in call.rows) for call in trace.calls] == 2 * [*case.branches]
     with attnscope.capture(pipes(case)) as trace:
-        case.run(pipes(case), negative_prompt=NEGATIVE, **case.guided)
+        case.run(pipes(case), **({"negative_prompt": case.negative} if case.negative else {}), **case.guided)
     assert [tuple(row.branch for row in call.rows) for call in trace.calls] == 2 * [*case.guided_branches]
-    assert trace.prompt(branch="uncond") == NEGATIVE
-    assert trace.span("grass", branch="uncond").tokens
+    if "uncond" in trace.branches:
+        assert trace.prompt(branch="uncond") == case.negative
+    if case.negative:
+        assert trace.span("grass", branch="uncond").tokens
     assert trace.steps[0].timestep > trace.steps[1].timestep
 
 
 @every_case
 def test_two_prompts_with_two_pictures_each_are_four_images(case, pipes):
+    if not case.several:
+        pytest.skip(f"diffusers' {case.name} can't make several pictures of several prompts")
     with attnscope.capture(pipes(case), kind="cross") as trace:
         case.run(pipes(case), [PROMPT, OTHER], **({case.copies: 2} if case.copies else {}))
     copies = (2 if case.copies else 1) * case.frames

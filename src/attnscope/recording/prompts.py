@@ -8,7 +8,7 @@ text.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from attnscope.recording.told import Told
 from attnscope.recording.watching import Hook
 from attnscope.recording.written import within
 from attnscope.records import Run, Token
-from attnscope.trace.tokens import are_named, tokenize, unnamed_tokens
+from attnscope.trace.tokens import Tokenized, are_named, tokenize, unnamed_tokens
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "bert")
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
@@ -182,21 +182,27 @@ class Prompts:
     ) -> tuple[str, tuple[Token, ...]]:
         """The text as it was tokenized, and its tokens."""
         tokenizers = [found for name in names if (found := getattr(self.pipeline, name, None)) is not None]
+        tokenizers = [
+            found if hasattr(found, "is_fast") else getattr(found, "tokenizer", found) for found in tokenizers
+        ]  # a processor has one
         if not tokenizers:
             raise _UnnamedError(f"{type(self.pipeline).__name__} has no tokenizer")
         if not seen and _is_longer(tokenizers[0], keys):
             raise _UnnamedError(
                 f"the embeddings have {keys} tokens and {type(tokenizers[0]).__name__} makes "
-                f"{tokenizers[0].model_max_length}: the text was encoded in parts"
+                f"{tokenizers[0].model_max_length}: the text was encoded in parts, or a picture's tokens follow it "
+                "(Redux)"
             )
         for tokenizer in tokenizers:
             for candidate in self._candidates(text, tokenizer):
                 whole = written(candidate)
-                made = tokenize(tokenizer, whole.text, keys + len(whole.dropped))
+                read = candidate if whole.prompt is None else whole.prompt
+                length = keys + len(whole.dropped)
+                made = tokenize(tokenizer, whole.text, length, is_complete=whole.is_complete)
                 if not seen:
                     _check_fits(tokenizer, made.is_cut, keys)
-                if not seen or made.ids in seen:
-                    return candidate, within(made.tokens, whole, len(candidate))
+                if not seen or _was_read(made, seen):
+                    return read, within(made.tokens, whole, len(read))
         if not text:  # a pipeline may take zeros for the embeddings of no text
             return text, unnamed_tokens(keys)
         raise _UnnamedError("the text encoder read other tokens than the tokenizer makes of the text")
@@ -267,6 +273,16 @@ def whole_number(value: Any) -> int:
 def _is_compiled(module: nn.Module) -> bool:
     compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
     return compiled or isinstance(module, torch.jit.ScriptModule)
+
+
+def _was_read(made: Tokenized, seen: Collection[tuple[int, ...]]) -> bool:
+    """Whether an encoder read a text: filled up, or not since what is encoded is, or within a longer sequence."""
+    if made.ids in seen:
+        return True
+    bare = tuple(made.ids[token.index] for token in made.tokens if token.role != "padding")
+    count = len(made.ids)
+    parts = (row[at : at + count] for row in seen for at in range(1, len(row) - count))
+    return bare in seen or any(part == made.ids for part in parts)
 
 
 def _is_longer(tokenizer: Any, keys: int) -> bool:

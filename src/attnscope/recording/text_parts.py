@@ -58,7 +58,7 @@ def _read(
     with noting_trouble(run):
         start = 0
         for part, count, encoded in parts:
-            text = _text(part, variables, is_prompt=is_prompt) if told is None else told
+            text = _text(part, prompts.pipeline, variables, is_prompt=is_prompt) if told is None else told
             of_part, named = per_image(text, images, copies), [unnamed_tokens(encoded)] * images
             if of_part:
                 prompts.name(
@@ -82,8 +82,10 @@ def _read(
     setattr(run, f"second_{negative}tokens", second if others else [])
 
 
-def _text(part: TextPart, variables: Mapping[str, Any], *, is_prompt: bool) -> Any:
-    """What a part's encoder reads: no negative prompt is an empty one."""
+def _text(part: TextPart, pipeline: Any, variables: Mapping[str, Any], *, is_prompt: bool) -> Any:
+    """What a part's encoder reads, None without an encoder; no negative prompt is an empty one."""
+    if part.encoder and getattr(pipeline, part.encoder, None) is None:
+        return None
     names = part.prompts if is_prompt else tuple(f"negative_{name}" for name in part.prompts)
     given = (variables.get(name) for name in names)
     return next((found for found in given if found is not None), None if is_prompt else "")

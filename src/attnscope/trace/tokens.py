@@ -28,7 +28,9 @@ class Tokenized(NamedTuple):
     is_cut: bool
 
 
-def tokenize(tokenizer: Any, prompt: str, length: int | None = None) -> Tokenized:
+def tokenize(
+    tokenizer: Any, prompt: str, length: int | None = None, *, is_complete: bool = False
+) -> Tokenized:
     """Tokens as the model receives them: start, text, end, then padding.
 
     Args:
@@ -36,6 +38,7 @@ def tokenize(tokenizer: Any, prompt: str, length: int | None = None) -> Tokenize
             converts it to a fast one.
         prompt: The prompt.
         length: How many tokens the model reads. Default: what the tokenizer says.
+        is_complete: Whether the prompt has special tokens in it, so that none are added.
 
     Raises:
         ParameterError: No length is known, or the places of its tokens can't be.
@@ -45,7 +48,7 @@ def tokenize(tokenizer: Any, prompt: str, length: int | None = None) -> Tokenize
     count = tokenizer.model_max_length if length is None else length
     if not 0 < count <= MOST_TOKENS:
         raise ParameterError(f"{type(tokenizer).__name__} says no length (it says {count:g}): give one")
-    coded = _coded(tokenizer, prompt, int(count))
+    coded = _coded(tokenizer, prompt, int(count), not is_complete)
     names = tokenizer.convert_ids_to_tokens(list(coded.ids))
     places = list(_places(prompt, coded.offsets))
     tokens = tuple(
@@ -88,10 +91,13 @@ class _Coded:
     is_cut: bool
 
 
-def _coded(tokenizer: Any, prompt: str, length: int) -> _Coded:
-    settings = {"padding": "max_length", "max_length": length, "truncation": True}
+def _coded(tokenizer: Any, prompt: str, length: int, adds_special: bool) -> _Coded:
+    settings = {
+        "padding": "max_length", "max_length": length, "truncation": True, "add_special_tokens": adds_special,
+    }  # fmt: skip
     if not tokenizer.is_fast:
-        return _slowly_coded(tokenizer, prompt, list(tokenizer(prompt, **settings)["input_ids"]))
+        ids = list(tokenizer(prompt, **settings)["input_ids"])
+        return _slowly_coded(tokenizer, prompt, ids, adds_special)
     encoding = tokenizer(
         prompt,
         return_special_tokens_mask=True,
@@ -108,7 +114,7 @@ def _coded(tokenizer: Any, prompt: str, length: int) -> _Coded:
     )
 
 
-def _slowly_coded(tokenizer: Any, prompt: str, ids: list[int]) -> _Coded:
+def _slowly_coded(tokenizer: Any, prompt: str, ids: list[int], adds_special: bool) -> _Coded:
     """A tokenizer written in Python knows no offsets: let transformers convert it to a fast one."""
     from transformers.convert_slow_tokenizer import convert_slow_tokenizer
 
@@ -117,7 +123,7 @@ def _slowly_coded(tokenizer: Any, prompt: str, ids: list[int]) -> _Coded:
     fast.add_tokens([name for name, _ in added if fast.token_to_id(name) is None])
     fast.enable_truncation(len(ids))
     fast.enable_padding(length=len(ids), pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
-    encoding = fast.encode(prompt)
+    encoding = fast.encode(prompt, add_special_tokens=adds_special)
     if encoding.ids != ids:
         raise ParameterError(
             f"the tokenizer {type(tokenizer).__name__} and its fast form split {prompt!r} differently, so the "

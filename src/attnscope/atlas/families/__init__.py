@@ -1,6 +1,8 @@
 """Families of denoising models: what a capture and the tables have to know of one, said in one place each.
 
 family.py       what a family says
+packed.py       latents that are packed, as Flux has them
+chat.py         prompts in a chat's template
 unet.py         Stable Diffusion v1, v2, XL and all other U-Nets
 transformer.py  how transformers are described; each has a file of its own
 sd3.py          Stable Diffusion 3 and 3.5
@@ -12,24 +14,36 @@ auraflow.py     AuraFlow
 cogview.py      CogView3-Plus and CogView4
 lumina.py       Lumina-Next
 lumina2.py      Lumina-Image 2.0
+chroma.py       Chroma
+flux2.py        Flux 2 and its Klein
+qwenimage.py    Qwen-Image and its Edit
+zimage.py       Z-Image
+fluxlike.py     Bria, Ovis-Image and LongCat-Image
+prx.py          PRX
 sana.py         Sana and Sana Sprint
 
 To add one: docs/adding-a-model.md.
 """
 
 from attnscope.atlas.families.auraflow import AURAFLOW
+from attnscope.atlas.families.chroma import CHROMA
 from attnscope.atlas.families.cogvideox import COGVIDEOX
 from attnscope.atlas.families.cogview import COGVIEW3, COGVIEW4
 from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Written
 from attnscope.atlas.families.flux import FLUX
+from attnscope.atlas.families.flux2 import FLUX2
+from attnscope.atlas.families.fluxlike import BRIA, LONGCAT, OVIS
 from attnscope.atlas.families.hunyuandit import HUNYUANDIT
 from attnscope.atlas.families.lumina import LUMINA
 from attnscope.atlas.families.lumina2 import LUMINA2
 from attnscope.atlas.families.pixart import PIXART
+from attnscope.atlas.families.prx import PRX
+from attnscope.atlas.families.qwenimage import QWENIMAGE
 from attnscope.atlas.families.sana import SANA
 from attnscope.atlas.families.sd3 import SD3
 from attnscope.atlas.families.transformer import Transformer
 from attnscope.atlas.families.unet import UNET
+from attnscope.atlas.families.zimage import ZIMAGE
 
 TRANSFORMERS: tuple[Transformer, ...] = (
     SD3,
@@ -43,6 +57,14 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     LUMINA,
     LUMINA2,
     SANA,
+    CHROMA,
+    FLUX2,
+    QWENIMAGE,
+    ZIMAGE,
+    BRIA,
+    OVIS,
+    LONGCAT,
+    PRX,
 )
 FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
 """A model is of the first family that takes it."""

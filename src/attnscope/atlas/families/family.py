@@ -96,11 +96,15 @@ class Written(NamedTuple):
         text: All of it.
         start: Where the prompt begins in it.
         dropped: Numbers of the tokens whose encodings the model does not get.
+        prompt: The prompt as it is read, where the pipeline changes it; None: as it was given.
+        is_complete: Whether the special tokens are written, too, so that the tokenizer adds none.
     """
 
     text: str
     start: int = 0
     dropped: range = range(0)
+    prompt: str | None = None
+    is_complete: bool = False
 
 
 Write = Callable[[Any, Mapping[str, Any], str, bool], Written]
@@ -116,6 +120,7 @@ class TextPart(NamedTuple):
         prompts: The pipeline's arguments that hold its text; the first that is given counts.
         keys: How many tokens it has, None for all that are left.
         write: How the pipeline writes a text for the tokenizer; None: as it is.
+        encoder: The pipeline's attribute that holds its encoder, where it may have none: then tokens are no words.
     """
 
     name: str
@@ -123,10 +128,12 @@ class TextPart(NamedTuple):
     prompts: tuple[str, ...] = ("prompt",)
     keys: int | None = None
     write: Write | None = None
+    encoder: str = ""
 
 
 Rows = Literal["batch", "batch, cond first"] | tuple[str, ...]
-"""Guidance branches of a call's rows: 'batch' is ('uncond', 'cond') while the pipeline guides, and ('cond',) else."""
+"""Guidance branches of a call's rows: 'batch' is ('uncond', 'cond') while the pipeline guides, and ('cond',) else;
+where it guides by perturbed attention (PAG), 'perturbed' comes last."""
 RowsBy = Mapping[str, Rows]
 """Rows of a call by the variable of the pipeline's call that holds its conditioning."""
 

@@ -13,7 +13,7 @@ from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
 _TEXTS = (
     TextPart("context/clip", ("tokenizer", "tokenizer_2"), keys=77),
-    TextPart("context/t5", ("tokenizer_3",)),
+    TextPart("context/t5", ("tokenizer_3",), ("prompt_3", "prompt"), encoder="text_encoder_3"),
 )
 _JOINT = ("own", "context")
 

@@ -10,6 +10,12 @@ cogview.py     CogView3-Plus and CogView4
 lumina.py      Lumina-Next and Lumina-Image 2.0
 sana.py        Sana
 cogvideox.py   CogVideoX, a video
+chroma.py      Chroma
+flux2.py       Flux 2 and its Klein
+qwenimage.py   Qwen-Image
+zimage.py      Z-Image
+fluxlike.py    Bria, Ovis-Image and LongCat-Image
+prx.py         PRX
 """
 
 from collections.abc import Callable
@@ -18,14 +24,20 @@ from typing import Any
 
 from attnscope.errors import ParameterError
 from attnscope.testing.transformers.auraflow import tiny_auraflow
+from attnscope.testing.transformers.chroma import tiny_chroma
 from attnscope.testing.transformers.cogvideox import tiny_cogvideox
 from attnscope.testing.transformers.cogview import tiny_cogview3, tiny_cogview4
 from attnscope.testing.transformers.flux import tiny_flux
+from attnscope.testing.transformers.flux2 import tiny_flux2, tiny_flux2_klein
+from attnscope.testing.transformers.fluxlike import tiny_bria, tiny_longcat, tiny_ovis
 from attnscope.testing.transformers.hunyuandit import tiny_hunyuandit
 from attnscope.testing.transformers.lumina import tiny_lumina, tiny_lumina2
 from attnscope.testing.transformers.pixart import tiny_pixart, tiny_pixart_sigma
+from attnscope.testing.transformers.prx import tiny_prx
+from attnscope.testing.transformers.qwenimage import tiny_qwenimage
 from attnscope.testing.transformers.sana import tiny_sana
 from attnscope.testing.transformers.sd3 import tiny_sd3
+from attnscope.testing.transformers.zimage import tiny_zimage
 
 TINY: dict[str, Callable[..., Any]] = {
     "sd3": tiny_sd3,
@@ -39,6 +51,14 @@ TINY: dict[str, Callable[..., Any]] = {
     "lumina": tiny_lumina,
     "lumina2": tiny_lumina2,
     "sana": tiny_sana,
+    "chroma": tiny_chroma,
+    "flux2": tiny_flux2,
+    "qwenimage": tiny_qwenimage,
+    "zimage": tiny_zimage,
+    "bria": tiny_bria,
+    "ovis": tiny_ovis,
+    "longcat": tiny_longcat,
+    "prx": tiny_prx,
 }
 """What makes the pipeline of each family, by the family's id."""
 
@@ -62,16 +82,25 @@ def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
 __all__ = [
     "TINY",
     "tiny_auraflow",
+    "tiny_bria",
+    "tiny_chroma",
     "tiny_cogvideox",
     "tiny_cogview3",
     "tiny_cogview4",
     "tiny_flux",
+    "tiny_flux2",
+    "tiny_flux2_klein",
     "tiny_hunyuandit",
+    "tiny_longcat",
     "tiny_lumina",
     "tiny_lumina2",
+    "tiny_ovis",
     "tiny_pixart",
     "tiny_pixart_sigma",
+    "tiny_prx",
+    "tiny_qwenimage",
     "tiny_sana",
     "tiny_sd3",
     "tiny_transformer",
+    "tiny_zimage",
 ]

@@ -106,18 +106,19 @@ def tiny_gemma_tokenizer() -> Any:
     return tokenizer
 
 
-def tiny_decoder(kind: str, wide: int = WIDE) -> Any:
+def tiny_decoder(kind: str, wide: int = WIDE, words: int = 160) -> Any:
     """A language model that reads texts.
 
     Args:
         kind: The model's name in transformers, such as 'Gemma2' or 'Glm'.
         wide: Its channels.
+        words: Its tokenizer's.
     """
     import transformers
 
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=160, hidden_size=wide, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=words, hidden_size=wide, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, head_dim=8, pad_token_id=0, bos_token_id=2, eos_token_id=1,
     )  # fmt: skip
     return getattr(transformers, f"{kind}Model")(config).eval()
@@ -139,6 +140,33 @@ def tiny_glm_tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<|endoftext|>", unk_token="<unk>", padding_side="left"
     )
+
+
+QWEN_WORDS = 320
+"""Room for the tokens of `tiny_qwen_tokenizer`."""
+_QWEN_SIGNS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+_QWEN_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}{{ message.content[0].text }}{% endif %}"
+    "<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def tiny_qwen_tokenizer() -> Any:
+    """Qwen's tokenizer with all bytes and a few words, and a chat's template."""
+    from tokenizers import pre_tokenizers
+    from transformers import Qwen2Tokenizer
+
+    starts = ("\u0120", "")  # a space before the word
+    merges = dict.fromkeys(merge for word in WORDS for start in starts for merge in _merges(start + word))
+    pieces = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    pieces += dict.fromkeys(left + right for left, right in merges)
+    numbers = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Qwen2Tokenizer(vocab=numbers, merges=list(merges), chat_template=_QWEN_CHAT)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(_QWEN_SIGNS)})
+    return tokenizer
 
 
 def _merges(piece: str) -> list[tuple[str, str]]:
