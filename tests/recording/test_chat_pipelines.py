@@ -144,6 +144,13 @@ def test_prompts_of_one_batch_have_a_mask_for_the_shorter_one(tmp_path):
     assert [several.prompt(image) for image in range(4)] == [LONG, LONG, PROMPT, PROMPT]
 
 
+def test_a_prompt_that_is_cut_has_the_words_that_are_left(tmp_path):
+    pipe = tiny_qwenimage(tmp_path)
+    trace = watched(pipe, lambda: run(pipe, prompt=LONG, max_sequence_length=4))
+    assert words(trace) == LONG.split()[:4]
+    assert trace.run.unnamed is None
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

@@ -276,12 +276,12 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def _was_read(made: Tokenized, seen: Collection[tuple[int, ...]]) -> bool:
-    """Whether an encoder read a text: filled up, or not since what is encoded is, or within a longer sequence."""
+    """Whether an encoder read a text: filled up, or not since what is encoded is, or as a part of what it read."""
     if made.ids in seen:
         return True
     bare = tuple(made.ids[token.index] for token in made.tokens if token.role != "padding")
     count = len(made.ids)
-    parts = (row[at : at + count] for row in seen for at in range(1, len(row) - count))
+    parts = (row[at : at + count] for row in seen for at in range(len(row) - count + 1))
     return bare in seen or any(part == made.ids for part in parts)
 
 

@@ -10,9 +10,8 @@ from torch import nn
 from attnscope.atlas.families import TRANSFORMERS
 from attnscope.recording.obstacles.obstacle import Obstacle
 
-SEEN = (
-    "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or one of these: "
-    + ", ".join(family.name for family in TRANSFORMERS)
+SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or one of these: " + ", ".join(
+    family.name for family in TRANSFORMERS
 )
 OTHER_MODELS = ("transformer", "transformer_2", "transformer_3", "dit", "denoiser", "prior", "decoder")
 """Attributes of pipelines that hold a denoising model which is no U-Net."""
@@ -62,9 +61,7 @@ def no_model(given: Any, component: str) -> Obstacle:
             f"{name} has no U-Net, pipe.{component} is {held}",
             "give a pipeline that was loaded with its U-Net",
         )
-    return Obstacle(
-        f"{name} has no U-Net", f"expected a diffusers pipeline, or its model: {SEEN}"
-    )
+    return Obstacle(f"{name} has no U-Net", f"expected a diffusers pipeline, or its model: {SEEN}")
 
 
 def _foreign(name: str, held: Any, component: str, source: Any) -> Obstacle:
