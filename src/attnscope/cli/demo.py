@@ -63,7 +63,8 @@ def demo_command(
     refuse_inside_a_trace(output)
     with working("loading torch"):
         from attnscope.cli.overview import overview
-        from attnscope.cli.run import Plan, draw_words, run_captured, written
+        from attnscope.cli.plan import Plan
+        from attnscope.cli.run import draw_words, run_captured, written
         from attnscope.demo import GUIDANCE_SCALE
         from attnscope.demo.segmented_scene import segment_scene
         from attnscope.segmentation.segment import segment_trace

@@ -37,12 +37,21 @@ def generate_command(
     model: Model = "demo",
     output: Output = Path("output"),
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option("--steps", "-n", help="Denoising steps.")] = 20,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", "-n", help="Denoising steps; 20 by default, with a transformer its pipeline's own."
+        ),
+    ] = None,
     guidance_scale: Annotated[
         float | None,
         typer.Option("--guidance-scale", help="1 is off; the pipeline's own by default (demo: 3)."),
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", help="What to avoid.")] = None,
+    true_cfg_scale: Annotated[
+        float | None,
+        typer.Option("--true-cfg-scale", help="Of guidance by the negative prompt, with Flux and the like."),
+    ] = None,
     size: Size = None,
     keep: Annotated[
         Literal["all", "self", "cross"], typer.Option("--keep", help="Attention in the trace.")
@@ -68,7 +77,8 @@ def generate_command(
     expect_folder(output, "output.png, run.trace and pictures of words")
     refuse_inside_a_trace(output)
     with working("loading torch"):
-        from attnscope.cli.run import Plan, draw_words, run_captured, written
+        from attnscope.cli.plan import Plan
+        from attnscope.cli.run import draw_words, run_captured, written
         from attnscope.demo import GUIDANCE_SCALE
 
     files, folders = written(output)
@@ -89,6 +99,7 @@ def generate_command(
         guidance_scale,
         negative_prompt,
         parse_size(size),
+        true_cfg_scale,
         keep=kept,
         max_trace_gb=max_trace_gb,
     )

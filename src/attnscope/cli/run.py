@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.heatmap import save_maps
-from attnscope.cli.layer_tables import readable_bytes
-from attnscope.cli.options import MAX_TRACE_GB
 from attnscope.cli.output import counted, progress, save_picture, say_wrote
+from attnscope.cli.plan import Plan, call_arguments, check_size_of_trace, step_watcher
 from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.files import whole_folder
@@ -29,49 +26,6 @@ if TYPE_CHECKING:
 _SHEET_COLUMNS = 5
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to make, and how much of its attention to keep.
-
-    Attributes:
-        prompt: The prompt.
-        seed: Seed of the noise.
-        steps: Denoising steps.
-        guidance_scale: None: the pipeline's own.
-        negative_prompt: None: the pipeline's own.
-        size_hw: (height, width) in pixels. None: the model's own.
-        keep: Passed to `attnscope.capture`: kind, steps, branch.
-        max_trace_gb: A trace that would be larger is refused before the run.
-    """
-
-    prompt: str
-    seed: int = 0
-    steps: int = 20
-    guidance_scale: float | None = None
-    negative_prompt: str | None = None
-    size_hw: tuple[int, int] | None = None
-    keep: dict[str, Any] = field(default_factory=dict)
-    max_trace_gb: float = MAX_TRACE_GB
-
-    def call_arguments(self) -> dict[str, Any]:
-        """The arguments of the pipeline's call."""
-        import torch
-
-        height, width = self.size_hw or (None, None)
-        wanted = {
-            "guidance_scale": self.guidance_scale,
-            "negative_prompt": self.negative_prompt,
-            "height": height,
-            "width": width,
-        }
-        return {
-            "prompt": self.prompt,
-            "num_inference_steps": self.steps,
-            "generator": torch.Generator().manual_seed(self.seed),
-            **{name: value for name, value in wanted.items() if value is not None},
-        }
-
-
 def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
     """Run the pipeline. Writes folder/run.trace step by step, or in place of an older one at the end, and output.png.
 
@@ -81,16 +35,16 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
         folder: Where to write.
 
     Raises:
-        ParameterError: The prompt is empty, there are no steps, or the trace would be too large.
+        ParameterError: The prompt is empty, there are no steps, the pipeline can't do what is asked, or the trace
+            would be too large.
         OutputError: Something else than a trace has the trace's name.
     """
     from attnscope.recording.capture import capture
 
     if not plan.prompt.strip():
         raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
-    if plan.steps < 1:
-        raise ParameterError(f"--steps {plan.steps}: expected 1 or more")
-    _check_size_of_trace(pipe, plan)
+    arguments = call_arguments(pipe, plan)
+    check_size_of_trace(pipe, plan, arguments)
     where = folder / "run.trace"
     check_replaceable(where, remedy="name another folder with -o")
     older_words = _word_files_of(where)
@@ -99,8 +53,8 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
         _in_place_of(where) as place,
         capture(pipe, where=place, **plan.keep),
     ):
-        task = bars.add_task("denoising", total=plan.steps)
-        image = pipe(**plan.call_arguments(), **_step_watcher(pipe, lambda: bars.advance(task))).images[0]
+        task = bars.add_task("denoising", total=arguments["num_inference_steps"])
+        image = pipe(**arguments, **step_watcher(pipe, lambda: bars.advance(task))).images[0]
     for file in older_words:
         file.unlink(missing_ok=True)
     say_wrote(where)
@@ -171,26 +125,6 @@ def word_tile(heat: HeatMap) -> Tile:
     return Tile(heat.overlay(), heat.word, note)
 
 
-def _check_size_of_trace(pipe: Any, plan: Plan) -> None:
-    """Refuse, before the run, a trace that would fill the disk. Its size follows from the configuration."""
-    from attnscope.atlas import layers
-
-    guided = plan.guidance_scale is None or plan.guidance_scale > 1
-    kept_branches = 1 if not guided or plan.keep.get("branch") else 2
-    every_layer = layers(pipe, size=plan.size_hw, guidance=kept_branches == 2)
-    kind = plan.keep.get("kind")
-    a_step = sum(
-        layer.bytes_query_key(pipe.unet.dtype.itemsize) for layer in every_layer if kind in (None, layer.kind)
-    )
-    kept_steps = len(range(plan.steps)[plan.keep.get("steps") or slice(None)])
-    if a_step * kept_steps > plan.max_trace_gb * 1e9:
-        raise ParameterError(
-            f"the trace would take {readable_bytes(a_step * kept_steps)}, {readable_bytes(a_step)} a step, "
-            f"more than --max-trace-gb {plan.max_trace_gb:g}; keep less (--keep cross, --keep-every 5, "
-            "--keep-branch cond), use --dtype float16, or raise the limit"
-        )
-
-
 def _word_files(folder: Path, words: Sequence[str]) -> list[Path]:
     return [folder / "words" / f"{name}.png" for name in file_names(words)]
 
@@ -210,15 +144,3 @@ def _word_files_of(trace: Path) -> list[Path]:
     with suppress(AttnscopeError):
         return _word_files(trace.parent, [span.word for span in load_trace(trace).words()])
     return []
-
-
-def _step_watcher(pipe: Any, advance: Callable[[], None]) -> dict[str, Any]:
-    """A callback for pipelines that take one; the others run without a bar."""
-    if "callback_on_step_end" not in inspect.signature(pipe.__call__).parameters:
-        return {}
-
-    def step_done(pipe: Any, step_index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        advance()
-        return tensors
-
-    return {"callback_on_step_end": step_done}

@@ -65,9 +65,9 @@ def load_pipeline(
     """A diffusers pipeline, loaded and moved to a device.
 
     Args:
-        name: 'demo' (the model inside this package), 'sd1', 'sd2-base', 'sd2', a hub id, a folder in diffusers'
-            format, or one .safetensors file in the original Stable Diffusion layout. A hub id that has vanished
-            is replaced by its mirror, with a `VanishedModelWarning`.
+        name: 'demo' (the model inside this package), 'sd1', 'sd2-base', 'sd2', a hub id or a folder of any pipeline
+            class that diffusers has, or one .safetensors file in the original layout of Stable Diffusion v1, v2 or
+            XL. A hub id that has vanished is replaced by its mirror, with a `VanishedModelWarning`.
         device: Default: the first of cuda, mps and cpu that is there.
         dtype: Type of the weights, such as 'float16'. Default: float32.
         torch_dtype: The same, by its older name in diffusers.
@@ -122,7 +122,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
     if not (folder / INDEX).is_file():
         raise ModelError(
             f"{folder} holds no {INDEX}, so it is no pipeline in diffusers' format; "
-            "give the folder above unet/, vae/ and text_encoder/, or a single .safetensors file"
+            "give the folder above unet/ or transformer/, vae/ and text_encoder/, or a single .safetensors file"
         )
     parts = checked_parts(folder, kwargs)
     how = {**_dtype_argument(dtype), "local_files_only": True, **kwargs, "use_safetensors": True}
@@ -200,9 +200,10 @@ def _class_for(path: Path) -> Any:
         raise ModelError(f"{path} is no safetensors file: {_first_line(error)}") from error
     if "model.diffusion_model.input_blocks.0.0.weight" not in names:
         raise ModelError(
-            f"{path} is no whole Stable Diffusion model: it has no model.diffusion_model.input_blocks. "
-            f"It holds {len(names)} tensors such as {min(names, default='none')!r}; a LoRA, VAE or "
-            "ControlNet needs its model beside it, so load those with diffusers and hand the pipeline over"
+            f"{path} is no whole Stable Diffusion v1, v2 or XL: it has no model.diffusion_model.input_blocks. "
+            f"It holds {len(names)} tensors such as {min(names, default='none')!r}. Of other models give the folder or "
+            "the hub id; a LoRA, VAE, ControlNet or lone transformer needs its pipeline, so load those with diffusers "
+            "and hand the pipeline over"
         )
     xl = any(name.startswith("conditioner.embedders.1.") for name in names)
     return diffusers.StableDiffusionXLPipeline if xl else diffusers.StableDiffusionPipeline

@@ -140,13 +140,27 @@ def _check_folder(part: Part) -> None:
             f"{part.folder} is missing; {INDEX} names it a {part.kind.__name__}: copy the whole model"
         )
     for path in sorted(part.folder.glob("*.json")):
-        if path.name.endswith(("config.json", ".index.json")):
-            _check_sizes(path, _json_object(path))
+        if path.name.endswith("config.json") or ".index." in path.name:
+            _check_sizes(path, contents := _json_object(path))
+            _check_shards(path, contents)
     if part.has_weights:
         if not (part.folder / "config.json").is_file():
             raise ModelError(f"{part.folder} holds no config.json: copy the whole model")
         for path in _weights(part):
             _check_header(path)
+
+
+def _check_shards(path: Path, index: dict[str, Any]) -> None:
+    """Refuse an index that sends its reader to files of another kind, or out of its folder."""
+    if ".safetensors.index." not in path.name:
+        return
+    shards = index.get("weight_map")
+    for name in set(map(str, shards.values())) if isinstance(shards, dict) else ():
+        if not name.endswith(".safetensors") or Path(name).name != name:
+            raise ModelError(
+                f"{path} says that weights are in {_short(name)}; expected .safetensors files beside it: copy the whole "
+                "model again, from where you trust it"
+            )
 
 
 def _check_sizes(path: Path, configuration: dict[str, Any]) -> None:

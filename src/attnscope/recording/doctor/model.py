@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from attnscope.atlas import layers as atlas_layers
+from attnscope.atlas.families import UNET, Family
 from attnscope.errors import AttnscopeError, ModelError, UnobservedError
 from attnscope.recording.capture import capture
-from attnscope.recording.doctor.tiny_step import tiny_step
+from attnscope.recording.doctor.tiny_step import tiny_run, tiny_step
 from attnscope.recording.estimate import Policy, estimate
 from attnscope.recording.modules import TappedLayer, choose_layers, model_of
 from attnscope.recording.obstacles.merged import merged_tokens
@@ -76,13 +77,14 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     """Examine a loaded model.
 
     Args:
-        model: A pipeline, or its U-Net.
+        model: A pipeline, or its denoising model.
         name: What it is called.
 
     Returns:
         What was found, and what stands in the way.
 
-    Cost: two calls of the U-Net on the smallest latent that it takes.
+    Cost: a call of the U-Net for each kind of attention, on the smallest latent that it takes; of a transformer one
+    step of its pipeline each, on a picture of 64x64 pixels.
     """
     found = ModelCheck(name, type(model).__name__, memory=_memory(model))
     try:
@@ -96,8 +98,13 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     checks = [replace(_described(each), why=getattr(standing[each.layer], "cause", "")) for each in tapped]
     if untried:
         return replace(found, layers=tuple(checks), note=untried), tuple(obstacles)
+    if (step := _smallest_step(family, model, module)) is None:
+        note = f"a {family.name} alone takes no tiny step; give its pipeline"
+        return replace(found, layers=tuple(checks), note=note), ()
     try:
-        tried = _tried(module, tapped, lambda: tiny_step(module, _device(model, module)))
+        tried = _tried(module, tapped, step)
+    except AttnscopeError as error:  # of the capture
+        return replace(found, layers=tuple(checks), note=str(error)), (_as_obstacle(error),)
     except Exception as error:  # the model's own: it takes what a tiny step does not give
         note = f"a tiny step could not be taken ({type(error).__name__}: {error})"
         return replace(found, layers=tuple(checks), note=note), ()
@@ -105,6 +112,13 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     return replace(found, layers=checked), tuple(
         Obstacle(why, "") for why in dict.fromkeys(filter(None, tried))
     )
+
+
+def _smallest_step(family: Family, model: Any, module: Any) -> Callable[[], None] | None:
+    """What calls the model once; None for a transformer without its pipeline, whose arguments nobody makes."""
+    if family is UNET:
+        return lambda: tiny_step(module, _device(model, module))
+    return None if model is module else lambda: tiny_run(model)
 
 
 def check_configuration(name: str, why: str) -> ModelCheck:
@@ -149,7 +163,7 @@ def _described(tapped: TappedLayer) -> LayerCheck:
 def _tried(model: nn.Module, tapped: Sequence[TappedLayer], step: Callable[[], None]) -> list[str]:
     """For each layer why it was not seen, "" if it was."""
     why: dict[Any, str] = {}
-    for kind in ("self", "cross"):
+    for kind in dict.fromkeys(each.layer.kind for each in tapped):
         left = [each for each in tapped if each.layer.kind == kind]
         while left:
             seen, unseen, reason = _try(model, kind, left, step)

@@ -44,11 +44,12 @@ def doctor(model: Any = "demo") -> Report:
     """Whether attention can be captured here, and what stands in the way.
 
     A model by name is loaded, from the disk only; where its weights are not here, its configuration is read. Of a
-    loaded pipeline each layer is tried with a real capture, on the smallest latent that its U-Net takes. Nothing is
-    changed.
+    loaded pipeline each layer is tried with a real capture, on the smallest latent that its U-Net takes; with a
+    transformer the pipeline makes one step of a picture of 64x64 pixels. Nothing is changed.
 
     Args:
-        model: A name or a folder as for `attnscope.load_pipeline`, a pipeline as it is going to be used, or a U-Net.
+        model: A name or a folder as for `attnscope.load_pipeline`, a pipeline as it is going to be used, or a
+            U-Net.
 
     Returns:
         Versions, devices, hub and model, and every obstacle with its remedy.
