@@ -1,4 +1,4 @@
-"""See, measure and use the attention inside Stable Diffusion.
+"""See, measure and use the attention inside diffusion models.
 
 Nothing heavy is loaded here: torch, diffusers, transformers and matplotlib come with the first use.
 """

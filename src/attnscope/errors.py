@@ -2,7 +2,7 @@
 
     AttnscopeError
     ├── ImageError            (ValueError)    a picture that can't be read or has no usable size
-    ├── ModelError            (ValueError)    a model that can't be loaded or has no U-Net attention
+    ├── ModelError            (ValueError)    a model that can't be loaded or whose attention is unknown
     ├── MissingExtraError     (ImportError)   an optional package that the call needs is not installed
     ├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
     │   └── UnobservedError                   an attention layer whose Q and K can't be watched
@@ -36,7 +36,7 @@ class ImageError(AttnscopeError, ValueError):
 
 
 class ModelError(AttnscopeError, ValueError):
-    """A model can't be loaded, or has no U-Net with attention."""
+    """A model can't be loaded, or has no attention that is known."""
 
 
 class MissingExtraError(AttnscopeError, ImportError):

@@ -203,7 +203,7 @@ def test_models_without_a_unet_are_refused():
     class FluxPipeline:
         transformer = None
 
-    with pytest.raises(ModelError, match="FluxPipeline has no U-Net"):
+    with pytest.raises(ModelError, match="FluxPipeline has no denoising model, pipe.transformer is None"):
         attnscope.capture(FluxPipeline())
     with pytest.raises(ModelError, match="Linear has no attention layer"):
         attnscope.capture(torch.nn.Linear(2, 2))

@@ -58,7 +58,7 @@ def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
         attnscope.capture(pipe)
     for model in (sound, prior):
         with pytest.raises(
-            ModelError, match=f"a {type(model).__name__} is no U-Net: .* not support such models yet"
+            ModelError, match=f"a {type(model).__name__} is neither a U-Net, .*, nor a transformer that attnscope"
         ):
             attnscope.capture(model)
 
@@ -70,8 +70,12 @@ def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
             "demo",
             r"'demo' is a name and no pipeline: load it first, `pipe = attnscope.load_pipeline\('demo'\)`",
         ),
-        (type("P", (), {"unet": None})(), "P has no U-Net, pipe.unet is None"),
-        (None, "NoneType has no U-Net"),
+        (type("P", (), {"unet": None})(), "P has no denoising model, pipe.unet is None: .* with its unet"),
+        (
+            type("P", (), {"transformer": None})(),
+            "P has no denoising model, pipe.transformer is None: .* with its transformer",
+        ),
+        (None, "NoneType has no denoising model: expected .* Flux transformer"),
         (nn.Module, "Module is a class: make a pipeline of it"),
     ],
 )

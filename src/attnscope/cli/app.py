@@ -25,7 +25,7 @@ _INTERRUPTED = 130  # Ctrl+C, as shells have it
 
 app = typer.Typer(
     name="attnscope",
-    help="See, measure and use the attention inside Stable Diffusion.",
+    help="See, measure and use the attention inside diffusion models.",
     epilog="Start with:  attnscope demo",
     no_args_is_help=True,
     add_completion=False,
@@ -50,7 +50,7 @@ def _options(
         bool, typer.Option("--debug", help="Show the trace of an error; may stand after the command too.")
     ] = False,
 ) -> None:
-    """See, measure and use the attention inside Stable Diffusion."""
+    """See, measure and use the attention inside diffusion models."""
 
 
 def _add(name: str, command: Callable[..., None], examples: str) -> None:

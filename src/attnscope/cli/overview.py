@@ -43,7 +43,7 @@ def overview(
     words = tile_row([*_generated_tiles(trace, maps), _segments_tile(generated)], columns=_COLUMNS)
     return stacked(
         "attnscope",
-        "see, measure and use the attention inside Stable Diffusion; all of this is from the tiny demo model",
+        "see, measure and use the attention inside diffusion models; all of this is from the tiny demo model",
         [
             (f"Where each word landed: “{trace.prompt()}”", words),
             ("Segments of a photo-like scene, from attention alone", tile_row(_scene_tiles(result))),

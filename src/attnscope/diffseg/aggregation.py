@@ -14,7 +14,7 @@ from attnscope.errors import ParameterError
 from attnscope.pictures.maps import resize_maps
 from attnscope.records.layers import SizeHW
 
-OVERFLOW = "NaN often means a float16 overflow: run the U-Net in float32 or bfloat16"
+OVERFLOW = "NaN often means a float16 overflow: run the model in float32 or bfloat16"
 
 
 def aggregate(

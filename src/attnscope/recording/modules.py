@@ -23,7 +23,7 @@ class TappedLayer(NamedTuple):
     Attributes:
         layer: Block and kind.
         stage: See `attnscope.records.layers.Stage`.
-        path: The module's path, as in `unet.named_modules()`.
+        path: The module's path, as in `named_modules()` of the model.
         module: The module.
         map_owner: Path of the module whose feature map this attention reads, '' where the model's call tells the grid.
         sides: What its queries and keys are, None where only what it computes tells.
@@ -67,7 +67,7 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
             if family is UNET and (obstacle := no_unet(model)) is not None:
                 raise ModelError(str(obstacle))
             return family, model
-    raise ModelError(str(no_model(pipe_or_model, UNET.component)))
+    raise ModelError(str(no_model(pipe_or_model)))
 
 
 def unwrapped(model: nn.Module) -> Any:

@@ -50,7 +50,7 @@ class Observe:
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
         turn: Number of the layer: in each call of the model others are checked.
-        component: The pipeline's attribute that holds the model.
+        component: The pipeline's attribute that holds the model, for messages.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class Observation:
             done = f"takes the {what} {order} the layer makes them"
         raise UnobservedError(
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so which is "
-            f"whose is not known: use diffusers' own, {self._own_processor}"
+            f"whose is not known: use diffusers' own, `{self._own_processor}`"
         )
 
     def _edited(self, seen: list[Attention]) -> str:
@@ -227,11 +227,12 @@ class Observation:
             what = "uses none of the attentions that it computes"
         return (
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
-            f"and keys don't say what made the picture: use diffusers' own, {self._own_processor}"
+            f"and keys don't say what made the picture: use diffusers' own, `{self._own_processor}`"
         )
 
 
 def _unobserved(layer: Observe, seen: list[Attention]) -> str:
     counts = Counter(tuple(attention.query.shape) for attention in seen)
     shapes = (f"{shape} {count} times" if count > 1 else str(shape) for shape, count in counts.items())
-    return f"{layer.name} can't be observed, {unseen(layer.module, ' and '.join(shapes), layer.component)}"
+    why = unseen(layer.module, " and ".join(shapes), layer.component)
+    return f"{layer.name} can't be observed, {why}"

@@ -103,7 +103,7 @@ class Layer:
     Attributes:
         block: Block number in execution order, from 1.
         kind: 'self', 'cross' or a rarer one, see `Kind`.
-        path: The module's path, as in `unet.named_modules()`.
+        path: The module's path, as in `named_modules()` of the model.
         stage: 'down', 'mid' or 'up' of a U-Net; see `Stage`.
         grid: Height and width in latent positions; each position is a query.
         heads: Attention heads.

@@ -219,7 +219,7 @@ class Run:
         model: Hub id or path, None if unknown.
         revision: Commit of the hub's snapshot, None if unknown.
         family: What kind of model it is: 'sd1', 'sd2', 'sdxl', another 'unet', 'sd3', 'flux' ...; None in older traces.
-        pipeline: Name of the pipeline's class, None for a bare U-Net.
+        pipeline: Name of the pipeline's class, None for a bare model.
         scheduler: Name of the scheduler's class.
         prompts: One an image, as the tokenizer got it. Empty if the run got embeddings.
         negative_prompts: One an image, "" where the run had none. Empty if it got embeddings, or had no guidance.

@@ -25,7 +25,7 @@ def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]
     """
     if not all(np.isfinite(array).all() for _, array in maps):
         raise ParameterError(
-            "this attention holds NaN or infinite values: the run overflowed; run the U-Net in float32 or bfloat16"
+            "this attention holds NaN or infinite values: the run overflowed; run the model in float32 or bfloat16"
         )
     head = [
         {"number": number, "height": array.shape[0], "width": array.shape[1], **asdict(Statistics.of(array))}

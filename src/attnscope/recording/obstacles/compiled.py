@@ -26,8 +26,8 @@ def compiled(model: nn.Module, component: str) -> Obstacle | None:
     """
     if isinstance(model, nn.DataParallel) and len(model.device_ids) > 1:
         return Obstacle(
-            f"the U-Net runs as copies on {len(model.device_ids)} GPUs (DataParallel), which are gone after each call",
-            "capture the one model, `unet = unet.module`",
+            f"pipe.{component} runs as copies on {len(model.device_ids)} GPUs (DataParallel), which are gone after each call",
+            f"capture the one model, `{component} = {component}.module`",
         )
     for path, module in model.named_modules():
         for look in (

@@ -7,14 +7,16 @@ from typing import Any
 
 from torch import nn
 
-from attnscope.atlas.families import TRANSFORMERS
+from attnscope.atlas.families import FAMILIES, TRANSFORMERS
 from attnscope.recording.obstacles.obstacle import Obstacle
 
-SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or one of these: " + ", ".join(
+SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or a " + ", ".join(
     family.name for family in TRANSFORMERS
 )
-OTHER_MODELS = ("transformer", "transformer_2", "transformer_3", "dit", "denoiser", "prior", "decoder")
-"""Attributes of pipelines that hold a denoising model which is no U-Net."""
+COMPONENTS = tuple(dict.fromkeys(family.component for family in reversed(FAMILIES)))
+"""Attributes of pipelines that hold a denoising model."""
+OTHER_MODELS = (*COMPONENTS, "transformer_2", "transformer_3", "dit", "denoiser", "prior", "decoder")
+"""The same with those of pipelines whose models attnscope does not support."""
 RUNTIMES = {
     "onnx": "ONNX Runtime",
     "optimum.onnxruntime": "ONNX Runtime",
@@ -30,12 +32,11 @@ RUNTIMES = {
 """Words in a class' modules, and the runtime that such a class belongs to."""
 
 
-def no_model(given: Any, component: str) -> Obstacle:
+def no_model(given: Any) -> Obstacle:
     """Why there is nothing to capture.
 
     Args:
         given: What the user gave.
-        component: The attribute of a pipeline that would hold the model.
     """
     name = type(given).__name__
     if isinstance(given, (str, os.PathLike)):
@@ -47,21 +48,25 @@ def no_model(given: Any, component: str) -> Obstacle:
         return Obstacle(
             f"{given.__name__} is a class", f"make a pipeline of it, {given.__name__}.from_pretrained(...)"
         )
-    held = getattr(given, component, None)
-    if held is not None:
-        return _foreign(name, held, component, getattr(given, "name_or_path", None))
+    holders = [component for component in COMPONENTS if hasattr(given, component)]
+    for component in holders:
+        held = getattr(given, component)
+        if held is not None and not isinstance(held, nn.Module):
+            return _foreign(name, held, component, getattr(given, "name_or_path", None))
     if (found := _other_model(given)) is not None:
         attribute, model = found
         return Obstacle(
             f"{name} denoises with pipe.{attribute}, a {type(model).__name__}, which attnscope does not support yet",
             f"it sees {SEEN}",
         )
-    if hasattr(given, component):
+    if holders:
         return Obstacle(
-            f"{name} has no U-Net, pipe.{component} is {held}",
-            "give a pipeline that was loaded with its U-Net",
+            f"{name} has no denoising model, pipe.{holders[0]} is None",
+            f"give a pipeline that was loaded with its {holders[0]}",
         )
-    return Obstacle(f"{name} has no U-Net", f"expected a diffusers pipeline, or its model: {SEEN}")
+    return Obstacle(
+        f"{name} has no denoising model", f"expected a diffusers pipeline with {SEEN}, or that model itself"
+    )
 
 
 def _foreign(name: str, held: Any, component: str, source: Any) -> Obstacle:
@@ -86,7 +91,7 @@ def _other_model(given: Any) -> tuple[str, nn.Module] | None:
 
 
 def no_unet(model: nn.Module) -> Obstacle | None:
-    """Whether a model has attention, but not that of a U-Net.
+    """Whether a model that no other family takes has attention, but not that of a U-Net.
 
     Args:
         model: Any module.
@@ -96,8 +101,8 @@ def no_unet(model: nn.Module) -> Obstacle | None:
     if not paths or any(part in stages for path in paths for part in path.split(".")):
         return None
     return Obstacle(
-        f"a {type(model).__name__} is no U-Net: its attention ({paths[0]}, ...) lies outside down_blocks, mid_block "
-        "and up_blocks, and attnscope does not support such models yet",
+        f"a {type(model).__name__} is neither a U-Net, as its attention ({paths[0]}, ...) lies outside down_blocks, "
+        "mid_block and up_blocks, nor a transformer that attnscope supports",
         f"it sees {SEEN}",
     )
 

@@ -135,7 +135,7 @@ def _forward_of(module: nn.Module, component: str, path: str) -> Obstacle | None
         else f"restore {type(module).__name__}.forward"
     )
     return Obstacle(
-        f"the forward of {path or 'the U-Net'} was replaced by {name_of(forward)} ({place_of(forward)})",
+        f"the forward of {path or f'pipe.{component}'} was replaced by {name_of(forward)} ({place_of(forward)})",
         f"put its own back, {put_back}",
     )
 

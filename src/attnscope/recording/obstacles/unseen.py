@@ -25,10 +25,11 @@ KERNELS = {
 """Attention functions that nothing but their own kernel sees, and the packages that they belong to."""
 BY_HAND = ("softmax", "baddbmm", "bmm", "einsum", "matmul")
 OWN = "import diffusers; pipe.unet.set_attn_processor(diffusers.models.attention_processor.{}())"
-OWN_OF_EACH = (
-    "for module in pipe.{}.modules(): "
-    "hasattr(module, '_default_processor_cls') and module.set_processor(module._default_processor_cls())"
+AS_MADE = (
+    "import torch; made = torch.device('meta')(type({0}).from_config)({0}.config); "
+    "{0}.set_attn_processor(made.attn_processors)"
 )
+"""Gives a model the processors that one of its configuration is made with; on 'meta' that takes no memory."""
 _DEPTH = 4  # functions that call functions
 
 
@@ -40,7 +41,7 @@ def unseen(module: Any, shapes: str, component: str = "unet") -> Obstacle:
         shapes: Of the queries that were seen after all, "" without any.
         component: The pipeline's attribute that holds the model.
     """
-    hook = answering_hook(module)
+    hook = answering_hook(module, component)
     if hook is not None and not shapes:
         return hook
     if (forward := replaced_forward(module)) is not None:
@@ -69,7 +70,7 @@ def unseen(module: Any, shapes: str, component: str = "unet") -> Obstacle:
         return Obstacle(
             f"with its processor {described(processor)} it computed attention of shape {shapes}, "
             "not one for each batch row and head",
-            f"use diffusers' own, {own_processor(module, component)}",
+            f"use diffusers' own, `{own_processor(module, component)}`",
         )
     return _of_processor(module, processor, names, component)
 
@@ -84,20 +85,21 @@ def _of_processor(module: Any, processor: Any, names: set[str], component: str) 
     if (kernel := kernel_of(processor)) is not None:
         if (
             kernel == "xformers"
+            and component == "unet"
             and "XFormers" in type(processor).__name__
             and "Added" not in type(processor).__name__
         ):
-            own = "`pipe.unet.disable_xformers_memory_efficient_attention()`"
+            own = "pipe.unet.disable_xformers_memory_efficient_attention()"
         return Obstacle(
             f"its processor {described(processor)} computes attention in {kernel}, which shows neither Q nor K",
-            f"use PyTorch's, {own}",
+            f"use PyTorch's, `{own}`",
         )
     by_hand = [name for name in BY_HAND if name in names]
     how = f"computes attention by hand ({', '.join(by_hand)}) and " if by_hand else ""
     return Obstacle(
         f"its processor {described(processor)} {how}calls neither scaled_dot_product_attention nor "
         "get_attention_scores",
-        f"let it call one of them, or use diffusers' own, {own}",
+        f"let it call one of them, or use diffusers' own, `{own}`",
     )
 
 
@@ -132,20 +134,17 @@ def runs(processor: Any) -> str:
     return "scores" if SCORES in names else "by hand"
 
 
-def own_processor(module: Any, component: str = "unet") -> str:
-    """How PyTorch's function computes the attention of all layers: code, where diffusers has some.
+def own_processor(module: Any, component: str) -> str:
+    """Code that lets PyTorch's function compute the attention of all layers.
 
     Args:
         module: One of them.
         component: The pipeline's attribute that holds the model.
     """
     if component != "unet":
-        code = f"`{OWN_OF_EACH.format(component)}`"
-        return (
-            code if hasattr(module, "_default_processor_cls") else "which a pipeline that is loaded anew has"
-        )
+        return AS_MADE.format(f"pipe.{component}")
     added = getattr(module, "added_kv_proj_dim", None) is not None
-    return f"`{OWN.format('AttnAddedKVProcessor2_0' if added else 'AttnProcessor2_0')}`"
+    return OWN.format("AttnAddedKVProcessor2_0" if added else "AttnProcessor2_0")
 
 
 def called_names(processor: Any) -> set[str]:
