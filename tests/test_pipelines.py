@@ -78,7 +78,9 @@ def test_a_single_file_without_network_says_what_to_do(pipe, tmp_path):
 
 def test_a_lora_file_is_named_as_such(tmp_path):
     save_file({"lora_unet_down.alpha": torch.zeros(1)}, tmp_path / "style.safetensors")
-    with pytest.raises(ModelError, match=r"no whole Stable Diffusion v1, v2 or XL.*'lora_unet_down\.alpha'\. .* a LoRA"):
+    with pytest.raises(
+        ModelError, match=r"no whole Stable Diffusion v1, v2 or XL.*'lora_unet_down\.alpha'\. .* a LoRA"
+    ):
         attnscope.load_pipeline(tmp_path / "style.safetensors")
 
 
@@ -98,7 +100,9 @@ def test_pickles_are_refused(tmp_path, suffix):
 
 
 def test_a_folder_that_is_no_pipeline_says_which_to_give(folder):
-    with pytest.raises(ModelError, match=r"no model_index\.json.*give the folder above unet/ or transformer/"):
+    with pytest.raises(
+        ModelError, match=r"no model_index\.json.*give the folder above unet/ or transformer/"
+    ):
         attnscope.load_pipeline(folder / "unet")
 
 

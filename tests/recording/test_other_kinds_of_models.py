@@ -58,7 +58,8 @@ def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
         attnscope.capture(pipe)
     for model in (sound, prior):
         with pytest.raises(
-            ModelError, match=f"a {type(model).__name__} is neither a U-Net, .*, nor a transformer that attnscope"
+            ModelError,
+            match=f"a {type(model).__name__} is neither a U-Net, .*, nor a transformer that attnscope",
         ):
             attnscope.capture(model)
 
@@ -75,7 +76,7 @@ def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
             type("P", (), {"transformer": None})(),
             "P has no denoising model, pipe.transformer is None: .* with its transformer",
         ),
-        (None, "NoneType has no denoising model: expected .* Flux transformer"),
+        (None, "NoneType has no denoising model: expected .* Stable Diffusion 3 and Flux"),
         (nn.Module, "Module is a class: make a pipeline of it"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_block_of_the_strip_is_chosen_by_a_click(browser, address, traces):
 def test_the_u_net_shows_both_kinds_in_every_block(browser, address, traces):
     with opened(browser, f"{address}#o=1&ce=1&with=all&pins=0.3,0.7&w=2") as page:
         page.wait_for_timeout(300)
-        assert page.locator(".unet .thumb").count() == 32
+        assert page.locator("nav.blocks .thumb").count() == 32
         for block in (1, 3, 7, 13):
             self_map = box_map(traces[0], View(block), Box.of_place(0.3, 0.7))
             assert_shows(thumb(page, f"block {block}, self"), self_map)

@@ -89,6 +89,7 @@ def _facts(trace: Trace, on_disk: int) -> Iterator[tuple[str, str]]:
     size = "x".join(map(str, run.image_size_hw)) if run.image_size_hw else None
     facts = {
         "Model": run.model,
+        "Family": run.family,
         "Pipeline": run.pipeline,
         "Scheduler": run.scheduler,
         "Prompt": " | ".join(run.prompts),

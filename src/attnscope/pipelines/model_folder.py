@@ -158,8 +158,8 @@ def _check_shards(path: Path, index: dict[str, Any]) -> None:
     for name in set(map(str, shards.values())) if isinstance(shards, dict) else ():
         if not name.endswith(".safetensors") or Path(name).name != name:
             raise ModelError(
-                f"{path} says that weights are in {_short(name)}; expected .safetensors files beside it: copy the whole "
-                "model again, from where you trust it"
+                f"{path} says that weights are in {_short(name)}; expected .safetensors files beside it: copy the "
+                "whole model again, from where you trust it"
             )
 
 

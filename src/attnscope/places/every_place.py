@@ -89,7 +89,8 @@ def every_places_words(
         longest: As for `every_place`.
 
     Returns:
-        Height and width of the places, and their shares; each place's sum to 1.
+        Height and width of the places, and their shares of all of a place's attention; they sum to 1 where nothing else
+        is looked at.
     """
     trace = as_trace(trace)
     layers = trace.layers.of_kind("cross")
@@ -134,9 +135,9 @@ def _coarser(
 def _spread(
     of_places: Float[Tensor, "place h w"], grid: tuple[int, int], finest: tuple[int, int]
 ) -> Float[Tensor, "place height width"]:
-    """As `places.box_map` for all blocks: keys resized bilinearly and scaled to sum 1, queries repeated."""
+    """As `places.box_map` for all blocks: keys resized bilinearly with their sum kept, queries repeated."""
     large = resize_maps(of_places, finest)
-    large = large / large.sum((1, 2), keepdim=True)
+    large = large * (of_places.sum((1, 2), keepdim=True) / large.sum((1, 2), keepdim=True))
     rows, columns = (torch.arange(to) * of // to for of, to in zip(grid, finest, strict=True))
     return large.view(*grid, *finest)[rows[:, None], columns].flatten(0, 1)
 

@@ -21,11 +21,14 @@ from attnscope.trace.trace import Trace
 
 
 def box_map(trace: TraceSource, view: View, box: Box) -> Float[np.ndarray, "height width"]:
-    """Where a place looks, or the places of a box on average: self-attention, sum 1.
+    """Where a place looks, or the places of a box on average: self-attention.
+
+    Its sum is the share of attention that goes to the picture: 1, and less in a joint attention, where a place looks
+    at the text, too.
 
     Args:
         trace: A trace with self-attention.
-        view: Without a block: the mean over blocks, each resized to the finest grid and scaled to sum 1.
+        view: Without a block: the mean over blocks, each resized to the finest grid with its sum kept.
         box: The place or the box.
 
     Cost: one softmax over the keys for each head, step and cell of the box.
@@ -109,7 +112,8 @@ def word_block_maps(
 
 
 def token_shares(trace: TraceSource, view: View, box: Box) -> Float[np.ndarray, " token"]:
-    """The share of attention that a place, or a box on average, gives to each token: cross-attention, sum 1.
+    """The share of attention that a place, or a box on average, gives to each token: cross-attention, sum 1, in a joint
+    attention less.
 
     Args:
         trace: A trace with cross-attention.
@@ -166,7 +170,7 @@ def _layer_box_map(trace: Trace, layer: Layer, view: View, box: Box) -> Float[Te
 
 def _resized(array: Float[Tensor, "h w"], grid: Grid) -> Float[Tensor, "height width"]:
     larger = resize_maps(array, grid)
-    return larger / larger.sum()
+    return larger * (array.sum() / larger.sum())
 
 
 def _layers(trace: Trace, kind: Kind, view: View) -> list[Layer]:

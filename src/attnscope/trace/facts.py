@@ -18,6 +18,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
     run = trace.run
     return {
         "model": run.model,
+        "family": run.family,
         "revision": run.revision,
         "pipeline": run.pipeline,
         "scheduler": run.scheduler,

@@ -38,7 +38,8 @@ def _facts(trace: Any) -> list[tuple[str, str]]:
         for kind in dict.fromkeys(layer.kind for layer in trace.layers)
     ]
     return [
-        ("Trace", run.model or "a U-Net"),
+        ("Trace", run.model or "a model without a name"),
+        ("Family", run.family or ""),
         ("Prompt", " | ".join(run.prompts)),
         ("Steps", f"{len(steps)} ({describe_numbers(steps)})" if steps else "none"),
         ("Branches", ", ".join(trace.branches)),

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from attnscope.errors import SelectionError, TraceFormatError
+from attnscope.errors import SelectionError, TraceFormatError, describe_numbers
+from attnscope.records import KINDS, Layer
 from attnscope.segmentation.recipe import recommended_threshold
 from attnscope.storage.manifest import MANIFEST
 from attnscope.storage.pictures import size_of_picture
@@ -88,12 +89,26 @@ class OpenTrace:
             images=[self._image(image) for image in range(trace.images)],
             branches=list(trace.branches),
             steps=[StepInfo(index=step.index, timestep=float(step.timestep)) for step in trace.steps],
-            layers=[LayerInfo(**_only(LayerInfo, layer.as_dict())) for layer in trace.layers.in_parts],
+            layers=[self._layer(layer) for layer in trace.layers.in_parts if layer.kind in KINDS],
+            not_drawn=self._not_drawn,
             size=self._size(),
             threshold=threshold,
             threshold_source=source,
             step=self._first_step(),
         )
+
+    def _layer(self, layer: Layer) -> LayerInfo:
+        softmax = layer.keys if layer.view is None else self.trace.layers[layer.record_id].keys
+        return LayerInfo(**_only(LayerInfo, {**layer.as_dict(), "softmax": softmax}))
+
+    @property
+    def _not_drawn(self) -> str:
+        rare = [layer for layer in self.trace.layers.in_parts if layer.kind not in KINDS]
+        blocks = {
+            kind: [layer.block for layer in rare if layer.kind == kind]
+            for kind in (each.kind for each in rare)
+        }
+        return "; ".join(f"{kind} of blocks {describe_numbers(numbers)}" for kind, numbers in blocks.items())
 
     def _image(self, image: int) -> ImageInfo:
         size = size_of_picture(self.trace.run.pictures, image) or (None, None)

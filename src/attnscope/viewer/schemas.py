@@ -45,7 +45,8 @@ class StepInfo(BaseModel):
 
 
 class LayerInfo(BaseModel):
-    """One attention layer; grid: (height, width) of its queries; keys: how many it has."""
+    """One attention layer; grid: (height, width) of its queries; keys: how many it has; softmax: how many keys its
+    softmax is over, more than those of a picture's places or a text's tokens where it looks elsewhere, too."""
 
     block: int
     kind: Literal["self", "cross"]
@@ -55,12 +56,14 @@ class LayerInfo(BaseModel):
     grid: tuple[int, int]
     head_dim: int
     keys: int
+    softmax: int
 
 
 class TraceInfo(BaseModel):
     """What can be looked at in one trace. folder: where Python finds it; None if it is in memory only.
 
-    size: (height, width) of the pictures in pixels, or what they would have. threshold: DiffSeg's for this model.
+    not_drawn: layers of rarer kinds, in words. size: (height, width) of the pictures in pixels, or what they would
+    have. threshold: DiffSeg's for this model.
     step: which one to show first, None for the mean over all: reading all steps of a large trace takes long.
     """
 
@@ -73,6 +76,7 @@ class TraceInfo(BaseModel):
     branches: list[str]
     steps: list[StepInfo]
     layers: list[LayerInfo]
+    not_drawn: str
     size: tuple[int, int]
     threshold: float
     threshold_source: str
@@ -85,7 +89,7 @@ class TracesInfo(BaseModel):
 
 
 class Shares(BaseModel):
-    """What a place takes from each token: shares of attention, summing to 1."""
+    """What a place takes from each token: shares of all of its attention."""
 
     shares: list[float]
 

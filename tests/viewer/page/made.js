@@ -55,7 +55,8 @@ export const madeLayer = (block, kind, changes = {}) => ({
   heads: 2,
   grid: [8, 12],
   head_dim: 4,
-  keys: 77,
+  keys: kind === "self" ? 96 : 77,
+  softmax: kind === "self" ? 96 : 77,
   ...changes,
 });
 
@@ -77,9 +78,10 @@ export function madeTrace(changes = {}) {
     layers: [
       madeLayer(1, "self"),
       madeLayer(1, "cross"),
-      madeLayer(2, "self", { grid: [4, 6], heads: 4 }),
+      madeLayer(2, "self", { grid: [4, 6], heads: 4, keys: 24, softmax: 24 }),
       madeLayer(2, "cross", { grid: [4, 6], heads: 4 }),
     ],
+    not_drawn: "",
     size: [64, 96],
     threshold: 1.1,
     threshold_source: "measured",

@@ -14,7 +14,7 @@ from attnscope.atlas import layers as atlas_layers
 from attnscope.atlas.families import UNET, Family
 from attnscope.errors import AttnscopeError, ModelError, UnobservedError
 from attnscope.recording.capture import capture
-from attnscope.recording.doctor.tiny_step import tiny_run, tiny_step
+from attnscope.recording.doctor.tiny_step import tiny_run, tiny_step, twin_of
 from attnscope.recording.estimate import Policy, estimate
 from attnscope.recording.modules import TappedLayer, choose_layers, model_of
 from attnscope.recording.obstacles.merged import merged_tokens
@@ -98,11 +98,11 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     checks = [replace(_described(each), why=getattr(standing[each.layer], "cause", "")) for each in tapped]
     if untried:
         return replace(found, layers=tuple(checks), note=untried), tuple(obstacles)
-    if (step := _smallest_step(family, model, module)) is None:
+    if (watched := _smallest_step(family, model, module)) is None:
         note = f"a {family.name} alone takes no tiny step; give its pipeline"
         return replace(found, layers=tuple(checks), note=note), ()
     try:
-        tried = _tried(module, tapped, step)
+        tried = _tried(*watched, tapped)
     except AttnscopeError as error:  # of the capture
         return replace(found, layers=tuple(checks), note=str(error)), (_as_obstacle(error),)
     except Exception as error:  # the model's own: it takes what a tiny step does not give
@@ -114,11 +114,14 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     )
 
 
-def _smallest_step(family: Family, model: Any, module: Any) -> Callable[[], None] | None:
-    """What calls the model once; None for a transformer without its pipeline, whose arguments nobody makes."""
+def _smallest_step(family: Family, model: Any, module: Any) -> tuple[Any, Callable[[], None]] | None:
+    """What to capture and what calls it once; None for a transformer alone, whose arguments nobody makes."""
     if family is UNET:
-        return lambda: tiny_step(module, _device(model, module))
-    return None if model is module else lambda: tiny_run(model)
+        return module, lambda: tiny_step(module, _device(model, module))
+    if model is module:
+        return None
+    twin = twin_of(model)
+    return twin, lambda: tiny_run(twin)
 
 
 def check_configuration(name: str, why: str) -> ModelCheck:
@@ -160,7 +163,7 @@ def _described(tapped: TappedLayer) -> LayerCheck:
     )
 
 
-def _tried(model: nn.Module, tapped: Sequence[TappedLayer], step: Callable[[], None]) -> list[str]:
+def _tried(model: Any, step: Callable[[], None], tapped: Sequence[TappedLayer]) -> list[str]:
     """For each layer why it was not seen, "" if it was."""
     why: dict[Any, str] = {}
     for kind in dict.fromkeys(each.layer.kind for each in tapped):
@@ -174,7 +177,7 @@ def _tried(model: nn.Module, tapped: Sequence[TappedLayer], step: Callable[[], N
 
 
 def _try(
-    model: nn.Module, kind: Kind, layers: Sequence[TappedLayer], step: Callable[[], None]
+    model: Any, kind: Kind, layers: Sequence[TappedLayer], step: Callable[[], None]
 ) -> tuple[Sequence[TappedLayer], Sequence[TappedLayer], str]:
     """One capture: the layers that it saw, or those that are like the one that it could not see, and why."""
     try:

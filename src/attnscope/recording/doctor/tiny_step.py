@@ -17,16 +17,25 @@ SIZES = 6
 """Numbers that Stable Diffusion XL is told: original size, crop, target size."""
 
 
-@torch.no_grad()
-def tiny_run(pipe: Any) -> None:
-    """One step of a pipeline on its smallest picture. The pipeline is left as it was, and no random number is drawn.
+def twin_of(pipe: Any) -> Any:
+    """A pipeline with the same models that has its own scheduler and notes of a call, so that the first is unchanged.
 
     Args:
         pipe: The pipeline.
     """
-    twin = copy.copy(pipe)  # its scheduler and what it notes of a call are its own, its models are the pipeline's
+    twin = copy.copy(pipe)
     twin.scheduler = copy.deepcopy(pipe.scheduler)
     twin.set_progress_bar_config(disable=True)
+    return twin
+
+
+@torch.no_grad()
+def tiny_run(pipe: Any) -> None:
+    """One step of a pipeline on its smallest picture. No random number is drawn.
+
+    Args:
+        pipe: The pipeline.
+    """
     given: dict[str, Any] = {
         "prompt": "a",
         "height": SIDE,
@@ -37,8 +46,8 @@ def tiny_run(pipe: Any) -> None:
         "use_resolution_binning": False,
         "generator": torch.Generator().manual_seed(0),
     }
-    taken = inspect.signature(twin.__call__).parameters
-    twin(**{name: value for name, value in given.items() if name in taken})
+    taken = inspect.signature(pipe.__call__).parameters
+    pipe(**{name: value for name, value in given.items() if name in taken})
 
 
 @torch.no_grad()

@@ -26,7 +26,8 @@ def compiled(model: nn.Module, component: str) -> Obstacle | None:
     """
     if isinstance(model, nn.DataParallel) and len(model.device_ids) > 1:
         return Obstacle(
-            f"pipe.{component} runs as copies on {len(model.device_ids)} GPUs (DataParallel), which are gone after each call",
+            f"pipe.{component} runs as copies on {len(model.device_ids)} GPUs (DataParallel), which are gone after "
+            "each call",
             f"capture the one model, `{component} = {component}.module`",
         )
     for path, module in model.named_modules():

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from attnscope.atlas.families import FAMILIES, TRANSFORMERS
+from attnscope.atlas.families import FAMILIES
 from attnscope.recording.obstacles.obstacle import Obstacle
 
-SEEN = "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or a " + ", ".join(
-    family.name for family in TRANSFORMERS
+SEEN = (
+    "a U-Net of PyTorch, such as those of Stable Diffusion v1, v2 and XL, or a transformer that it knows, such as "
+    "those of Stable Diffusion 3 and Flux"
 )
 COMPONENTS = tuple(dict.fromkeys(family.component for family in reversed(FAMILIES)))
 """Attributes of pipelines that hold a denoising model."""

@@ -2,7 +2,7 @@
 
 import { useView } from "attnscope/asking";
 import { besideOf, commonTop } from "attnscope/beside";
-import { UNet } from "attnscope/blocks";
+import { Blocks } from "attnscope/blocks";
 import { Choices } from "attnscope/choices";
 import { Colours, Legend } from "attnscope/colours";
 import { Opacity } from "attnscope/controls";
@@ -43,7 +43,7 @@ function App({ traces }) {
   const shares = own.mode === "places" ? look.shares.value : null;
   return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} />
     <${PromptBar} info=${info} state=${own} shares=${shares} />
-    <main class=${other ? "two" : segments ? "one" : "one with-unet"}>
+    <main class=${other ? "two" : segments ? "one" : "one with-blocks"}>
       <${Pane}
         info=${info}
         state=${{ ...own, top }}
@@ -62,7 +62,7 @@ function App({ traces }) {
           compact
         />`
       }
-      ${!other && !segments && html`<${UNet} info=${info} state=${own} blocks=${look.blocks} />`}
+      ${!other && !segments && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
     <aside aria-label="Choices and numbers">

@@ -1,6 +1,7 @@
-// Small maps of what is looked at: in every block of the U-Net, drawn as the U it is, and in every head.
+// Small maps of what is looked at, in every block and head. A U-Net is drawn as the U it is, a transformer as
+// a column.
 
-import { kindOf, layersOf } from "attnscope/look";
+import { isPart, kindOf, layersOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { contextOf, mapImage, put } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
@@ -47,6 +48,9 @@ const numbersOf = (map) => `\nbrightest ${percent(map.maximum)}, entropy ${map.e
 
 const WHAT = { self: "self-attention", cross: "cross-attention" };
 
+/** @param {LayerInfo} layer */
+const whatOf = (layer) => `${WHAT[layer.kind]}${isPart(layer) ? ", part of a joint attention" : ""}`;
+
 /**
  * Choosing a block's self-attention looks at places, its cross-attention at words.
  * @param {Fitted} state
@@ -62,7 +66,7 @@ function blockThumb(state, blocks, layer) {
     map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
     pressed=${state.block === layer.block && kindOf(state) === layer.kind}
     tag=${layer.block}
-    name=${`block ${layer.block}, ${WHAT[layer.kind]}, ${layer.stage}, ${layer.grid.join(" by ")}`}
+    name=${`block ${layer.block}, ${whatOf(layer)}, ${layer.stage}, ${layer.grid.join(" by ")}`}
     details=${shapes(layer)}
     choose=${() => set({ block: layer.block, mode, cursor: null })}
   />`;
@@ -72,19 +76,22 @@ function blockThumb(state, blocks, layer) {
  * The layer's tensors for one row of the batch, heads first
  * @param {LayerInfo} layer
  */
-function shapes({ grid, heads, head_dim, kind, keys: tokens, path }) {
+function shapes({ grid, heads, head_dim, kind, keys: tokens, softmax, path }) {
   const places = grid[0] * grid[1];
   const keys = kind === "self" ? places : tokens;
   const queries = `Q (${heads}, ${places}, ${head_dim})`;
-  return `\n${queries}, K and V (${heads}, ${keys}, ${head_dim})\nP (${heads}, ${places}, ${keys})\n${path}`;
+  const cut = softmax > keys ? `, cut from a softmax over ${softmax} keys` : "";
+  const probability = `P (${heads}, ${places}, ${keys})${cut}`;
+  return `\n${queries}, K and V (${heads}, ${keys}, ${head_dim})\n${probability}\n${path}`;
 }
 
+const UNET_STAGES = ["down", "mid", "up"];
+
 /**
- * Down on the left, up on the right, fine grids above coarse ones; in each block self-attention above
- * cross-attention
+ * In each block self-attention above cross-attention
  * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
  */
-export function UNet({ info, state, blocks }) {
+export function Blocks({ info, state, blocks }) {
   /** @param {number} number */
   const block = (number) => {
     const layers = info.layers.filter((layer) => layer.block === number);
@@ -92,19 +99,52 @@ export function UNet({ info, state, blocks }) {
       ${layers.map((layer) => blockThumb(state, blocks, layer))}
     </div>`;
   };
-  return html`<nav class="unet" aria-label="Blocks of the U-Net">
+  const isUNet = info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
+  return html`<nav class="blocks" aria-label="Blocks of the model">
     <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
-    ${gridsOf(info).map(
-      (grid) =>
-        html`<div class="scale" key=${grid.join()}>
-          <div class="arm">${blocksOf(info, "down", grid).map(block)}</div>
-          <div class="middle"><small>${grid.join("×")}</small>${blocksOf(info, "mid", grid).map(block)}</div>
-          <div class="arm">${blocksOf(info, "up", grid).map(block)}</div>
-        </div>`,
-    )}
+    ${isUNet ? theU(info, block) : theColumn(info, block)}
     <p class="quiet">above self-attention of the place, below cross-attention of the words</p>
+    ${info.layers.some(isPart) && html`<p class="quiet">${PARTS}</p>`}
+    ${info.not_drawn && html`<p class="quiet">${`not drawn: ${info.not_drawn}`}</p>`}
   </nav>`;
 }
+
+const PARTS =
+  "Both are parts of one softmax over image and text: what a place gives to the picture and to the text is " +
+  "100 % together.";
+
+/** @typedef {(number: number) => unknown} DrawBlock */
+
+/**
+ * Down on the left, up on the right, fine grids above coarse ones
+ * @param {TraceInfo} info
+ * @param {DrawBlock} block
+ */
+const theU = (info, block) =>
+  gridsOf(info).map(
+    (grid) =>
+      html`<div class="scale" key=${grid.join()}>
+        <div class="arm">${blocksOf(info, "down", grid).map(block)}</div>
+        <div class="middle"><small>${grid.join("×")}</small>${blocksOf(info, "mid", grid).map(block)}</div>
+        <div class="arm">${blocksOf(info, "up", grid).map(block)}</div>
+      </div>`,
+  );
+
+/**
+ * One list of blocks below the other, in the order in which they run
+ * @param {TraceInfo} info
+ * @param {DrawBlock} block
+ */
+const theColumn = (info, block) =>
+  gridsOf(info).flatMap((grid) =>
+    stagesOf(info, grid).map(
+      (stage) =>
+        html`<div class="column" key=${`${stage} ${grid.join()}`}>
+          <h3>${stage} · ${grid.join("×")}</h3>
+          <div class="arm">${blocksOf(info, stage, grid).map(block)}</div>
+        </div>`,
+    ),
+  );
 
 /**
  * @param {TraceInfo} info
@@ -130,6 +170,15 @@ function gridsOf(info) {
   const grids = new Map(info.layers.map((layer) => [layer.grid.join(), layer.grid]));
   return [...grids.values()].sort((one, other) => other[0] * other[1] - one[0] * one[1]);
 }
+
+/**
+ * The lists of blocks that work on a grid, in order
+ * @param {TraceInfo} info
+ * @param {Grid} grid
+ */
+const stagesOf = (info, grid) => [
+  ...new Set(info.layers.filter((layer) => layer.grid.join() === grid.join()).map((layer) => layer.stage)),
+];
 
 /**
  * @param {TraceInfo} info

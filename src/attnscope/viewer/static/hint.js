@@ -31,7 +31,7 @@ export function Hint() {
     </p>
     <p>
       <b>Click a word</b>: where did it land?
-      ${" "}<b>Click a small map</b>: that block of the U-Net alone, with its heads.
+      ${" "}<b>Click a small map</b>: that block alone, with its heads.
     </p>
     <p>
       <b>Keys</b>: arrows on the picture, Enter;

@@ -3,7 +3,7 @@
 import { namesOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
-/** @import { Box, Grid, Kind, Recipe, Source, TraceInfo, View } from "attnscope/types" */
+/** @import { Box, Grid, Kind, LayerInfo, Recipe, Source, TraceInfo, View } from "attnscope/types" */
 
 /**
  * @param {State} state
@@ -33,6 +33,13 @@ export const layersOf = (info, kind) => info.layers.filter((layer) => layer.kind
  * @returns {Kind}
  */
 export const kindOf = (state) => (state.mode === "words" ? "cross" : "self");
+
+/**
+ * Whether a layer's softmax is over other keys, too, so that its rows do not sum to 1
+ * @param {LayerInfo} layer
+ */
+export const isPart = ({ kind, grid, keys, softmax }) =>
+  softmax > (kind === "self" ? grid[0] * grid[1] : keys);
 
 /**
  * The grid that places are on: of the chosen block, else the finest

@@ -1,7 +1,7 @@
 // The numbers beside the picture: of a place, of words.
 
 import { placeText } from "attnscope/cells";
-import { boxOf, gridOf } from "attnscope/look";
+import { boxOf, gridOf, isPart, layersOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { pinColour } from "attnscope/marks";
 import { removePin } from "attnscope/pins";
@@ -12,8 +12,11 @@ import { choosable, textOf, wordsOf } from "attnscope/words";
 
 /** @import { ChoosableWord, FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
 
-/** @param {{ map: FieldMap | null }} props */
-function Numbers({ map }) {
+/**
+ * total: what the sum of the map is, where it is less than all
+ * @param {{ map: FieldMap | null, total?: string | false }} props
+ */
+function Numbers({ map, total }) {
   if (!map) return null;
   const [row, column] = map.peak;
   const even = Math.log2(map.height * map.width);
@@ -22,6 +25,11 @@ function Numbers({ map }) {
     <dd data-number="maximum">${percent(map.maximum)} <small>at row ${row}, column ${column}</small></dd>
     <dt>mean</dt>
     <dd data-number="mean">${percent(map.mean)}</dd>
+    ${
+      total &&
+      html`<dt>sum</dt>
+        <dd data-number="sum">${percent(map.mean * map.height * map.width)} <small>${total}</small></dd>`
+    }
     <dt>entropy</dt>
     <dd data-number="entropy">
       ${map.entropy_bits.toFixed(2)} bits <small>of ${even.toFixed(2)} when even</small>
@@ -30,6 +38,16 @@ function Numbers({ map }) {
     <dd>${map.height} × ${map.width} cells</dd>
   </dl>`;
 }
+
+const REST = "of its attention; the rest goes to the text";
+
+/**
+ * Whether places look at more than the picture: at the text in a joint attention
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ */
+const looksElsewhere = (info, state) =>
+  layersOf(info, "self").some((layer) => isPart(layer) && [null, layer.block].includes(state.block));
 
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 export function PlacesPanel({ info, state, look }) {
@@ -43,7 +61,7 @@ export function PlacesPanel({ info, state, look }) {
   return html`<section>
     <h2>Where ${box.length === 2 ? "this place" : "this region"} looks</h2>
     <p class="quiet">${placeText(box, gridOf(info, state))}${state.cursor ? "" : " (pinned)"}</p>
-    <${Numbers} map=${look.shown.value} />
+    <${Numbers} map=${look.shown.value} total=${looksElsewhere(info, state) && REST} />
     <${Pins} info=${info} state=${state} />
     ${look.shares.value && wordShares(words, look.shares.value)}
   </section>`;

@@ -14,7 +14,7 @@ import { textOf } from "attnscope/words";
 /** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
 
 /**
- * compact: blocks as a strip below; else the U-Net stands beside
+ * compact: blocks as a strip below; else the blocks stand beside
  * @typedef {{ info: TraceInfo, state: Fitted, look: Look, label: string, compact?: boolean }} PaneProps
  */
 

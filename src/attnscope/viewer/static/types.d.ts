@@ -42,6 +42,7 @@ export interface LayerInfo {
   grid: Grid;
   head_dim: number;
   keys: number;
+  softmax: number;
 }
 
 export interface TraceInfo {
@@ -54,6 +55,7 @@ export interface TraceInfo {
   branches: string[];
   steps: StepInfo[];
   layers: LayerInfo[];
+  not_drawn: string;
   size: [height: number, width: number];
   threshold: number;
   threshold_source: string;

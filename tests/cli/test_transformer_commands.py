@@ -1,0 +1,158 @@
+"""Commands on folders of transformers, with what their pipelines take by default."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from picture_file import read
+
+import attnscope
+from transformer_cases import CASES, PROMPT
+
+HEIGHT, WIDTH = 96, 128
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+BY_FAMILY = {case.family: case for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a pipeline, once."""
+    made = {}
+
+    def saved_of(case):
+        if case.name not in made:
+            folder = tmp_path_factory.mktemp(case.name)
+            case.make(folder / "files").save_pretrained(folder / "model")
+            made[case.name] = folder / "model"
+        return made[case.name]
+
+    return saved_of
+
+
+@pytest.fixture(scope="module")
+def made(saved, tmp_path_factory):
+    """What `attnscope generate` wrote, two steps."""
+    from attnscope.cli import main
+
+    outputs = {}
+
+    def made_of(case):
+        if case.name not in outputs:
+            output = tmp_path_factory.mktemp(case.name) / "out"
+            arguments = [
+                "generate",
+                PROMPT,
+                "-m",
+                saved(case),
+                "-o",
+                output,
+                "-n",
+                2,
+                "--size",
+                f"{HEIGHT}x{WIDTH}",
+            ]
+            assert main([str(argument) for argument in arguments]) == 0
+            outputs[case.name] = output
+        return outputs[case.name]
+
+    return made_of
+
+
+@every_case
+def test_generate_writes_the_pipelines_own_picture_its_trace_and_its_words(case, made, saved):
+    output = made(case)
+    pipe = attnscope.load_pipeline(saved(case), device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    size = {"height": HEIGHT, "width": WIDTH, "num_inference_steps": 2}
+    exact = {name: value for name, value in case.options.items() if name == "use_resolution_binning"}
+    plain = pipe(PROMPT, **size, **exact, generator=torch.Generator().manual_seed(0)).images[0]
+    assert np.abs(np.asarray(read(output / "output.png"), int) - np.asarray(plain, int)).max() <= 1
+    assert {"cat.png", "star.png"} <= {path.name for path in (output / "words").iterdir()}
+    trace = attnscope.load_trace(output)
+    assert (trace.run.family, trace.prompt(), len(trace.layers)) == (case.family, PROMPT, case.layers)
+
+
+@every_case
+def test_info_says_the_family_the_layers_and_the_words(case, made, run):
+    code, out, _ = run("info", made(case) / "run.trace")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert f"Family {case.family}" in lines
+    assert any(line.startswith("6x8 1") for line in lines)
+    facts = json.loads(run("info", made(case) / "run.trace", "--json")[1])
+    assert (facts["family"], len(facts["layers"])) == (case.family, case.layers)
+    assert {word["word"] for word in facts["words"][0]} >= {"cat", "star"}
+
+
+@every_case
+def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path):
+    trace = made(case) / "run.trace"
+    assert run("heatmap", trace, "cat", "-o", tmp_path / "cat.png")[0] == 0
+    assert read(tmp_path / "cat.png").size == (WIDTH, HEIGHT)
+    code, out, err = run("segment", trace, "-o", tmp_path / "segments", "--labels", "cat,star", "--json")
+    assert code == 0, err
+    assert json.loads(out)
+    code, _, err = run("export", trace, "-o", tmp_path / "page.html")
+    assert code == 0, err
+    assert (tmp_path / "page.html").stat().st_size > 100_000
+
+
+@every_case
+def test_doctor_tries_every_layer_with_a_step_of_the_pipeline(case, saved, run):
+    code, out, err = run("doctor", saved(case), "--json")
+    assert code == 0, out + err
+    layers = json.loads(out)["model"]["layers"]
+    assert len(layers) == case.layers
+    assert all(layer["seen"] for layer in layers)
+
+
+@every_case
+def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, saved, run, tmp_path):
+    size = f"{HEIGHT + case.place // 2}x{WIDTH}"
+    code, _, err = run("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "--size", size, "-n", 1)
+    assert code == 2
+    assert "expected a multiple of" in err
+    fitting = re.search(r"such as (\d+x\d+)", err)
+    if fitting:
+        again = ("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1, "--size", fitting[1])
+        assert run(*again)[0] == 0
+
+
+def test_steps_are_the_pipelines_own_by_default(saved, run, tmp_path):
+    folder, size = saved(BY_FAMILY["sd3"]), ("--size", "64x64", "--keep-every", 28)
+    assert run("generate", PROMPT, "-m", folder, "-o", tmp_path / "out", *size)[0] == 0
+    run_made = attnscope.load_trace(tmp_path / "out").run
+    assert (run_made.planned_steps, run_made.guidance_scale) == (28, 7.0)  # of StableDiffusion3Pipeline
+
+
+def test_a_negative_prompt_that_flux_would_not_read_is_refused_and_read_with_true_guidance(
+    saved, run, tmp_path
+):
+    folder = saved(BY_FAMILY["flux"])
+    asked = ("generate", PROMPT, "-m", folder, "-o", tmp_path / "out", "-n", 1, "--size", "64x64")
+    code, _, err = run(*asked, "--negative-prompt", "the grass")
+    assert code == 2
+    assert "FluxPipeline reads it only with --true-cfg-scale above 1, such as 4" in err
+    assert run(*asked, "--negative-prompt", "the grass", "--true-cfg-scale", 4)[0] == 0
+    trace = attnscope.load_trace(tmp_path / "out")
+    assert trace.branches == ("cond", "uncond")
+    assert trace.prompt(branch="uncond") == "the grass"
+
+
+def test_an_option_that_the_pipeline_does_not_take_is_refused_by_name(saved, run, tmp_path):
+    folder = saved(BY_FAMILY["sd3"])
+    asked = ("generate", PROMPT, "-m", folder, "-o", tmp_path / "out", "--true-cfg-scale", 4)
+    code, _, err = run(*asked)
+    assert code == 2
+    assert "--true-cfg-scale: StableDiffusion3Pipeline takes no true_cfg_scale; leave it out" in err
+
+
+def test_a_damaged_folder_is_told_by_the_doctor(saved, run, tmp_path):
+    folder = shutil.copytree(saved(BY_FAMILY["flux"]), tmp_path / "model")
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    code, out, _ = run("doctor", folder)
+    assert code == 1
+    assert "transformer holds no weights" in " ".join(out.split())
