@@ -108,7 +108,7 @@ class OpenTrace:
             kind: [layer.block for layer in rare if layer.kind == kind]
             for kind in (each.kind for each in rare)
         }
-        return "; ".join(f"{kind} of blocks {describe_numbers(numbers)}" for kind, numbers in blocks.items())
+        return "; ".join(f"{kind}-attention (blocks: {describe_numbers(at)})" for kind, at in blocks.items())
 
     def _image(self, image: int) -> ImageInfo:
         size = size_of_picture(self.trace.run.pictures, image) or (None, None)

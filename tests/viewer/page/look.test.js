@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { branchTurn, imageTurn } from "attnscope/choices";
 import { fitted } from "attnscope/fitted";
 import { turnTo } from "attnscope/header";
-import { boxOf, everywhere, gridOf, headsOf, recipeOf, weightsOf } from "attnscope/look";
+import { boxOf, everywhere, gridOf, headsOf, isPart, recipeOf, weightsOf } from "attnscope/look";
 import { fromSlider, toSlider } from "attnscope/recipe";
 import { madeImage, madeLayer, madeState, madeTrace } from "./made.js";
 
@@ -165,4 +165,11 @@ test("another trace leaves behind what belongs to the one before, and is not com
 test("the threshold's slider goes there and back, evenly in its logarithm", () => {
   assert.deepEqual([0, 200, 400].map(fromSlider), [0.02, 0.2, 2]);
   for (let stop = 0; stop <= 400; stop += 8) assert.equal(toSlider(fromSlider(stop)), stop);
+});
+
+test("a layer is a part where its softmax is over more keys than its places or tokens", () => {
+  assert.equal(isPart(madeLayer(1, "self")), false);
+  assert.equal(isPart(madeLayer(1, "cross")), false);
+  assert.equal(isPart(madeLayer(1, "self", { softmax: 173 })), true);
+  assert.equal(isPart(madeLayer(1, "cross", { softmax: 173 })), true);
 });

@@ -110,8 +110,8 @@ export function Blocks({ info, state, blocks }) {
 }
 
 const PARTS =
-  "Both are parts of one softmax over image and text: what a place gives to the picture and to the text is " +
-  "100 % together.";
+  "Both are parts of one softmax, so what a place gives to the picture and what it gives to the text are " +
+  "less than 100 % each.";
 
 /** @typedef {(number: number) => unknown} DrawBlock */
 

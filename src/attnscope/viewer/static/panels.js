@@ -39,7 +39,7 @@ function Numbers({ map, total }) {
   </dl>`;
 }
 
-const REST = "of its attention; the rest goes to the text";
+const REST = "of its attention; the rest goes elsewhere, such as to the text";
 
 /**
  * Whether places look at more than the picture: at the text in a joint attention
