@@ -475,7 +475,7 @@ def test_a_very_long_photo_can_be_cropped(pipe):
     ("change", "message"),
     [
         ({"vae": None}, "has no vae"),
-        ({"unet": None}, "has no unet"),
+        ({"unet": None, "encode_prompt": print}, "has no denoising model, pipe.unet is None"),
         ({}, "has no encode_prompt"),
     ],
 )

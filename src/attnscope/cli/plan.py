@@ -124,9 +124,8 @@ def _check_size(pipe: Any, size_hw: tuple[int, int]) -> None:
     latent_px = getattr(pipe, "vae_scale_factor", None)
     if not isinstance(family, Transformer) or not latent_px:
         return
-    side = 64
     config: Any = model.config
-    place_px = latent_px * side // family.plan(config, (side, side)).height
+    place_px = latent_px * family.patch(config)
     if any(length < place_px or length % place_px for length in size_hw):
         raise ParameterError(
             f"--size {size_hw[0]}x{size_hw[1]}: a place of this {family.name} covers {place_px} pixels a side; "

@@ -18,6 +18,7 @@ known_rows.py      how diffusers' pipelines lay out their batch
 held_rows.py       rows by the variable that holds their conditioning
 pipeline_call.py   what is known of one call of a pipeline
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
+twin.py            a pipeline beside another, for a call that leaves no trace on the first
 provenance.py      the model's name and revision, versions of libraries
 tap.py             one attention module: every attention that it really computes
 attention.py       one of these, as the tap sees it

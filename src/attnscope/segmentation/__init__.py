@@ -1,8 +1,10 @@
 """DiffSeg from a photo or a trace to labels, names and files.
 
 segment.py       the entries: a photo or a trace to its segments
-photo.py         one U-Net pass over a photo, and the evidence that it gives
-conditioning.py  what the U-Net is given beside the photo
+photo.py         one pass over a photo, and the evidence that it gives
+latents.py       the photo as a latent
+conditioning.py  what a U-Net is given beside the photo
+photo_step.py    a transformer sees the photo in a step of its pipeline
 evidence.py      the evidence of a trace: its attention, aggregated
 result.py        Evidence and Segmentation: what segments are made of, and what they are
 label_map.py     from merged maps to the segment of every pixel

@@ -1,4 +1,4 @@
-"""From a photo to the evidence of its segments: one U-Net pass over its clean latent, without guidance."""
+"""From a photo to the evidence of its segments: one pass of the model over its clean latent, without guidance."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from attnscope.atlas.families import UNET
 from attnscope.diffseg.labels import word_maps
-from attnscope.errors import ModelError, ParameterError
+from attnscope.errors import ModelError
 from attnscope.pictures.reading import Picture, load_picture
-from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
+from attnscope.pictures.sizes import middle_square, size_hw
 from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.recording.capture import capture
 from attnscope.recording.modules import model_of
@@ -24,12 +22,21 @@ from attnscope.records import Kind
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.conditioning import asks_for_more, conditions, without_picture_prompts
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
+from attnscope.segmentation.latents import (
+    check_timestep,
+    device_of,
+    input_size,
+    noised,
+    photo_latent,
+    photo_tensor,
+)
+from attnscope.segmentation.photo_step import check_transformer, photo_step
 from attnscope.segmentation.result import Evidence
-from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, named_spans
+from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, named_spans, named_words
 from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
 
-NEEDED = ("vae", "unet", "tokenizer", "text_encoder", "encode_prompt")
+NEEDED = ("vae", "tokenizer", "text_encoder", "encode_prompt")
 
 
 TIMESTEP = 300
@@ -52,7 +59,7 @@ def evidence_of_photo(
 
     Args:
         picture: A path, a PIL image or an array.
-        pipe: A pipeline built like SD v1 or v2.
+        pipe: A text-to-image pipeline.
         words: Words that may name segments.
         prompt: The text in which they stand; by default the words themselves, joined by commas.
         preset: "reference" takes everything from the one pass with the prompt, as the authors' program does.
@@ -66,7 +73,7 @@ def evidence_of_photo(
         ImageError: The picture can't be read.
         WordError: The prompt lacks a word.
 
-    Cost: VAE encode and one U-Net pass, with words one more for each text that the model reads at once.
+    Cost: VAE encode and one pass, with words one more for each text that the model reads at once.
     """
     check_pipeline(pipe)
     reference = preset == "reference"
@@ -91,7 +98,8 @@ def evidence_of_photo(
     maps = []
     for reading in readings:
         read = own if reference else photo_trace(pipe, latent, reading.text, timestep=at, kind="cross")
-        tokens = [span.tokens for span in reading.spans]
+        spans = reading.spans or named_words(read, reading.words, 0, "cond", preset)
+        tokens = [span.tokens for span in spans]
         maps.append(word_maps(cross_attention(read, preset), tokens, seen_hw))
     origin = {
         "timestep": at,
@@ -118,15 +126,19 @@ def _decoded(picture: Picture, crop: bool) -> Image.Image:
 
 
 class _Reading(NamedTuple):
-    """A text for the model to read, and the words in it."""
+    """A text for the model to read, the words in it, and their tokens where they are known before it is read."""
 
     text: str
-    spans: Sequence[NamedSpan]
+    words: tuple[str, ...]
+    spans: Sequence[NamedSpan] = ()
 
 
 def _readings(pipe: Any, words: tuple[str, ...], prompt: str | None, preset: str) -> Iterator[_Reading]:
     """The texts that the model reads for the words' sake: the prompt, or the words, in several texts if need be."""
     if not words:
+        return
+    if model_of(pipe)[0] is not UNET:  # its encoders read far more, and the trace knows what they read
+        yield _Reading(prompt or BETWEEN.join(words), words)
         return
     if prompt or preset == "reference":
         groups, between = [words], " "
@@ -136,7 +148,7 @@ def _readings(pipe: Any, words: tuple[str, ...], prompt: str | None, preset: str
         read = group if prompt else tuple(as_read(pipe, word) for word in group)
         text_read = as_read(pipe, prompt) if prompt else between.join(read)
         spans = named_spans(text_read, tokenize(pipe.tokenizer, text_read).tokens, read, preset)
-        yield _Reading(prompt or between.join(group), spans)
+        yield _Reading(prompt or between.join(group), group, spans)
 
 
 def as_read(pipe: Any, text: str) -> str:
@@ -151,7 +163,7 @@ def as_read(pipe: Any, text: str) -> str:
 
 
 def check_pipeline(pipe: Any) -> None:
-    """Refuse a pipeline that can't take a photo; SD v1 and v2 can, and models built like them.
+    """Refuse a pipeline that can't take a photo; those from a prompt to a picture can.
 
     Args:
         pipe: A diffusers pipeline.
@@ -162,88 +174,17 @@ def check_pipeline(pipe: Any) -> None:
     missing = [name for name in NEEDED if getattr(pipe, name, None) is None]
     if missing:
         raise ModelError(
-            f"{type(pipe).__name__} has no {', '.join(missing)}; to segment a photo give a Stable Diffusion "
-            "pipeline, such as attnscope.load_pipeline('demo')"
+            f"{type(pipe).__name__} has no {', '.join(missing)}; to segment a photo give a text-to-image pipeline, "
+            "such as attnscope.load_pipeline('demo')"
         )
-    model_of(pipe)
+    if model_of(pipe)[0] is not UNET:
+        check_transformer(pipe)
+        return
     if (lacking := asks_for_more(pipe.unet.config, pipe.vae.config.latent_channels)) is not None:
         raise ModelError(
             f"the U-Net of {type(pipe).__name__} {lacking}; photos can be segmented with text-to-image models built "
-            "like Stable Diffusion v1, v2 and XL"
+            "like Stable Diffusion v1, v2 and XL, and with transformers"
         )
-
-
-def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int, int]:
-    """(height, width) in pixels at which the model sees a photo: its own area, the photo's aspect ratio.
-
-    Args:
-        pipe: A diffusers pipeline.
-        photo_hw: Of the photo, in pixels.
-        crop: Whether the photo is a square at the model's own size.
-    """
-    latent_px = _latent_px(pipe)
-    sample = pipe.unet.config["sample_size"]
-    native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
-    if crop:
-        return native_px, native_px
-    halvings = 2 ** (len(pipe.unet.config["block_out_channels"]) - 1)
-    return fitted_size(photo_hw, native_px=native_px, multiple_px=latent_px * halvings)
-
-
-def photo_tensor(
-    image: Image.Image, at_size_hw: tuple[int, int], *, smooth: bool = True
-) -> Float[Tensor, "1 3 h w"]:
-    """The photo in -1..1, resized.
-
-    Args:
-        image: The photo in RGB.
-        at_size_hw: Height and width in pixels.
-        smooth: False takes the authors' bilinear resize without anti-aliasing.
-    """
-    source = resized(image, at_size_hw) if smooth else image
-    pixels = torch.from_numpy(np.array(source, dtype=np.float32)).permute(2, 0, 1)[None]
-    if size_hw(source) != at_size_hw:
-        pixels = interpolate(pixels, size=at_size_hw, mode="bilinear", align_corners=False)
-    return pixels / 127.5 - 1
-
-
-@torch.no_grad()
-def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[Tensor, "1 channel h w"]:
-    """The mode of the VAE's posterior, shifted and scaled as the U-Net expects; nothing is random.
-
-    Args:
-        pipe: A diffusers pipeline.
-        pixels: In -1..1.
-
-    Raises:
-        ModelError: The VAE overflows in its type.
-    """
-    vae = pipe.vae
-    moments = vae.encode(pixels.to(_device(pipe), vae.dtype))
-    shift = vae.config.get("shift_factor") or 0.0
-    latent = (moments.latent_dist.mode() - shift) * vae.config["scaling_factor"]
-    if not latent.isfinite().all():
-        raise ModelError(
-            f"the VAE of {type(pipe).__name__} overflows in {vae.dtype}, as that of SDXL does in float16: "
-            "`pipe.vae.to(torch.float32)`, or load the model with dtype='bfloat16'"
-        )
-    return latent
-
-
-def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
-    """The latent as the scheduler's forward process has it at a timestep.
-
-    Args:
-        pipe: A diffusers pipeline.
-        latent: Clean.
-        timestep: From 0 (almost clean) to the scheduler's last.
-        seed: Of the noise.
-    """
-    _check_timestep(pipe, timestep)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(latent.shape, generator=generator).to(latent)
-    keep = pipe.scheduler.alphas_cumprod[timestep].to(latent)
-    return keep.sqrt() * latent + (1 - keep).sqrt() * noise
 
 
 @torch.no_grad()
@@ -252,13 +193,15 @@ def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: 
 
     Args:
         pipe: A diffusers pipeline.
-        latent: What the U-Net sees.
+        latent: What the model sees.
         prompt: What it reads.
         timestep: Of the pass.
         kind: "self", "cross", or None for both.
     """
-    _check_timestep(pipe, timestep)
-    device, unet = _device(pipe), pipe.unet
+    if model_of(pipe)[0] is not UNET:
+        return photo_step(pipe, latent, prompt, timestep=timestep, kind=kind)
+    check_timestep(pipe, timestep)
+    device, unet = device_of(pipe), pipe.unet
     embeddings, added = conditions(pipe, prompt, latent, device)
     with (
         without_picture_prompts(unet) as pictures,
@@ -271,20 +214,3 @@ def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: 
             added_cond_kwargs={**added, **pictures},
         )
     return trace
-
-
-def _check_timestep(pipe: Any, timestep: int) -> None:
-    steps = pipe.scheduler.config["num_train_timesteps"]
-    if not 0 <= timestep < steps:
-        raise ParameterError(
-            f"timestep is {timestep}; this model was trained on 0..{steps - 1} (0 is almost clean)"
-        )
-
-
-def _latent_px(pipe: Any) -> int:
-    """Pixels a side that one latent position covers."""
-    return 2 ** (len(pipe.vae.config["block_out_channels"]) - 1)
-
-
-def _device(pipe: Any) -> torch.device:
-    return getattr(pipe, "_execution_device", None) or pipe.unet.device  # the first knows about offloading

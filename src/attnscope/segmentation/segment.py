@@ -46,14 +46,20 @@ def segment(
 ) -> Segmentation:
     """The segments of a picture, found without training by the self-attention of a diffusion model.
 
-    A photo takes one U-Net pass over it; a trace of a generated picture needs no model. The same picture gives the
-    same labels.
+    A photo takes one pass of the model over it; a trace of a generated picture needs no model. The same picture gives
+    the same labels.
+
+    The paper's threshold and weights of scales are for Stable Diffusion v1, which has four grids. A transformer has one
+    grid: the aggregate is the mean of its layers there, and weights change nothing. Of a joint attention the part from
+    image to image is taken, and each place's map is scaled to sum 1, as what goes to the text says nothing of places.
+    Choose thresholds for other models by looking at some pictures.
 
     Args:
         picture: A path, a PIL image, an array or tensor (height, width, 3), or whatever else
             `attnscope.pictures.reading.load_picture` takes; or a trace, or the folder of one.
-        pipe: A diffusers pipeline with vae, unet, tokenizer and text_encoder, built like SD v1 or v2. For a trace it
-            is only asked for the threshold that it recommends, in case the trace does not know its model.
+        pipe: A text-to-image pipeline of diffusers: with a U-Net built like Stable Diffusion v1, v2 or XL, or with a
+            transformer, which sees the photo in one step of its own pipeline. For a trace it is only asked for the
+            threshold that it recommends, in case the trace does not know its model.
         labels: Words, or a text of words with commas between; each segment gets the one that it attends to most. For a
             trace they stand in the text that its branch reads. More than the model reads at once take several passes.
         prompt: For a photo: the text in which the words stand, for their pass through the model; by default the words
@@ -73,7 +79,8 @@ def segment(
         crop: For a photo: take the middle square at the model's size, as the paper does; labels then cover that square
             only. By default the aspect ratio is kept, and with preset="reference" the square is taken.
         timestep: For a photo: of the pass, 0 to 999; 300 by default.
-        noise_seed: For a photo: adds the noise of that timestep; the paper and the default add none.
+        noise_seed: For a photo: adds the noise of that timestep, of flow matching where the model was trained so; the
+            paper and the default add none.
         steps: For a trace: steps whose attention is averaged; all captured ones by default.
         branch: For a trace: guidance branch; "cond" by default.
         image: For a trace: number of the image in the batch; 0 by default.
@@ -92,7 +99,7 @@ def segment(
         WordError: The prompt lacks a word.
         MissingExtraError: refine needs scikit-learn.
 
-    Cost: VAE encode and one U-Net pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for Q and K
+    Cost: VAE encode and one pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for Q and K
     of 16 layers and four 64 MiB maps at 64x64. The pipeline is left as it was.
     Source: Tian et al., "Diffuse, Attend, and Segment", CVPR 2024; differs: aspect ratio kept, any size, labels from
     words that are given.

@@ -11,6 +11,9 @@ from attnscope.atlas.order import LayerPlace
 from attnscope.records import Grid, Kind
 from attnscope.records.layers import SizeHW
 
+_SIDE = 64
+"""Of a latent that any patch divides."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -164,6 +167,14 @@ class Transformer:
             return self.longest(variables)
         held: list[Any] = [variables.get(name) for name in names]
         return max((some.shape[1] for some in held if getattr(some, "ndim", 0) == 3), default=0)
+
+    def patch(self, config: Config) -> int:
+        """Latent positions along a side of one place.
+
+        Args:
+            config: The model's configuration.
+        """
+        return _SIDE // self.plan(config, (_SIDE, _SIDE)).height
 
     def frame_axis(self, paths: Iterable[str]) -> int:
         """Of a noisy latent with five axes.

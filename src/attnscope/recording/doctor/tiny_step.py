@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -15,18 +14,6 @@ SIDE = 64
 """Pixels of the smallest picture that every pipeline makes."""
 SIZES = 6
 """Numbers that Stable Diffusion XL is told: original size, crop, target size."""
-
-
-def twin_of(pipe: Any) -> Any:
-    """A pipeline with the same models that has its own scheduler and notes of a call, so that the first is unchanged.
-
-    Args:
-        pipe: The pipeline.
-    """
-    twin = copy.copy(pipe)
-    twin.scheduler = copy.deepcopy(pipe.scheduler)
-    twin.set_progress_bar_config(disable=True)
-    return twin
 
 
 @torch.no_grad()

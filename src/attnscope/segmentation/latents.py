@@ -1,0 +1,140 @@
+"""A photo as a latent: the size at which a model sees it, its pixels, the VAE's numbers, the noise of a timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from attnscope.atlas.families import Transformer
+from attnscope.errors import ModelError, ParameterError
+from attnscope.pictures.sizes import fitted_size, resized, size_hw
+from attnscope.recording.modules import model_of
+
+
+def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int, int]:
+    """(height, width) in pixels at which the model sees a photo: its own area, the photo's aspect ratio.
+
+    Args:
+        pipe: A diffusers pipeline.
+        photo_hw: Of the photo, in pixels.
+        crop: Whether the photo is a square at the model's own size.
+    """
+    latent_px = _latent_px(pipe)
+    family, model = model_of(pipe)
+    config: Any = model.config
+    if isinstance(family, Transformer):
+        sample, multiple = family.latent_side or config["sample_size"], family.patch(config)
+    else:
+        sample, multiple = config["sample_size"], 2 ** (len(config["block_out_channels"]) - 1)
+    native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
+    if crop:
+        return native_px, native_px
+    return fitted_size(photo_hw, native_px=native_px, multiple_px=latent_px * multiple)
+
+
+def photo_tensor(
+    image: Image.Image, at_size_hw: tuple[int, int], *, smooth: bool = True
+) -> Float[Tensor, "1 3 h w"]:
+    """The photo in -1..1, resized.
+
+    Args:
+        image: The photo in RGB.
+        at_size_hw: Height and width in pixels.
+        smooth: False takes the authors' bilinear resize without anti-aliasing.
+    """
+    source = resized(image, at_size_hw) if smooth else image
+    pixels = torch.from_numpy(np.array(source, dtype=np.float32)).permute(2, 0, 1)[None]
+    if size_hw(source) != at_size_hw:
+        pixels = interpolate(pixels, size=at_size_hw, mode="bilinear", align_corners=False)
+    return pixels / 127.5 - 1
+
+
+@torch.no_grad()
+def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[Tensor, "1 channel h w"]:
+    """The mode of the VAE's posterior, shifted and scaled as the model expects; nothing is random.
+
+    Args:
+        pipe: A diffusers pipeline.
+        pixels: In -1..1.
+
+    Raises:
+        ModelError: The VAE overflows in its type.
+    """
+    vae = pipe.vae
+    moments = vae.encode(pixels.to(device_of(pipe), vae.dtype))
+    shift = vae.config.get("shift_factor") or 0.0
+    latent = (moments.latent_dist.mode() - shift) * vae.config["scaling_factor"]
+    if not latent.isfinite().all():
+        raise ModelError(
+            f"the VAE of {type(pipe).__name__} overflows in {vae.dtype}, as that of SDXL does in float16: "
+            "`pipe.vae.to(torch.float32)`, or load the model with dtype='bfloat16'"
+        )
+    return latent
+
+
+def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
+    """The latent as the scheduler's forward process has it at a timestep.
+
+    Args:
+        pipe: A diffusers pipeline.
+        latent: Clean.
+        timestep: From 0 (almost clean) to the scheduler's last.
+        seed: Of the noise.
+    """
+    check_timestep(pipe, timestep)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(latent.shape, generator=generator).to(latent)
+    if _is_flow(pipe.scheduler):
+        sigma = timestep / pipe.scheduler.config["num_train_timesteps"]
+        return (1 - sigma) * latent + sigma * noise
+    keep = pipe.scheduler.alphas_cumprod[timestep].to(latent)
+    return keep.sqrt() * latent + (1 - keep).sqrt() * noise
+
+
+def _is_flow(scheduler: Any) -> bool:
+    """Whether pictures are mixed with noise along a line, as flow matching does."""
+    config: Mapping[str, Any] = scheduler.config
+    return (
+        not hasattr(scheduler, "alphas_cumprod")
+        or bool(config.get("use_flow_sigmas"))
+        or config.get("prediction_type") == "flow_prediction"
+    )
+
+
+def check_timestep(pipe: Any, timestep: int) -> None:
+    """Refuse a timestep that the model was not trained on.
+
+    Args:
+        pipe: A diffusers pipeline.
+        timestep: Of the pass.
+
+    Raises:
+        ParameterError: It is outside the range.
+    """
+    steps = pipe.scheduler.config["num_train_timesteps"]
+    if not 0 <= timestep < steps:
+        raise ParameterError(
+            f"timestep is {timestep}; this model was trained on 0..{steps - 1} (0 is almost clean)"
+        )
+
+
+def _latent_px(pipe: Any) -> int:
+    """Pixels a side that one latent position covers."""
+    return 2 ** (len(pipe.vae.config["block_out_channels"]) - 1)
+
+
+def device_of(pipe: Any) -> torch.device:
+    """Where a pipeline runs, also one whose parts are offloaded.
+
+    Args:
+        pipe: A diffusers pipeline.
+    """
+    model: Any = model_of(pipe)[1]
+    return getattr(pipe, "_execution_device", None) or model.device
