@@ -95,7 +95,7 @@ def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path
     code, out, err = run("segment", trace, "-o", tmp_path / "segments", "--labels", "cat,star", "--json")
     assert code == 0, err
     assert json.loads(out)
-    code, _, err = run("export", trace, "-o", tmp_path / "page.html")
+    code, _, err = run("export", trace, tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").stat().st_size > 100_000
 
