@@ -3,7 +3,7 @@
 from attnscope.atlas.known import DEMO_FOLDER, NAMES
 from attnscope.atlas.order import LayerPlace, execution_order
 from attnscope.atlas.plan import Section
-from attnscope.atlas.table import Sources, blocks_by_grid, layers, sections, sources
+from attnscope.atlas.table import Sources, blocks_by_grid, layers, sections, sources, sources_of
 
 __all__ = [
     "DEMO_FOLDER",
@@ -16,4 +16,5 @@ __all__ = [
     "layers",
     "sections",
     "sources",
+    "sources_of",
 ]

@@ -27,22 +27,38 @@ class Sources:
     value: str
 
 
-_SOURCES: dict[Kind, Sources] = {
-    "self": Sources("latent features", "latent features", "latent features"),
-    "cross": Sources("latent features", "text embedding", "text embedding"),
-}
+_WORDS = {"own": "latent features", "context": "text embedding", "reference": "another picture's features"}
 
 
 def sources(kind: Kind) -> Sources:
-    """Where Q, K and V come from: self-attention reads the picture, cross-attention the text.
+    """Where Q, K and V come from: self-attention reads the picture, cross-attention the text, a joint one both.
 
     Args:
-        kind: 'self' or 'cross'.
+        kind: 'self', 'cross', 'joint', or a second one in a block.
 
     >>> sources("cross")
     Sources(query='latent features', key='text embedding', value='text embedding')
     """
-    return _SOURCES[kind]
+    own, text = _WORDS["own"], _WORDS["context"]
+    both = f"{own}, {text}"
+    query, key = {"self": (own, own), "cross": (own, text), "joint": (both, both)}[kind.removesuffix("2")]
+    return Sources(query, key, key)
+
+
+def sources_of(layer: Layer) -> Sources:
+    """Where one layer's Q, K and V come from, in the order of its sequence.
+
+    Args:
+        layer: The layer.
+    """
+    query = _words(part.name for part in layer.query_parts) or _WORDS["own"]
+    key = _words(part.name for part in layer.parts) or _WORDS[layer.usual_part]
+    return Sources(query, key, key)
+
+
+def _words(parts: Iterable[str]) -> str:
+    names = (part.partition("/")[0] for part in parts)
+    return ", ".join(dict.fromkeys(_WORDS.get(name, name) for name in names))
 
 
 def layers(

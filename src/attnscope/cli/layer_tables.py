@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnscope.atlas import blocks_by_grid, sources
+from attnscope.atlas import blocks_by_grid, sources, sources_of
 from attnscope.cli.tables import PlainTable
 from attnscope.records import KINDS, Kind, Layer, kind_rank
 
@@ -98,7 +98,7 @@ def layer_object(layer: Layer) -> dict[str, Any]:
     Args:
         layer: The layer.
     """
-    origin, facts = sources(layer.kind), layer.as_dict()
+    origin, facts = sources_of(layer), layer.as_dict()
     return {
         **{name: value for name, value in facts.items() if name not in ("keys", "batch", "branches")},
         "query_from": origin.query,
