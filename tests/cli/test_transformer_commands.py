@@ -13,7 +13,10 @@ import attnscope
 from transformer_cases import CASES, PROMPT
 
 HEIGHT, WIDTH = 96, 128
+PICTURES = [case for case in CASES if case.frames == 1]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_picture = pytest.mark.parametrize("case", PICTURES, ids=str)
+every_video = pytest.mark.parametrize("case", [case for case in CASES if case not in PICTURES], ids=str)
 BY_FAMILY = {case.family: case for case in CASES}
 
 
@@ -61,7 +64,7 @@ def made(saved, tmp_path_factory):
     return made_of
 
 
-@every_case
+@every_picture
 def test_generate_writes_the_pipelines_own_picture_its_trace_and_its_words(case, made, saved):
     output = made(case)
     pipe = attnscope.load_pipeline(saved(case), device="cpu")
@@ -75,7 +78,7 @@ def test_generate_writes_the_pipelines_own_picture_its_trace_and_its_words(case,
     assert (trace.run.family, trace.prompt(), len(trace.layers)) == (case.family, PROMPT, case.layers)
 
 
-@every_case
+@every_picture
 def test_info_says_the_family_the_layers_and_the_words(case, made, run):
     code, out, _ = run("info", made(case) / "run.trace")
     lines = [" ".join(line.split()) for line in out.splitlines()]
@@ -87,7 +90,7 @@ def test_info_says_the_family_the_layers_and_the_words(case, made, run):
     assert {word["word"] for word in facts["words"][0]} >= {"cat", "star"}
 
 
-@every_case
+@every_picture
 def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path):
     trace = made(case) / "run.trace"
     assert run("heatmap", trace, "cat", "-o", tmp_path / "cat.png")[0] == 0
@@ -109,7 +112,7 @@ def test_doctor_tries_every_layer_with_a_step_of_the_pipeline(case, saved, run):
     assert all(layer["seen"] for layer in layers)
 
 
-@every_case
+@every_picture
 def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, saved, run, tmp_path):
     size = f"{HEIGHT + case.place // 2}x{WIDTH}"
     code, _, err = run("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "--size", size, "-n", 1)
@@ -119,6 +122,14 @@ def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, save
     if fitting:
         again = ("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1, "--size", fitting[1])
         assert run(*again)[0] == 0
+
+
+@every_video
+def test_a_video_is_refused_with_what_works_instead(case, saved, run, tmp_path):
+    code, _, err = run("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1)
+    assert code == 2
+    assert f"{case.name} makes videos, and this command pictures: run it in Python" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_steps_are_the_pipelines_own_by_default(saved, run, tmp_path):

@@ -71,13 +71,15 @@ def test_where_a_place_looks_and_what_it_reads_are_all_of_its_attention(case, tr
     trace = traces(case)
     layers = trace.layers.of_kind("self")
     for layer in layers:
+        own_frame = own_row(trace, layer)[: layer.grid.places]  # of a video the first
         np.testing.assert_allclose(
-            box_map(trace, View(layer.block), PLACE).ravel(), own_row(trace, layer).ravel(), atol=1e-6
+            box_map(trace, View(layer.block), PLACE).ravel(), own_frame.ravel(), atol=1e-6
         )
         shares = token_shares(trace, View(layer.block), PLACE)
         is_joint = any(each.path == layer.path and each.kind == "joint" for each in trace.layers)
         whole = box_map(trace, View(layer.block), PLACE).sum() + (shares.sum() if is_joint else 0)
-        assert whole == pytest.approx(1, abs=1e-5)
+        elsewhere = own_row(trace, layer)[layer.grid.places :].sum()
+        assert whole + elsewhere == pytest.approx(1, abs=1e-5)
     mean = np.mean([each for _, each in block_maps(trace, View(), PLACE)], axis=0)
     np.testing.assert_allclose(box_map(trace, View(), PLACE), mean, atol=1e-6)  # one grid: nothing is scaled
     together = list(every_place(trace, View()))[-1]
