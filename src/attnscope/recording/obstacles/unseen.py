@@ -26,8 +26,8 @@ KERNELS = {
 BY_HAND = ("softmax", "baddbmm", "bmm", "einsum", "matmul")
 OWN = "import diffusers; pipe.unet.set_attn_processor(diffusers.models.attention_processor.{}())"
 AS_MADE = (
-    "import torch; made = torch.device('meta')(type({0}).from_config)({0}.config); "
-    "{0}.set_attn_processor(made.attn_processors)"
+    "import torch; torch.set_default_device('meta'); made = type({0}).from_config({0}.config); "
+    "torch.set_default_device(None); {0}.set_attn_processor(made.attn_processors)"
 )
 """Gives a model the processors that one of its configuration is made with; on 'meta' that takes no memory."""
 _DEPTH = 4  # functions that call functions
