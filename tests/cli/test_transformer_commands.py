@@ -10,6 +10,7 @@ import torch
 from picture_file import read
 
 import attnscope
+from segmentation.test_conditioning import xl_pipeline
 from transformer_cases import CASES, PROMPT
 
 HEIGHT, WIDTH = 96, 128
@@ -122,6 +123,31 @@ def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, save
     if fitting:
         again = ("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1, "--size", fitting[1])
         assert run(*again)[0] == 0
+
+
+@every_case
+def test_a_notebook_shows_the_family_and_that_joint_layers_have_parts(case, saved):
+    pipe = attnscope.load_pipeline(saved(case), device="cpu")
+    with attnscope.capture(pipe) as trace:
+        case.run(pipe)
+    shown = trace._repr_html_()
+    assert f">{case.family}</td>" in shown
+    assert ("joint (its parts are self and cross): blocks" in shown) == ("joint" in trace.layers.kinds)
+    assert trace.facts()["family"] == case.family
+
+
+def test_xl_from_a_folder_generates_and_segments(pipe, photo, run, tmp_path):
+    xl_pipeline(pipe).save_pretrained(tmp_path / "xl")
+    asked = ("generate", PROMPT, "-m", tmp_path / "xl", "-o", tmp_path / "out", "-n", 2, "--size", "128x192")
+    assert run(*asked)[0] == 0
+    trace = attnscope.load_trace(tmp_path / "out")
+    assert (trace.run.family, trace.run.pipeline) == ("sdxl", "StableDiffusionXLPipeline")
+    assert trace.run.image_size_hw == (128, 192)
+    code, _, err = run(
+        "segment", photo, "--model", tmp_path / "xl", "-o", tmp_path / "s", "--labels", "cat,star"
+    )
+    assert code == 0, err
+    assert run("doctor", tmp_path / "xl")[0] == 0
 
 
 @every_video

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PICTURE_PX = 256
+_NAMES = {"joint": "joint (its parts are self and cross)"}
 LEFT = "text-align:left;padding-right:1em"
 
 
@@ -33,10 +34,10 @@ def trace_html(trace: Any) -> str:
 
 def _facts(trace: Any) -> list[tuple[str, str]]:
     run, steps = trace.run, [step.index for step in trace.steps]
-    kinds = [
-        f"{kind}: blocks {describe_numbers(sorted(layer.block for layer in trace.layers if layer.kind == kind))}"
-        for kind in dict.fromkeys(layer.kind for layer in trace.layers)
-    ]
+    blocks = {
+        kind: [layer.block for layer in trace.layers if layer.kind == kind] for kind in trace.layers.kinds
+    }
+    kinds = [f"{_NAMES.get(kind, kind)}: blocks {describe_numbers(at)}" for kind, at in blocks.items()]
     return [
         ("Trace", run.model or "a model without a name"),
         ("Family", run.family or ""),
