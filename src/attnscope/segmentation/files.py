@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from attnscope.files import check_free, whole_file
+from attnscope.pictures.strips import Strips
 from attnscope.pictures.writing import write_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
@@ -18,7 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 
 def write_files(
     name: Path,
-    pictures: Mapping[str, Callable[[], Image.Image]],
+    pictures: Mapping[str, Callable[[], Image.Image | Strips]],
     facts: Mapping[str, Any],
     *,
     overwrite: bool,
