@@ -191,7 +191,7 @@ def _attach(model: Model, passes: Passes, leaving: ExitStack) -> None:
 def _observe(passes: Passes, tapped: TappedLayer, turn: int) -> Observe:
     name = f"{tapped.layer} ({tapped.path})"
     receive, listens = _receiver(passes, tapped), _listens(passes)
-    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, turn)
+    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, _goes_on(passes, tapped), turn)
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):
@@ -205,6 +205,10 @@ def _receiver(passes: Passes, tapped: TappedLayer):
 def _listens(passes: Passes):
     # no session: somebody calls the attention by itself
     return lambda: passes.session is not None and passes.session.listens
+
+
+def _goes_on(passes: Passes, tapped: TappedLayer):
+    return lambda why: passes.session is not None and passes.session.goes_on_without(tapped, why)
 
 
 def _map_noter(passes: Passes, path: str):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from attnscope.errors import UnobservedError
+from attnscope.errors import CaptureError, UnobservedError
 from attnscope.recording.adapters import AdapterKeys
 from attnscope.recording.assembling import joined_record, joined_result
 from attnscope.recording.attention import Attention
@@ -48,6 +48,7 @@ class Observe:
         kind: The module's kind.
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
+        goes_on: Called with the error where the module can't be recorded: whether the run goes on without it.
         turn: Number of the layer: in each call of the model others are checked.
     """
 
@@ -58,10 +59,11 @@ class Observe:
         kind: Kind,
         receive: Callable[[Sequence[Sighting], Tensor], None],
         listens: Callable[[], bool],
+        goes_on: Callable[[CaptureError], bool],
         turn: int = 0,
     ) -> None:
         self.module, self.name, self.kind, self.receive = module, name, kind, receive
-        self._listens = listens
+        self._listens, self.goes_on = listens, goes_on
         self._checked_for: Any = None
         self._runs = turn
 
@@ -101,6 +103,7 @@ class Observation:
         self._hidden, self._reads_places, self._is_checked = hidden, reads_places, is_checked
         self._seen: list[Attention] = []
         self._adapters, self._order = AdapterKeys(), OrderCheck()
+        self._is_lost = False
 
     def open(self) -> None:
         """The module is about to run."""
@@ -126,17 +129,18 @@ class Observation:
             attention: The same, with its result.
 
         Raises:
-            UnobservedError: The result is not what Q, K and V give.
+            UnobservedError: The result is not what Q, K and V give, in the first call of a run.
         """
-        if not self._is_checked:
+        if not self._is_checked or self._is_lost:
             return
         if attention.output is not None:
             attention.keep_result(attention.output)
         if not is_as_seen(attention):
-            raise UnobservedError(
+            what = (
                 f"{self._name} can't be recorded: what its processor {self._processor} computes is not the attention "
                 "of the queries and keys that it hands over, as with dropout in training mode (pipe.unet.eval())"
             )
+            self._refuse(UnobservedError(what))
 
     def end(self, output: Any) -> None:
         """The module has run: hand over its Records. Where a cache has answered for it, there are none.
@@ -145,8 +149,21 @@ class Observation:
             output: What it returned.
 
         Raises:
-            UnobservedError: No attention of all rows and heads was seen, or several that can't be told apart.
+            CaptureError: It can't be recorded, in the first call of a run. Later the run goes on without it.
         """
+        if self._is_lost:
+            return
+        try:
+            self._record(output)
+        except CaptureError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: CaptureError) -> None:
+        self._is_lost = self._layer.goes_on(error)
+        if not self._is_lost:
+            raise error
+
+    def _record(self, output: Any) -> None:
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
         self._layer.has_run()
