@@ -17,9 +17,7 @@ from attnscope.pictures.strips import Strips
 
 
 def write_picture(picture: Image.Image | Strips, path: Path) -> None:
-    """Write a picture as its name's ending says.
-
-    It is made in memory: some encoders take a write that was cut short by a full disk for a whole one.
+    """Write a picture as its name's ending says, whole or not at all.
 
     Args:
         picture: The picture. One in strips becomes a PNG.
@@ -28,14 +26,26 @@ def write_picture(picture: Image.Image | Strips, path: Path) -> None:
     Raises:
         OutputError: The file can't be written.
     """
+    with whole_file(path) as partial:
+        encode_picture(picture, partial)
+
+
+def encode_picture(picture: Image.Image | Strips, path: Path) -> None:
+    """Write a picture as its name's ending says, to a file that nobody reads yet.
+
+    It is made in memory: some encoders take a write that was cut short by a full disk for a whole one.
+
+    Args:
+        picture: The picture. One in strips becomes a PNG.
+        path: Where to write.
+    """
     if isinstance(picture, Strips):
-        with whole_file(path) as partial, partial.open("wb") as file:
+        with path.open("wb") as file:
             _write_png(picture, file)
         return
     made = io.BytesIO()
     picture.save(made, format=Image.registered_extensions()[path.suffix.lower()])
-    with whole_file(path) as partial:
-        partial.write_bytes(made.getbuffer())
+    path.write_bytes(made.getbuffer())
 
 
 def _write_png(picture: Strips, file: IO[bytes]) -> None:
