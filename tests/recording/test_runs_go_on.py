@@ -99,7 +99,7 @@ def test_a_call_with_other_keys_is_left_out_and_said():
 def test_a_call_with_rows_that_nothing_names_is_left_out_and_said():
     unet = small_pipe().unet
     trace, said = gaps(unet, *(lambda rows=rows: unet(*inputs(rows=rows)) for rows in (2, 3, 2)))
-    assert "calls of the model in steps 1 are not in the trace, because the U-Net got 3 rows" in said
+    assert "calls of the model in steps 1 are not in the trace, because the model got 3 rows" in said
     assert "never came" not in said
     assert [call.step for call in trace.calls] == [0, 2]
 

@@ -66,6 +66,16 @@ def note_missing(plan: Plan, ran: Container[LayerId], step: int, missing: dict[L
             missing[tapped.layer][0].append(step)
 
 
+def none_ran(first: Missed | None) -> str:
+    """That no layer ran, in words.
+
+    Args:
+        first: Of the first layer.
+    """
+    why = str((first and first[1]) or "the model did not call them")
+    return f"none of the layers that were chosen ran. {why[0].upper()}{why[1:]}"
+
+
 def _why_missing(plan: Plan, tapped: TappedLayer) -> Obstacle | None:
     component = plan.family.component
     return (

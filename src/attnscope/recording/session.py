@@ -14,7 +14,7 @@ from attnscope.errors import CaptureError
 from attnscope.recording.callers import Asking
 from attnscope.recording.calls import Calls
 from attnscope.recording.describing import LayerBook, as_places
-from attnscope.recording.gaps import Missed, layer_gaps, note_missing, step_gaps
+from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.lost import Lost
 from attnscope.recording.modules import TappedLayer, unwrapped
@@ -245,9 +245,7 @@ class Session:
         if lacking := "; ".join((*self._reducing.left_out(), *self.lost.gaps())):
             return lacking
         if self.into.records.calls:
-            _, cause = self._missing.get(self.plan.layers[0].layer, ([], None))
-            why = str(cause or "the model did not call them")
-            return f"none of the layers that were chosen ran. {why[0].upper()}{why[1:]}"
+            return none_ran(self._missing.get(self.plan.layers[0].layer))
         return self.calls.why_nothing() + (
             "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
         )

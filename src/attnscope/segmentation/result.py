@@ -186,8 +186,7 @@ class Segmentation:
             SelectionError: There is no such segment.
         """
         if isinstance(segment, str):
-            if segment not in self.names:
-                known = sorted(set(filter(None, self.names)))
+            if segment not in (known := sorted(set(filter(None, self.names)))):
                 raise SelectionError(f"no segment is named {segment!r}; names are {known}")
             return np.isin(self.labels, [at for at, name in enumerate(self.names) if name == segment])
         if not 0 <= segment < len(self):
