@@ -123,8 +123,9 @@ DEAD = [
 
 
 @pytest.mark.parametrize("dead", DEAD)
-def test_dead_ids_load_their_mirrors_with_a_warning(dead, monkeypatch, pipe):
+def test_dead_ids_load_their_mirrors_with_a_warning(dead, monkeypatch, pipe, folder):
     asked = []
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", lambda name, **kwargs: folder)
     monkeypatch.setattr(
         diffusers.DiffusionPipeline, "from_pretrained", lambda name, **kwargs: asked.append(name) or pipe
     )

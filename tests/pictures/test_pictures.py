@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from attnscope.errors import ImageError, ParameterError
-from attnscope.pictures.overlays import boundaries, indexed_png, overlay_labels, segment_colours
+from attnscope.pictures.lines import boundaries
+from attnscope.pictures.overlays import indexed_png, overlay_labels, segment_colours
 from attnscope.pictures.reading import load_picture
-from attnscope.pictures.sizes import fitted_size, middle_square, resized, size_hw
+from attnscope.pictures.sizes import fitted_size, middle_box, resized, size_hw
 
 GREY = (np.arange(16 * 24).reshape(16, 24) * 65535 // (16 * 24 - 1)).astype(np.uint16)
 
@@ -169,7 +170,7 @@ def test_very_long_picture_is_refused_for_the_model_but_can_be_cropped():
     long = Image.new("RGB", (20, 20_000))
     with pytest.raises(ImageError, match=r"20000x20 .*1000:1; at most 16:1.*crop=True"):
         fitted_size(size_hw(load_picture(long)), native_px=512, multiple_px=64)
-    assert size_hw(middle_square(long)) == (20, 20)
+    assert middle_box(size_hw(long)) == (0, 9990, 20, 10_010)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_fitted_size_keeps_aspect_and_area(photo, expected):
 
 def test_middle_square_leaves_as_much_on_both_sides():
     image = _rgb(10, 17)
-    assert np.array_equal(np.asarray(middle_square(image)), np.asarray(image)[:, 3:13])
+    assert np.array_equal(np.asarray(image.crop(middle_box(size_hw(image)))), np.asarray(image)[:, 3:13])
 
 
 def test_resizing_is_height_by_width():

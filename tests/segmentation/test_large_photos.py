@@ -60,16 +60,34 @@ def test_an_open_file_is_read_once(pipe, path, monkeypatch):
     assert segmented.overlay().size[::-1] == segmented.labels.shape
 
 
+def save_blocks(path, mode, **settings):
+    """156 megapixels, which is about the most that is read."""
+    colours = np.random.default_rng(0).integers(0, 256, (13, 12, 4)).astype(np.uint8)
+    large = Image.fromarray(colours).convert(mode).resize((12_000, 13_000), Image.Resampling.NEAREST)
+    large.save(path, **settings)
+
+
+def sideways():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_largest_photo_takes_bounded_memory(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 256, (13, 12, 3)).astype(np.uint8)
-    large = Image.fromarray(colours).resize((12_000, 13_000), Image.Resampling.NEAREST)
-    large.save(tmp_path / "large.png", compress_level=1)
-    del large
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "large.png"), str(tmp_path / "result")]
+@pytest.mark.parametrize(
+    ("name", "mode", "settings", "shape"),
+    [
+        ("large.png", "RGB", {"compress_level": 1}, [13_000, 12_000]),
+        ("large.png", "RGBA", {"compress_level": 1}, [13_000, 12_000]),
+        ("large.jpg", "RGB", {"exif": sideways()}, [12_000, 13_000]),
+    ],
+)
+def test_the_largest_photo_takes_bounded_memory(tmp_path, name, mode, settings, shape):
+    save_blocks(tmp_path / name, mode, **settings)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / name), str(tmp_path / "result")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     facts = json.loads(done.stdout.splitlines()[-1])
-    assert facts["shape"] == [13_000, 12_000]
+    assert facts["shape"] == shape
     assert facts["files"] == 3
     assert facts["mb"] < PEAK_MB

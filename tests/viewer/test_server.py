@@ -16,7 +16,7 @@ from PIL import Image
 import attnscope
 from attnscope import places
 from attnscope.errors import SelectionError, TraceFormatError
-from attnscope.pictures.overlays import boundaries
+from attnscope.pictures.lines import boundaries
 from attnscope.pictures.regions import rle_mask
 from attnscope.places import Box, View, block_maps, box_map, token_shares, word_map
 from attnscope.segmentation.evidence import aggregated_attention

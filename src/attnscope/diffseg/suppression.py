@@ -46,15 +46,13 @@ def segment_map(
     merged = torch.as_tensor(merged)
     size_hw = _checked_size(size_hw)
     _check(merged)
-    maps, coarse = (
-        merged.detach().permute(1, 2, 0).contiguous(),
-        merged.argmax(0),
-    )  # a place's values side by side
+    maps = merged.detach().permute(1, 2, 0).contiguous()  # a place's values side by side
+    coarse = merged.argmax(0).to(dtype)
     disputed = _disputed(coarse)
     down, across = (_between(side, out, merged) for side, out in zip(merged.shape[1:], size_hw, strict=True))
     labels = torch.empty(size_hw, dtype=dtype, device=merged.device)
     for rows in torch.arange(size_hw[0], device=merged.device).split(max(PIXELS_AT_ONCE // size_hw[1], 1)):
-        labels[rows] = _rows_of_labels(maps, coarse, disputed, down.at(rows), across).to(dtype)
+        labels[rows] = _rows_of_labels(maps, coarse, disputed, down.at(rows), across)
     return labels
 
 
@@ -92,15 +90,21 @@ def _rows_of_labels(
     down: _Between,
     across: _Between,
 ) -> Int[Tensor, "rows out_width"]:
-    labels = coarse[down.before][:, across.before]
-    y, x = disputed[down.before][:, across.before].nonzero().unbind(1)
+    labels, between = (_stretched(grid, down, across) for grid in (coarse, disputed))
+    y, x = between.nonzero().unbind(1)
     rows = torch.lerp(maps[down.before], maps[down.after], down.way[:, None, None])
     places, row_start, across = rows.flatten(0, 1), y * maps.shape[1], across.at(x)
     values = torch.lerp(
         places[row_start + across.before], places[row_start + across.after], across.way[:, None]
     )
-    labels[y, x] = values.argmax(1)
+    labels[y, x] = values.argmax(1).to(labels.dtype)
     return labels
+
+
+def _stretched(grid: Tensor, down: _Between, across: _Between) -> Tensor:
+    """What the place before each pixel has; rows of pixels with the same places are made once."""
+    places, which = down.before.unique_consecutive(return_inverse=True)
+    return grid[places][:, across.before][which]
 
 
 def _check(merged: Tensor) -> None:

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from attnscope.errors import AttnscopeError, OutputError
@@ -49,6 +49,26 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             _flush_folder(target.parent)
         finally:
             remove_folder(place)
+
+
+@contextmanager
+def whole_files(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """As `whole_file` for several: none gets its name before all are written and on the disk.
+
+    Args:
+        paths: Where the files are to be.
+
+    Yields:
+        Where to write each of them.
+
+    Raises:
+        OutputError: One of them can't be written, or the disk is full.
+    """
+    with ExitStack() as stack:
+        partials = [stack.enter_context(whole_file(path)) for path in paths]
+        yield partials
+        for partial in partials:
+            _flush(partial)
 
 
 @contextmanager

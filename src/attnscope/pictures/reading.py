@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from attnscope.errors import ImageError
+from attnscope.pictures.decoded import Decoded
 from attnscope.pictures.decoding import (
     MAX_PIXELS,
     bytes_contents,
@@ -19,16 +20,13 @@ from attnscope.pictures.decoding import (
     shown,
     stream_contents,
 )
-from attnscope.pictures.orientation import upright
+from attnscope.pictures.orientation import turn_of
 from attnscope.pictures.sizes import size_hw
-from attnscope.pictures.strips import strips
 from attnscope.pictures.tones import bytes_of_array, bytes_of_grey
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray | torch.Tensor"
 
 MIN_SIDE_PX = 8
-BACKGROUND = "white"
-"""What transparent pixels lie over."""
 
 
 def load_picture(source: Picture) -> Image.Image:
@@ -47,13 +45,26 @@ def load_picture(source: Picture) -> Image.Image:
         ImageError: The file is missing, empty, broken or no picture; or the picture has a side of less than 8 pixels,
             or more than 160 million pixels. The size is read from the header before memory is taken.
     """
+    picture = decoded_picture(source).whole()
+    return picture.copy() if picture is source else picture
+
+
+def decoded_picture(source: Picture) -> Decoded:
+    """A picture that is read as by `load_picture`, and made upright and RGB when rows of it are asked for.
+
+    Args:
+        source: As for `load_picture`.
+
+    Raises:
+        ImageError: As for `load_picture`.
+    """
     if isinstance(source, torch.Tensor):
         return _from_array(_array_of_tensor(source))
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         with decoding("the picture"):
-            return _decoded(source, "the picture", copy=True)
+            return _decoded(source, "the picture")
     name, contents = _contents(source)
     with contents, decoding(name), opened(contents, name) as picture:
         return _decoded(picture, name)
@@ -74,11 +85,13 @@ def _contents(source: Picture) -> tuple[str, IO[bytes]]:
     )
 
 
-def _decoded(image: Image.Image, name: str, *, copy: bool = False) -> Image.Image:
+def _decoded(image: Image.Image, name: str) -> Decoded:
     _check_size(image, name)
     image.load()
-    picture = _rgb(upright(image), name)
-    return picture.copy() if copy and picture is image else picture
+    turn = turn_of(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # what is white depends on all of it
+        image = Image.fromarray(bytes_of_grey(image, name))
+    return Decoded(image, name, turn)
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -99,29 +112,6 @@ def _check_pixels(height: int, width: int, name: str) -> None:
         )
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(bytes_of_grey(image, name)).convert("RGB")
-    if image.mode == "La":  # Pillow turns it into LA alone
-        image = image.convert("LA")
-    keyed = "transparency" in image.info and image.mode in ("1", "L", "RGB", "P")
-    if keyed or image.mode in ("RGBA", "LA", "PA", "RGBa"):
-        return _over_background(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _over_background(image: Image.Image) -> Image.Image:
-    """The picture over white, a strip at a time."""
-    result = Image.new("RGB", image.size)
-    for rows in strips(image.height, image.width):
-        box = (0, rows.start, image.width, rows.stop)
-        layer = image.crop(box).convert("RGBA")
-        result.paste(
-            Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer).convert("RGB"), box
-        )
-    return result
-
-
 def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
     """A tensor's numbers, from any device and of any type that NumPy lacks."""
     try:
@@ -134,7 +124,7 @@ def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
         ) from cause
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray) -> Decoded:
     if array.ndim >= 2:
         _check_pixels(array.shape[0], array.shape[1], "the array")
     tones = bytes_of_array(array)

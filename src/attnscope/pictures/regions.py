@@ -42,12 +42,13 @@ def describe_segments(
         names: The label of segment 0, 1, ..., None for one without; or () for none.
     """
     count = int(labels.max()) + 1
-    in_rows, in_columns = _pixels_by_line(labels, count)
+    starts, owners = _runs(labels)
+    in_rows, in_columns = _pixels_by_line(starts, owners, labels.shape, count)
     areas = in_rows.sum(0)
     y_sums, x_sums = (np.arange(len(lines)) @ lines for lines in (in_rows, in_columns))
     tops, heights = _extent(in_rows > 0)
     lefts, widths = _extent(in_columns > 0)
-    run_lengths = _run_lengths(labels, count)
+    run_lengths = _run_lengths(starts, owners, labels.size, count)
     return tuple(
         Segment(
             id=number,
@@ -76,17 +77,21 @@ def rle_mask(rle: dict[str, Any]) -> Bool[np.ndarray, "height width"]:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
 
-def _pixels_by_line(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _pixels_by_line(
+    starts: np.ndarray, owners: np.ndarray, shape: tuple[int, int], count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """How many pixels of each segment lie in each row, (height, segment), and in each column, (width, segment)."""
-    height, width = labels.shape
-    in_rows, in_columns = np.zeros((height, count), np.int64), np.zeros((width, count), np.int64)
-    for rows in strips(height, width):
-        strip = labels[rows].astype(np.int64)
-        own_row = np.arange(len(strip))[:, None] * count + strip
-        in_rows[rows] = np.bincount(own_row.ravel(), minlength=len(strip) * count).reshape(-1, count)
-        own_column = np.arange(width) * count + strip
-        in_columns += np.bincount(own_column.ravel(), minlength=width * count).reshape(-1, count)
-    return in_rows, in_columns
+    height, width = shape
+    tops = np.union1d(starts, np.arange(width) * height)  # of pieces of runs that end with their column
+    lengths = np.diff(tops, append=height * width)
+    owners = owners[np.searchsorted(starts, tops, side="right") - 1].astype(np.int64)
+    columns, tops = np.divmod(tops, height)
+    in_columns = np.bincount(columns * count + owners, lengths, minlength=width * count).astype(np.int64)
+    begun, ended = (
+        np.bincount(rows * count + owners, minlength=(height + 1) * count) for rows in (tops, tops + lengths)
+    )
+    in_rows = (begun - ended).reshape(-1, count)[:-1].cumsum(0)
+    return in_rows, in_columns.reshape(-1, count)
 
 
 def _extent(present: Bool[np.ndarray, "line segment"]) -> tuple[np.ndarray, np.ndarray]:
@@ -96,10 +101,8 @@ def _extent(present: Bool[np.ndarray, "line segment"]) -> tuple[np.ndarray, np.n
     return first, last - first + 1
 
 
-def _run_lengths(labels: np.ndarray, count: int) -> list[list[int]]:
+def _run_lengths(starts: np.ndarray, owners: np.ndarray, size: int, count: int) -> list[list[int]]:
     """COCO's run lengths of every segment: pixels outside, inside, outside ... down the columns."""
-    starts, owners = _runs(labels)
-    size = labels.size
     ends = np.append(starts[1:], size)
     order = np.argsort(owners, kind="stable")
     pieces = np.split(order, np.cumsum(np.bincount(owners, minlength=count))[:-1])
@@ -114,17 +117,16 @@ def _run_lengths(labels: np.ndarray, count: int) -> list[list[int]]:
 
 def _runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each run of one label begins, counted down the columns, and its label."""
-    starts, owners, before = [], [], None
-    for columns in strips(*labels.shape[::-1]):
-        flat = labels[:, columns].T.ravel()
-        begins = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        begins = (
-            begins if before == flat[0] else np.concatenate([[0], begins])
-        )  # a run may go on from the last strip
-        starts.append(begins + columns.start * labels.shape[0])
-        owners.append(flat[begins])
-        before = flat[-1]
-    return np.concatenate(starts), np.concatenate(owners)
+    height, width = labels.shape
+    heads = np.flatnonzero(labels[0, 1:] != labels[-1, :-1]) + 1  # a run may go on in the next column
+    starts = [np.zeros(1, np.int64), heads * height]
+    for rows in strips(height, width):
+        near = labels[max(0, rows.start - 1) : rows.stop]
+        y, x = np.nonzero(near[1:] != near[:-1])
+        starts.append(x * height + y + (rows.stop - len(near) + 1))
+    begins = np.sort(np.concatenate(starts))
+    columns, rows_of_begins = np.divmod(begins, height)
+    return begins, labels[rows_of_begins, columns]
 
 
 def _packed(lengths: list[int]) -> str:

@@ -53,15 +53,16 @@ def fitted_size(size_hw: SizeHW, *, native_px: int, multiple_px: int) -> SizeHW:
     return rows * multiple_px, columns * multiple_px
 
 
-def middle_square(image: Image.Image) -> Image.Image:
-    """The largest square in the middle of a picture, as the DiffSeg paper crops it.
+def middle_box(size_hw: SizeHW) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the largest square in the middle of a picture, as the DiffSeg paper crops it.
 
     Args:
-        image: The picture.
+        size_hw: (height, width) of the picture in pixels.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
+    height, width = size_hw
+    side = min(size_hw)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
 
 
 def resized(image: Image.Image, size_hw: SizeHW) -> Image.Image:

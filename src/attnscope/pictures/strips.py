@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Integer
+from PIL import Image
+
+from attnscope.records.layers import SizeHW
 
 LARGE_PIXELS = 40_000_000
 """From here on a photo is decoded when it is asked for and not kept, and up to 256 labels take a byte a pixel."""
 PIXELS_AT_ONCE = 1 << 20
+
+
+class Strips(NamedTuple):
+    """A picture that is made a few rows at a time.
+
+    Attributes:
+        size_hw: (height, width) in pixels.
+        strips: RGB pictures of that width, from top to bottom.
+    """
+
+    size_hw: SizeHW
+    strips: Iterator[Image.Image]
 
 
 def strips(height: int, width: int) -> Iterator[slice]:

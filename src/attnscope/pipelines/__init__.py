@@ -2,6 +2,7 @@
 
 model_folder.py  a folder from others, looked at before diffusers opens it
 weights.py       whether a pipeline that was loaded has all of its numbers
+schedulers.py    whether its scheduler can take a step
 """
 
 from __future__ import annotations
@@ -106,15 +107,15 @@ def load_pipeline(
         raise ModelError(
             f"{error.filename or path} can't be read: a model's files must be readable"
         ) from error
-    from attnscope.pipelines.weights import check_whole  # imports torch
+    from attnscope.pipelines.schedulers import check_scheduler  # imports torch
+    from attnscope.pipelines.weights import check_whole
 
     check_whole(pipe)
+    check_scheduler(getattr(pipe, "scheduler", None))
     return pipe.to(device)
 
 
 def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
-    from diffusers import DiffusionPipeline
-
     if folder == DEMO_FOLDER and not folder.is_dir():
         raise ModelError(
             f"the demo model is missing from this installation ({folder}); install attnscope again"
@@ -124,12 +125,19 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
             f"{folder} holds no {INDEX}, so it is no pipeline in diffusers' format; "
             "give the folder above unet/ or transformer/, vae/ and text_encoder/, or a single .safetensors file"
         )
+    return _checked(folder, str(folder), dtype, {"local_files_only": True, **kwargs})
+
+
+def _checked(folder: Path, name: str, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
+    """What diffusers makes of a name, after its folder was looked at."""
+    from diffusers import DiffusionPipeline
+
     parts = checked_parts(folder, kwargs)
-    how = {**_dtype_argument(dtype), "local_files_only": True, **kwargs, "use_safetensors": True}
+    how = {**_dtype_argument(dtype), **kwargs, "use_safetensors": True}
     try:
         from attnscope.pipelines.weights import text_encoders  # imports torch
 
-        return DiffusionPipeline.from_pretrained(str(folder), **how, **text_encoders(parts, dtype, kwargs))
+        return DiffusionPipeline.from_pretrained(name, **how, **text_encoders(parts, dtype, kwargs))
     except AttnscopeError:
         raise
     except Exception as error:  # whatever a configuration makes diffusers, transformers or torch stumble over
@@ -138,13 +146,16 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
 
 
 def _from_hub(hub_id: str, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
+    """A model of the hub lies in a folder of the cache before anything of it is loaded."""
     from diffusers import DiffusionPipeline
 
     try:
-        how = {**_dtype_argument(dtype), **kwargs, "use_safetensors": True}
-        return DiffusionPipeline.from_pretrained(hub_id, **how)
-    except Exception as error:  # no network, no such model, or a configuration that diffusers stumbles over
+        folder = DiffusionPipeline.download(hub_id, **{**kwargs, "use_safetensors": True})
+    except (
+        Exception
+    ) as error:  # no network, no such model, no safetensors, or an index that diffusers stumbles over
         raise ModelError(f"the model {hub_id!r} can't be loaded: {_hub_reason(error)}. {_ADVICE}") from error
+    return _checked(Path(folder), hub_id, dtype, kwargs)
 
 
 _ADVICE = (

@@ -35,6 +35,7 @@ key_sources.py     whether these keys are the layer's own
 callers.py         which pipeline calls a model, and in which of its calls
 modules.py         which attention modules a model has
 keeping.py         what is kept of a layer, as which type, on which device
+lost.py            what can't be recorded any more once a run is under way
 reductions.py      maps that are kept of the whole run
 reducing.py        which calls go into them
 gaps.py            what a trace lacks of a run

@@ -37,6 +37,7 @@ class Calls:
         self._all: list[Call] = []
         self._unnamed: set[int] = set()
         self._by_callbacks: set[int] = set()
+        self._lost: dict[int, CaptureError] = {}
 
     @property
     def order(self) -> int:
@@ -47,6 +48,11 @@ class Calls:
     def steps(self) -> list[int]:
         """Numbers of the steps so far."""
         return sorted({call.step for call in self._all})
+
+    @property
+    def all_steps(self) -> list[int]:
+        """Numbers of the steps so far, and of those that came and could not be recorded."""
+        return sorted({*self.steps, *self._lost})
 
     @property
     def branches(self) -> list[str]:
@@ -79,16 +85,23 @@ class Calls:
             asked: What it is called with.
 
         Returns:
-            The call; None for a callback's call with rows that nothing names, which must not stop the run.
+            The call; None where nothing names its rows, and it is a callback's or the run is under way: such a call
+            must not stop the run.
 
         Raises:
-            CaptureError: Nothing tells which row is which.
+            CaptureError: Nothing tells which row is which, in the first call.
         """
         if asked.is_extra:
             return self._begin_extra(asked)
         place = self._schedule.find(self._timestep(asked))
         step = self._schedule.step_of(place)
-        rows = self._rows_of(asked, turn=len(self.of_step(step)))
+        try:
+            rows = self._rows_of(asked, turn=len(self.of_step(step)))
+        except CaptureError as error:
+            if not self._all:
+                raise
+            self._lost.setdefault(step, error)
+            return None
         has_looked = any(call.predicts for call in self.of_step(step))
         return self._add(asked, step, rows, has_looked and looks_again(asked.caller))
 
@@ -136,7 +149,12 @@ class Calls:
         return f"the run had steps {describe_numbers(self.steps)}"
 
     def extra_calls(self) -> Iterator[str]:
-        """What callbacks did with the model."""
+        """What callbacks did with the model, and calls whose rows nothing names."""
+        if self._lost:
+            yield (
+                f"calls of the model in steps {describe_numbers(sorted(self._lost))} are not in the trace, because "
+                f"{next(iter(self._lost.values()))}"
+            )
         if self._unnamed:
             yield (
                 f"a callback called the model in steps {describe_numbers(sorted(self._unnamed))} with rows that "

@@ -194,7 +194,8 @@ def _observe(passes: Passes, plan: Plan, tapped: TappedLayer, turn: int) -> Obse
     name = f"{tapped.layer} ({tapped.path})"
     receive, listens = _receiver(passes, tapped), _listens(passes)
     component = plan.family.component
-    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, turn, component)
+    goes_on = _goes_on(passes, tapped)
+    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, goes_on, turn, component)
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):
@@ -208,6 +209,10 @@ def _receiver(passes: Passes, tapped: TappedLayer):
 def _listens(passes: Passes):
     # no session: somebody calls the attention by itself
     return lambda: passes.session is not None and passes.session.listens
+
+
+def _goes_on(passes: Passes, tapped: TappedLayer):
+    return lambda why: passes.session is not None and passes.session.goes_on_without(tapped, why)
 
 
 def _map_noter(passes: Passes, path: str):

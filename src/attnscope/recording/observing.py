@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from attnscope.errors import UnobservedError
+from attnscope.errors import CaptureError, UnobservedError
 from attnscope.probability.verdicts import Verdicts
 from attnscope.recording.adapters import AdapterKeys
 from attnscope.recording.assembling import joined_record, joined_result
@@ -49,6 +49,7 @@ class Observe:
         kind: The module's kind.
         receive: Called with what was seen and with the module's input.
         listens: Whether anything is recorded just now; a model under way for other reasons costs nothing.
+        goes_on: Called with the error where the module can't be recorded: whether the run goes on without it.
         turn: Number of the layer: in each call of the model others are checked.
         component: The pipeline's attribute that holds the model, for messages.
     """
@@ -60,12 +61,13 @@ class Observe:
         kind: Kind,
         receive: Callable[[Sequence[Sighting], Tensor], None],
         listens: Callable[[], bool],
+        goes_on: Callable[[CaptureError], bool],
         turn: int = 0,
         component: str = "unet",
     ) -> None:
         self.module, self.name, self.kind, self.receive = module, name, kind, receive
         self.component = component
-        self._listens = listens
+        self._listens, self.goes_on = listens, goes_on
         self._checked_for: Any = None
         self._runs = turn
 
@@ -105,6 +107,7 @@ class Observation:
         self._hidden, self._reads_places, self._is_checked = hidden, reads_places, is_checked
         self._seen: list[Attention] = []
         self._adapters, self._order, self._verdicts = AdapterKeys(), OrderCheck(), Verdicts()
+        self._is_lost = False
 
     def open(self) -> None:
         """The module is about to run."""
@@ -130,13 +133,17 @@ class Observation:
             attention: The same, with its result.
 
         Raises:
-            UnobservedError: The result is not what Q, K and V give; with a GPU's numbers `end` raises that.
+            UnobservedError: The result is not what Q, K and V give, in the first call of a run; with a GPU's numbers
+                `end` raises that.
         """
-        if not self._is_checked:
+        if not self._is_checked or self._is_lost:
             return
         if attention.output is not None:
             attention.keep_result(attention.output)
-        check_sample(attention, self._verdicts, self._refuse_result)
+        try:
+            check_sample(attention, self._verdicts, self._refuse_result)
+        except CaptureError as error:
+            self._refuse(error)
 
     def end(self, output: Any) -> None:
         """The module has run: hand over its Records. Where a cache has answered for it, there are none.
@@ -145,9 +152,21 @@ class Observation:
             output: What it returned.
 
         Raises:
-            UnobservedError: No attention of all rows and heads was seen, several that can't be told apart, or one that
-                the record would not tell.
+            CaptureError: It can't be recorded, in the first call of a run. Later the run goes on without it.
         """
+        if self._is_lost:
+            return
+        try:
+            self._record(output)
+        except CaptureError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: CaptureError) -> None:
+        self._is_lost = self._layer.goes_on(error)
+        if not self._is_lost:
+            raise error
+
+    def _record(self, output: Any) -> None:
         seen, hidden = self._seen, self._hidden
         of_adapters = self._adapters.sources()
         if not seen and answering_hook(self._module) is not None:

@@ -250,11 +250,15 @@ class Passes:
 
         Raises:
             CaptureError: Nothing was recorded.
+            UnobservedError: A layer was found to compute something else than what was recorded of it.
             SelectionError: The first pass has no branch that was chosen.
 
         Warns:
             IncompleteCaptureWarning: Something is missing.
         """
+        for session in self._sessions:
+            if session.lost.doubt is not None:
+                raise session.lost.doubt
         if self._sessions:
             self._sessions[0].check_branches()
         if not any(session.recorded for session in self._sessions):

@@ -13,7 +13,7 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, choose_layers
 from attnscope.recording.obstacles.merged import merged_tokens
-from attnscope.records import Kind, LayerId, Row
+from attnscope.records import KINDS, Kind, LayerId, Row
 from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
 
@@ -71,6 +71,18 @@ class Plan:
             strict: As for `wanted_steps`.
         """
         return set() if self.asked.keeps_no_qk else wanted_steps(self.asked.steps, planned, strict=strict)
+
+    def keeps_qk_of(self, tapped: TappedLayer, kind: Kind) -> bool:
+        """Whether Q and K of an attention are kept.
+
+        Args:
+            tapped: The module's layer.
+            kind: Of the attention, which may be an IP-Adapter's in a cross-attention.
+        """
+        asked = self.asked.kind
+        is_part = kind == "joint" and asked in KINDS
+        is_adapter = asked == "cross" and kind.startswith("image")
+        return tapped.layer in self.with_qk and (asked in (None, kind) or is_part or is_adapter)
 
     def kept_rows(self, rows: Sequence[Row]) -> list[int]:
         """Numbers of the batch rows whose branch was chosen.

@@ -106,6 +106,7 @@ class Reducing:
                 f"steps {describe_numbers(sorted(alike))} have several calls of the model that look alike, "
                 "such as the views of a panorama; reduced maps hold the first of each step"
             )
+        yield from self.left_out()
         for name, live in self._live.items():
             if live.failure:
                 yield f"there are no reduced maps {name!r}: {live.failure}"
@@ -115,4 +116,15 @@ class Reducing:
                 yield (
                     f"reduced maps {name!r} are of steps {describe_numbers(there)}: steps {describe_numbers(lacking)} "
                     f"lack the branch {live.reduction.branch!r} or some of the layers"
+                )
+
+    def left_out(self) -> Iterator[str]:
+        """Layers that maps are without, since their keys are not those of the others."""
+        for name, live in self._live.items():
+            if live.shared:
+                layers = ", ".join(map(str, live.shared))
+                sources = dict.fromkeys(part.name for layer in live.shared.values() for part in layer.parts)
+                yield (
+                    f"reduced maps {name!r} are without {layers}, whose keys come from several sources or from another "
+                    f"than usual ({', '.join(sources)}): keep Q and K of them instead"
                 )

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums
-from attnscope.errors import CaptureError, ParameterError
+from attnscope.errors import ParameterError
 from attnscope.pictures.maps import resize_maps
 from attnscope.probability.inputs import located
 from attnscope.probability.rows import row_head_mean
@@ -95,11 +95,15 @@ class LiveReduction:
         self._images = 0
         self.failure = ""
         """Numbers of a step that give no attention: from then on there are no maps."""
+        self.shared: dict[LayerId, Layer] = {}
+        """Layers that are left out."""
 
     def add(
         self, call: Call, records: Mapping[LayerId, Record], layers: Mapping[LayerId, Layer], latent: Grid
     ) -> None:
         """Reduce one complete step by its main call. A step that lacks the branch or a layer is passed over.
+
+        Layers whose keys come from several sources are left out: their columns are not those of the other layers.
 
         Args:
             call: The call.
@@ -110,24 +114,20 @@ class LiveReduction:
         rows = sorted(
             (row for row in call.rows if row.branch == self.reduction.branch), key=lambda row: row.image
         )
+        if self.failure or call.step not in self.wanted or not rows:
+            return
         parts = {
             part.id: (part, record)
             for name, record in records.items()
             if (part := as_kind(layers[name], self.reduction.kind)) and self.reduction.takes(part.id)
         }
-        chosen = {name: record for name, (_, record) in parts.items()}
-        if self.failure or call.step not in self.wanted or not rows or not chosen:
-            return
+        self.shared |= {name: part for name, (part, _) in parts.items() if _is_shared(part)}
+        chosen = {name: record for name, (_, record) in parts.items() if name not in self.shared}
         images = [_Image(call.rows.index(row), frame) for row in rows for frame in range(row.frames)]
-        if not self._fits(chosen, len(images)):
+        if not chosen or not self._fits(chosen, len(images)):
             return
-        if shared := next((part for part, _ in parts.values() if _is_shared(part)), None):
-            raise CaptureError(
-                f"{shared.id} has keys from several sources ({', '.join(part.name for part in shared.parts)}), so it "
-                "can't be reduced: keep Q and K instead, or leave its block out with Reduced(blocks=...)"
-            )
         self._images = len(images)
-        self._layers |= {name: part for name, (part, _) in parts.items()}
+        self._layers |= {name: parts[name][0] for name in chosen}
         try:
             self._add_maps(call.step, chosen, images, latent)
         except ParameterError as error:  # the run goes on; whoever asks for the maps gets the error

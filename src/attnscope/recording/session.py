@@ -10,21 +10,22 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from attnscope.errors import CaptureError
 from attnscope.recording.callers import Asking
 from attnscope.recording.calls import Calls
 from attnscope.recording.describing import LayerBook, as_places
-from attnscope.recording.gaps import layer_gaps, step_gaps
+from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
+from attnscope.recording.lost import Lost
 from attnscope.recording.modules import TappedLayer, unwrapped
 from attnscope.recording.observing import Sighting
-from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.pipeline_watch import PipelineWatch
 from attnscope.recording.plan import Plan
 from attnscope.recording.reducing import Reducing
 from attnscope.recording.row_lengths import with_equal_rows
-from attnscope.records import KINDS, Call, Grid, Layer, LayerId, Row
+from attnscope.records import Call, Grid, Layer, LayerId, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -90,7 +91,8 @@ class Session:
         """Whether all steps of a pipeline's call fall into this pass."""
         self._running: _Running | None = None
         self.book = LayerBook()
-        self._missing: dict[LayerId, list[int]] = {}
+        self._missing: dict[LayerId, Missed] = {}
+        self.lost = Lost()
         if first.attended is not None:
             self.run.frames = first.attended.frames
         elif len(first.shape) == 4:
@@ -161,11 +163,10 @@ class Session:
             sightings: Its own attention, then those of IP-Adapters.
             hidden: The module's input.
         """
-        running = self._running
-        if running is None or not self.listens:
+        if (running := self._running) is None or not self.listens:
             return
-        grid = self.book.grid_of(tapped, hidden)
         running.ran.add(tapped.layer)
+        grid = self.book.grid_of(tapped, hidden)
         for sighting in sightings:
             even = with_equal_rows(sighting.record, tapped.sides, self.book.attended)
             sighting = sighting._replace(record=even)
@@ -175,16 +176,23 @@ class Session:
             layer = self.book.described(tapped, sighting, hidden, grid, rows, len(running.call.rows))
             self._take(running, tapped, sighting, layer)
 
+    def goes_on_without(self, tapped: TappedLayer, why: CaptureError) -> bool:
+        """Whether a run goes on though a layer can't be recorded: in its first call it is refused, later it is not.
+
+        Args:
+            tapped: The layer.
+            why: What is wrong.
+        """
+        if (running := self._running) is None or running.call.index == 0:
+            return False
+        running.ran.add(tapped.layer)
+        self.lost.add(tapped.layer, running.call.step, why)
+        return True
+
     def _take(self, running: _Running, tapped: TappedLayer, sighting: Sighting, layer: Layer) -> None:
         if self._reducing:
             running.whole[layer.id] = sighting.record.mapped(Tensor.detach)
-        asked = self.plan.asked.kind
-        is_part = layer.kind == "joint" and asked in KINDS
-        is_adapter = asked == "cross" and layer.kind.startswith("image")
-        is_asked = tapped.layer in self.plan.with_qk and (
-            asked in (None, layer.kind) or is_part or is_adapter
-        )
-        if running.qk is None or not is_asked:
+        if running.qk is None or not self.plan.keeps_qk_of(tapped, layer.kind):
             return
         if (kept := self.plan.asked.keeping.kept(sighting.record, running.kept_rows)) is not None:
             self.into.records.layers.setdefault(layer.id, layer)
@@ -195,9 +203,7 @@ class Session:
         running, self._running = self._running, None
         if running is None or (running.qk is None and not self._reducing):
             return
-        for tapped in self.plan.layers:
-            if tapped.layer not in running.ran and tapped.layer.kind != "fuser":  # that is off in late steps
-                self._missing.setdefault(tapped.layer, []).append(running.call.step)
+        note_missing(self.plan, running.ran, running.call.step, self._missing)
         self._name_tokens()
         if self._reducing:
             of_step = self.calls.of_step(running.call.step)
@@ -239,14 +245,13 @@ class Session:
 
     def why_nothing(self) -> str:
         """Why nothing was recorded of this pass."""
+        if lacking := "; ".join((*self._reducing.left_out(), *self.lost.gaps())):
+            return lacking
         if self.into.records.calls:
-            first = self.plan.layers[0].path
-            why = (
-                skipping(self.plan.model, self.plan.family.component, first) or "the model did not call them"
-            )
-            return f"none of the layers that were chosen ran. {str(why)[0].upper()}{str(why)[1:]}"
-        asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
-        return self.calls.why_nothing() + asked
+            return none_ran(self._missing.get(self.plan.layers[0].layer))
+        return self.calls.why_nothing() + (
+            "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
+        )
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
@@ -254,7 +259,8 @@ class Session:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            yield from step_gaps(self.calls.steps, self.run.planned_steps, wanted)
+            yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
+        yield from self.lost.gaps()
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)

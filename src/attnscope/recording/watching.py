@@ -58,6 +58,11 @@ class WatchedMethod:
         call = self._call
         return self._method(*args, **kwargs) if call is None else call(self._method, *args, **kwargs)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has not been taken off."""
+        return self._call is not None
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self.before is not None:
             return _same, (self.before,)

@@ -9,8 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from attnscope.files import check_free, whole_file
-from attnscope.pictures.writing import write_picture
+from attnscope.files import check_free, whole_files
+from attnscope.pictures.strips import Strips
+from attnscope.pictures.writing import encode_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".json")
 """Taken off a name that is given: the picture that was segmented may be named."""
@@ -18,12 +19,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 
 def write_files(
     name: Path,
-    pictures: Mapping[str, Callable[[], Image.Image]],
+    pictures: Mapping[str, Callable[[], Image.Image | Strips]],
     facts: Mapping[str, Any],
     *,
     overwrite: bool,
 ) -> list[Path]:
-    """Write NAME + ending for each picture, then NAME.json; returns their paths.
+    """Write NAME + ending for each picture and NAME.json, all or, where one of them fails, none; returns their paths.
 
     Args:
         name: NAME, with or without a folder.
@@ -37,8 +38,8 @@ def write_files(
     stem = name.with_suffix("") if name.suffix.lower() in SUFFIXES else name
     paths = [stem.with_name(stem.name + ending) for ending in (*pictures, ".json")]
     check_free(paths, overwrite=overwrite)
-    for path, picture in zip(paths, pictures.values(), strict=False):
-        write_picture(picture(), path)
-    with whole_file(paths[-1]) as partial:
-        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    with whole_files(paths) as partials:
+        for partial, picture in zip(partials, pictures.values(), strict=False):
+            encode_picture(picture(), partial)
+        partials[-1].write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return paths

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from attnscope.atlas.families import UNET
 from attnscope.diffseg.labels import word_maps
 from attnscope.errors import ModelError
-from attnscope.pictures.reading import Picture, load_picture
-from attnscope.pictures.sizes import middle_square, size_hw
+from attnscope.pictures.decoded import Decoded
+from attnscope.pictures.reading import Picture, decoded_picture
 from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.recording.capture import capture
 from attnscope.recording.modules import model_of
@@ -80,12 +79,14 @@ def evidence_of_photo(
     readings = list(_readings(pipe, words, prompt, preset))
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
     decode = partial(_decoded, picture, crop)
-    image: Image.Image | None = decode()
-    assert image is not None
-    image_hw = size_hw(image)
+    photo = decode()
+    image_hw = photo.size_hw
     seen_hw = input_size(pipe, image_hw, crop=crop)
-    pixels = photo_tensor(image, seen_hw, smooth=not reference)
-    if is_large := image_hw[0] * image_hw[1] > LARGE_PIXELS and not hasattr(picture, "read"):
+    is_large = image_hw[0] * image_hw[1] > LARGE_PIXELS and not hasattr(picture, "read")
+    image = None if is_large and not reference else photo.whole()
+    pixels = photo_tensor(image or photo.resized(seen_hw), seen_hw, smooth=not reference)
+    del photo
+    if is_large:
         image = None  # the model sees it small; what is written of it decodes it again
     latent = photo_latent(pipe, pixels)
     if noise_seed is not None:
@@ -120,9 +121,9 @@ def evidence_of_photo(
     )
 
 
-def _decoded(picture: Picture, crop: bool) -> Image.Image:
-    image = load_picture(picture)
-    return middle_square(image) if crop else image
+def _decoded(picture: Picture, crop: bool) -> Decoded:
+    photo = decoded_picture(picture)
+    return photo.middle_square() if crop else photo
 
 
 class _Reading(NamedTuple):

@@ -17,8 +17,10 @@ from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.diffseg.refinement import refine
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.pictures.axes import new_axes
-from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
+from attnscope.pictures.decoded import Decoded
+from attnscope.pictures.overlays import indexed_png, overlay_labels, overlay_strips, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
+from attnscope.pictures.strips import Strips
 from attnscope.segmentation.files import write_files
 from attnscope.segmentation.label_map import label_map
 from attnscope.segmentation.naming import means_inside, names_of_segments, word_scores
@@ -34,7 +36,7 @@ class Evidence:
         aggregated: DiffSeg's aggregate of self-attention on the latent grid, each place's map of sum 1.
         size_hw: Height and width of the labels in pixels.
         picture: The upright RGB picture that the labels lie on, None if unknown or too large to be kept.
-        decode: Gives it anew where it is too large to be kept.
+        decode: Decodes it anew where it is too large to be kept.
         words: Words that may name segments.
         word_maps: Where each of them landed: cross-attention at the size that the model saw, None without words.
         origin: What is known of where the attention is from: timestep, noise, crop, steps ...
@@ -48,7 +50,7 @@ class Evidence:
     word_maps: Float[Tensor, "word input_height input_width"] | None = None
     origin: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
-    decode: Callable[[], Image.Image] | None = None
+    decode: Callable[[], Decoded] | None = None
     _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Evidence:
             merged = refine(self.aggregated, merged)
         labels, merged = label_map(merged, self.size_hw)
         names: tuple[str | None, ...] = ()
-        chosen = list(range(len(self.words))) if words is None else list(words)
+        chosen = list(range(len(self.words)) if words is None else words)
         if self.word_maps is not None and chosen:
             of_chosen = [self.words[at] for at in chosen]
             labels, names = names_of_segments(labels, merged, self.word_maps[chosen], of_chosen, recipe)
@@ -128,8 +130,8 @@ class Segmentation:
 
     @property
     def picture(self) -> Image.Image | None:
-        """The upright RGB picture that labels lie on, None if unknown. Large ones are decoded at every call."""
-        return self.evidence.picture if self.evidence.decode is None else self.evidence.decode()
+        """The upright RGB picture that labels lie on, None if unknown. A large one is decoded at every call."""
+        return self.evidence.picture if self.evidence.decode is None else self.evidence.decode().whole()
 
     @property
     def has_picture(self) -> bool:
@@ -184,12 +186,9 @@ class Segmentation:
             SelectionError: There is no such segment.
         """
         if isinstance(segment, str):
-            numbers = [number for number, name in enumerate(self.names) if name == segment]
-            if not numbers:
-                raise SelectionError(
-                    f"no segment is named {segment!r}; names are {sorted(set(filter(None, self.names)))}"
-                )
-            return np.isin(self.labels, numbers)
+            if segment not in (known := sorted(set(filter(None, self.names)))):
+                raise SelectionError(f"no segment is named {segment!r}; names are {known}")
+            return np.isin(self.labels, [at for at, name in enumerate(self.names) if name == segment])
         if not 0 <= segment < len(self):
             raise SelectionError(f"segment {segment}: this picture has segments 0 to {len(self) - 1}")
         return self.labels == segment
@@ -240,8 +239,7 @@ class Segmentation:
     def scores(self) -> Float[np.ndarray, "segment word"]:
         """How well each of `evidence.words` fits each segment: the attention that the word gets inside it, divided by
         what it gets in the picture on average. 1 is as much as anywhere."""
-        maps = self.evidence.word_maps
-        if maps is None:
+        if (maps := self.evidence.word_maps) is None:
             return np.zeros((len(self), 0))
         return word_scores(self.labels, maps, count=len(self)).numpy()
 
@@ -294,7 +292,9 @@ class Segmentation:
         Raises:
             OutputError: One of the files is there already, or can't be written.
         """
-        pictures = {".labels.png": self.label_image}
-        if self.has_picture:
+        pictures: dict[str, Callable[[], Image.Image | Strips]] = {".labels.png": self.label_image}
+        if (decode := self.evidence.decode) is not None:
+            pictures[".overlay.png"] = lambda: overlay_strips(decode(), self.labels, names=self._written())
+        elif self.has_picture:
             pictures[".overlay.png"] = self.overlay
         return write_files(Path(name), pictures, self.to_dict(), overwrite=overwrite)

@@ -48,8 +48,12 @@ class Gate:
             await self.app(scope, receive, send)
             return
 
+        has_begun = False
+
         async def with_policy(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 message["headers"] = [
                     *_kept_nowhere(message["headers"]),
                     (b"content-security-policy", self.policy.encode()),
@@ -60,7 +64,13 @@ class Gate:
             await send(message)
 
         answer = self._refusal(scope, Headers(scope=scope)) or self.app
-        await answer(scope, receive, with_policy)
+        try:
+            await answer(scope, receive, with_policy)
+        except Exception as error:
+            if not has_begun:  # Starlette's own answer comes from outside of this gate, without these headers
+                failure = _refuse(500, f"the viewer failed ({type(error).__name__}): its terminal says where")
+                await failure(scope, receive, with_policy)
+            raise
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")

@@ -6,12 +6,14 @@ import asyncio
 import errno
 import os
 import secrets
+import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlencode
 
 import uvicorn
@@ -25,7 +27,7 @@ TRIED_PORTS = 20
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers."""
+    """Tells when it answers, and ends at SIGHUP, of a terminal that is closed, as uvicorn does at SIGTERM."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -35,6 +37,29 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        number = getattr(signal, "SIGHUP", None)
+        in_main = threading.current_thread() is threading.main_thread()  # only there handlers can be set
+        if number is None or not in_main or signal.getsignal(number) is signal.SIG_IGN:
+            with super().capture_signals():
+                yield
+            return
+        before, came = signal.getsignal(number), list[int]()
+
+        def end(number: int, frame: FrameType | None) -> None:
+            came.append(number)
+            self.should_exit = True
+
+        signal.signal(number, end)
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            signal.signal(number, before)
+        if came:
+            signal.raise_signal(number)  # for whoever handled it before
 
 
 def serve(

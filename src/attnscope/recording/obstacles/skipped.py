@@ -140,22 +140,43 @@ def _forward_of(module: nn.Module, component: str, path: str) -> Obstacle | None
     )
 
 
-Missing = Mapping[str, tuple[str, Sequence[int]]]
-"""By the names of layers: their path, and the steps in which they did not run."""
+def unwatched(module: nn.Module, component: str, path: str) -> Obstacle | None:
+    """What stands where a capture watches a module, None if the capture still does.
+
+    Args:
+        module: The module.
+        component: The pipeline's attribute that holds the model.
+        path: The module's path in the model.
+    """
+    forward = vars(module).get("forward")
+    if isinstance(forward, WatchedMethod) and forward.is_on:
+        return None
+    if forward is None:
+        what = f"the forward that stood in {path} was deleted"
+    else:
+        by = f"{name_of(forward)} ({place_of(forward)})"
+        what = f"the forward of {path} was replaced by {by}, which does not call the one that it found,"
+    owner = submodule(component, path)
+    return Obstacle(
+        f"{what} while the capture watched it",
+        f"set or delete `{owner}.forward` before the capture begins or after it has ended",
+    )
 
 
-def why_skipped(model: nn.Module, component: str, missing: Missing, steps: Sequence[int]) -> Iterator[str]:
+Missing = Mapping[str, tuple[Sequence[int], Obstacle | None]]
+"""By the names of layers: the steps in which they did not run, and why."""
+
+
+def why_skipped(missing: Missing, steps: Sequence[int]) -> Iterator[str]:
     """One sentence for each cause why layers did not run.
 
     Args:
-        model: The denoising model.
-        component: The pipeline's attribute that holds it.
         missing: What did not run.
         steps: The steps that came.
     """
     by_cause: dict[str, list[str]] = {}
-    for name, (path, at) in missing.items():
-        why = skipping(model, component, path) or _no_cause(at, steps)
+    for name, (at, cause) in missing.items():
+        why = cause or _no_cause(at, steps)
         by_cause.setdefault(str(why), []).append(f"{name} in steps {describe_numbers(at)}")
     for why, layers in by_cause.items():
         yield f"these layers did not run, so the trace lacks them: {'; '.join(layers)}. {why[0].upper()}{why[1:]}"
