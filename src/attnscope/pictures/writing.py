@@ -58,7 +58,7 @@ def _write_png(picture: Strips, file: IO[bytes]) -> None:
     _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))  # 2: RGB of 8 bits
     packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
     for strip in picture.strips:
-        if packed := packer.compress(memoryview(_differences(np.asarray(strip)))):
+        if packed := packer.compress(_differences(np.asarray(strip)).data):
             _write_chunk(file, b"IDAT", packed)
     _write_chunk(file, b"IDAT", packer.flush())
     _write_chunk(file, b"IEND", b"")
