@@ -136,6 +136,23 @@ def test_a_notebook_shows_the_family_and_that_joint_layers_have_parts(case, save
     assert trace.facts()["family"] == case.family
 
 
+def test_a_photo_is_segmented_with_a_folder_of_a_transformer(saved, photo, run, tmp_path):
+    asked = (
+        "segment",
+        photo,
+        "--model",
+        saved(BY_FAMILY["sd3"]),
+        "-o",
+        tmp_path / "s",
+        "--labels",
+        "cat,star",
+    )
+    code, out, err = run(*asked, "--json")
+    assert code == 0, err
+    assert json.loads(out)
+    assert (tmp_path / "s" / "photo.labels.png").is_file()
+
+
 def test_xl_from_a_folder_generates_and_segments(pipe, photo, run, tmp_path):
     xl_pipeline(pipe).save_pretrained(tmp_path / "xl")
     asked = ("generate", PROMPT, "-m", tmp_path / "xl", "-o", tmp_path / "out", "-n", 2, "--size", "128x192")

@@ -15,7 +15,7 @@ from attnscope.segmentation.evidence import aggregated_attention
 from attnscope.segmentation.latents import noised, photo_latent, photo_tensor
 from attnscope.segmentation.photo import photo_trace
 from attnscope.testing.transformers import tiny_flux, tiny_pixart, tiny_sd3
-from transformer_cases import seen_attention
+from transformer_cases import CASES, seen_attention
 
 TEXT, AT = "a red cat", 300
 
@@ -189,6 +189,30 @@ def test_what_can_not_be_shown_a_photo_is_refused_with_what_works_instead(pipes,
     fill.encode_prompt = wide.encode_prompt
     with pytest.raises(ModelError, match="it asks for more than a prompt: generate a picture"):
         segment(halves, fill)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.frames > 1], ids=str)
+def test_a_pipeline_that_makes_videos_is_refused(case, halves, tmp_path):
+    with pytest.raises(
+        ModelError, match=f"a {case.name} can't be shown a photo, it makes videos: generate a picture"
+    ):
+        segment(halves, case.make(tmp_path))
+
+
+@every
+def test_the_authors_token_numbers_are_refused_where_they_mean_others(name, pipes, halves):
+    pipe = pipes[name]
+    with attnscope.capture(pipe) as trace:
+        pipe(TEXT, num_inference_steps=1, height=64, width=96, output_type="np", **EXACT.get(name, {}))
+    with pytest.raises(
+        ParameterError, match="for Stable Diffusion v1; this is a .*: name segments with preset='paper'"
+    ):
+        segment(trace, labels="cat", preset="reference")
+    assert "cat" in segment(trace, labels="cat", preset="paper", weak=0).names
+    assert segment(trace, preset="reference").labels.shape == (64, 96)
+
+
+EXACT = {"tiny_pixart": {"use_resolution_binning": False, "clean_caption": False}}
 
 
 def test_the_remedy_of_a_refusal_works(pipes):

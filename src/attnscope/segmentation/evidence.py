@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attnscope.diffseg.aggregation import ScaleSums, aggregate
 from attnscope.diffseg.labels import word_maps
-from attnscope.errors import SelectionError, describe_numbers
+from attnscope.errors import ParameterError, SelectionError, describe_numbers
 from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import size_hw
 from attnscope.pictures.strips import LARGE_PIXELS
@@ -27,6 +27,7 @@ from attnscope.trace.selection import pick_number
 from attnscope.trace.step_rows import PartialMeanWarning
 from attnscope.trace.trace import Trace
 
+_UNET_STAGES = ("down", "mid", "up")
 PIXELS_A_PLACE = 8
 """Of labels where neither a picture nor a size of the run is known."""
 
@@ -157,7 +158,15 @@ def cross_attention(
         trace: Of one pass.
         preset: "reference" multiplies each layer by the authors' factor.
         choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
+
+    Raises:
+        ParameterError: The authors' factors and token numbers are asked for a transformer.
     """
+    if preset == "reference" and any(layer.stage not in _UNET_STAGES for layer in trace.layers):
+        raise ParameterError(
+            "preset 'reference' repeats the token numbers and the factors that the authors' program has for Stable "
+            f"Diffusion v1; this is a {trace.run.family}: name segments with preset='paper'"
+        )
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
     layers = [layer for kind in TEXT_KINDS for layer in trace.layers.of_kind(kind)]
     finest = max((layer.grid.places for layer in layers), default=0)

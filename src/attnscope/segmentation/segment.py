@@ -75,7 +75,8 @@ def segment(
             inside it, divided by what it gets in the picture on average. 0 names every segment, as
             preset="reference" always does.
         preset: "reference" repeats the authors' program: float16 first pass, square crop, bilinear resize without
-            smoothing, self- and cross-attention from the pass with the prompt, their token numbers and factors.
+            smoothing, self- and cross-attention from the pass with the prompt, their token numbers and factors. With
+            words it is for U-Nets only.
         crop: For a photo: take the middle square at the model's size, as the paper does; labels then cover that square
             only. By default the aspect ratio is kept, and with preset="reference" the square is taken.
         timestep: For a photo: of the pass, 0 to 999; 300 by default.

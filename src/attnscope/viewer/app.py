@@ -63,7 +63,7 @@ def create_app(
     app = FastAPI(
         title="attnscope viewer",
         version=__version__,
-        description="The attention of recorded Stable Diffusion runs.",
+        description="The attention of recorded runs of diffusion models.",
         lifespan=life,
         docs_url=None,
         redoc_url=None,
