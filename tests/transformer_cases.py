@@ -38,6 +38,7 @@ class Case:
         options: Of the pipeline's call.
         place: Pixels along the side of a place.
         frames: Frames of the latent.
+        video_frames: Frames of the video, 0 for a picture.
         layers: How many attentions it has.
         guided: Options that switch guidance on, for pipelines that need more than a negative prompt.
         guided_branches: Guidance branches of each call of a step then.
@@ -59,6 +60,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     place: int = 16
     frames: int = 1
+    video_frames: int = 0
     guided: Mapping[str, Any] = field(default_factory=dict)
     guided_branches: tuple[tuple[str, ...], ...] = BOTH
     output: Callable[[Any], Any] = lambda made: made.images
@@ -82,6 +84,8 @@ class Case:
             "height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "np",
             "generator": torch.Generator().manual_seed(0), **self.options, **changes,
         }  # fmt: skip
+        if self.video_frames:
+            options["num_frames"] = self.video_frames
         return self.output(pipe(prompt=prompt, **options))
 
     def sides_of(self, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -167,6 +171,10 @@ _TWO, _COND_FIRST = (("cond",), ("uncond",)), (("cond", "uncond"),)
 _FILLED = ("image", "padding")
 _SHORT = {"max_sequence_length": T5_KEYS}
 _FLUX2 = {"max_sequence_length": 64, "text_encoder_out_layers": (0, 1)}
+_VIDEO_FIRST = ("image", "text")
+_VIDEO: dict[str, Any] = {
+    "frames": 3, "video_frames": 9, "output": lambda made: made.frames, "copies": "num_videos_per_prompt",
+}  # fmt: skip
 
 CASES = (
     Case(
@@ -184,8 +192,7 @@ CASES = (
     ),
     Case(
         "CogVideoXPipeline", "cogvideox", tiny.tiny_cogvideox, {".attn1": (_TEXT_FIRST, _TEXT_FIRST)}, {"text": 12},
-        cat=(2,), layers=2, frames=3, options={**_SHORT, "num_frames": 9}, output=lambda made: made.frames,
-        copies=None,
+        cat=(2,), layers=2, options=_SHORT, **{**_VIDEO, "copies": None},
     ),
     Case(
         "PixArtSigmaPipeline", "pixart", tiny.tiny_pixart_sigma, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
@@ -264,5 +271,30 @@ CASES = (
         "PRXPipeline", "prx", tiny.tiny_prx, {".attention": (OWN, _TEXT_FIRST)}, {"text": 12}, cat=(2,), layers=2,
         several=False,
         options={"use_resolution_binning": False},
+    ),
+    Case(
+        "LTXPipeline", "ltx", tiny.tiny_ltx, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 12}, cat=(2,),
+        layers=4, options=_SHORT, **_VIDEO,
+    ),
+    Case(
+        "WanPipeline", "wan", tiny.tiny_wan, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 12}, cat=(2,),
+        layers=4, branches=_TWO, guided_branches=_TWO, options=_SHORT, **_VIDEO,
+    ),
+    Case(  # <bos> is cut off; the cat stands after 't', 'h', 'e', ' star', ':', ' a' and ' red'
+        "HunyuanVideoPipeline", "hunyuanvideo", tiny.tiny_hunyuanvideo, {".attn": (_VIDEO_FIRST, _VIDEO_FIRST)},
+        {"text": 24}, cat=(7,), layers=4, branches=ONE, guided={"true_cfg_scale": 4.0}, guided_branches=_TWO,
+        options={
+            "prompt_template": {"template": "the star: {} on the grass", "crop_start": 1}, "max_sequence_length": 24,
+        },
+        **_VIDEO,
+    ),
+    Case(  # '</s>' alone, and six words with it
+        "MochiPipeline", "mochi", tiny.tiny_mochi, {".attn1": (_VIDEO_FIRST, _VIDEO_FIRST)}, {"text": 12}, there=(1, 7),
+        cat=(2,), layers=2, options=_SHORT, **{**_VIDEO, "video_frames": 13},
+    ),
+    Case(
+        "AllegroPipeline", "allegro", tiny.tiny_allegro, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
+        {"text": 12}, cat=(2,), layers=4, options={**_SHORT, "clean_caption": False},
+        **{**_VIDEO, "video_frames": 12, "copies": None},
     ),
 )  # fmt: skip

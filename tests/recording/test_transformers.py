@@ -12,7 +12,10 @@ from attnscope.errors import SelectionError, WordError
 from attnscope.records.relations import relations
 from transformer_cases import CASES, HEIGHT, OTHER, PROMPT, WIDTH, in_equal_places, seen_attention
 
-pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # Mochi's positions
+]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 

@@ -2,13 +2,14 @@
 
 An IP-Adapter adds an attention over its pictures' tokens to each cross-attention, with keys of its own (`to_k_ip`): one
 for each adapter, or one for each picture where pictures have masks. That of Stable Diffusion 3 is over the image's
-places, too, which come first.
+places, too, which come first. Some models have such an attention themselves, over a picture that they are given.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -29,13 +30,21 @@ class AdapterKeys:
         """The adapter that has just made keys, and how many."""
         self._noted: list[tuple[Attention, int, int]] = []
         self._tokens: Any = ()
+        self._own = ""
+        """What the keys are of that the module itself makes of a picture."""
 
-    def attach(self, processor: Any) -> None:
+    def attach(self, attention: Any, picture_keys: Sequence[str] = ()) -> None:
         """The module is about to run.
 
         Args:
-            processor: Its processor.
+            attention: The module.
+            picture_keys: Parts of it that make keys of a picture which the model is given.
         """
+        for name in picture_keys:
+            if isinstance(maker := getattr(attention, name, None), nn.Module):
+                self._own = "picture"
+                self._handles.append(maker.register_forward_hook(Hook(partial(self._made_keys, 0))))
+        processor = attention.processor
         self._tokens = getattr(processor, "num_tokens", ())
         makers = getattr(processor, "to_k_ip", None)
         if isinstance(makers, nn.Module):
@@ -86,7 +95,7 @@ class AdapterKeys:
         if isinstance(tokens, (list, tuple)):
             tokens = tokens[adapter] if adapter < len(tokens) else 0
         if not isinstance(tokens, int) or tokens < 1 or keys % tokens:
-            return (KeyPart(f"adapter {adapter + 1}", keys),)
+            return (KeyPart(self._own or f"adapter {adapter + 1}", keys),)
         count = keys // tokens
         return tuple(
             KeyPart(f"adapter {adapter + 1}, picture {picture}", tokens) for picture in range(1, count + 1)

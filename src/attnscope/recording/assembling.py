@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from attnscope.recording.attention import Attention
 from attnscope.records.qkv import Record
@@ -25,6 +27,7 @@ def joined_record(pieces: Sequence[Attention], rows: int, heads: int, *, upcast:
     Returns:
         The record, or None if the pieces are something else, such as attentions over parts of the keys.
     """
+    pieces = _of_one_length(pieces, rows, heads)
     axis = _sliced_axis(pieces, rows, heads)
     return None if axis is None else _record(pieces, axis, rows, heads, upcast)
 
@@ -44,6 +47,31 @@ def joined_result(pieces: Sequence[Attention], rows: int, heads: int) -> Tensor 
         if piece.result is not None and piece.result.shape[:-1] == piece.query.shape[:-1]
     ]
     return None if axis is None or len(results) < len(pieces) else _joined(results, axis, rows, heads)
+
+
+def _of_one_length(pieces: Sequence[Attention], rows: int, heads: int) -> Sequence[Attention]:
+    """One piece for each row, as long as the longest: texts have lengths of their own. What a row lacks is hidden."""
+    is_each_a_row = all(
+        piece.query.shape[:-2] == (1, heads) and piece.mask is None and piece.value is not None
+        for piece in pieces
+    )
+    keys = {piece.key.shape[-2] for piece in pieces}
+    if not is_each_a_row or len(pieces) != rows or len(keys) == 1:
+        return pieces
+    queries = max(piece.query.shape[-2] for piece in pieces)
+    return [_lengthened(piece, queries, max(keys)) for piece in pieces]
+
+
+def _lengthened(piece: Attention, queries: int, keys: int) -> Attention:
+    more = (0, 0, 0, keys - piece.key.shape[-2])
+    assert piece.value is not None
+    return replace(
+        piece,
+        query=pad(piece.query, (0, 0, 0, queries - piece.query.shape[-2])),
+        key=pad(piece.key, more),
+        value=pad(piece.value, more),
+        mask=(torch.arange(keys, device=piece.key.device) < piece.key.shape[-2]).reshape(1, 1, 1, keys),
+    )
 
 
 def _sliced_axis(pieces: Sequence[Attention], rows: int, heads: int) -> int | None:

@@ -195,7 +195,10 @@ def _observe(passes: Passes, plan: Plan, tapped: TappedLayer, turn: int) -> Obse
     receive, listens = _receiver(passes, tapped), _listens(passes)
     component = plan.family.component
     goes_on = _goes_on(passes, tapped)
-    return Observe(tapped.module, name, tapped.layer.kind, receive, listens, goes_on, turn, component)
+    pictures = tapped.sides.picture_keys if tapped.sides is not None else ()
+    return Observe(
+        tapped.module, name, tapped.layer.kind, receive, listens, goes_on, turn, component, pictures
+    )
 
 
 def _receiver(passes: Passes, tapped: TappedLayer):

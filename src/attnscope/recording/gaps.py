@@ -45,10 +45,11 @@ def layer_gaps(
         steps: The steps that came.
     """
     for why, count in layers_not_recorded(plan.family, plan.model).items():
-        if frames > 1:
+        if why in plan.family.left_out.values():
+            if plan.asked.is_everything:
+                yield f"{count} attentions are not recorded, since they are {why}"
+        elif frames > 1:
             yield f"{count} attentions are not recorded, since they are {why}; those within frames are"
-        elif plan.asked.is_everything and why in plan.family.left_out.values():
-            yield f"{count} attentions are not recorded, since they are {why}"
     yield from why_skipped({str(layer): missed for layer, missed in missing.items()}, steps)
 
 

@@ -52,6 +52,7 @@ class Observe:
         goes_on: Called with the error where the module can't be recorded: whether the run goes on without it.
         turn: Number of the layer: in each call of the model others are checked.
         component: The pipeline's attribute that holds the model, for messages.
+        picture_keys: Parts of the module that make keys of a picture for a softmax beside the module's own.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class Observe:
         goes_on: Callable[[CaptureError], bool],
         turn: int = 0,
         component: str = "unet",
+        picture_keys: Sequence[str] = (),
     ) -> None:
         self.module, self.name, self.kind, self.receive = module, name, kind, receive
-        self.component = component
+        self.component, self.picture_keys = component, picture_keys
         self._listens, self.goes_on = listens, goes_on
         self._checked_for: Any = None
         self._runs = turn
@@ -111,7 +113,7 @@ class Observation:
 
     def open(self) -> None:
         """The module is about to run."""
-        self._adapters.attach(self._module.processor)
+        self._adapters.attach(self._module, self._layer.picture_keys)
         if self._is_checked:
             self._order.attach(self._module)
 

@@ -11,6 +11,17 @@ from attnscope.records.layers import SizeHW
 
 _DECODERS = ("vae", "vqvae", "movq", "vqgan")
 """What pipelines call the model that turns a latent into pixels."""
+_SCALES = (
+    "vae_scale_factor",
+    "vae_scale_factor_spatial",
+    "vae_spatial_compression_ratio",
+    "vae_spatial_scale_factor",
+)
+_SCALES_OF_TIME = (
+    "vae_scale_factor_temporal",
+    "vae_temporal_compression_ratio",
+    "vae_temporal_scale_factor",
+)
 
 
 def pixels_per_latent(pipeline: Any) -> int | None:
@@ -22,8 +33,7 @@ def pixels_per_latent(pipeline: Any) -> int | None:
     decoders = [part for name in _DECODERS if (part := getattr(pipeline, name, None)) is not None]
     if not decoders:
         return 1
-    scale = getattr(pipeline, "vae_scale_factor", None)
-    if isinstance(scale, int):
+    if (scale := _first_number(pipeline, _SCALES)) is not None:
         return scale
     levels = getattr(getattr(decoders[0], "config", None), "block_out_channels", None)
     return 2 ** (len(levels) - 1) if levels else None
@@ -43,3 +53,28 @@ def size_of_pictures(result: Any, output_type: Any) -> SizeHW | None:
     if isinstance(result, list) and result and hasattr(result[0], "convert"):
         return result[0].height, result[0].width
     return None
+
+
+def frames_shown(pipeline: Any, latent_frames: int, frames: int) -> list[int]:
+    """Of each frame of a latent, the number of the video's frame in the middle of those that it stands for.
+
+    Args:
+        pipeline: The pipeline, which says how many frames of a video are one of the latent.
+        latent_frames: Frames of the latent.
+        frames: Frames of the video.
+
+    Returns:
+        The numbers; none where these frames of a latent don't make such a video.
+    """
+    of_one = _first_number(pipeline, _SCALES_OF_TIME) or 1
+    numbers = range(latent_frames)
+    if frames == (latent_frames - 1) * of_one + 1:  # the first one stands for one frame
+        return [0, *((number - 1) * of_one + 1 + (of_one - 1) // 2 for number in numbers[1:])]
+    if frames == latent_frames * of_one:
+        return [number * of_one + (of_one - 1) // 2 for number in numbers]
+    return []
+
+
+def _first_number(pipeline: Any, names: tuple[str, ...]) -> int | None:
+    found = (getattr(pipeline, name, None) for name in names)
+    return next((number for number in found if isinstance(number, int)), None)

@@ -19,7 +19,7 @@ from torch import Tensor
 from attnscope.atlas.families import Family
 from attnscope.recording.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.known_rows import calls_once, reads_its_prompt
-from attnscope.recording.picture_size import size_of_pictures
+from attnscope.recording.picture_size import frames_shown, size_of_pictures
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.prompts import Prompts
 from attnscope.recording.provenance import model_and_revision, versions
@@ -83,6 +83,9 @@ class PipelineWatch:
             self._watch(self.pipeline, "_encode_prompt", self._encoded_in_private)
         self._watch(self.pipeline, "prepare_latents", _note_seed)
         self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", _note_pictures)
+        if self._family.pipelines:  # a latent of a video U-Net has as many frames as the video
+            videos = getattr(self.pipeline, "video_processor", None)
+            self._watch(videos, "postprocess_video", self._note_videos)
 
     def detach(self) -> None:
         """Take the watchers off again."""
@@ -177,6 +180,18 @@ class PipelineWatch:
             return result
 
         self._watched.append(WatchedMethod(owner, name, watched))
+
+    def _note_videos(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+        """Each frame of a latent is an image, whose picture is one frame of the video."""
+        size = size_of_pictures(result[0], arguments.get("output_type"))
+        if size is not None:
+            call.run.image_size_hw = size
+        if not all(isinstance(video, list) for video in result):
+            return
+        shown = [frames_shown(self.pipeline, call.run.frames, len(video)) for video in result]
+        if all(shown):
+            pairs = zip(result, shown, strict=True)
+            call.run.pictures = [video[frame] for video, frames in pairs for frame in frames]
 
     def _encoded(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         if call.has_run and call.frame is None:

@@ -52,7 +52,7 @@ def _read(
 ) -> None:
     is_prompt = name == "prompt"
     told = prompts.told.prompt if is_prompt else prompts.told.negative_prompt
-    copies = whole_number(variables.get("num_images_per_prompt"))
+    copies = whole_number(variables.get("num_images_per_prompt", variables.get("num_videos_per_prompt")))
     tokens = second = [unnamed_tokens(sum(count for _, count, _ in parts))] * images
     texts, others = list[str](), list[str]()
     with noting_trouble(run):

@@ -83,6 +83,8 @@ def as_kind(layer: Layer, kind: Kind) -> Layer | None:
     relation = next((name for name, part in AS_KINDS.items() if part == kind), None)
     if layer.frames > 1 and relation is not None:
         return _frame_by_frame(layer, relation, kind)
+    if layer.frames > 1 and layer.kind == kind and kind.startswith("image"):
+        return _of_each_frame(layer, kind, relations(layer)[0], range(layer.keys))
     if layer.kind == kind:
         return layer
     if layer.kind != _JOINT or relation not in relations(layer):
@@ -94,17 +96,22 @@ def _frame_by_frame(layer: Layer, relation: str, kind: Kind) -> Layer | None:
     """The part of a video's attention within each frame, or from each frame to the text: every frame is an image."""
     if layer.kind not in (kind, _JOINT) or relation not in relations(layer):
         return None
-    query, key = _sides(relation)
-    queries, keys, places = layer.queries_of(query), layer.keys_of(key), layer.grid.places
-    step = places if key == "own" else 0
+    return _of_each_frame(layer, kind, relation, layer.keys_of(_sides(relation)[1]))
+
+
+def _of_each_frame(layer: Layer, kind: Kind, relation: str, keys: range) -> Layer:
+    """What the queries of each frame see of some keys, of its own places where it is 'self'."""
+    places = layer.grid.places
+    step = places if kind == "self" else 0
+    name = f"{relation}, frame by frame"
     return replace(
         layer,
         kind=kind,
         keys=step or len(keys),
         batch=layer.batch * layer.frames,
-        parts=(),
+        parts=layer.parts if layer.kind == kind else (),
         query_parts=(),
-        view=View(f"{relation}, frame by frame", layer.kind, queries.start, keys.start, places, step),
+        view=View(name, layer.kind, layer.queries_of("own").start, keys.start, places, step),
         frames=1,
     )
 

@@ -192,7 +192,9 @@ class Contents:
         known = (
             self.records.layers.get(LayerId(block, kind)) if type(block) is int else None
         )  # True is no block
-        return known or self.layers[block, kind]
+        if known is not None and known.frames == 1:
+            return known
+        return self.layers[block, kind]  # of a joint attention a part, of a video each frame's
 
     def layers_of_kind(self, *kinds: Kind) -> tuple[Layer, ...]:
         """All captured layers of some kinds, at least one; of joint attentions their parts, see `Layers.of_kind`.

@@ -8,7 +8,13 @@ transformer.py  how transformers are described; each has a file of its own
 sd3.py          Stable Diffusion 3 and 3.5
 flux.py         Flux.1 with Fill, Kontext and Redux
 pixart.py       PixArt-alpha and -sigma
+video.py        what video transformers have alike
 cogvideox.py    CogVideoX
+ltx.py          LTX-Video
+wan.py          Wan and SkyReels V2
+hunyuanvideo.py HunyuanVideo
+mochi.py        Mochi
+allegro.py      Allegro
 hunyuandit.py   HunyuanDiT
 auraflow.py     AuraFlow
 cogview.py      CogView3-Plus and CogView4
@@ -25,6 +31,7 @@ sana.py         Sana and Sana Sprint
 To add one: docs/adding-a-model.md.
 """
 
+from attnscope.atlas.families.allegro import ALLEGRO
 from attnscope.atlas.families.auraflow import AURAFLOW
 from attnscope.atlas.families.chroma import CHROMA
 from attnscope.atlas.families.cogvideox import COGVIDEOX
@@ -34,8 +41,11 @@ from attnscope.atlas.families.flux import FLUX
 from attnscope.atlas.families.flux2 import FLUX2
 from attnscope.atlas.families.fluxlike import BRIA, LONGCAT, OVIS
 from attnscope.atlas.families.hunyuandit import HUNYUANDIT
+from attnscope.atlas.families.hunyuanvideo import HUNYUANVIDEO
+from attnscope.atlas.families.ltx import LTX
 from attnscope.atlas.families.lumina import LUMINA
 from attnscope.atlas.families.lumina2 import LUMINA2
+from attnscope.atlas.families.mochi import MOCHI
 from attnscope.atlas.families.pixart import PIXART
 from attnscope.atlas.families.prx import PRX
 from attnscope.atlas.families.qwenimage import QWENIMAGE
@@ -43,6 +53,7 @@ from attnscope.atlas.families.sana import SANA
 from attnscope.atlas.families.sd3 import SD3
 from attnscope.atlas.families.transformer import Transformer
 from attnscope.atlas.families.unet import UNET
+from attnscope.atlas.families.wan import SKYREELS2, WAN
 from attnscope.atlas.families.zimage import ZIMAGE
 
 TRANSFORMERS: tuple[Transformer, ...] = (
@@ -65,6 +76,12 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     OVIS,
     LONGCAT,
     PRX,
+    LTX,
+    WAN,
+    SKYREELS2,
+    HUNYUANVIDEO,
+    MOCHI,
+    ALLEGRO,
 )
 FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
 """A model is of the first family that takes it."""

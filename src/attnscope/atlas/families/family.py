@@ -72,11 +72,13 @@ class Sides(NamedTuple):
         queries: Sources of the queries.
         keys: Sources of the keys.
         named: Its kind where that does not follow from them: 'self2' beside a joint attention.
+        picture_keys: Parts of the module that make keys of a picture, which have a softmax of their own beside it.
     """
 
     queries: tuple[str, ...]
     keys: tuple[str, ...]
     named: Kind | None = None
+    picture_keys: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:

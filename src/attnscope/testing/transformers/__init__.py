@@ -9,13 +9,16 @@ auraflow.py    AuraFlow
 cogview.py     CogView3-Plus and CogView4
 lumina.py      Lumina-Next and Lumina-Image 2.0
 sana.py        Sana
-cogvideox.py   CogVideoX, a video
 chroma.py      Chroma
 flux2.py       Flux 2 and its Klein
 qwenimage.py   Qwen-Image
 zimage.py      Z-Image
 fluxlike.py    Bria, Ovis-Image and LongCat-Image
 prx.py         PRX
+cogvideox.py   CogVideoX, a video, as all below
+ltx.py         LTX-Video
+wan.py         Wan, also with a picture and of two models, and SkyReels V2
+hunyuanvideo.py, mochi.py, allegro.py
 """
 
 from collections.abc import Callable
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from attnscope.errors import ParameterError
+from attnscope.testing.transformers.allegro import tiny_allegro
 from attnscope.testing.transformers.auraflow import tiny_auraflow
 from attnscope.testing.transformers.chroma import tiny_chroma
 from attnscope.testing.transformers.cogvideox import tiny_cogvideox
@@ -31,12 +35,21 @@ from attnscope.testing.transformers.flux import tiny_flux
 from attnscope.testing.transformers.flux2 import tiny_flux2, tiny_flux2_klein
 from attnscope.testing.transformers.fluxlike import tiny_bria, tiny_longcat, tiny_ovis
 from attnscope.testing.transformers.hunyuandit import tiny_hunyuandit
+from attnscope.testing.transformers.hunyuanvideo import tiny_hunyuanvideo
+from attnscope.testing.transformers.ltx import tiny_ltx
 from attnscope.testing.transformers.lumina import tiny_lumina, tiny_lumina2
+from attnscope.testing.transformers.mochi import tiny_mochi
 from attnscope.testing.transformers.pixart import tiny_pixart, tiny_pixart_sigma
 from attnscope.testing.transformers.prx import tiny_prx
 from attnscope.testing.transformers.qwenimage import tiny_qwenimage
 from attnscope.testing.transformers.sana import tiny_sana
 from attnscope.testing.transformers.sd3 import tiny_sd3
+from attnscope.testing.transformers.wan import (
+    tiny_skyreels2,
+    tiny_wan,
+    tiny_wan_of_two,
+    tiny_wan_with_picture,
+)
 from attnscope.testing.transformers.zimage import tiny_zimage
 
 TINY: dict[str, Callable[..., Any]] = {
@@ -44,6 +57,12 @@ TINY: dict[str, Callable[..., Any]] = {
     "flux": tiny_flux,
     "pixart": tiny_pixart,
     "cogvideox": tiny_cogvideox,
+    "ltx": tiny_ltx,
+    "wan": tiny_wan,
+    "skyreels2": tiny_skyreels2,
+    "hunyuanvideo": tiny_hunyuanvideo,
+    "mochi": tiny_mochi,
+    "allegro": tiny_allegro,
     "hunyuandit": tiny_hunyuandit,
     "auraflow": tiny_auraflow,
     "cogview3": tiny_cogview3,
@@ -81,6 +100,7 @@ def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
 
 __all__ = [
     "TINY",
+    "tiny_allegro",
     "tiny_auraflow",
     "tiny_bria",
     "tiny_chroma",
@@ -91,9 +111,12 @@ __all__ = [
     "tiny_flux2",
     "tiny_flux2_klein",
     "tiny_hunyuandit",
+    "tiny_hunyuanvideo",
     "tiny_longcat",
+    "tiny_ltx",
     "tiny_lumina",
     "tiny_lumina2",
+    "tiny_mochi",
     "tiny_ovis",
     "tiny_pixart",
     "tiny_pixart_sigma",
@@ -101,6 +124,10 @@ __all__ = [
     "tiny_qwenimage",
     "tiny_sana",
     "tiny_sd3",
+    "tiny_skyreels2",
     "tiny_transformer",
+    "tiny_wan",
+    "tiny_wan_of_two",
+    "tiny_wan_with_picture",
     "tiny_zimage",
 ]
