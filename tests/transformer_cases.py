@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -165,6 +167,21 @@ def _places(lengths: Mapping[str, int], there: int) -> torch.Tensor:
     return torch.tensor([at for at, (name, n) in enumerate(places) if name != "text" or n < there])
 
 
+def without_ftfy(pipeline: str) -> None:
+    """Some pipelines clean prompts with ftfy and fail without it: here nothing has to be cleaned.
+
+    Args:
+        pipeline: The module of the pipeline in `diffusers.pipelines`.
+    """
+    module: Any = import_module(f"diffusers.pipelines.{pipeline}")
+    module.ftfy = SimpleNamespace(fix_text=str)
+
+
+def _tiny_skyreels2(folder: Path) -> Any:
+    without_ftfy("skyreels_v2.pipeline_skyreels_v2")
+    return tiny.tiny_skyreels2(folder)
+
+
 _TEXT_FIRST, _IMAGE_FIRST = ("text", "image"), ("image", "text/clip", "text/t5")
 _REGISTERS_FIRST = ("registers", "text", "image")
 _TWO, _COND_FIRST = (("cond",), ("uncond",)), (("cond", "uncond"),)
@@ -279,6 +296,10 @@ CASES = (
     Case(
         "WanPipeline", "wan", tiny.tiny_wan, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))}, {"text": 12}, cat=(2,),
         layers=4, branches=_TWO, guided_branches=_TWO, options=_SHORT, **_VIDEO,
+    ),
+    Case(
+        "SkyReelsV2Pipeline", "skyreels2", _tiny_skyreels2, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
+        {"text": 12}, cat=(2,), layers=4, branches=_TWO, guided_branches=_TWO, options=_SHORT, **_VIDEO,
     ),
     Case(  # <bos> is cut off; the cat stands after 't', 'h', 'e', ' star', ':', ' a' and ' red'
         "HunyuanVideoPipeline", "hunyuanvideo", tiny.tiny_hunyuanvideo, {".attn": (_VIDEO_FIRST, _VIDEO_FIRST)},

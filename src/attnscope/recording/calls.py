@@ -11,6 +11,7 @@ from attnscope.errors import CaptureError, describe_numbers
 from attnscope.recording.callers import Asking
 from attnscope.recording.held_rows import rows_by
 from attnscope.recording.known_rows import gives_noise_levels, image_under_way, looks_again, step_timestep
+from attnscope.recording.modules import other_model
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.plan import Plan
 from attnscope.recording.rows import RowFinder
@@ -32,7 +33,13 @@ class Calls:
         self._rows = RowFinder(plan.asked.branch_names, plan.family, plan.model)
         self._of_pipeline, self._family = of_pipeline, plan.family
         listed = None if first.caller is None else first.caller.variables.get("timesteps")
-        self._schedule = Schedule(scheduler, listed, 1 if gives_noise_levels(first.caller) else None)
+        pipeline = None if first.caller is None else first.caller.pipeline
+        self._schedule = Schedule(
+            scheduler,
+            listed,
+            1 if gives_noise_levels(first.caller) else None,
+            is_shared=other_model(plan.family, pipeline, plan.model) is not None,
+        )
         self._size = first.size  # rows may change: guidance can end early
         self._all: list[Call] = []
         self._unnamed: set[int] = set()

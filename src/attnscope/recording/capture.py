@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
-from attnscope.recording.modules import TappedLayer, model_of
+from attnscope.recording.modules import TappedLayer, models_of
 from attnscope.recording.observing import Observe, Sighting
 from attnscope.recording.owners import own
 from attnscope.recording.passes import Model, Passes
@@ -154,12 +154,12 @@ def _models(model: Any, asked: Asked, told: Told) -> list[Model]:
     watches: dict[int, list[PipelineWatch]] = {}
     plans: dict[int, Plan] = {}
     for pipe_or_model in several:
-        family, module = model_of(pipe_or_model)
-        of_model = watches.setdefault(id(module), [])
-        if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
-            of_model.append(PipelineWatch(pipe_or_model, family, told))
-        if id(module) not in plans:
-            plans[id(module)] = plan_capture(family, module, asked)
+        for family, module in models_of(pipe_or_model):
+            of_model = watches.setdefault(id(module), [])
+            if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
+                of_model.append(PipelineWatch(pipe_or_model, family, told))
+            if id(module) not in plans:
+                plans[id(module)] = plan_capture(family, module, asked)
     check_told(told, has_pipeline=any(watches.values()))
     return [Model(plan, watches[number]) for number, plan in plans.items()]
 

@@ -16,19 +16,27 @@ Missed: TypeAlias = tuple[list[int], "Obstacle | None"]
 """The steps in which a layer did not run, and why."""
 
 
-def step_gaps(steps: Sequence[int], planned: int | None, wanted: Iterable[Container[int]]) -> Iterator[str]:
+def step_gaps(
+    steps: Sequence[int], planned: int | None, wanted: Iterable[Container[int]], other: str | None = None
+) -> Iterator[str]:
     """Steps that were chosen or planned and never came, or came and were not planned.
 
     Args:
         steps: The steps that came.
         planned: How many the pipeline set out to take, None if unknown.
         wanted: The choices of steps that were made.
+        other: What the pipeline calls the model that takes its other steps, None where there is none.
     """
     planned, asked = planned or len(steps), set[int]()
     for choice in wanted:
         asked |= choice if isinstance(choice, set) else set(range(planned))
     if never := sorted(asked - {*steps}):
-        yield f"steps {describe_numbers(never)} never came: the run ended after {len(steps)} step(s)"
+        why = (
+            f"the run ended after {len(steps)} step(s)"
+            if other is None
+            else f"the pipeline takes them with another model, its {other}; capture the pipeline, and each has a pass"
+        )
+        yield f"steps {describe_numbers(never)} never came: {why}"
     if len(steps) > planned:
         yield f"{len(steps)} steps came where the pipeline planned {planned}: something calls the model more often"
 

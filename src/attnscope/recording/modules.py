@@ -58,16 +58,46 @@ def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
         ModelError: There is no model that attnscope knows.
         CaptureError: The model, or a part of it, is compiled.
     """
+    return models_of(pipe_or_model)[0]
+
+
+def models_of(pipe_or_model: Any) -> list[tuple[Family, nn.Module]]:
+    """The models of a pipeline with their families: some have one for the first steps and one for the last.
+
+    Args:
+        pipe_or_model: A pipeline, or its denoising model.
+
+    Raises:
+        ModelError: There is no model that attnscope knows.
+        CaptureError: A model, or a part of it, is compiled.
+    """
     for family in FAMILIES:
-        is_model = isinstance(pipe_or_model, nn.Module)
-        model = pipe_or_model if is_model else getattr(pipe_or_model, family.component, None)
-        if isinstance(model, nn.Module) and family.is_of(unwrapped(model)):
-            if (obstacle := compiled(model, family.component)) is not None:
-                raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
-            if family is UNET and (obstacle := no_unet(model)) is not None:
-                raise ModelError(str(obstacle))
-            return family, model
+        found = []
+        for name in filter(None, (family.component, family.later_component)):
+            is_model = isinstance(pipe_or_model, nn.Module)
+            model = pipe_or_model if is_model else getattr(pipe_or_model, name, None)
+            if isinstance(model, nn.Module) and family.is_of(unwrapped(model)):
+                if (obstacle := compiled(model, name)) is not None:
+                    raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
+                if family is UNET and (obstacle := no_unet(model)) is not None:
+                    raise ModelError(str(obstacle))
+                found.append((family, model))
+        if found:
+            return found
     raise ModelError(str(no_model(pipe_or_model)))
+
+
+def other_model(family: Family, pipeline: Any, model: nn.Module) -> str | None:
+    """What a pipeline calls the model that takes its other steps; None where one model takes all.
+
+    Args:
+        family: The family of its models.
+        pipeline: The pipeline.
+        model: One of its models.
+    """
+    names = (family.component, family.later_component) if family.later_component else ()
+    held = {name: getattr(pipeline, name, None) for name in names}
+    return next((name for name, other in held.items() if other is not None and other is not model), None)
 
 
 def unwrapped(model: nn.Module) -> Any:

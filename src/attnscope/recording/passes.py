@@ -230,10 +230,17 @@ class Passes:
             self._sessions[-1].is_whole &= call.is_whole
             self._sessions[-1].finish()
         session = Session(model.plan, call, self._store, watch, asked, is_first=not self._sessions)
-        session.is_whole = call.is_whole
+        session.is_whole = call.is_whole and not self._takes_others(model, watch)
         self._sessions.append(session)
         self._trace.begin_pass(session.into)
         return session
+
+    def _takes_others(self, model: Model, watch: PipelineWatch | None) -> bool:
+        """Whether another model that the pipeline has for its other steps is under capture, too."""
+        others = (other.watches for other in self._models if other is not model)
+        return watch is not None and any(
+            watch.pipeline is of.pipeline for of_model in others for of in of_model
+        )
 
     def close(self) -> None:
         """The capture is over. A pass may have gone on after another one had begun, so each is finished again."""

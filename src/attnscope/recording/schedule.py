@@ -41,10 +41,13 @@ class Schedule:
         scheduler: The pipeline's scheduler, or None.
         timesteps: The pipeline's own list, if that is known: the scheduler may have a copy by now.
         order: Entries of a step, where the scheduler's own number is not meant.
+        is_shared: Whether another model takes some of the entries: steps are counted from the list's first one.
     """
 
-    def __init__(self, scheduler: Any, timesteps: Any = None, order: int | None = None) -> None:
-        self._scheduler, self._order = scheduler, order
+    def __init__(
+        self, scheduler: Any, timesteps: Any = None, order: int | None = None, *, is_shared: bool = False
+    ) -> None:
+        self._scheduler, self._order, self._is_shared = scheduler, order, is_shared
         self._lists: list[_Timesteps] = []
         self._read(timesteps)
         self._used: _Timesteps | None = None
@@ -103,7 +106,8 @@ class Schedule:
             self.current += 1
             return self.current
         if self._entry is None or used is not self._used:
-            self._used, self._first, self._step_of_first = used, entry, self.current + 1
+            before = entry // self.order if self._is_shared and self._entry is None else self.current + 1
+            self._used, self._first, self._step_of_first = used, entry, before
         elif self._direction == 0 and entry != self._entry:
             self._direction = 1 if entry > self._entry else -1
         self._entry = entry

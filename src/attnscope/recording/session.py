@@ -17,7 +17,7 @@ from attnscope.recording.describing import LayerBook, as_places
 from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.lost import Lost
-from attnscope.recording.modules import TappedLayer, unwrapped
+from attnscope.recording.modules import TappedLayer, other_model, unwrapped
 from attnscope.recording.observing import Sighting
 from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_call import PipelineCall
@@ -253,13 +253,18 @@ class Session:
             "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
         )
 
+    def _other_model(self) -> str | None:
+        if self._watch is None:
+            return None
+        return other_model(self.plan.family, self._watch.pipeline, self.plan.model)
+
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
         if self.run.unnamed:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted)
+            yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, self._other_model())
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
         yield from self.lost.gaps()

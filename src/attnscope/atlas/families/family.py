@@ -162,6 +162,11 @@ class Family(Protocol):
         ...
 
     @property
+    def later_component(self) -> str:
+        """The attribute that holds a second model, for the last steps; '' where one model takes all."""
+        ...
+
+    @property
     def arguments(self) -> tuple[str, str, str]:
         """What the model's forward calls the noisy latent, the timestep and the conditioning."""
         ...

@@ -51,6 +51,7 @@ class Transformer:
         left_out: Why attentions are not recorded, by the path of a module that they are in, or by their own name.
         latent_side: Sides of the latent that the model was made for; 0: the configuration's sample_size.
         component: The pipeline's attribute that holds the model.
+        later_component: The attribute that holds a second model, for the last steps, in pipelines that have one.
         arguments: What forward calls the noisy latent, the timestep and the conditioning.
         positions: Arguments of forward whose numbers, not only their shapes, say what a call attends over.
         longest: Tokens of the longest text, from the variables of a pipeline's call; None: the longest conditioning's.
@@ -68,6 +69,7 @@ class Transformer:
     left_out: Mapping[str, str] = field(default_factory=dict)
     latent_side: int = 0
     component: str = "transformer"
+    later_component: str = ""
     arguments: tuple[str, str, str] = ("hidden_states", "timestep", "encoder_hidden_states")
     positions: tuple[str, ...] = ()
     longest: Callable[[Mapping[str, Any]], int] | None = None

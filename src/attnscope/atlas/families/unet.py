@@ -19,6 +19,7 @@ class UNetFamily:
 
     name = "U-Net"
     component = "unet"
+    later_component = ""
     arguments = ("sample", "timestep", "encoder_hidden_states")
     positions: tuple[str, ...] = ()
     texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)

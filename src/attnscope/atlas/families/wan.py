@@ -56,6 +56,7 @@ WAN = Transformer(
         "WanImageToVideoPipeline": _TWO_CALLS,
         "WanVideoToVideoPipeline": _TWO_CALLS,
     },
+    later_component="transformer_2",
 )
 SKYREELS2 = replace(
     WAN,
