@@ -318,4 +318,9 @@ CASES = (
         {"text": 12}, cat=(2,), layers=4, options={**_SHORT, "clean_caption": False},
         **{**_VIDEO, "video_frames": 12, "copies": None},
     ),
+    Case(
+        "CosmosTextToWorldPipeline", "cosmos", tiny.tiny_cosmos, {".attn1": (OWN, OWN), ".attn2": (OWN, ("text",))},
+        {"text": 12}, cat=(2,), layers=4, branches=_TWO, guided_branches=_TWO, options=_SHORT,
+        **{**_VIDEO, "video_frames": 17},
+    ),
 )  # fmt: skip

@@ -204,6 +204,16 @@ def test_the_second_model_is_found_where_there_is_no_first(of_two):
     assert [step.index for step in trace.steps] == [0, 1]
 
 
+def test_attention_to_text_and_pictures_in_one_module_is_refused_by_name(tmp_path):
+    model = tiny.tiny_cosmos(tmp_path).transformer
+    text = torch.zeros(1, 4, model.config.text_embed_dim)
+    with (
+        pytest.raises(CaptureError, match="conditioned on a text alone"),
+        attnscope.capture(model, branches=["cond"]),
+    ):
+        model(torch.zeros(1, 4, 1, 4, 4), torch.ones(1), (text, text))
+
+
 @pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"
 )  # the pipeline's, with Pillow

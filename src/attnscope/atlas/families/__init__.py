@@ -15,6 +15,7 @@ wan.py          Wan and SkyReels V2
 hunyuanvideo.py HunyuanVideo
 mochi.py        Mochi
 allegro.py      Allegro
+cosmos.py       Cosmos
 hunyuandit.py   HunyuanDiT
 auraflow.py     AuraFlow
 cogview.py      CogView3-Plus and CogView4
@@ -36,6 +37,7 @@ from attnscope.atlas.families.auraflow import AURAFLOW
 from attnscope.atlas.families.chroma import CHROMA
 from attnscope.atlas.families.cogvideox import COGVIDEOX
 from attnscope.atlas.families.cogview import COGVIEW3, COGVIEW4
+from attnscope.atlas.families.cosmos import COSMOS
 from attnscope.atlas.families.family import Attended, Family, Sides, TextPart, Written
 from attnscope.atlas.families.flux import FLUX
 from attnscope.atlas.families.flux2 import FLUX2
@@ -82,6 +84,7 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     HUNYUANVIDEO,
     MOCHI,
     ALLEGRO,
+    COSMOS,
 )
 FAMILIES: tuple[Family, ...] = (*TRANSFORMERS, UNET)
 """A model is of the first family that takes it."""

@@ -18,7 +18,7 @@ prx.py         PRX
 cogvideox.py   CogVideoX, a video, as all below
 ltx.py         LTX-Video
 wan.py         Wan, also with a picture and of two models, and SkyReels V2
-hunyuanvideo.py, mochi.py, allegro.py
+hunyuanvideo.py, mochi.py, allegro.py, cosmos.py
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ from attnscope.testing.transformers.auraflow import tiny_auraflow
 from attnscope.testing.transformers.chroma import tiny_chroma
 from attnscope.testing.transformers.cogvideox import tiny_cogvideox
 from attnscope.testing.transformers.cogview import tiny_cogview3, tiny_cogview4
+from attnscope.testing.transformers.cosmos import tiny_cosmos
 from attnscope.testing.transformers.flux import tiny_flux
 from attnscope.testing.transformers.flux2 import tiny_flux2, tiny_flux2_klein
 from attnscope.testing.transformers.fluxlike import tiny_bria, tiny_longcat, tiny_ovis
@@ -63,6 +64,7 @@ TINY: dict[str, Callable[..., Any]] = {
     "hunyuanvideo": tiny_hunyuanvideo,
     "mochi": tiny_mochi,
     "allegro": tiny_allegro,
+    "cosmos": tiny_cosmos,
     "hunyuandit": tiny_hunyuandit,
     "auraflow": tiny_auraflow,
     "cogview3": tiny_cogview3,
@@ -107,6 +109,7 @@ __all__ = [
     "tiny_cogvideox",
     "tiny_cogview3",
     "tiny_cogview4",
+    "tiny_cosmos",
     "tiny_flux",
     "tiny_flux2",
     "tiny_flux2_klein",

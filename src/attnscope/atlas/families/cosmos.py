@@ -1,0 +1,51 @@
+"""Cosmos: self-attention of all frames, then cross-attention to the text (T5).
+
+`diffusers/models/transformers/transformer_cosmos.py`. Models that look at pictures in the same module (Transfer
+2.5) add a softmax with queries of its own, and are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.transformer import Blocks, Transformer
+from attnscope.atlas.families.video import attend_frames, frame_grid
+from attnscope.errors import CaptureError
+
+
+def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
+    if isinstance(arguments["encoder_hidden_states"], tuple):
+        raise CaptureError(
+            "this Cosmos transformer looks at the text and at pictures in one module, with queries for each, which is "
+            "not recorded: use a Cosmos model that is conditioned on a text alone"
+        )
+    return attend_frames(config, arguments)
+
+
+_TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
+
+COSMOS = Transformer(
+    id="cosmos",
+    name="Cosmos transformer",
+    models=("CosmosTransformer3DModel",),
+    blocks=(
+        Blocks(
+            "transformer_blocks",
+            "num_layers",
+            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            stage="blocks",
+        ),
+    ),
+    attend=_attend,
+    plan=frame_grid,
+    texts=(TextPart("context", ("tokenizer",)),),
+    text_lengths={"context": 512},
+    pipelines={
+        "CosmosTextToWorldPipeline": _TWO_CALLS,
+        "CosmosVideoToWorldPipeline": _TWO_CALLS,
+        "Cosmos2TextToImagePipeline": _TWO_CALLS,
+        "Cosmos2VideoToWorldPipeline": _TWO_CALLS,
+    },
+)
