@@ -6,6 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import MochiAttnProcessor2_0
 from PIL import Image
 
 import attnscope
@@ -152,6 +153,30 @@ def test_padding_gets_nothing(case, tmp_path):
             to_text = trace.probabilities(layer=layer.path, relation="image->text", mean="head")
             assert torch.all(to_text[..., 7:] == 0)  # six words and the end
             assert torch.all(to_text[..., :7].sum((-1, -2)) > 0)
+
+
+class TwoMoreKeys(MochiAttnProcessor2_0):
+    """Looks at the first two keys twice."""
+
+    def __call__(self, attn, *args, **kwargs):
+        original = torch.nn.functional.scaled_dot_product_attention
+
+        def with_more(query, key, value, **others):
+            key, value = (torch.cat([tensor, tensor[:, :, :2]], 2) for tensor in (key, value))
+            return original(query, key, value, **others)
+
+        torch.nn.functional.scaled_dot_product_attention = with_more
+        try:
+            return super().__call__(attn, *args, **kwargs)
+        finally:
+            torch.nn.functional.scaled_dot_product_attention = original
+
+
+def test_keys_from_elsewhere_in_rows_of_different_lengths_are_refused(tmp_path):
+    pipe = tiny.tiny_mochi(tmp_path)
+    pipe.transformer.transformer_blocks[0].attn1.processor = TwoMoreKeys()
+    with pytest.raises(CaptureError, match="its processor adds or leaves out some"), attnscope.capture(pipe):
+        run(pipe, num_frames=13)
 
 
 @pytest.fixture(scope="module")

@@ -11,24 +11,37 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from attnscope.atlas.families import Attended, Sides
+from attnscope.atlas.families import Attended
+from attnscope.errors import CaptureError
+from attnscope.recording.modules import TappedLayer
 from attnscope.records.qkv import Record
 
 
-def with_equal_rows(record: Record, sides: Sides | None, attended: Attended | None) -> Record:
+def with_equal_rows(tapped: TappedLayer, record: Record, attended: Attended | None) -> Record:
     """A record whose parts begin at the same place in all rows.
 
     Args:
-        record: What a layer computed.
-        sides: What its queries and keys are.
+        tapped: The layer.
+        record: What it computed.
         attended: What the model's call attends over.
+
+    Raises:
+        CaptureError: Its longest row is not as long as the call says, so that keys would be taken for others.
     """
+    sides = tapped.sides
     if sides is None or attended is None or len(attended.rows) != record.query.shape[0]:
         return record
     query_at, key_at = (_places(attended, sources) for sources in sides[:2])
-    is_even = bool((query_at >= 0).all() and (key_at >= 0).all())
-    if is_even or query_at.max() >= record.query.shape[2] or key_at.max() >= record.key.shape[2]:
+    if bool((query_at >= 0).all() and (key_at >= 0).all()):
         return record
+    described = int(query_at.max()) + 1, int(key_at.max()) + 1
+    computed = record.query.shape[2], record.key.shape[2]
+    if described != computed:
+        raise CaptureError(
+            f"{tapped.layer} ({tapped.path}) has {computed[0]} queries and {computed[1]} keys in its longest row, and "
+            f"the model's call {described[0]} and {described[1]}: its processor adds or leaves out some; use diffusers' "
+            "own"
+        )
     query_at, key_at = query_at.to(record.query.device), key_at.to(record.key.device)
     return replace(
         record,

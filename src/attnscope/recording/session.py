@@ -168,8 +168,9 @@ class Session:
         running.ran.add(tapped.layer)
         grid = self.book.grid_of(tapped, hidden)
         for sighting in sightings:
-            even = with_equal_rows(sighting.record, tapped.sides, self.book.attended)
-            sighting = sighting._replace(record=even)
+            if sighting.kind is None:  # an adapter's keys are no texts
+                even = with_equal_rows(tapped, sighting.record, self.book.attended)
+                sighting = sighting._replace(record=even)
             if tapped.layer.kind == "fuser":
                 sighting = sighting._replace(record=as_places(sighting.record, grid))
             rows = running.rows_of(sighting.record)
