@@ -39,8 +39,8 @@ def with_equal_rows(tapped: TappedLayer, record: Record, attended: Attended | No
     if described != computed:
         raise CaptureError(
             f"{tapped.layer} ({tapped.path}) has {computed[0]} queries and {computed[1]} keys in its longest row, and "
-            f"the model's call {described[0]} and {described[1]}: its processor adds or leaves out some; use diffusers' "
-            "own"
+            f"the model's call {described[0]} and {described[1]}: its processor adds or leaves out some; use "
+            "diffusers' own"
         )
     query_at, key_at = query_at.to(record.query.device), key_at.to(record.key.device)
     return replace(
