@@ -83,20 +83,23 @@ class OutputError(AttnscopeError, OSError):
     """A file can't be written."""
 
 
-def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
+def nearest(
+    name: str, known: Iterable[str], *, count: int = 3, otherwise: Sequence[str] | None = None
+) -> str:
     """The known names most like `name`, as text for a message.
 
     Args:
         name: The name that nobody knows.
         known: All the names that would have been right.
         count: How many to list at most.
+        otherwise: What to list where none is similar. Default: all of them.
 
     Returns:
-        Quoted names, separated by commas. All known names where none is similar.
+        Quoted names, separated by commas.
     """
     options = list(dict.fromkeys(known))
     close = difflib.get_close_matches(name, options, n=count, cutoff=0.5)
-    return ", ".join(repr(option) for option in (close or options))
+    return ", ".join(repr(option) for option in (close or otherwise or options))
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:

@@ -60,15 +60,6 @@ SEED_SCALES = {
     16: (5, 6, 8, 9, 10),
     8: (7,),
 }
-SDXL = {
-    "sample_size": 128,
-    "block_out_channels": [320, 640, 1280],
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-}
 
 
 def seed_rows(kind: str) -> list[str]:
@@ -187,7 +178,8 @@ def test_atlas_equals_what_a_capture_of_the_full_size_unet_sees(name, size):
 
 TOPOLOGIES = {
     "sd1": UNETS["sd1"],
-    "sdxl": SDXL,
+    "sdxl": UNETS["sdxl"],
+    "sdxl-refiner": UNETS["sdxl-refiner"],
     "uneven units": {"layers_per_block": [1, 2, 1, 3]},
     "plain attention": {
         "down_block_types": ["AttnDownBlock2D", *["CrossAttnDownBlock2D"] * 2, "DownBlock2D"],
@@ -295,9 +287,11 @@ def test_an_unknown_name_lists_the_nearest():
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="dict|list|int has no U-Net"):
+    with pytest.raises(ModelError, match="int has no U-Net and no transformer"):
         attnscope.layers(7)
-    with pytest.raises(ModelError, match="neither unet/config.json nor config.json"):
+    with pytest.raises(
+        ModelError, match=r"neither unet/config.json, transformer/config.json nor config.json"
+    ):
         attnscope.layers(tmp_path)
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ModelError, match="no JSON configuration"):

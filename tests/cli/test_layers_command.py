@@ -8,6 +8,9 @@ import json
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
+
+from attnscope.atlas.diagram import diagram
 
 FIRST = {
     "block": 1,
@@ -81,6 +84,80 @@ def test_the_diagram_is_written_once(run, tmp_path):
     assert "exists already" in err
     assert "--force" in err
     assert run("layers", "sd1", "--diagram", file, "--force")[0] == 0
+
+
+def test_the_diagram_may_be_a_picture(run, tmp_path):
+    for name in ("sd1", "flux"):
+        file = tmp_path / f"{name}.png"
+        assert run("layers", name, "--diagram", file) == (0, "", f"wrote {file}\n")
+        drawing = ElementTree.fromstring(diagram(name))
+        with Image.open(file) as picture:
+            assert picture.size == tuple(2 * int(drawing.get(side)) for side in ("width", "height"))
+            for mark in drawing.iter(
+                "{http://www.w3.org/2000/svg}rect"
+            ):  # each box has its colour in its corner
+                if (mark.get("stroke"), mark.get("rx")) == ("#ffffff", "3"):
+                    x, y = (2 * round(float(mark.get(side))) + 12 for side in ("x", "y"))
+                    assert "#{:02x}{:02x}{:02x}".format(*picture.getpixel((x, y))) == mark.get("fill")
+
+
+def lines_of(run, *arguments):
+    return [" ".join(line.split()) for line in run("layers", *arguments)[1].splitlines()]
+
+
+def test_joint_attention_is_shown_as_what_it_is(run):
+    lines = lines_of(run, "flux")
+    assert lines[0] == "flux: Flux transformer, 57 blocks with 57 attention layers"
+    assert lines[1] == "1024x1024 pixels (its native size), latent 128x128 (height x width)"
+    assert "Joint attention text embedding, latent features text embedding, latent features" in " ".join(
+        lines
+    )
+    assert any(line.startswith("1-19 (24, 4608, 128) (24, 4608, 128)") for line in lines)
+    assert "1-57 image->text 4096 512 kind='cross'" in lines
+    assert "One step in float16: Q and K 3.23 GB, P 58.1 GB." in lines
+
+
+def test_equal_blocks_share_a_row_unless_shapes_are_asked_for(run):
+    rows = [line for line in lines_of(run, "sdxl", "--kind", "self") if line.endswith("MB") and "(" in line]
+    assert len(rows) == 11  # residual units with attention
+    rows = [
+        line
+        for line in lines_of(run, "sdxl", "--kind", "self", "--shapes")
+        if line.endswith("MB") and "(" in line
+    ]
+    assert len(rows) == 70
+
+
+def test_a_kind_of_a_joint_attention_is_its_part_and_keeps_all_of_it(run):
+    rows = json.loads(run("layers", "sd3", "--kind", "cross", "--json")[1])
+    assert {(row["kind"], *row["query"], *row["key"]) for row in rows} == {
+        ("cross", 48, 4096, 64, 48, 333, 64)
+    }
+    assert {row["view"]["relation"] for row in rows} == {"image->text"}
+    assert {row["bytes_query_key"] for row in rows} == {2 * 48 * 4429 * 64 * 2}
+    assert "Q and K 1.31 GB, all of the joint layers, P" in run("layers", "sd3", "--kind", "cross")[1]
+
+
+def test_a_kind_that_a_model_lacks_is_refused(run):
+    code, _, err = run("layers", "flux", "--kind", "self2")
+    assert code == 1
+    assert "flux (Flux transformer) has no attention layers of kind 'self2', only of joint" in err
+
+
+def test_two_calls_for_guidance_are_told(run):
+    assert (
+        "One step (2 calls of the model) in float16: Q and K 6.46 GB"
+        in run("layers", "flux", "--guidance")[1]
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_fit_the_screen(run, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in ("sd1", "sd3.5-medium", "flux", "pixart"):
+        lines = run("layers", name, "--steps", "20")[1].splitlines()
+        assert max(map(len, lines)) <= width
+        assert not any("…" in line for line in lines)
 
 
 WRONG = {

@@ -80,8 +80,10 @@ def test_a_trace_without_a_picture_has_numbers_only(run, made, tmp_path):
     assert run("heatmap", tmp_path / "bare.trace", "cat", "-o", tmp_path / "my.npy")[0] == 0
 
 
-@pytest.mark.parametrize("name", ["unet.png", "unet.pdf", "unet", "x.SVG.png"])
-def test_a_diagram_that_is_no_svg_is_refused_and_the_name_that_works_is_told(run, tmp_path, name):
+@pytest.mark.parametrize("name", ["unet.jpg", "unet.pdf", "unet", "x.SVG.pdf"])
+def test_a_diagram_that_is_neither_svg_nor_png_is_refused_and_the_name_that_works_is_told(
+    run, tmp_path, name
+):
     code, out, err = run("layers", "sd1", "--diagram", tmp_path / name)
     assert (code, out) == (2, "")
     advised = err.split("such as ")[1].strip()

@@ -1,9 +1,9 @@
-"""Which attention layers a U-Net has, and the shapes of their Q, K, V and P."""
+"""Which attention layers a model has, and the shapes of their Q, K, V and P."""
 
 from attnscope.atlas.known import DEMO_FOLDER, NAMES
 from attnscope.atlas.order import LayerPlace, execution_order
 from attnscope.atlas.plan import Section
-from attnscope.atlas.table import Sources, blocks_by_grid, layers, sections, sources, sources_of
+from attnscope.atlas.table import Sources, blocks_by_grid, calls_a_step, layers, sections, sources, sources_of
 
 __all__ = [
     "DEMO_FOLDER",
@@ -12,6 +12,7 @@ __all__ = [
     "Section",
     "Sources",
     "blocks_by_grid",
+    "calls_a_step",
     "execution_order",
     "layers",
     "sections",

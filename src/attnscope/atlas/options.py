@@ -23,6 +23,9 @@ STYLES: Mapping[str, Style] = {  # block type: the attention that stands after e
 _HARMLESS = {"dual_cross_attention": (False, None), "attention_type": ("default", None)}
 _DEFAULT_HEADS = 8
 _DEFAULT_UNITS = 2
+_MOST_BLOCKS = (
+    200  # residual units of a section, and transformer blocks after one; anybody may have written the file
+)
 
 Depth = int | Sequence[int]  # transformer blocks per residual unit: one number, or one for each unit
 
@@ -92,13 +95,14 @@ def read_options(config: Mapping[str, Any]) -> UNetOptions:
         only_cross=_flags(config, levels),
         padding=config.get("downsample_padding", 1),
     )
+    _refuse_too_many(options)
     _refuse_unknown(config, options)
     return options
 
 
 def _refuse_unknown(config: Mapping[str, Any], options: UNetOptions) -> None:
     for name in (*options.down_types, options.mid_type, *options.up_types):
-        if name is not None and name not in STYLES:
+        if name is not None and (not isinstance(name, str) or name not in STYLES):
             raise ModelError(
                 f"the atlas does not know the attention of block type {name!r}, only of {', '.join(STYLES)}"
             )
@@ -109,6 +113,15 @@ def _refuse_unknown(config: Mapping[str, Any], options: UNetOptions) -> None:
             )
     if options.padding not in (0, 1):
         raise ModelError(f"the configuration has downsample_padding={options.padding!r}, expected 0 or 1")
+
+
+def _refuse_too_many(options: UNetOptions) -> None:
+    depths = [[depth] if isinstance(depth, int) else depth for depth in (*options.depths, *options.up_depths)]
+    most = max(*options.units, *(number for depth in depths for number in depth))
+    if most > _MOST_BLOCKS:
+        raise ModelError(
+            f"the configuration has {most} residual units, or blocks after one, expected {_MOST_BLOCKS} at most"
+        )
 
 
 def _names(config: Mapping[str, Any], key: str) -> tuple[str, ...]:

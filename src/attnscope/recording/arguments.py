@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from attnscope.atlas.families import Attended, Family
+from attnscope.atlas.families import Attended, Family, unwrapped
 from attnscope.recording.callers import Asking, Caller
 from attnscope.recording.held_rows import rows_by
-from attnscope.recording.modules import unwrapped
 
 
 class Arguments:

@@ -191,8 +191,7 @@ def _query_parts(tapped: TappedLayer, sighting: Sighting, attended: Attended | N
     """Where a layer's queries come from; () for the places of its grid alone. An adapter's are the image's."""
     if attended is None or tapped.sides is None or sighting.kind is not None:
         return ()
-    parts = attended.tokens_of(tapped.sides.queries)
-    return () if [name for name, _ in parts] == ["own"] else tuple(QueryPart(*part) for part in parts)
+    return attended.query_parts(tapped.sides)
 
 
 def _known_parts(tapped: TappedLayer, keys: int, attended: Attended) -> tuple[KeyPart, ...]:
@@ -205,7 +204,7 @@ def _known_parts(tapped: TappedLayer, keys: int, attended: Attended) -> tuple[Ke
             + " and ".join(f"{count} of {name!r}" for name, count in parts)
             + ": its processor adds or leaves out some; use diffusers' own"
         )
-    return () if tapped.layer.kind != "joint" and len(parts) == 1 else tuple(KeyPart(*part) for part in parts)
+    return attended.key_parts(tapped.sides)
 
 
 def _parts(

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnscope.atlas import layers
+from attnscope.atlas import calls_a_step, layers
+from attnscope.atlas.source import model_facts
 from attnscope.errors import ParameterError
-from attnscope.records import Grid, Layer
+from attnscope.records import KINDS, Grid, Kind, Layer
 from attnscope.records.reduced import Reduced
+from attnscope.records.relations import as_kind
 
 HALF = 2  # bytes a number, of a model known by its configuration alone
 
@@ -37,7 +39,7 @@ def estimate(
     steps: int = 50,
     size: tuple[int, int] | None = None,
     batch: int = 1,
-    guidance: bool = True,
+    guidance: bool | None = None,
     tokens: int | None = None,
     itemsize: int | None = None,
 ) -> tuple[Policy, ...]:
@@ -48,7 +50,8 @@ def estimate(
         steps: Steps of the run.
         size: Picture (height, width) in pixels. Default: the model's native size.
         batch: Pictures made at once.
-        guidance: Classifier-free guidance, which doubles the rows of the batch.
+        guidance: Classifier-free guidance, which doubles the rows of the batch or the calls of a step. Default: as the
+            model's pipeline does.
         tokens: Text tokens per prompt. Default: the model's own number.
         itemsize: Bytes a number of Q and K. Default: a loaded model's own, else 2 (float16). Reduced maps are float32.
 
@@ -72,22 +75,42 @@ def estimate(
     every_layer = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens)
     if not every_layer:
         return ()
-    each = itemsize or _own_itemsize(model)
-    whole = sum(layer.bytes_query_key(each) for layer in every_layer)
-    value = sum(layer.leading * layer.keys * layer.head_dim * each for layer in every_layer)
-    cross = sum(layer.bytes_query_key(each) for layer in every_layer if layer.kind == "cross")
+    each, calls = itemsize or _own_itemsize(model), calls_a_step(model, guidance=guidance)
+    whole = calls * sum(layer.bytes_query_key(each) for layer in every_layer)
+    value = calls * sum(layer.leading * layer.keys * layer.head_dim * each for layer in every_layer)
     tenth = len(range(0, steps, 10))
     latent = max((layer.grid for layer in every_layer), key=lambda grid: grid.places)
+    rows = calls * every_layer[0].branches
+    kept = {
+        kind: calls * sum(layer.bytes_query_key(each) for layer in _with(kind, every_layer)) for kind in KINDS
+    }
     return (
         Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
-        *([_one_branch(whole // 2, steps)] if guidance else []),
+        *([_one_branch(whole // rows, steps)] if rows > 1 else []),
         Policy("with V", "capture(pipe, value=True)", whole + value, steps * (whole + value)),
-        Policy("cross-attention", "capture(pipe, kind='cross')", cross, steps * cross),
-        Policy("self-attention", "capture(pipe, kind='self')", whole - cross, steps * (whole - cross)),
+        *(
+            Policy(_name(kind, every_layer), f"capture(pipe, kind={kind!r})", kept[kind], steps * kept[kind])
+            for kind in reversed(KINDS)
+            if kept[kind]
+        ),
         Policy("every tenth step", "capture(pipe, steps=slice(None, None, 10))", whole, tenth * whole),
-        *(_reduced(name, reduction, every_layer, latent) for name, reduction in _REDUCTIONS.items()),
-        _materialised(every_layer, each, steps),
+        *(
+            _reduced(name, reduction, every_layer, latent)
+            for name, reduction in _REDUCTIONS.items()
+            if kept[reduction.kind]
+        ),
+        _materialised(every_layer, each, steps, calls),
     )
+
+
+def _with(kind: Kind, every_layer: Sequence[Layer]) -> list[Layer]:
+    """The layers that are kept where a kind is asked for: a joint attention as a whole, for its one softmax."""
+    return [layer for layer in every_layer if as_kind(layer, kind) is not None]
+
+
+def _name(kind: Kind, every_layer: Sequence[Layer]) -> str:
+    is_joint = any(layer.kind != kind for layer in _with(kind, every_layer))
+    return f"{kind}-attention{' (all of joint layers)' if is_joint else ''}"
 
 
 def _one_branch(a_step: int, steps: int) -> Policy:
@@ -103,14 +126,15 @@ _REDUCTIONS = {
 def _reduced(name: str, reduction: Reduced, every_layer: Sequence[Layer], latent: Grid) -> Policy:
     per = "" if reduction.per == "layer" else f", per={reduction.per!r}"
     call = f"capture(pipe, qk=False, keep={{'maps': Reduced({reduction.kind!r}{per})}})"
-    return Policy(name, call, 0, reduction.bytes(every_layer, latent))
+    parts = [part for layer in every_layer if (part := as_kind(layer, reduction.kind)) is not None]
+    return Policy(name, call, 0, reduction.bytes(parts, latent))
 
 
-def _materialised(every_layer: Sequence[Layer], itemsize: int, steps: int) -> Policy:
-    a_step = sum(layer.bytes_probability(itemsize) for layer in every_layer)
+def _materialised(every_layer: Sequence[Layer], itemsize: int, steps: int, calls: int) -> Policy:
+    a_step = calls * sum(layer.bytes_probability(itemsize) for layer in every_layer)
     return Policy("the probabilities themselves", "(never stored)", a_step, steps * a_step)
 
 
 def _own_itemsize(model: Any) -> int:
-    dtype = getattr(getattr(model, "unet", model), "dtype", None)
-    return getattr(dtype, "itemsize", HALF)
+    loaded = getattr(model, model_facts(model).family.component, model)
+    return getattr(getattr(loaded, "dtype", None), "itemsize", HALF)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from attnscope.atlas.families import FAMILIES, UNET, Family, Sides
+from attnscope.atlas.families import FAMILIES, UNET, Family, Sides, unwrapped
 from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.obstacles.compiled import compiled
 from attnscope.recording.obstacles.no_model import no_model, no_unet
@@ -98,18 +98,6 @@ def other_model(family: Family, pipeline: Any, model: nn.Module) -> str | None:
     names = (family.component, family.later_component) if family.later_component else ()
     held = {name: getattr(pipeline, name, None) for name in names}
     return next((name for name, other in held.items() if other is not None and other is not model), None)
-
-
-def unwrapped(model: nn.Module) -> Any:
-    """The model inside what torch.compile and DataParallel make of it.
-
-    Args:
-        model: The model, or what was made of it.
-    """
-    inner = getattr(model, "_orig_mod", None) or (
-        getattr(model, "module", None) if "Parallel" in type(model).__name__ else None
-    )
-    return inner or model
 
 
 def choose_layers(family: Family, model: nn.Module, blocks: Any, kind: Kind | None) -> list[TappedLayer]:

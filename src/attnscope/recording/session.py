@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from attnscope.atlas.families import unwrapped
 from attnscope.errors import CaptureError
 from attnscope.recording.callers import Asking
 from attnscope.recording.calls import Calls
@@ -17,7 +18,7 @@ from attnscope.recording.describing import LayerBook, as_places
 from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.keeping import staged_bytes, warn_if_large
 from attnscope.recording.lost import Lost
-from attnscope.recording.modules import TappedLayer, other_model, unwrapped
+from attnscope.recording.modules import TappedLayer, other_model
 from attnscope.recording.observing import Sighting
 from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_call import PipelineCall

@@ -8,20 +8,6 @@ import torch
 
 from attnscope.atlas.known import UNETS
 
-SDXL: dict[str, Any] = {
-    "sample_size": 128,
-    "down_block_types": ["DownBlock2D", *["CrossAttnDownBlock2D"] * 2],
-    "up_block_types": [*["CrossAttnUpBlock2D"] * 2, "UpBlock2D"],
-    "block_out_channels": [320, 640, 1280],
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-
 
 def full_size_unet(
     name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **changes
@@ -29,7 +15,7 @@ def full_size_unet(
     """A U-Net of Stable Diffusion at full size, with random weights that are the same each time.
 
     Args:
-        name: 'sd1', 'sd2-base', 'sd2' or 'sdxl'.
+        name: 'sd1', 'sd2-base', 'sd2', 'sdxl' or any other name of a U-Net.
         device: Where it is made. On 'meta' it has shapes only.
         dtype: Type of the weights.
         **changes: Options of diffusers' UNet2DConditionModel to change.
@@ -37,7 +23,7 @@ def full_size_unet(
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**{**{**UNETS, "sdxl": SDXL}[name], **changes}).eval().to(dtype)
+        unet = UNet2DConditionModel(**{**UNETS[name], **changes}).eval().to(dtype)
     if torch.device(device).type == "meta":
         return unet
     unet.to_empty(device=device)

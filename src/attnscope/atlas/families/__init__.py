@@ -3,8 +3,12 @@
 family.py       what a family says
 packed.py       latents that are packed, as Flux has them
 chat.py         prompts in a chat's template
+planning.py     what is known of a run before it: configurations by name
 unet.py         Stable Diffusion v1, v2, XL and all other U-Nets
-transformer.py  how transformers are described; each has a file of its own
+unet_names.py   those that are known by name
+description.py  what is said of a family of transformers; each has a file of its own
+blocks.py       their lists of blocks
+transformer.py  what follows from it
 sd3.py          Stable Diffusion 3 and 3.5
 flux.py         Flux.1 with Fill, Kontext and Redux
 pixart.py       PixArt-alpha and -sigma
@@ -49,6 +53,7 @@ from attnscope.atlas.families.lumina import LUMINA
 from attnscope.atlas.families.lumina2 import LUMINA2
 from attnscope.atlas.families.mochi import MOCHI
 from attnscope.atlas.families.pixart import PIXART
+from attnscope.atlas.families.planning import Config, Known, Setting, unwrapped
 from attnscope.atlas.families.prx import PRX
 from attnscope.atlas.families.qwenimage import QWENIMAGE
 from attnscope.atlas.families.sana import SANA
@@ -98,9 +103,13 @@ __all__ = [
     "TRANSFORMERS",
     "UNET",
     "Attended",
+    "Config",
     "Family",
+    "Known",
+    "Setting",
     "Sides",
     "TextPart",
     "Transformer",
     "Written",
+    "unwrapped",
 ]

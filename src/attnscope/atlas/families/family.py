@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from attnscope.atlas.families.planning import Config, Planned
 from attnscope.atlas.order import LayerPlace
-from attnscope.records import Grid, Kind
+from attnscope.records import Grid, KeyPart, Kind, QueryPart
 from attnscope.records.layers import SizeHW
-
-Config = Mapping[str, Any]
-"""A model's configuration, as in its config.json."""
 
 
 class Attended(NamedTuple):
@@ -63,6 +61,24 @@ class Attended(NamedTuple):
             rows=tuple({last: count, **of_row} for of_row in known),
             encoded={last: count, **self.encoded},
         )
+
+    def query_parts(self, sides: Sides) -> tuple[QueryPart, ...]:
+        """Where an attention's queries come from; () for the places of the grid alone.
+
+        Args:
+            sides: What its queries and keys are.
+        """
+        parts = self.tokens_of(sides.queries)
+        return () if [name for name, _ in parts] == ["own"] else tuple(QueryPart(*part) for part in parts)
+
+    def key_parts(self, sides: Sides) -> tuple[KeyPart, ...]:
+        """Where an attention's keys come from; () for the usual source of its kind.
+
+        Args:
+            sides: What its queries and keys are.
+        """
+        parts = self.tokens_of(sides.keys)
+        return () if sides.kind != "joint" and len(parts) == 1 else tuple(KeyPart(*part) for part in parts)
 
 
 class Sides(NamedTuple):
@@ -140,7 +156,7 @@ RowsBy = Mapping[str, Rows]
 """Rows of a call by the variable of the pipeline's call that holds its conditioning."""
 
 
-class Family(Protocol):
+class Family(Planned, Protocol):
     """One way to build a denoising model."""
 
     @property

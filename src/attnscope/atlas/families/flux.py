@@ -6,10 +6,34 @@ positions of its tokens come with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer
 
+_MEGAPIXEL = 64 * 64
+
+
+def _besides(config: Config, pipeline: str) -> Mapping[str, int]:
+    """Kontext resizes its picture to about a megapixel; the shapes that it takes have 4042 to 4150 tokens."""
+    return {"reference": _MEGAPIXEL} if pipeline.startswith("FluxKontext") else {}
+
+
+# FluxTransformer2DModel's own defaults, and transformer/config.json of FLUX.1-dev
+_DEV: Config = {
+    "patch_size": 1, "in_channels": 64, "num_layers": 19, "num_single_layers": 38, "attention_head_dim": 128,
+    "num_attention_heads": 24, "joint_attention_dim": 4096, "pooled_projection_dim": 768,
+}  # fmt: skip
+_HUB = "black-forest-labs/FLUX.1-"
+_OTHERS = {  # the same blocks over other channels
+    f"{_HUB}Fill-dev": "FluxFillPipeline",
+    f"{_HUB}Kontext-dev": "FluxKontextPipeline",
+    f"{_HUB}Canny-dev": "FluxControlPipeline",
+    f"{_HUB}Depth-dev": "FluxControlPipeline",
+    f"{_HUB}Krea-dev": "FluxPipeline",
+}
 _ONE: RowsBy = {"prompt_embeds": ("cond",)}
 _TWO_CALLS: RowsBy = {**_ONE, "negative_prompt_embeds": ("uncond",)}
 
@@ -27,6 +51,14 @@ FLUX = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer_2",), ("prompt_2", "prompt")),),
     text_lengths={"context": 512},
+    besides=_besides,
+    guides=False,
+    defaults=_DEV,
+    known={
+        "flux": Known(_DEV, (f"{_HUB}dev",), "FluxPipeline", _OTHERS),
+        "flux-dev": Known(_DEV, (f"{_HUB}dev",), "FluxPipeline"),
+        "flux-schnell": Known(_DEV, (f"{_HUB}schnell",), "FluxPipeline"),
+    },
     pipelines={
         "FluxPipeline": _TWO_CALLS,
         "FluxImg2ImgPipeline": _TWO_CALLS,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, text_parts
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart, text_parts
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
 _TEXTS = (
@@ -30,6 +31,16 @@ def _has(config: Config, block: int, name: str) -> bool:
     return name == "attn" or block in config.get("dual_attention_layers", ())
 
 
+# SD3Transformer2DModel's own defaults, which no released model has
+_DEFAULTS: Config = {
+    "sample_size": 128, "patch_size": 2, "num_layers": 18, "attention_head_dim": 64, "num_attention_heads": 18,
+    "dual_attention_layers": (),
+}  # fmt: skip
+# transformer/config.json of each; the paper has the depth: 24 blocks, 64 channels a head and as many heads as blocks
+_MEDIUM: Config = {**_DEFAULTS, "num_layers": 24, "num_attention_heads": 24}
+_MEDIUM_35: Config = {**_MEDIUM, "dual_attention_layers": tuple(range(13))}
+_LARGE_35: Config = {**_DEFAULTS, "num_layers": 38, "num_attention_heads": 38}
+_HUB, _PIPELINE = "stabilityai/stable-diffusion-3", "StableDiffusion3Pipeline"
 _GUIDED: RowsBy = {"prompt_embeds": "batch", "original_prompt_embeds": ("perturbed",)}
 
 SD3 = Transformer(
@@ -49,6 +60,12 @@ SD3 = Transformer(
     plan=patches,
     texts=_TEXTS,
     text_lengths={"context/clip": 77, "context/t5": 256},
+    defaults=_DEFAULTS,
+    known={
+        "sd3": Known(_MEDIUM, (f"{_HUB}-medium-diffusers", f"{_HUB}-medium"), _PIPELINE),
+        "sd3.5-medium": Known(_MEDIUM_35, (f"{_HUB}.5-medium",), _PIPELINE),
+        "sd3.5-large": Known(_LARGE_35, (f"{_HUB}.5-large", f"{_HUB}.5-large-turbo"), _PIPELINE),
+    },
     pipelines={
         "StableDiffusion3Pipeline": _GUIDED,
         "StableDiffusion3Img2ImgPipeline": _GUIDED,

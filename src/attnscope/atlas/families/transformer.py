@@ -1,78 +1,28 @@
-"""A description for transformers: one sequence of tokens, and lists of blocks that run one after the other."""
+"""Transformers: one sequence of tokens, and lists of blocks that run one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.blocks import Blocks
+from attnscope.atlas.families.description import Description
+from attnscope.atlas.families.family import Attended, Sides, text_parts
+from attnscope.atlas.families.planning import Config, Setting, both_sides, reading
 from attnscope.atlas.order import LayerPlace
-from attnscope.records import Grid, Kind
+from attnscope.errors import ModelError
+from attnscope.records import Grid, Kind, Layer, LayerId
 from attnscope.records.layers import SizeHW
 
-_SIDE = 64
-"""Of a latent that any patch divides."""
+__all__ = ["Blocks", "Transformer"]
+
+_LARGEST_PATCH = 64
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """A list of transformer blocks.
-
-    Attributes:
-        path: Its module path, such as 'transformer_blocks'.
-        count: The option of the configuration that says how many there are.
-        attentions: The attentions of each block by name, in the order in which they run.
-        stage: What the list is called in tables; its path without '_blocks' where nothing is said.
-        has: Whether a block, by its number, has an attention; every one has all of them where nothing is said.
-    """
-
-    path: str
-    count: str
-    attentions: Mapping[str, Sides]
-    stage: str
-    has: Callable[[Config, int, str], bool] = lambda config, block, name: True
-
-
-@dataclass(frozen=True)
-class Transformer:
-    """A family of transformers over one sequence of tokens, in lists of blocks that run one after the other.
-
-    Attributes:
-        id: What kind of model it is, in a word, such as 'flux'.
-        name: For messages.
-        models: Names of the model's classes.
-        blocks: Its lists of blocks, in the order in which they run.
-        attend: What a call attends over, from the configuration and the arguments of forward.
-        plan: Grid of the image for a latent of some size, from the configuration.
-        texts: The parts of the conditioning, in order.
-        text_lengths: Tokens of each text part where nothing else says, by its name.
-        pipelines: By the class of a pipeline: rows of a call by the variable that holds its conditioning.
-        left_out: Why attentions are not recorded, by the path of a module that they are in, or by their own name.
-        latent_side: Sides of the latent that the model was made for; 0: the configuration's sample_size.
-        component: The pipeline's attribute that holds the model.
-        later_component: The attribute that holds a second model, for the last steps, in pipelines that have one.
-        arguments: What forward calls the noisy latent, the timestep and the conditioning.
-        positions: Arguments of forward whose numbers, not only their shapes, say what a call attends over.
-        longest: Tokens of the longest text, from the variables of a pipeline's call; None: the longest conditioning's.
-    """
-
-    id: str
-    name: str
-    models: tuple[str, ...]
-    blocks: tuple[Blocks, ...]
-    attend: Callable[[Config, Mapping[str, Any]], Attended]
-    plan: Callable[[Config, SizeHW], Grid]
-    texts: tuple[TextPart, ...]
-    text_lengths: Mapping[str, int]
-    pipelines: Mapping[str, RowsBy]
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    latent_side: int = 0
-    component: str = "transformer"
-    later_component: str = ""
-    arguments: tuple[str, str, str] = ("hidden_states", "timestep", "encoder_hidden_states")
-    positions: tuple[str, ...] = ()
-    longest: Callable[[Mapping[str, Any]], int] | None = None
+class Transformer(Description):
+    """A family of transformers over one sequence of tokens: what follows from its description."""
 
     def label(self, config: Config) -> str:
         """What kind of model it is, in a word.
@@ -90,19 +40,78 @@ class Transformer:
         """
         return any(parent.__name__ in self.models for parent in type(model).__mro__)
 
-    def order(self, paths: Iterable[str]) -> tuple[LayerPlace, ...]:
-        """Attentions in the order in which data passes them: list after list, block after block.
+    def takes(self, config: Config) -> bool:
+        """Whether a model with some configuration is of one of the classes.
 
         Args:
-            paths: Their module paths.
+            config: The contents of its config.json.
         """
-        there = sorted((found, path) for path in paths if (found := self._place(path)) is not None)
-        numbers = {
-            at: number for number, at in enumerate(dict.fromkeys(place[:2] for place, _ in there), start=1)
-        }
-        return tuple(
-            LayerPlace(numbers[place[:2]], self.blocks[place[0]].stage, path) for place, path in there
-        )
+        name = config.get("_class_name")
+        older = self.older_names.get(name) if isinstance(name, str) else None
+        return name in self.models or (older is not None and older.items() <= config.items())
+
+    def native_latent(self, config: Config) -> SizeHW | None:
+        """Height and width of the latent that a model was made for.
+
+        Args:
+            config: The model's configuration.
+        """
+        options = {**self.defaults, **config}
+        sample = self.latent_side or options.get("sample_size")
+        if sample is None and "sample_height" in options:
+            sample = (options["sample_height"], options.get("sample_width"))
+        return both_sides(sample)
+
+    def patch(self, config: Config) -> int:
+        """The smallest latent of which something is left.
+
+        Args:
+            config: The model's configuration.
+        """
+        sides = (side for side in range(1, _LARGEST_PATCH) if self._grid(config, (side, side)).places)
+        if (smallest := next(sides, None)) is None:
+            raise ModelError(
+                f"the configuration of a {self.name} has patches of {_LARGEST_PATCH} or more latent places"
+            )
+        return smallest
+
+    def planned(self, setting: Setting) -> tuple[Layer, ...]:
+        """The attentions of one call, for one row.
+
+        Args:
+            setting: What the run is planned with.
+        """
+        config = {**self.defaults, **setting.config}
+        grid = self._grid(config, setting.latent_hw)
+        with reading(f"the configuration of a {self.name}"):
+            if not isinstance(frames := self.frames(config), int):
+                raise ValueError(f"{frames} frames")
+            others = {**self.besides(config, setting.pipeline), **self._texts(setting)}
+            attended = Attended(
+                grid, setting.latent_hw, {"own": frames * grid.places, **others}, frames=frames
+            )
+            paths = [path for blocks in self.blocks for path in blocks.paths(config)]
+            layers: dict[LayerId, Layer] = {}
+            for place in self.order(paths):
+                layer = self._planned(place, config, attended)
+                if layer.id in layers:  # as a capture names a second one
+                    layer = replace(layer, kind=f"{layer.kind}2")
+                layers[layer.id] = layer
+        return tuple(layers.values())
+
+    def calls(self, pipeline: str, guidance: bool | None) -> tuple[int, ...]:
+        """Rows of one picture in each of the model's calls in a step.
+
+        Args:
+            pipeline: Class of the pipeline, '' where that is not known.
+            guidance: Whether it guides; None: as it does where nothing is said.
+        """
+        rows = self.pipelines.get(pipeline) or next(iter(self.pipelines.values()))
+        guided = self.guides if guidance is None else guidance
+        if isinstance(next(iter(rows.values())), str):
+            return (2,) if guided else (1,)
+        named = [branches for branches in rows.values() if {*branches} & {"cond", "uncond"}]
+        return tuple(map(len, named)) if guided else (1,)
 
     def kind(self, attention: Any, path: str) -> Kind:
         """The kind of an attention.
@@ -121,7 +130,7 @@ class Transformer:
         Args:
             path: Its module's path.
         """
-        if self._place(path) is not None:
+        if self.place(path) is not None:
             return None
         known = (
             why
@@ -144,10 +153,7 @@ class Transformer:
         Args:
             path: The attention's module path.
         """
-        place = self._place(path)
-        assert place is not None, path
-        at, _, rank = place
-        return list(self.blocks[at].attentions.values())[rank]
+        return self.attention(path)[1]
 
     def attended(self, config: Config, arguments: Mapping[str, Any]) -> Attended:
         """What one call of the model attends over.
@@ -170,14 +176,6 @@ class Transformer:
         held: list[Any] = [variables.get(name) for name in names]
         return max((some.shape[1] for some in held if getattr(some, "ndim", 0) == 3), default=0)
 
-    def patch(self, config: Config) -> int:
-        """Latent positions along a side of one place.
-
-        Args:
-            config: The model's configuration.
-        """
-        return _SIDE // self.plan(config, (_SIDE, _SIDE)).height
-
     def frame_axis(self, paths: Iterable[str]) -> int:
         """Of a noisy latent with five axes.
 
@@ -186,14 +184,35 @@ class Transformer:
         """
         return 2
 
-    def _place(self, path: str) -> tuple[int, int, int] | None:
-        """Number of the list, of the block in it and of the attention in that; None for one outside the lists."""
-        for at, blocks in enumerate(self.blocks):
-            if path.startswith(f"{blocks.path}."):
-                number, _, name = path.removeprefix(f"{blocks.path}.").partition(".")
-                names = list(blocks.attentions)
-                return (at, int(number), names.index(name)) if number.isdigit() and name in names else None
-        return None
+    def _texts(self, setting: Setting) -> dict[str, int]:
+        """Tokens of each part of the text, and of what else has a length of its own, such as registers."""
+        lengths = {**self.text_lengths, **self.text_lengths_by.get(setting.pipeline, {})}
+        texts = {part.name: lengths.pop(part.name) for part in self.texts}
+        return {**lengths, **(texts if setting.tokens is None else text_parts(self.texts, setting.tokens))}
+
+    def _planned(self, place: LayerPlace, config: Config, attended: Attended) -> Layer:
+        name, sides = self.attention(place.path)
+        heads, head_dim = self.heads(config, name)
+        return Layer(
+            block=place.block,
+            kind=sides.kind,
+            path=place.path,
+            stage=place.stage,
+            grid=attended.grid,
+            heads=heads,
+            head_dim=head_dim,
+            keys=sum(tokens for _, tokens in attended.tokens_of(sides.keys)),
+            parts=attended.key_parts(sides),
+            query_parts=attended.query_parts(sides),
+            frames=attended.frames,
+        )
+
+    def _grid(self, config: Config, latent_hw: SizeHW) -> Grid:
+        with reading(f"the configuration of a {self.name}"):
+            grid = self.plan({**self.defaults, **config}, latent_hw)
+            if not all(isinstance(side, int) and side >= 0 for side in grid):
+                raise ValueError(f"a grid of {grid} places")
+        return grid
 
 
 def patches(config: Config, latent: SizeHW) -> Grid:

@@ -6,9 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
+from attnscope.atlas.families.planning import Config, Known, Setting, both_sides
+from attnscope.atlas.families.unet_names import KNOWN
 from attnscope.atlas.order import LayerPlace, execution_order
-from attnscope.records import Kind
+from attnscope.atlas.plan import plan_unet
+from attnscope.records import Grid, Kind, Layer
+from attnscope.records.layers import SizeHW
+
+CLIP_TOKENS = 77  # every Stable Diffusion pads its prompt to this length
 
 _IN_BLOCKS = re.compile(r"\b(down_blocks|mid_block|up_blocks)\b")
 _OVER_TIME = re.compile(r"\b(motion_modules|temp_attentions|temporal_transformer_blocks|transformer_in)\b")
@@ -25,6 +31,8 @@ class UNetFamily:
     texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)
     pipelines: Mapping[str, RowsBy] = {}
     left_out: Mapping[str, str] = {}
+    known: Mapping[str, Known] = KNOWN
+    pixels_per_latent = 8  # the VAE of every Stable Diffusion (v1, v2, XL) divides height and width by it
 
     def label(self, config: Config) -> str:
         """'sd1', 'sd2' or 'sdxl' by what the U-Net is conditioned on, and 'unet' for the others.
@@ -45,6 +53,61 @@ class UNetFamily:
             model: A module.
         """
         return True
+
+    def takes(self, config: Config) -> bool:
+        """Whether a configuration is of a U-Net; older files say no class.
+
+        Args:
+            config: The contents of its config.json.
+        """
+        return "UNet" in str(config.get("_class_name", "UNet"))
+
+    def native_latent(self, config: Config) -> SizeHW | None:
+        """Height and width of the latent that a model was made for; None where its configuration does not say.
+
+        Args:
+            config: The model's configuration.
+        """
+        return both_sides(config.get("sample_size"))
+
+    def patch(self, config: Config) -> int:
+        """Any latent: odd sides are rounded on the way down.
+
+        Args:
+            config: The model's configuration.
+        """
+        return 1
+
+    def planned(self, setting: Setting) -> tuple[Layer, ...]:
+        """The attentions of one call, for one row.
+
+        Args:
+            setting: What the run is planned with.
+        """
+        return tuple(
+            Layer(
+                block=block.number,
+                kind=kind,
+                path=path,
+                stage=section.stage,
+                grid=section.grid,
+                heads=section.heads,
+                head_dim=section.head_dim,
+                keys=section.grid.places if kind == "self" else setting.tokens or CLIP_TOKENS,
+            )
+            for section in plan_unet(setting.config, Grid(*setting.latent_hw))
+            for block in section.blocks
+            for kind, path in block.attentions
+        )
+
+    def calls(self, pipeline: str, guidance: bool | None) -> tuple[int, ...]:
+        """Guidance is a second row.
+
+        Args:
+            pipeline: Class of the pipeline.
+            guidance: Whether it guides; it does where nothing is said.
+        """
+        return (1,) if guidance is False else (2,)
 
     def order(self, paths: Iterable[str]) -> tuple[LayerPlace, ...]:
         """Attentions in the order in which data passes them.
