@@ -110,6 +110,15 @@ class Case:
         return {part: known[part] for part in parts}
 
 
+def text_tokens(case: Case) -> int:
+    """How many tokens all parts of the text have together.
+
+    Args:
+        case: The case.
+    """
+    return sum(count for name, count in case.tokens.items() if name.startswith("text"))
+
+
 @contextmanager
 def seen_attention(model: Any):
     """The float64 P of every scaled_dot_product_attention of a model, by the path of the module that computes it.

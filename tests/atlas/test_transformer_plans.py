@@ -12,10 +12,12 @@ import pytest
 import attnscope
 from attnscope.atlas.families import FAMILIES, TRANSFORMERS
 from attnscope.atlas.known import HUB_MODELS, MODELS
+from attnscope.atlas.source import model_facts
 from attnscope.errors import ModelError, ParameterError
 from attnscope.records.relations import relations
-from transformer_cases import CASES, HEIGHT, WIDTH
+from transformer_cases import CASES, HEIGHT, WIDTH, text_tokens
 
+pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
 SIZE = (HEIGHT, WIDTH)
 PADDED = ("sd3", "flux", "pixart")  # families whose text has as many tokens in every run
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -30,10 +32,11 @@ def test_the_plan_is_what_a_capture_sees(case, tmp_path):
     pipe = case.make(tmp_path)
     with attnscope.capture(pipe) as trace:
         case.run(pipe)
-    how = {"size": SIZE, "tokens": sum(case.tokens.values())}
-    for model in (pipe, saved_config(pipe.transformer)):
-        assert attnscope.layers(model, **how) == tuple(trace.layers)
-    assert attnscope.layers(pipe.transformer, **how) == tuple(trace.layers)
+    facts, tokens = model_facts(pipe), text_tokens(case)
+    assert attnscope.layers(pipe, size=SIZE, tokens=tokens) == tuple(trace.layers)
+    bare = tuple(side // facts.pixels_per_latent * facts.family.pixels_per_latent for side in SIZE)
+    for model in (pipe.transformer, saved_config(pipe.transformer)):  # which do not know their autoencoder
+        assert attnscope.layers(model, size=bare, tokens=tokens) == tuple(trace.layers)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.family in PADDED], ids=str)

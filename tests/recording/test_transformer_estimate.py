@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 import attnscope
-from transformer_cases import CASES, HEIGHT, NEGATIVE, PROMPT, WIDTH
+from transformer_cases import CASES, HEIGHT, NEGATIVE, PROMPT, WIDTH, text_tokens
 
+pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
 GUIDED = [case for case in CASES if case.guided]
 
 
 def told(case, pipe, **options):
-    tokens = sum(case.tokens.values())
+    tokens = text_tokens(case)
     return attnscope.estimate(pipe, steps=2, size=(HEIGHT, WIDTH), tokens=tokens, **options)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, Sides, TextPart
+from attnscope.atlas.families.family import Attended, Sides, TextPart
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 _REGISTERS = 8
@@ -19,6 +20,12 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     attended = attend_patches(config, arguments)
     return attended._replace(parts={"registers": _REGISTERS, **attended.parts})
 
+
+# AuraFlowTransformer2DModel's own defaults, and transformer/config.json of the models
+_CONFIG: Config = {
+    "sample_size": 64, "patch_size": 2, "num_mmdit_layers": 4, "num_single_dit_layers": 32, "attention_head_dim": 256,
+    "num_attention_heads": 12,
+}  # fmt: skip
 
 AURAFLOW = Transformer(
     id="auraflow",
@@ -39,5 +46,12 @@ AURAFLOW = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"registers": _REGISTERS, "context": 256},
+    defaults=_CONFIG,
+    known={
+        "auraflow": Known(
+            _CONFIG, ("fal/AuraFlow-v0.3", "fal/AuraFlow-v0.2", "fal/AuraFlow"), "AuraFlowPipeline"
+        )
+    },
+    latent_side=128,
     pipelines={"AuraFlowPipeline": {"prompt_embeds": "batch"}},
 )

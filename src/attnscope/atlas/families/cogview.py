@@ -7,11 +7,19 @@ model once for each guidance branch, and each call's text is as long as its long
 from __future__ import annotations
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 _JOINT = ("context", "own")
 _BLOCKS = Blocks("transformer_blocks", "num_layers", {"attn1": Sides(_JOINT, _JOINT)}, stage="joint")
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
+
+# CogView3PlusTransformer2DModel's own defaults, and transformer/config.json of its model
+_PLUS_3B: Config = {
+    "patch_size": 2, "num_layers": 30, "attention_head_dim": 40, "num_attention_heads": 64, "sample_size": 128,
+}  # fmt: skip
+# transformer/config.json of CogView4-6B
+_6B: Config = {**_PLUS_3B, "num_layers": 28, "attention_head_dim": 128, "num_attention_heads": 32}
 
 COGVIEW3 = Transformer(
     id="cogview3",
@@ -22,6 +30,12 @@ COGVIEW3 = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 224},
+    defaults=_PLUS_3B,
+    known={
+        "cogview3-plus": Known(
+            _PLUS_3B, ("THUDM/CogView3-Plus-3B", "zai-org/CogView3-Plus-3B"), "CogView3PlusPipeline"
+        )
+    },
     pipelines={"CogView3PlusPipeline": {"prompt_embeds": "batch"}},
 )
 
@@ -34,5 +48,7 @@ COGVIEW4 = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 1024},
+    defaults=_PLUS_3B,
+    known={"cogview4": Known(_6B, ("zai-org/CogView4-6B", "THUDM/CogView4-6B"), "CogView4Pipeline")},
     pipelines={"CogView4Pipeline": _TWO_CALLS, "CogView4ControlPipeline": _TWO_CALLS},
 )

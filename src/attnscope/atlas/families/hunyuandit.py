@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
 
@@ -21,6 +22,11 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
 
 
 _GUIDED: RowsBy = {"prompt_embeds": "batch"}
+
+# transformer/config.json of version 1.2
+_CONFIG: Config = {
+    "num_attention_heads": 16, "attention_head_dim": 88, "num_layers": 40, "patch_size": 2, "sample_size": 128,
+}  # fmt: skip
 
 HUNYUANDIT = Transformer(
     id="hunyuandit",
@@ -41,6 +47,9 @@ HUNYUANDIT = Transformer(
         TextPart("context/t5", ("tokenizer_2",)),
     ),
     text_lengths={"context/clip": 77, "context/t5": 256},
+    known={
+        "hunyuandit": Known(_CONFIG, ("Tencent-Hunyuan/HunyuanDiT-v1.2-Diffusers",), "HunyuanDiTPipeline")
+    },
     pipelines={
         "HunyuanDiTPipeline": _GUIDED,
         "HunyuanDiTControlNetPipeline": _GUIDED,

@@ -6,7 +6,17 @@
 from __future__ import annotations
 
 from attnscope.atlas.families.family import Sides, TextPart
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
+
+# transformer/config.json of Lumina-Next-SFT
+_NEXT: Config = {
+    "sample_size": 128,
+    "patch_size": 2,
+    "hidden_size": 2304,
+    "num_layers": 24,
+    "num_attention_heads": 32,
+}
 
 LUMINA = Transformer(
     id="lumina",
@@ -24,6 +34,7 @@ LUMINA = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 256},
+    known={"lumina": Known(_NEXT, ("Alpha-VLLM/Lumina-Next-SFT-diffusers",), "LuminaPipeline")},
     pipelines={
         "LuminaPipeline": {"prompt_embeds": "batch, cond first"},
         "LuminaText2ImgPipeline": {"prompt_embeds": "batch, cond first"},

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 _JOINT = ("context", "own")
@@ -48,6 +49,12 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
 
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
 
+# Lumina2Transformer2DModel's own defaults, and transformer/config.json of its model
+_CONFIG: Config = {
+    "sample_size": 128, "patch_size": 2, "hidden_size": 2304, "num_layers": 26, "num_refiner_layers": 2,
+    "num_attention_heads": 24,
+}  # fmt: skip
+
 LUMINA2 = Transformer(
     id="lumina2",
     name="Lumina 2 transformer",
@@ -60,6 +67,8 @@ LUMINA2 = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 256},
+    defaults=_CONFIG,
+    known={"lumina2": Known(_CONFIG, ("Alpha-VLLM/Lumina-Image-2.0",), "Lumina2Pipeline")},
     pipelines={"Lumina2Pipeline": _TWO_CALLS, "Lumina2Text2ImgPipeline": _TWO_CALLS},
     left_out={"context_refiner": "attention of the text to itself, before the image"},
     positions=("encoder_attention_mask",),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 
@@ -24,6 +25,13 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
 _GUIDED: RowsBy = {"prompt_embeds": "batch"}
 _ONE: RowsBy = {"prompt_embeds": ("cond",)}
 
+# SanaTransformer2DModel's own defaults, and transformer/config.json of the models of 1.6 billion parameters
+_1600M: Config = {
+    "num_layers": 20, "num_cross_attention_heads": 20, "cross_attention_head_dim": 112, "sample_size": 32,
+    "patch_size": 1,
+}  # fmt: skip
+_HUB = "Efficient-Large-Model/Sana_1600M_"
+
 SANA = Transformer(
     id="sana",
     name="Sana transformer",
@@ -35,6 +43,11 @@ SANA = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 300},
+    defaults=_1600M,
+    known={
+        "sana": Known(_1600M, (f"{_HUB}1024px_diffusers", f"{_HUB}1024px_BF16_diffusers"), "SanaPipeline"),
+    },
+    pixels_per_latent=32,
     pipelines={
         "SanaPipeline": _GUIDED,
         "SanaControlNetPipeline": _GUIDED,
