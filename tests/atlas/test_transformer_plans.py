@@ -33,10 +33,11 @@ def test_the_plan_is_what_a_capture_sees(case, tmp_path):
     with attnscope.capture(pipe) as trace:
         case.run(pipe)
     facts, tokens = model_facts(pipe), text_tokens(case)
-    assert attnscope.layers(pipe, size=SIZE, tokens=tokens) == tuple(trace.layers)
+    asked = {"tokens": tokens} | ({"frames": case.frames} if case.frames > 1 else {})
+    assert attnscope.layers(pipe, size=SIZE, **asked) == tuple(trace.layers)
     bare = tuple(side // facts.pixels_per_latent * facts.family.pixels_per_latent for side in SIZE)
     for model in (pipe.transformer, saved_config(pipe.transformer)):  # which do not know their autoencoder
-        assert attnscope.layers(model, size=bare, tokens=tokens) == tuple(trace.layers)
+        assert attnscope.layers(model, size=bare, **asked) == tuple(trace.layers)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.family in PADDED], ids=str)
@@ -134,15 +135,22 @@ def saved_pixart():
 
 def test_a_model_of_no_family_is_refused_by_name(tmp_path):
     (tmp_path / "transformer").mkdir()
-    (tmp_path / "transformer" / "config.json").write_text('{"_class_name": "MochiTransformer3DModel"}')
+    (tmp_path / "transformer" / "config.json").write_text('{"_class_name": "StableAudioDiTModel"}')
     with pytest.raises(
-        ModelError, match=r"is a MochiTransformer3DModel, which no family of models takes \(U-Net, "
+        ModelError, match=r"is a StableAudioDiTModel, which no family of models takes \(U-Net, "
     ):
         attnscope.layers(tmp_path)
     with torch_device("meta"):
         dit = diffusers.DiTTransformer2DModel(num_layers=1)
     with pytest.raises(ModelError, match="is a DiTTransformer2DModel, which no family"):
         attnscope.layers(dit)
+
+
+def test_frames_of_a_u_net_are_its_batch():
+    with pytest.raises(
+        ParameterError, match="each frame of a U-Net's video is a row of its batch; give batch="
+    ):
+        attnscope.layers("sd1", frames=2)
 
 
 def torch_device(name):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from attnscope.atlas.families import Setting
+from attnscope.atlas.families import UNET, Setting
 from attnscope.atlas.plan import Section, plan_unet
 from attnscope.atlas.source import model_facts
 from attnscope.errors import ParameterError
@@ -69,6 +69,7 @@ def layers(
     batch: int = 1,
     guidance: bool | None = None,
     tokens: int | None = None,
+    frames: int | None = None,
 ) -> tuple[Layer, ...]:
     """All attention layers of a model in execution order, with the shapes of one call of it.
 
@@ -80,13 +81,14 @@ def layers(
         guidance: Classifier-free guidance, which doubles the rows of the batch, or the calls of models that are called
             for each branch by itself. Default: as the model's pipeline does.
         tokens: Text tokens per prompt, of all text encoders together. Default: the model's own number, 77 for CLIP.
+        frames: Of a video transformer: frames of the latent. Default: as its pipeline makes.
 
     Returns:
         One `Layer` for each attention, block 1 first.
 
     Raises:
         ModelError: The model's attention is not understood.
-        ParameterError: The model can't make pictures of this size, or batch or tokens is less than 1.
+        ParameterError: The model can't make pictures of this size, or batch, tokens or frames is less than 1.
 
     Cost: arithmetic only. Neither weights nor torch are loaded.
 
@@ -100,7 +102,12 @@ def layers(
     facts = model_facts(model)
     _at_least_one("batch", batch)
     tokens = facts.tokens if tokens is None else _at_least_one("tokens", tokens)
-    setting = Setting(facts.config, facts.latent(size), tokens, facts.pipeline)
+    frames = None if frames is None else _at_least_one("frames", frames)
+    if frames is not None and facts.family is UNET:
+        raise ParameterError(
+            f"frames={frames}: each frame of a U-Net's video is a row of its batch; give batch="
+        )
+    setting = Setting(facts.config, facts.latent(size), tokens, facts.pipeline, frames)
     rows, *_ = facts.family.calls(facts.pipeline, guidance)
     return tuple(replace(layer, batch=batch, branches=rows) for layer in facts.family.planned(setting))
 

@@ -22,7 +22,8 @@ def heads_of(config: Config, name: str) -> tuple[int, int]:
     """
     if name == "attn2" and "num_cross_attention_heads" in config:
         return number(config, "num_cross_attention_heads"), number(config, "cross_attention_head_dim")
-    heads = number(config, "n_heads" if "n_heads" in config else "num_attention_heads")
+    names = ("n_heads", "num_heads", "num_attention_heads")
+    heads = number(config, next((name for name in names if name in config), names[-1]))
     if "attention_head_dim" in config:
         return heads, number(config, "attention_head_dim")
     return heads, number(config, "dim" if "dim" in config else "hidden_size") // heads

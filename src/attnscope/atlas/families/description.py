@@ -18,7 +18,7 @@ def _one(config: Config) -> int:
     return 1
 
 
-def _nothing(config: Config, pipeline: str) -> Mapping[str, int]:
+def _nothing(config: Config, pipeline: str, grid: Grid) -> Mapping[str, int]:
     return {}
 
 
@@ -38,8 +38,10 @@ class Description:
         text_lengths: Tokens of each text part where nothing else says, by its name; and of parts that have as many in
             every call, such as registers.
         text_lengths_by: The same by the class of a pipeline, where its calls have other lengths.
-        besides: Tokens of other parts, such as a reference picture, from the configuration and the pipeline's class.
-        frames: Of a video: grids of the image's part, from the configuration.
+        besides: Tokens of other parts, such as a reference picture, from the configuration, the pipeline's class and
+            the grid.
+        frames: Of a video: grids of the image's part, from the configuration; where that does not tell, those of a
+            video as long as the pipeline makes it.
         heads: Heads and channels of a head, from the configuration and the attention's name in its block.
         guides: Whether its pipelines guide with an unconditional row or call where nothing is said.
         defaults: diffusers' own values of options that a configuration may lack.
@@ -73,7 +75,7 @@ class Description:
     positions: tuple[str, ...] = ()
     longest: Callable[[Mapping[str, Any]], int] | None = None
     text_lengths_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    besides: Callable[[Config, str], Mapping[str, int]] = _nothing
+    besides: Callable[[Config, str, Grid], Mapping[str, int]] = _nothing
     frames: Callable[[Config], int] = _one
     heads: Callable[[Config, str], tuple[int, int]] = heads_of
     guides: bool = True

@@ -12,11 +12,12 @@ from attnscope.atlas.families.family import RowsBy, Sides, TextPart
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer
+from attnscope.records import Grid
 
 _MEGAPIXEL = 64 * 64
 
 
-def _besides(config: Config, pipeline: str) -> Mapping[str, int]:
+def _besides(config: Config, pipeline: str, grid: Grid) -> Mapping[str, int]:
     """Kontext resizes its picture to about a megapixel; the shapes that it takes have 4042 to 4150 tokens."""
     return {"reference": _MEGAPIXEL} if pipeline.startswith("FluxKontext") else {}
 

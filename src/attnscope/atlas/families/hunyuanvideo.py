@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.family import Config, RowsBy, Sides, TextPart, Written
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.atlas.families.video import attend_frames, frame_grid
 
@@ -26,6 +26,12 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
 
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
 
+
+def _frames(config: Config) -> int:
+    """129 frames, four in one, as the pipeline makes them where nothing is said."""
+    return 33
+
+
 HUNYUANVIDEO = Transformer(
     id="hunyuanvideo",
     name="HunyuanVideo transformer",
@@ -39,6 +45,7 @@ HUNYUANVIDEO = Transformer(
     attend=attend_frames,
     plan=frame_grid,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
+    frames=_frames,
     text_lengths={"context": 256},
     pipelines={"HunyuanVideoPipeline": _TWO_CALLS, "HunyuanSkyreelsImageToVideoPipeline": _TWO_CALLS},
     left_out={"context_embedder": "attention of the text to itself, before the video"},

@@ -42,12 +42,14 @@ class Setting(NamedTuple):
         latent_hw: Height and width of the latent.
         tokens: Tokens of the whole text; None: as many as its pipeline takes.
         pipeline: Class of its pipeline, '' where that is not known.
+        frames: Of a video: frames of the latent; None: as many as the pipeline makes.
     """
 
     config: Config
     latent_hw: SizeHW
     tokens: int | None = None
     pipeline: str = ""
+    frames: int | None = None
 
 
 class Planned(Protocol):

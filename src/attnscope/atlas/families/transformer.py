@@ -84,9 +84,9 @@ class Transformer(Description):
         config = {**self.defaults, **setting.config}
         grid = self._grid(config, setting.latent_hw)
         with reading(f"the configuration of a {self.name}"):
-            if not isinstance(frames := self.frames(config), int):
+            if not isinstance(frames := setting.frames or self.frames(config), int):
                 raise ValueError(f"{frames} frames")
-            others = {**self.besides(config, setting.pipeline), **self._texts(setting)}
+            others = {**self.besides(config, setting.pipeline, grid), **self._texts(setting)}
             attended = Attended(
                 grid, setting.latent_hw, {"own": frames * grid.places, **others}, frames=frames
             )

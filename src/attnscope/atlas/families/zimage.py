@@ -43,6 +43,11 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     )
 
 
+def _besides(config: Config, pipeline: str, grid: Grid) -> Mapping[str, int]:
+    padding = _filled(grid.places) - grid.places
+    return {"padding": padding} if padding else {}
+
+
 def _filled(tokens: int) -> int:
     return -(-tokens // _MULTIPLE) * _MULTIPLE
 
@@ -84,6 +89,7 @@ ZIMAGE = Transformer(
     ),
     attend=_attend,
     plan=_grid,
+    besides=_besides,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 512},
     pipelines={

@@ -18,7 +18,10 @@ prx.py         PRX
 cogvideox.py   CogVideoX, a video, as all below
 ltx.py         LTX-Video
 wan.py         Wan, also with a picture and of two models, and SkyReels V2
-hunyuanvideo.py, mochi.py, allegro.py, cosmos.py
+hunyuanvideo.py  HunyuanVideo
+mochi.py       Mochi
+allegro.py     Allegro
+cosmos.py      Cosmos
 """
 
 from collections.abc import Callable
