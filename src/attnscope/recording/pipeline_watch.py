@@ -9,6 +9,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -84,8 +85,8 @@ class PipelineWatch:
         self._watch(self.pipeline, "prepare_latents", _note_seed)
         self._watch(getattr(self.pipeline, "image_processor", None), "postprocess", _note_pictures)
         if self._family.pipelines:  # a latent of a video U-Net has as many frames as the video
-            videos = getattr(self.pipeline, "video_processor", None)
-            self._watch(videos, "postprocess_video", self._note_videos)
+            note = partial(_note_videos, self.pipeline)
+            self._watch(getattr(self.pipeline, "video_processor", None), "postprocess_video", note)
 
     def detach(self) -> None:
         """Take the watchers off again."""
@@ -115,13 +116,10 @@ class PipelineWatch:
         Args:
             frame: Frame of the call, None for what is done by hand.
         """
-        known = (call for call in self._calls if call.frame is frame and self._may_go_on(call))
+        calls = self._calls[-1:] if frame is None else self._calls  # by hand, only the last one may go on
+        known = (call for call in calls if call.frame is frame)
         self.call = next(known, None) or self._begin(frame)
         return self.call
-
-    def _may_go_on(self, call: PipelineCall) -> bool:
-        """By hand, what is done after another call of the pipeline has begun belongs to nothing before it."""
-        return call.frame is not None or call is self._calls[-1]
 
     def model_runs(self) -> None:
         """The model runs for the first time in this call: read what the pipeline has set by now."""
@@ -180,18 +178,6 @@ class PipelineWatch:
             return result
 
         self._watched.append(WatchedMethod(owner, name, watched))
-
-    def _note_videos(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
-        """Each frame of a latent is an image, whose picture is one frame of the video."""
-        size = size_of_pictures(result[0], arguments.get("output_type"))
-        if size is not None:
-            call.run.image_size_hw = size
-        if not all(isinstance(video, list) for video in result):
-            return
-        shown = [frames_shown(self.pipeline, call.run.frames, len(video)) for video in result]
-        if all(shown):
-            pairs = zip(result, shown, strict=True)
-            call.run.pictures = [video[frame] for video, frames in pairs for frame in frames]
 
     def _encoded(self, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
         if call.has_run and call.frame is None:
@@ -263,6 +249,19 @@ def _note_pictures(call: PipelineCall, arguments: dict[str, Any], result: Any) -
     size = size_of_pictures(result, arguments.get("output_type"))
     if size is not None:  # a panorama's latent is one of its views
         call.run.image_size_hw = size
+
+
+def _note_videos(pipeline: Any, call: PipelineCall, arguments: dict[str, Any], result: Any) -> None:
+    """Each frame of a latent is an image, whose picture is one frame of the video."""
+    size = size_of_pictures(result[0], arguments.get("output_type"))
+    if size is not None:
+        call.run.image_size_hw = size
+    if not all(isinstance(video, list) for video in result):
+        return
+    shown = [frames_shown(pipeline, call.run.frames, len(video)) for video in result]
+    if all(shown):
+        pairs = zip(result, shown, strict=True)
+        call.run.pictures = [video[frame] for video, frames in pairs for frame in frames]
 
 
 def _texts(arguments: Mapping[str, Any]) -> list[str]:

@@ -94,11 +94,7 @@ class Session:
         self.book = LayerBook()
         self._missing: dict[LayerId, Missed] = {}
         self.lost = Lost()
-        if first.attended is not None:
-            self.run.frames = first.attended.frames
-        elif len(first.shape) == 4:
-            paths = [path for path, _ in plan.model.named_modules()]
-            self.run.frames = int(first.shape[plan.family.frame_axis(paths) - 1])
+        self.run.frames = _frames(plan, first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
@@ -251,14 +247,8 @@ class Session:
             return lacking
         if self.into.records.calls:
             return none_ran(self._missing.get(self.plan.layers[0].layer))
-        return self.calls.why_nothing() + (
-            "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
-        )
-
-    def _other_model(self) -> str | None:
-        if self._watch is None:
-            return None
-        return other_model(self.plan.family, self._watch.pipeline, self.plan.model)
+        asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
+        return self.calls.why_nothing() + asked
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
@@ -266,8 +256,20 @@ class Session:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, self._other_model())
+            pipeline = None if self._watch is None else self._watch.pipeline
+            other = other_model(self.plan.family, pipeline, self.plan.model)
+            yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
         yield from self.lost.gaps()
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
+
+
+def _frames(plan: Plan, first: Asking) -> int:
+    """Frames of a video's latent, 1 for a picture."""
+    if first.attended is not None:
+        return first.attended.frames
+    if len(first.shape) != 4:
+        return 1
+    paths = [path for path, _ in plan.model.named_modules()]
+    return int(first.shape[plan.family.frame_axis(paths) - 1])

@@ -189,12 +189,9 @@ class Contents:
         Raises:
             SelectionError: The trace has no such layer. The message lists those it has.
         """
-        known = (
-            self.records.layers.get(LayerId(block, kind)) if type(block) is int else None
-        )  # True is no block
-        if known is not None and known.frames == 1:
-            return known
-        return self.layers[block, kind]  # of a joint attention a part, of a video each frame's
+        is_number = type(block) is int  # True is no block
+        known = self.records.layers.get(LayerId(block, kind)) if is_number else None
+        return known if known and known.frames == 1 else self.layers[block, kind]  # a video's frame by frame
 
     def layers_of_kind(self, *kinds: Kind) -> tuple[Layer, ...]:
         """All captured layers of some kinds, at least one; of joint attentions their parts, see `Layers.of_kind`.
