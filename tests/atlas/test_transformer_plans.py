@@ -17,7 +17,10 @@ from attnscope.errors import ModelError, ParameterError
 from attnscope.records.relations import relations
 from transformer_cases import CASES, HEIGHT, WIDTH, text_tokens
 
-pytestmark = pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # Mochi's positions
+]
 SIZE = (HEIGHT, WIDTH)
 PADDED = ("sd3", "flux", "pixart")  # families whose text has as many tokens in every run
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

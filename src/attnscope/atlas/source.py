@@ -20,6 +20,10 @@ _LONGEST_TEXT = 100_000  # tokens; some tokenizers say 10**30 for "no limit"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+_SCALES = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
+"""What pipelines call the pixels along each side of a latent position."""
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """What the atlas needs to know of a model.
@@ -164,7 +168,7 @@ def _of_pipeline(name: str, pipe: Any, part: Any, component: str) -> ModelFacts:
         name,
         family,
         part.config,
-        getattr(pipe, "vae_scale_factor", family.pixels_per_latent),
+        next((getattr(pipe, name) for name in _SCALES if hasattr(pipe, name)), family.pixels_per_latent),
         _text_length(tokens) if family is UNET else None,
         next((parent for parent in parents if parent in family.pipelines), ""),
     )

@@ -108,7 +108,7 @@ class Transformer(Description):
         """
         rows = self.pipelines.get(pipeline) or next(iter(self.pipelines.values()))
         guided = self.guides if guidance is None else guidance
-        if isinstance(next(iter(rows.values())), str):
+        if any(isinstance(branches, str) for branches in rows.values()):
             return (2,) if guided else (1,)
         named = [branches for branches in rows.values() if {*branches} & {"cond", "uncond"}]
         return tuple(map(len, named)) if guided else (1,)
