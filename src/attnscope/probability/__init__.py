@@ -5,6 +5,7 @@ inputs.py          what Q, K and a mask must be, shapes and numbers
 verdicts.py        what is judged of numbers: at once on a CPU, with one read from a GPU
 contraction.py     what to compute: which axes of P are summed, with which weights
 tiled.py           the same numbers in row tiles: never more than the result and one tile a thread
+reach.py           how far scores can reach, before any is computed
 tile_loops.py      the work on one tile, compiled by TorchScript
 threads.py         threads that are kept for the tiles, each with torch's own threading off
 triton_sums.py     the same numbers on a GPU: never more than the result

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.probability.contraction import Contraction, contraction
+from attnscope.probability.contraction import Contraction, contraction, taken
 from attnscope.probability.inputs import check_inputs, working_dtype
 from attnscope.probability.reference import materialised
 from attnscope.probability.tile_loops import why_not_compiled
@@ -62,7 +62,7 @@ def reduce(
     mask: Tensor | None = None,
     over: Sequence[str] = (),
     weights: Mapping[str, Tensor] | None = None,
-    columns: Tensor | None = None,
+    columns: Tensor | range | None = None,
     into: Tensor | None = None,
 ) -> Float[Tensor, ...]:
     """P = softmax(Q K^T x scale + mask), averaged over some of its axes.
@@ -75,7 +75,8 @@ def reduce(
         over: Axes to average: some of 'head', 'query' and 'key'. Without any the result is P itself.
         weights: Numbers for the places of an axis in `over`. They turn its mean into a weighted sum, such as that
             of a region of queries or of some heads.
-        columns: Numbers of the keys to keep. The softmax is still over all keys.
+        columns: Numbers of the keys to keep, or a range of them, which costs nothing. The softmax is still over all
+            keys.
         into: The result of an earlier call. This one is added to it in place, so sums over layers and steps need
             no second array.
 
@@ -115,7 +116,9 @@ def reduce(
         path = _REDUCTIONS[path_for(query, key, over=over).name]
         target = None if into is None or into.is_inference() else into
         verdicts.queue()
-        if into is not None or not (columns is None or is_read_at_once(columns)):
+        if into is not None or not (
+            columns is None or isinstance(columns, range) or is_read_at_once(columns)
+        ):
             verdicts.read()  # before something wrong is added, or a kernel reads where no key is
         result = path(query, key, asked, scale=scale, mask=mask, into=target)
     verdicts.read()
@@ -189,7 +192,7 @@ def _reduce_reference(
 ) -> Tensor:
     """The contraction written out over a materialised P."""
     left = materialised(query, key, scale=scale, mask=mask)
-    left = left if asked.columns is None else left.index_select(-1, asked.columns)
+    left = taken(left, -1, asked.columns)
     for axis, weight in ((2, asked.key), (1, asked.query), (0, asked.head)):
         if weight is not None:
             left = torch.tensordot(left, weight, dims=([axis], [0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -24,7 +24,7 @@ class Contraction:
         head: Weights of the heads, None to keep the axis.
         query: Weights of the queries, None to keep the axis.
         key: Weights of the keys that count, None to keep the axis.
-        columns: Numbers of the keys that count, None for all.
+        columns: Numbers of the keys that count, a slice where they are neighbours. None: all.
         shape: Shape of the result: what is left of (head, query, key).
         kept_shape: The same with 1 for each axis that is summed.
     """
@@ -32,9 +32,20 @@ class Contraction:
     head: Float[Tensor, head] | None
     query: Float[Tensor, query] | None
     key: Float[Tensor, column] | None
-    columns: Int[Tensor, column] | None
+    columns: Int[Tensor, column] | slice | None
     shape: tuple[int, ...]
     kept_shape: tuple[int, int, int]
+
+    def of_heads(self, heads: slice) -> Contraction:
+        """The same sum over some heads.
+
+        Args:
+            heads: Which of them.
+        """
+        if self.head is not None:
+            return replace(self, head=self.head[heads])
+        count = len(range(*heads.indices(self.kept_shape[0])))
+        return replace(self, shape=(count, *self.shape[1:]), kept_shape=(count, *self.kept_shape[1:]))
 
 
 def contraction(
@@ -42,7 +53,7 @@ def contraction(
     key: Float[Tensor, "head key dim"],
     over: Sequence[str],
     weights: Mapping[str, Tensor] | None,
-    columns: Tensor | None,
+    columns: Tensor | range | None,
     dtype: torch.dtype,
     verdicts: Verdicts | None = None,
 ) -> Contraction:
@@ -53,7 +64,7 @@ def contraction(
         key: K, which gives the length of key.
         over: The axes to sum: some of 'head', 'query' and 'key'.
         weights: Numbers for axes in `over`, on any device. Default: 1/n for each of n, which is a mean.
-        columns: Numbers of the keys that count, on any device. Default: all.
+        columns: Numbers of the keys that count, on any device, or a range of them. Default: all.
         dtype: Type of the weights in the result.
         verdicts: Takes what is to be judged of a GPU's numbers. Without it, they are waited for here.
 
@@ -63,15 +74,8 @@ def contraction(
     """
     if unknown := [axis for axis in over if axis not in AXES]:
         raise ParameterError(f"over {unknown}: expected some of {list(AXES)}")
-    if columns is not None and (columns.ndim != 1 or columns.dtype not in (torch.int64, torch.int32)):
-        raise ParameterError(
-            f"columns are {columns.dtype} of shape {tuple(columns.shape)}: expected a list of key numbers"
-        )
     looked = Verdicts() if verdicts is None else verdicts
-    if columns is not None and not columns.is_meta:
-        columns = columns if is_read_at_once(columns) else columns.to(query.device)
-        _look_at_columns(columns, key.shape[1], looked)
-        columns = moved(columns, query.device)
+    counted, count = _counted(columns, key.shape[1], query.device, looked)
     numbers = dict(weights or {})
     if idle := sorted(set(numbers) - set(over)):
         raise ParameterError(
@@ -80,7 +84,7 @@ def contraction(
     lengths = {
         "head": query.shape[0],
         "query": query.shape[1],
-        "key": key.shape[1] if columns is None else len(columns),
+        "key": count,
     }
     factors = {
         axis: _weight(axis, numbers.get(axis), lengths[axis], query.device, dtype, looked) for axis in over
@@ -90,8 +94,31 @@ def contraction(
     shape = tuple(length for axis, length in lengths.items() if axis not in factors)
     head, queries, keys = (1 if axis in factors else length for axis, length in lengths.items())
     return Contraction(
-        factors.get("head"), factors.get("query"), factors.get("key"), columns, shape, (head, queries, keys)
+        factors.get("head"), factors.get("query"), factors.get("key"), counted, shape, (head, queries, keys)
     )
+
+
+def _counted(
+    columns: Tensor | range | None, keys: int, device: torch.device, verdicts: Verdicts
+) -> tuple[Tensor | slice | None, int]:
+    """The keys that count, as a slice where they are neighbours, and how many they are."""
+    if columns is None or (isinstance(columns, range) and columns == range(keys)):
+        return None, keys
+    if isinstance(columns, range) and (columns.step != 1 or not columns):
+        columns = torch.tensor(columns, dtype=torch.int64)
+    if isinstance(columns, range):
+        if not 0 <= columns.start < columns.stop <= keys:
+            raise ParameterError(f"columns are {columns}: expected numbers from 0 to {keys - 1}")
+        return slice(columns.start, columns.stop), len(columns)
+    if columns.ndim != 1 or columns.dtype not in (torch.int64, torch.int32):
+        raise ParameterError(
+            f"columns are {columns.dtype} of shape {tuple(columns.shape)}: expected a list of key numbers"
+        )
+    if not columns.is_meta:
+        columns = columns if is_read_at_once(columns) else columns.to(device)
+        _look_at_columns(columns, keys, verdicts)
+        columns = moved(columns, device)
+    return columns, len(columns)
 
 
 def _look_at_columns(columns: Tensor, keys: int, verdicts: Verdicts) -> None:
@@ -100,6 +127,19 @@ def _look_at_columns(columns: Tensor, keys: int, verdicts: Verdicts) -> None:
             raise ParameterError(f"columns are {columns.tolist()}: expected numbers from 0 to {keys - 1}")
 
     verdicts.add([((columns < 0) | (columns >= keys)).any().float()], judge)
+
+
+def taken(tensor: Tensor, axis: int, columns: Tensor | slice | None) -> Tensor:
+    """The places of an axis that count: a view, where they are neighbours.
+
+    Args:
+        tensor: What has such an axis.
+        axis: Its number.
+        columns: From a `Contraction`.
+    """
+    if isinstance(columns, slice):
+        return tensor.narrow(axis, columns.start, columns.stop - columns.start)
+    return tensor if columns is None else tensor.index_select(axis, columns)
 
 
 def _weight(

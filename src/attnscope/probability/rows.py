@@ -49,7 +49,6 @@ def row_head_mean(
         queries = slice(first_query, first_query + layer.queries)
         query = query[:, queries]
         mask = mask[:, queries] if mask is not None and mask.shape[1] > 1 else mask
-        # on the host, where a look at them waits for nothing
-        columns = torch.arange(first_key, first_key + layer.keys, device="cpu")
+        columns = range(first_key, first_key + layer.keys)
     how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns}
     return reduce(query, key, over=("head",), weights=weights, into=into, **how)

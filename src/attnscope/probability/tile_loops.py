@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+ONEDNN_ARGUMENTS = "Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm"
 _one_at_a_time = threading.Lock()
 
 
@@ -25,13 +26,17 @@ class Scores(NamedTuple):
     """What P of some rows is computed from: their softmax(query keys x scale + mask).
 
     Attributes:
-        query: (head, row, dim).
-        keys: (head, dim, key).
+        query: (head, row, dim), of any type; a tile of it is computed in the type of the keys.
+        keys: (head, dim, key), or (head, key, dim) for oneDNN.
         mask: (head, row, key): added to the scores, or true where a key may be seen.
         scale: Factor before the softmax; with base 2 divided by log(2).
         base_e: Whether exponentials are to the base e; else to the base 2.
+        by_onednn: Whether oneDNN multiplies, else BLAS.
         tile_rows: Rows of one tile.
         needs_maximum: For each head and tile: whether its scores may be too far from 0 for an exponential.
+        columns: Numbers of the keys that count where they are scattered. None: `first_column` and those after it.
+        first_column: The first key that counts.
+        column_count: How many keys count.
     """
 
     query: Tensor
@@ -39,14 +44,36 @@ class Scores(NamedTuple):
     mask: Tensor | None
     scale: float
     base_e: bool
+    by_onednn: bool
     tile_rows: int
     needs_maximum: list[list[bool]]
+    columns: Tensor | None
+    first_column: int
+    column_count: int
+
+
+def has_onednn_product() -> bool:
+    """Whether this torch has the product by oneDNN that its own compiler uses, as it has been since torch 2.0."""
+    product: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
+    return torch.backends.mkldnn.is_available() and f"({ONEDNN_ARGUMENTS}) -> Tensor" in str(
+        getattr(product, "_schema", "")
+    )
+
+
+if has_onednn_product():
+
+    def _onednn_product(query: Tensor, keys: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(query, keys, None, "none", [], "")
+
+else:  # TorchScript has to find what no tile calls here
+
+    def _onednn_product(query: Tensor, keys: Tensor) -> Tensor:
+        return query @ keys.t()
 
 
 def add_rows(
     scores: Scores,
     head_weights: list[float],
-    columns: Tensor | None,
     key_weights: Tensor | None,
     in_one: bool,
     fresh: bool,
@@ -57,7 +84,6 @@ def add_rows(
     Args:
         scores: The rows.
         head_weights: One factor per head.
-        columns: Numbers of the keys that count, None for all.
         key_weights: Weights by which keys are summed; the result's last axis is 1 then. None keeps the keys.
         in_one: Divide rows by their sums, weight them and add them in one pass. Needs kept keys, and head_weights
             near enough to 1.
@@ -71,20 +97,19 @@ def add_rows(
             numbers, per_sum = _exponentials(scores, head, start, stop, buffer)
             target = result[head % result.shape[0], start:stop]
             if not in_one:
-                left = _counted(numbers.mul_(per_sum), columns)
+                left = _counted(numbers.mul_(per_sum), scores)
                 left = left if key_weights is None else left @ key_weights[:, None]
                 target.add_(left, alpha=head_weights[head])
             elif fresh and head < result.shape[0]:
-                torch.mul(_counted(numbers, columns), per_sum.mul_(head_weights[head]), out=target)
+                torch.mul(_counted(numbers, scores), per_sum.mul_(head_weights[head]), out=target)
             else:
-                target.addcmul_(_counted(numbers, columns), per_sum, value=head_weights[head])
+                target.addcmul_(_counted(numbers, scores), per_sum, value=head_weights[head])
 
 
 def add_sum_of_rows(
     scores: Scores,
     head_weights: list[float],
     query_weights: Tensor,
-    columns: Tensor | None,
     key_weights: Tensor | None,
     result: Tensor,
 ) -> None:
@@ -94,7 +119,6 @@ def add_sum_of_rows(
         scores: The rows.
         head_weights: One factor per head.
         query_weights: One factor per row.
-        columns: Numbers of the keys that count, None for all.
         key_weights: Weights by which keys are summed, too; the result's last axis is 1 then. None keeps the keys.
         result: What is added to, in place.
     """
@@ -103,7 +127,7 @@ def add_sum_of_rows(
         stop = min(start + scores.tile_rows, scores.query.shape[1])
         for head in range(scores.query.shape[0]):
             numbers, per_sum = _exponentials(scores, head, start, stop, buffer)
-            left = _counted(numbers.mul_(per_sum), columns)
+            left = _counted(numbers.mul_(per_sum), scores)
             if key_weights is not None:
                 left = left @ key_weights[:, None]
             target = result[head % result.shape[0]]
@@ -126,15 +150,22 @@ def write_entropy(scores: Scores, result: Tensor) -> None:
 
 
 def _buffer(scores: Scores) -> Tensor:
-    """Room for one tile; each tile overwrites the last."""
-    rows = min(scores.tile_rows, scores.query.shape[1])
-    return torch.empty([rows, scores.keys.shape[2]], dtype=scores.query.dtype, device=scores.query.device)
+    """Room for one tile; each tile overwrites the last. oneDNN takes its own."""
+    rows = 0 if scores.by_onednn else min(scores.tile_rows, scores.query.shape[1])
+    return torch.empty([rows, scores.keys.shape[2]], dtype=scores.keys.dtype, device=scores.keys.device)
+
+
+def _products(scores: Scores, head: int, start: int, stop: int, buffer: Tensor) -> Tensor:
+    """query keys x scale of a tile, in the buffer if BLAS multiplies."""
+    query = scores.query[head, start:stop].to(scores.keys.dtype)
+    if scores.by_onednn:
+        return _onednn_product(query * scores.scale, scores.keys[head])
+    return buffer[: stop - start].addmm_(query, scores.keys[head], beta=0, alpha=scores.scale)
 
 
 def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
     """Exponentials of a tile's scores (row, key), and the reciprocals of their sums (row, 1). Their product is P."""
-    tile = buffer[: stop - start]
-    tile.addmm_(scores.query[head, start:stop], scores.keys[head], beta=0, alpha=scores.scale)
+    tile = _products(scores, head, start, stop, buffer)
     mask = scores.mask
     if mask is not None:
         seen_or_added = mask[head, start:stop]
@@ -154,9 +185,12 @@ def _exponentials(scores: Scores, head: int, start: int, stop: int, buffer: Tens
     return exponentials, sums.reciprocal_()
 
 
-def _counted(tile: Tensor, columns: Tensor | None) -> Tensor:
-    """The keys that count."""
-    return tile if columns is None else tile.index_select(1, columns)
+def _counted(tile: Tensor, scores: Scores) -> Tensor:
+    """The keys that count: a view, where they are neighbours."""
+    columns = scores.columns
+    if columns is not None:
+        return tile.index_select(1, columns)
+    return tile.narrow(1, scores.first_column, scores.column_count)
 
 
 @cache

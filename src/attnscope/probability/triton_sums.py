@@ -16,7 +16,7 @@ import triton
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.probability.contraction import Contraction
+from attnscope.probability.contraction import Contraction, taken
 from attnscope.probability.triton_kernels import (
     BLOCK_KEY,
     BLOCK_QUERY,
@@ -128,13 +128,13 @@ def _inputs(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> In
     return Inputs(query, key, mask, *numbers)
 
 
-def _counted(key: Tensor, mask: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _counted(
+    key: Tensor, mask: Tensor | None, columns: Tensor | slice | None
+) -> tuple[Tensor, Tensor | None]:
     """The keys that count, and the mask for them."""
-    if columns is None:
-        return key, mask
     if mask is not None and mask.shape[-1] > 1:
-        mask = mask.index_select(-1, columns)
-    return key.index_select(1, columns), mask
+        mask = taken(mask, -1, columns)
+    return taken(key, 1, columns), mask
 
 
 def _row_factor(total: Float[Tensor, "head query"], asked: Contraction) -> Float[Tensor, "head query"]:

@@ -247,8 +247,7 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
     q = _take(q, 1, queries)
     mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)
-    everything = keys.positions == range(record.key.shape[2])
-    columns = None if everything else torch.tensor(keys.positions, device=k.device)
+    columns = _neighbours(keys) or torch.tensor(keys.positions, device=k.device)
     over = tuple(axis for axis in ("head", "query") if axis in query.averaged)
     if not over:
         left = reduce(q, k, scale=record.scale, mask=mask, columns=columns)
@@ -260,9 +259,16 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
 
 
 def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:
-    if pick.positions == range(tensor.shape[axis]):  # what None chose
-        return tensor
+    if (these := _neighbours(pick)) is not None:
+        return tensor.narrow(axis, these.start, len(these))
     return tensor.index_select(axis, torch.tensor(pick.positions, device=tensor.device))
+
+
+def _neighbours(pick: Pick) -> range | None:
+    """Positions that follow each other, which are read where they lie; None for others."""
+    first = pick.positions[0] if pick.positions else 0
+    these = range(first, first + len(pick.positions))
+    return these if pick.positions == these or list(pick.positions) == list(these) else None
 
 
 def _mask_of_row(record: Record, row: int, heads: Pick, queries: Pick) -> Tensor:
