@@ -101,6 +101,9 @@ def test_numbers_whose_scaled_queries_would_leave_float32_are_left_to_blas(of_qu
 def test_strides_of_a_recorded_layer_are_read_where_they_lie():
     """diffusers splits heads after the projection: (row, head, place, dim) is a view of (row, place, head x dim)."""
     query, key = (torch.randn(1, 700, 6 * 16).unflatten(2, (6, 16)).transpose(1, 2)[0] for _ in range(2))
+    for by_onednn in (False, True):
+        (_, scores), *_ = tiled._parts(query, key, 0.25, None, None, by_onednn=by_onednn)
+        assert scores.keys.is_contiguous(), "oneDNN takes a hundred times longer for other strides"
     found = probability.reduce(query[:, 100:], key, scale=0.25, over=("head",), columns=range(100, 700))
     assert float((found - exact_mean(query[:, 100:], key, 0.25)[:, 100:]).abs().max()) < EXACT
 

@@ -14,7 +14,6 @@ from attnscope.errors import (
     ParameterError,
     SelectionError,
 )
-from attnscope.recording.keeping import LargeCaptureWarning
 from attnscope.recording.passes import IncompleteCaptureWarning
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers, run, use
@@ -258,19 +257,6 @@ def test_steps_that_never_came_are_named(pipe, seeded):
     with pytest.warns(IncompleteCaptureWarning, match="steps 99 never came"):
         with attnscope.capture(unet, steps=[0, 99]), torch.no_grad():
             unet(torch.randn(1, 4, 16, 16), 3, encoder_hidden_states=torch.randn(1, 9, 16))
-
-
-def test_a_capture_too_large_for_memory_is_said_at_its_first_step(pipe, seeded, monkeypatch, tmp_path):
-    monkeypatch.setattr("attnscope.recording.keeping.LARGE_BYTES", 1e6)
-    with (
-        pytest.warns(LargeCaptureWarning, match=r"GB in memory .*folder='run.trace'"),
-        attnscope.capture(pipe),
-    ):
-        run(pipe, seeded)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with attnscope.capture(pipe, where=tmp_path / "run.trace"):
-            run(pipe, seeded)
 
 
 def test_no_warning_comes_from_a_capture(pipe, seeded):

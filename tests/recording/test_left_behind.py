@@ -12,7 +12,6 @@ from PIL import Image
 import attnscope
 from attnscope.errors import CaptureError, OutputError, ParameterError
 from attnscope.records.reduced import Reduced
-from attnscope.storage import opening
 
 PLACES = {
     "folder": {"folder": "a/b/run.trace"},
@@ -173,7 +172,7 @@ def test_steps_beyond_the_budget_go_where_temporary_files_go_and_are_gone_with_t
 
 
 def test_no_place_for_temporary_files_is_said_with_what_to_do(pipe, work, monkeypatch):
-    monkeypatch.setattr(opening.tempfile, "tempdir", str(work / "nowhere"))
+    monkeypatch.setattr(tempfile, "tempdir", str(work / "nowhere"))
     with pytest.raises(
         OutputError, match=r"set TMPDIR to a place with room, or name a folder of your own \(folder=\)"
     ):

@@ -89,13 +89,16 @@ def older_beside(target: Path) -> Path:
     return target.with_name(f"{_OLDER}{Owner.current()}{secrets.token_hex(4)}")
 
 
-def temporary_folder() -> str:
-    """A new folder among the system's temporary ones, owned by this process.
+def temporary_folder(place: str | None = None) -> str:
+    """A new folder, owned by this process.
+
+    Args:
+        place: The folder that it is made in. Default: the system's for temporary ones.
 
     Raises:
         OSError: It can't be made.
     """
-    return os.path.realpath(tempfile.mkdtemp(prefix=str(Owner.current())))
+    return os.path.realpath(tempfile.mkdtemp(prefix=str(Owner.current()), dir=place))
 
 
 def tidy(folder: str | Path) -> None:

@@ -27,7 +27,7 @@ class Scores(NamedTuple):
 
     Attributes:
         query: (head, row, dim), of any type; a tile of it is computed in the type of the keys.
-        keys: (head, dim, key), or (head, key, dim) for oneDNN.
+        keys: (head, dim, key), or (head, key, dim) for oneDNN, contiguous: for other strides that has slow code.
         mask: (head, row, key): added to the scores, or true where a key may be seen.
         scale: Factor before the softmax; with base 2 divided by log(2).
         base_e: Whether exponentials are to the base e; else to the base 2.
@@ -159,7 +159,7 @@ def _products(scores: Scores, head: int, start: int, stop: int, buffer: Tensor) 
     """query keys x scale of a tile, in the buffer if BLAS multiplies."""
     query = scores.query[head, start:stop].to(scores.keys.dtype)
     if scores.by_onednn:
-        return _onednn_product(query * scores.scale, scores.keys[head])
+        return _onednn_product((query * scores.scale).contiguous(), scores.keys[head])
     return buffer[: stop - start].addmm_(query, scores.keys[head], beta=0, alpha=scores.scale)
 
 

@@ -166,8 +166,8 @@ def _write_entropy(result: Tensor, part: Part) -> None:
 
 
 def _head_groups(query: Tensor, key: Tensor, by_onednn: bool) -> list[slice]:
-    """The heads, so many at a time as the copies of their keys may take memory. oneDNN copies none of float32."""
-    if by_onednn and key.dtype == torch.float32:
+    """The heads, so many at a time as copies of their keys may take memory. oneDNN copies none in order."""
+    if by_onednn and key.dtype == torch.float32 and key.is_contiguous():
         return [slice(0, len(query))]
     of_head = key.shape[1] * (key.shape[2] + -key.shape[2] % 8) * working_dtype(query).itemsize
     count = max(1, KEYS_BYTES // max(1, of_head))
@@ -196,7 +196,7 @@ def _parts(
     far = of_query.new_ones(shape[:2], dtype=torch.bool)
     far = far_from_0(of_query, of_key, scale) if mask is None else far
     by_onednn = by_onednn and is_tame(of_query, of_key, scale)
-    query, keys = (query, key.to(dtype)) if by_onednn else _for_blas(query, key, dtype)
+    query, keys = (query, key.to(dtype).contiguous()) if by_onednn else _for_blas(query, key, dtype)
     numbers = TILE_NUMBERS if query.device.type == "cpu" else TILE_NUMBERS_ELSEWHERE
     height = tile_rows or max(1, numbers // shape[2])
     counted = columns if isinstance(columns, slice) else slice(0, shape[2])

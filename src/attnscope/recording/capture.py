@@ -62,20 +62,22 @@ class capture:
             as the encoder read it, so without weights that were taken out before. The trace then knows its words.
         negative_prompt: The same for the negative prompt.
         qk: Whether to keep Q and K; False keeps the maps of `keep` alone, as an empty list of steps does.
-        budget: The most memory that Q and K may take, such as "2GB" or a number of bytes. With a folder,
-            steps are written while the model goes on, and it waits when more than that is unwritten. Otherwise the
-            oldest steps go to a temporary folder, which is gone with the trace. On a GPU one step's page-locked
-            memory, up to twice the step, counts too; torch keeps it for later copies.
+        budget: The most memory that Q and K may take: "2GB", a number of bytes, or "80%" of what is free. With a
+            folder, steps are written while the model goes on, and it waits when more than that is unwritten.
+            Otherwise the oldest steps go to a temporary folder, which is gone with the trace; without a budget,
+            too, if the run would take more than half of what is free at its first step. On a GPU one step's
+            page-locked memory, up to twice the step, counts too; torch keeps it for later copies.
 
     Raises:
-        CaptureError: The model is captured already, is compiled, or nothing was recorded.
+        CaptureError: The model is captured already, is compiled, nothing was recorded, or neither memory nor disk has
+            room for the run.
         UnobservedError: A processor such as xformers' shows neither Q nor K.
         SelectionError: The model lacks a block, or the run a step, that was chosen.
         ParameterError: A choice makes no sense, such as a budget of 0.
         OutputError: The folder exists already, or can't be written.
 
     Warns:
-        LargeCaptureWarning: The run is going to hold more than 8 GB in memory.
+        LargeCaptureWarning: The run takes more than half of the free memory, so it goes to disk; or a disk lacks room.
         IncompleteCaptureWarning: A layer did not run, a step never came, or a prompt's tokens could not be named.
 
     Cost: the memory of Q and K, 142 MB a step for Stable Diffusion v1 at 512x512 in float16.
@@ -119,6 +121,7 @@ class capture:
             )
         keeping = Keeping(where if folder is None else Path(folder), dtype, value)
         asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping, qk)
+        self._stays = keeping.where == "device"
         self._folder = (
             None if keeping.folder is None else Path(keeping.folder).absolute()
         )  # whatever os.chdir does
@@ -129,7 +132,7 @@ class capture:
         with ExitStack() as leaving:  # in the other order, each step whatever another one raises
             leaving.callback(own((*(model.module for model in self._models), *watched)))
             models = [model.renewed() for model in self._models]
-            store = open_store(self._folder, self._budget)
+            store = open_store(self._folder, self._budget, on_device=self._stays)
             trace = Trace(coming=Pass(run=models[0].coming_run))
             self._passes = Passes(store, trace, models)
             leaving.callback(self._passes.close)

@@ -7,7 +7,6 @@ they are waited for (`arrived`) and moved to ordinary memory, so that the page-l
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,6 @@ from attnscope.records.qkv import Record
 
 DEVICE_NAME = re.compile(r"(cuda|gpu|mps|xpu|hpu|npu)(:\d+)?|cpu:\d+")
 """Names of devices, which would otherwise be taken for folders."""
-LARGE_BYTES = 8e9  # half of a usual laptop's memory
-
-
-class LargeCaptureWarning(UserWarning):
-    """A capture is going to hold more than 8 GB in memory. It comes after the first step and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +132,3 @@ def _page_locked(like: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _is_staged(tensor: Tensor) -> bool:
     return tensor.is_pinned()
-
-
-def warn_if_large(step_bytes: int, steps: int) -> None:
-    """Warn, after the first step, if the run is going to take a lot of memory.
-
-    Args:
-        step_bytes: Bytes of one step.
-        steps: How many steps will be kept.
-    """
-    if step_bytes * steps > LARGE_BYTES:
-        warnings.warn(
-            f"this capture will hold about {step_bytes * steps / 1e9:.1f} GB in memory ({step_bytes / 1e6:.0f} MB a "
-            "step); write it to disk as it comes (folder='run.trace'), or keep less: kind=, blocks=, steps=, "
-            "branch=, dtype=torch.float16, budget='4GB'",
-            LargeCaptureWarning,
-            stacklevel=2,
-        )

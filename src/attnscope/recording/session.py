@@ -16,7 +16,7 @@ from attnscope.recording.callers import Asking
 from attnscope.recording.calls import Calls
 from attnscope.recording.describing import LayerBook, as_places
 from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
-from attnscope.recording.keeping import staged_bytes, warn_if_large
+from attnscope.recording.keeping import staged_bytes
 from attnscope.recording.lost import Lost
 from attnscope.recording.modules import TappedLayer, other_model
 from attnscope.recording.observing import Sighting
@@ -221,9 +221,11 @@ class Session:
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size = bytes_of(qk)
-        if not self.into.records.calls and self._store.in_memory:
-            warn_if_large(size, sum(step in self._wanted for step in range(self.run.planned_steps or 1)))
-        self._store.make_room(size, staged=staged_bytes(qk))
+        staged = staged_bytes(qk)
+        if not self.into.records.calls:
+            steps = sum(step in self._wanted for step in range(self.run.planned_steps or 0))
+            self._store.expect(size, steps, staged=staged)
+        self._store.make_room(size, staged=staged)
         rows = tuple(running.call.rows[row] for row in running.kept_rows)
         self.into.records.add_call(replace(running.call, rows=rows), self.plan.asked.keeping.arrived(qk))
 

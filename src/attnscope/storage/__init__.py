@@ -4,6 +4,8 @@ memory.py          the protocol of all of them, and records kept as tensors
 folder.py          a trace on disk: a manifest and one shard a call of the model (docs/trace-format.md)
 folder_records.py  the records of one of its passes
 budgeted.py        memory up to a budget, then the folder, by a thread that writes behind the model
+overflowing.py     memory as long as there is room, then such a budget
+room.py            how much memory and disk is free
 sizes.py           a budget as people write it
 opening.py         which of these a new capture gets
 saving.py          a trace that is there already, saved as a folder

@@ -18,6 +18,7 @@ from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.folder_records import FolderRecords
 from attnscope.storage.memory import Records, in_memory
+from attnscope.storage.room import warn_if_disk_is_short
 
 OfCall = Mapping[LayerId, Record]
 
@@ -48,8 +49,6 @@ class BudgetedStore:
         budget: Bytes of memory for all passes together.
         spill: Write only the oldest calls, when a new one would not fit. Otherwise write all.
     """
-
-    in_memory = False
 
     def __init__(self, folder: TraceFolder, budget: int, *, spill: bool) -> None:
         self.folder, self._budget, self.spills = folder, budget, spill
@@ -84,6 +83,30 @@ class BudgetedStore:
             self._held = [held for held in self._held if held.folder is not dropped.folder]
             self._to_write = min(self._to_write, len(self._held))
             self.folder.drop_pass()
+
+    def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
+        """A pass has its first call: look whether the disk has room for what goes there.
+
+        Args:
+            size: Bytes of a step.
+            steps: How many will be kept.
+            staged: Page-locked memory that a step's copy from a GPU goes through, in bytes.
+
+        Warns:
+            LargeCaptureWarning: It has not.
+        """
+        held = self._budget if self.spills else 0
+        warn_if_disk_is_short(self.folder.folder, size * steps - held)
+
+    def allow(self, size: int, staged: int) -> None:
+        """Take as much memory as a call needs that is larger than those before.
+
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes.
+        """
+        with self._changed:
+            self._budget = max(self._budget, 2 * size + sum({*self._staged, staged}))
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Wait for the disk until a call fits.

@@ -14,6 +14,7 @@ from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import read_manifest
 from attnscope.storage.plain_files import readable
 from attnscope.storage.recent import Recent
+from attnscope.storage.room import warn_if_disk_is_short
 
 KEPT_BYTES = 192 << 20
 """Of records that were read last: a step of Stable Diffusion, which a viewer looks at from all sides."""
@@ -27,8 +28,6 @@ class TraceFolder:
     Args:
         folder: The trace's folder.
     """
-
-    in_memory = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,6 +108,19 @@ class TraceFolder:
         dropped.write_manifest()
         for call in dropped.calls:
             (self.folder / dropped.manifest.shard_name(call.index)).unlink(missing_ok=True)
+
+    def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
+        """A pass has its first call: look whether the disk has room for all of it.
+
+        Args:
+            size: Bytes of a step.
+            steps: How many will be kept.
+            staged: Page-locked memory that a step's copy from a GPU goes through, in bytes.
+
+        Warns:
+            LargeCaptureWarning: It has not.
+        """
+        warn_if_disk_is_short(self.folder, size * steps)
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Never waits: one call is held while it is written, whatever its size.

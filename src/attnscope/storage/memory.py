@@ -39,15 +39,20 @@ class Records(Protocol):
 class Store(Protocol):
     """Where a capture puts its passes, one after the other."""
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether all records stay in memory, however many they are."""
-        ...
-
     def begin_pass(self, run: Run) -> Records: ...
 
     def drop_pass(self) -> None:
         """Take away the last pass, and all that was kept of it."""
+        ...
+
+    def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
+        """A pass has its first call: look whether all of it is going to fit.
+
+        Args:
+            size: Bytes of a step.
+            steps: How many will be kept, 0 if nobody knows.
+            staged: Page-locked memory that a step's copy from a GPU goes through, in bytes.
+        """
         ...
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
@@ -112,9 +117,7 @@ class MemoryRecords:
 
 
 class MemoryStore:
-    """Passes kept as tensors; their memory is not counted."""
-
-    in_memory = True
+    """Passes kept as tensors, on the model's device; their memory is not counted."""
 
     def begin_pass(self, run: Run) -> MemoryRecords:
         """Give the records that a new pass fills.
@@ -126,6 +129,15 @@ class MemoryStore:
 
     def drop_pass(self) -> None:
         """Nothing is left to do: nobody else holds the last pass."""
+
+    def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
+        """Everything is kept.
+
+        Args:
+            size: Bytes of a step.
+            steps: How many will be kept.
+            staged: Page-locked memory that a step's copy from a GPU goes through, in bytes.
+        """
 
     def make_room(self, size: int, *, staged: int = 0) -> None:
         """Never waits.

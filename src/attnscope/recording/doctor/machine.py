@@ -16,6 +16,7 @@ import torch
 from attnscope._version import __version__
 from attnscope.probability.triton_support import why_not_triton
 from attnscope.recording.obstacles.obstacle import Obstacle
+from attnscope.storage.room import all_memory, free_memory
 
 NEEDED = ("torch", "numpy", "safetensors", "pillow", "diffusers", "transformers")
 """Packages without which nothing can be captured."""
@@ -127,7 +128,7 @@ def version_obstacles(found: tuple[Version, ...]) -> Iterator[Obstacle]:
 
 def devices() -> tuple[Device, ...]:
     """The CPU, then every GPU that torch can use."""
-    memory, free = _memory()
+    memory, free = all_memory(), free_memory()
     cores = f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads"
     cpu = Device("cpu", cores, memory, free, _gpu_without_cuda())
     return (cpu, *_cuda_devices(), *_mps_devices())
@@ -159,36 +160,3 @@ def _gpu_without_cuda() -> str:
     if torch.version.cuda is None:
         return "an NVIDIA GPU is there, but this torch was built without CUDA: see pytorch.org/get-started"
     return f"an NVIDIA GPU is there, but its driver is too old for CUDA {torch.version.cuda}"
-
-
-def _memory() -> tuple[int | None, int | None]:
-    """Bytes of memory, and those that are available. A container's limit counts."""
-    total = _pages("SC_PHYS_PAGES")
-    free = _meminfo("MemAvailable") or _pages("SC_AVPHYS_PAGES")
-    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
-    if limit is not None and total is not None and limit < total:
-        total, free = limit, min(free or limit, limit - (used or 0))
-    return total, free
-
-
-def _pages(name: str) -> int | None:
-    try:
-        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS no number of free pages
-        return None
-
-
-def _meminfo(name: str) -> int | None:
-    try:
-        found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
-
-
-def _cgroup(name: str) -> int | None:
-    try:
-        text = Path("/sys/fs/cgroup", name).read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

@@ -1,0 +1,223 @@
+"""The place of a capture that was told none: memory as long as there is room, then a temporary folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+
+from attnscope.errors import CaptureError, OutputError
+from attnscope.records import Call, Layer, LayerId, Run
+from attnscope.records.qkv import Record
+from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.budgeted import BudgetedRecords, BudgetedStore, bytes_of
+from attnscope.storage.memory import MemoryRecords
+from attnscope.storage.room import LargeCaptureWarning, free_disk, free_memory, in_gb, temporary_place
+
+MEMORY_SHARE = 0.5
+"""The share of free memory, at a capture's first step, that Q and K take before they go to disk."""
+MEMORY_UNKNOWN = 8 * 10**9
+"""What they take where nothing tells how much is free: half of a usual laptop's."""
+LESS = "keep less (kind=, blocks=, steps=, branch=, dtype=torch.float16, keep=)"
+FOLDER = "folder='run.trace'"
+
+
+class OverflowingStore:
+    """Passes kept as tensors, until they would take more than a share of the memory that is free.
+
+    Args:
+        spill: Makes a store within a budget of bytes, whose oldest calls go to a temporary folder.
+    """
+
+    def __init__(self, spill: Callable[[int], BudgetedStore]) -> None:
+        self._spill = spill
+        self._spilled: BudgetedStore | None = None
+        self._passes: list[tuple[Run, OverflowingRecords]] = []
+        self._limit: float | None = None
+        self._free = 0.0
+
+    def begin_pass(self, run: Run) -> OverflowingRecords:
+        """Begin a pass, and give the records that it fills.
+
+        Args:
+            run: What is known of the pass.
+        """
+        place = MemoryRecords() if self._spilled is None else self._spilled.begin_pass(run)
+        self._passes.append((run, OverflowingRecords(place)))
+        return self._passes[-1][1]
+
+    def drop_pass(self) -> None:
+        """Take away the last pass, and all that was kept of it."""
+        self._passes.pop()
+        if self._spilled is not None:
+            self._spilled.drop_pass()
+
+    def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
+        """A pass has its first call: look whether all of it is going to fit.
+
+        Args:
+            size: Bytes of a step.
+            steps: How many will be kept, as far as that is known.
+            staged: Page-locked memory that a step's copy from a GPU goes through, in bytes.
+
+        Raises:
+            CaptureError: Neither memory nor disk has room.
+
+        Warns:
+            LargeCaptureWarning: It goes to disk.
+        """
+        if self._limit is None:  # what was just computed is no longer free
+            free = free_memory()
+            self._free = MEMORY_UNKNOWN / MEMORY_SHARE if free is None else free + size
+            self._limit = MEMORY_SHARE * self._free
+        if steps == 1 and not self._held:  # it is there already, and nothing is known to follow
+            self._limit = max(self._limit, size)
+        if self._spilled is None and self._held + size * steps > self._limit:
+            self._overflow(size, steps, staged)
+
+    def make_room(self, size: int, *, staged: int = 0) -> None:
+        """Called before a call comes; may wait for the disk.
+
+        Args:
+            size: Bytes of the call.
+            staged: Page-locked memory that its copy from a GPU goes through, in bytes.
+
+        Raises:
+            OSError: A call could not be written.
+        """
+        if self._spilled is None and self._limit is not None and self._held + size > self._limit:
+            self._overflow(size, 0, staged)
+        if self._spilled is not None:
+            self._spilled.allow(size, staged)
+            self._spilled.make_room(size, staged=staged)
+
+    def close(self) -> None:
+        """The capture is over, and every pass was finished."""
+        self._passes = []  # they may hold the folder
+        if self._spilled is not None:
+            self._spilled.close()
+
+    @property
+    def _held(self) -> int:
+        return sum(records.bytes_in_memory for _, records in self._passes)
+
+    def _overflow(self, size: int, steps: int, staged: int) -> None:
+        """Go on in a temporary folder. steps: 0 if nobody knows how many come."""
+        assert self._limit is not None
+        budget, needed = int(max(self._limit, 2 * size + staged)), self._held + size * max(steps, 1)
+        which = f" ({in_gb(size)} a step, {steps} steps)" if steps else f" by now ({in_gb(size)} a step)"
+        allowed = f"{in_gb(self._limit)}, {MEMORY_SHARE:.0%} of the memory that is free"
+        what = f"this capture takes {in_gb(needed)}{which}, more than {allowed}"
+        place, room = _disk()
+        if budget > self._free:
+            self._give_up(f"{what}, and a step takes {in_gb(budget)} while it is written: {LESS}", steps)
+            return
+        if needed - budget > room:
+            lacking = f"{place} has {in_gb(room)} left for it"
+            self._give_up(f"{what}, and {lacking}: {LESS}, or write it to a disk with room ({FOLDER})", steps)
+            return
+        try:
+            self._move_to(budget)
+        except OutputError as error:
+            self._give_up(f"{what}, and {error}; or {LESS}", steps)
+            return
+        warnings.warn(
+            f"{what}: its oldest steps go to {place} ({in_gb(room)} free) and are gone with the trace; name a folder "
+            f"that stays ({FOLDER}), {LESS}, or give it more memory (budget='90%')",
+            LargeCaptureWarning,
+            stacklevel=2,
+        )
+
+    def _give_up(self, why: str, steps: int) -> None:
+        """Ask for a choice at the first step; of a run that may be over soon, say it once and go on."""
+        if steps:
+            raise CaptureError(why)
+        self._limit = float("inf")
+        warnings.warn(f"{why}; it goes on in memory", LargeCaptureWarning, stacklevel=3)
+
+    def _move_to(self, budget: int) -> None:
+        store = self._spill(budget)
+        moved = [(records, store.begin_pass(run)) for run, records in self._passes]
+        for records, place in moved:
+            records.copy_to(place)
+        for records, place in moved:
+            records.place = place
+        self._spilled = store
+
+
+def _disk() -> tuple[str, int]:
+    """Where temporary files go, and bytes that are free there."""
+    try:
+        place = temporary_place()
+        return place, free_disk(place)
+    except OSError as error:  # there is none that anybody may write to
+        return str(error), 0
+
+
+class OverflowingRecords:
+    """The records of one pass: in memory, or wherever its store has moved them.
+
+    Args:
+        place: Where they are.
+    """
+
+    def __init__(self, place: MemoryRecords | BudgetedRecords) -> None:
+        self.place = place
+        self.bytes_in_memory = 0
+        """Bytes of all tensors, as long as they are in memory."""
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls, in order."""
+        return self.place.calls
+
+    @property
+    def layers(self) -> dict[LayerId, Layer]:
+        """The layers, by their names."""
+        return self.place.layers
+
+    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+        """Take the records of a complete call.
+
+        Args:
+            call: The call.
+            records: Its records.
+        """
+        self.place.add_call(call, records)
+        self.bytes_in_memory += bytes_of(records)
+
+    def has(self, call_index: int, layer: LayerId) -> bool:
+        """Whether there is a record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
+        return self.place.has(call_index, layer)
+
+    def get(self, call_index: int, layer: LayerId) -> Record:
+        """The record of a layer in a call.
+
+        Args:
+            call_index: Number of the call in its pass.
+            layer: The layer.
+        """
+        return self.place.get(call_index, layer)
+
+    def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
+        """The pass is over: write what is left to write.
+
+        Args:
+            reduced: The maps reduced over the pass.
+        """
+        self.place.finish(reduced)
+
+    def copy_to(self, place: BudgetedRecords) -> None:
+        """Put all records to another place, too.
+
+        Args:
+            place: An empty place.
+        """
+        place.layers.update(self.place.layers)
+        for call in self.place.calls:
+            there = [layer for layer in self.place.layers if self.place.has(call.index, layer)]
+            place.add_call(call, {layer: self.place.get(call.index, layer) for layer in there})
