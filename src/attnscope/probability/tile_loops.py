@@ -53,7 +53,7 @@ class Scores(NamedTuple):
 
 
 def has_onednn_product() -> bool:
-    """Whether this torch has the product by oneDNN that its own compiler uses, with the arguments that are given here."""
+    """Whether this torch has the product by oneDNN that its own compiler uses, with the arguments given here."""
     product: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
     return torch.backends.mkldnn.is_available() and f"({ONEDNN_ARGUMENTS}) -> Tensor" in str(
         getattr(product, "_schema", "")

@@ -101,8 +101,9 @@ class Session:
 
     def _begin_run(self, first: Asking) -> None:
         self.run.family = self.plan.family.label(getattr(unwrapped(self.plan.model), "config", {}))
-        latent = (*self._latent,) if first.attended is None else first.attended.latent_hw
-        self.run.latent_size_hw = latent
+        self.run.latent_size_hw = latent = (
+            tuple(self._latent) if first.attended is None else first.attended.latent_hw
+        )
         if self._watch is not None:
             self._watch.model_runs()
             scale = pixels_per_latent(self._watch.pipeline)
@@ -204,8 +205,9 @@ class Session:
         note_missing(self.plan, running.ran, running.call.step, self._missing)
         self._name_tokens()
         if self._reducing:
-            of_step = self.calls.of_step(running.call.step)
-            self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
+            self._reducing.offer(
+                running.call, self.calls.of_step(running.call.step), running.whole, self.book.layers
+            )
         if running.qk is not None:
             self._keep(running, running.qk)
 
@@ -213,15 +215,14 @@ class Session:
         reads_text = next((layer for layer in self.book.layers.values() if layer.reads_text), None)
         if reads_text is None:
             return
-        tokens, of_frames = len(reads_text.keys_of("context")), self.book.attended is None
-        videos = -(-reads_text.batch // self.run.frames) if of_frames else reads_text.batch
+        frames = self.run.frames if self.book.attended is None else 1
+        tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // frames)
         if self._watch is not None:
             self._watch.prompts.fit(self.run, images=videos, keys=tokens)
         self.run.tokens = self.run.tokens or [unnamed_tokens(tokens)] * videos
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
-        size = bytes_of(qk)
-        staged = staged_bytes(qk)
+        size, staged = bytes_of(qk), staged_bytes(qk)
         if not self.into.records.calls:
             steps = sum(step in self._wanted for step in range(self.run.planned_steps or 0))
             self._store.expect(size, steps, staged=staged)
@@ -245,10 +246,9 @@ class Session:
 
     def why_nothing(self) -> str:
         """Why nothing was recorded of this pass."""
-        if lacking := "; ".join((*self._reducing.left_out(), *self.lost.gaps())):
-            return lacking
-        if self.into.records.calls:
-            return none_ran(self._missing.get(self.plan.layers[0].layer))
+        lacking = "; ".join((*self._reducing.left_out(), *self.lost.gaps()))
+        if lacking or self.into.records.calls:
+            return lacking or none_ran(self._missing.get(self.plan.layers[0].layer))
         asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
         return self.calls.why_nothing() + asked
 
