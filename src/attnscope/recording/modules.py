@@ -43,9 +43,17 @@ class TappedLayer(NamedTuple):
             asked: The kind that is asked for.
         """
         own = self.layer.kind
-        parts = KINDS if own == "joint" else ()
+        parts = [kind for kind in KINDS if own == "joint" and self._has(_KEYS[kind])]
         adapter = asked is not None and asked.startswith("image") and own in ("cross", "joint")
         return (own, *parts, *([asked] if adapter and asked is not None else []))
+
+    def _has(self, source: str) -> bool:
+        """Whether some of its keys come from a source; a refiner's are the image's and its padding's alone."""
+        return self.sides is None or source in self.sides.keys
+
+
+_KEYS = {"self": "own", "cross": "context"}
+"""Where the keys of a joint attention's parts come from."""
 
 
 def model_of(pipe_or_model: Any) -> tuple[Family, nn.Module]:
