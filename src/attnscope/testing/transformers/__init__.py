@@ -1,27 +1,27 @@
 """Random transformers of diffusers' own classes in whole pipelines, a second each: no weights on disk, no download.
 
-parts.py       tokenizers, text encoders and autoencoders for them
-sd3.py         Stable Diffusion 3, with the second attention of 3.5
-flux.py        Flux.1
-pixart.py      PixArt-alpha and -sigma
-hunyuandit.py  HunyuanDiT
-auraflow.py    AuraFlow
-cogview.py     CogView3-Plus and CogView4
-lumina.py      Lumina-Next and Lumina-Image 2.0
-sana.py        Sana
-chroma.py      Chroma
-flux2.py       Flux 2 and its Klein
-qwenimage.py   Qwen-Image
-zimage.py      Z-Image
-fluxlike.py    Bria, Ovis-Image and LongCat-Image
-prx.py         PRX
-cogvideox.py   CogVideoX, a video, as all below
-ltx.py         LTX-Video
-wan.py         Wan, also with a picture and of two models, and SkyReels V2
+parts.py         tokenizers, text encoders and autoencoders for them
+sd3.py           Stable Diffusion 3, with the second attention of 3.5
+flux.py          Flux.1
+pixart.py        PixArt-alpha and -sigma
+hunyuandit.py    HunyuanDiT
+auraflow.py      AuraFlow
+cogview.py       CogView3-Plus and CogView4
+lumina.py        Lumina-Next and Lumina-Image 2.0
+sana.py          Sana
+chroma.py        Chroma
+flux2.py         Flux 2 and its Klein
+qwenimage.py     Qwen-Image
+zimage.py        Z-Image
+fluxlike.py      Bria, Ovis-Image and LongCat-Image
+prx.py           PRX
+cogvideox.py     CogVideoX, a video, as all below
+ltx.py           LTX-Video
+wan.py           Wan, also with a picture and of two models, and SkyReels V2
 hunyuanvideo.py  HunyuanVideo
-mochi.py       Mochi
-allegro.py     Allegro
-cosmos.py      Cosmos
+mochi.py         Mochi
+allegro.py       Allegro
+cosmos.py        Cosmos
 """
 
 from collections.abc import Callable
