@@ -5,6 +5,7 @@ import torch
 
 import attnscope
 from attnscope.errors import WordError
+from attnscope.recording.passes import IncompleteCaptureWarning
 from attnscope.testing.transformers import tiny_cogview4, tiny_lumina2, tiny_sana
 from transformer_cases import HEIGHT, OTHER, PROMPT, WIDTH, in_equal_places, seen_attention
 
