@@ -11,6 +11,10 @@ import attnscope
 from attnscope.errors import ModelError
 from transformer_cases import CASES
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
+]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 ALIKE = 1e-5  # weights lie elsewhere in memory, which changes the order of sums
 
@@ -33,6 +37,8 @@ def saved(tmp_path_factory):
 
 @every_case
 def test_a_saved_pipeline_is_loaded_with_all_of_its_numbers_and_captured(case, saved):
+    if case.name == "PRXPipeline":
+        pytest.importorskip("ftfy")
     pipe, folder = saved(case)
     loaded = attnscope.load_pipeline(folder, device="cpu")
     loaded.set_progress_bar_config(disable=True)
@@ -43,7 +49,9 @@ def test_a_saved_pipeline_is_loaded_with_all_of_its_numbers_and_captured(case, s
             assert all(torch.equal(number, numbers[key]) for key, number in part.state_dict().items())
     with attnscope.capture(loaded) as trace:
         picture = case.run(loaded)
-    assert np.abs(np.asarray(picture) - np.asarray(case.run(pipe))).max() < ALIKE
+    theirs = type(pipe).from_pretrained(folder)
+    theirs.set_progress_bar_config(disable=True)
+    assert np.abs(np.asarray(picture) - np.asarray(case.run(theirs))).max() < ALIKE
     assert (trace.run.family, trace.run.model, len(trace.layers)) == (case.family, str(folder), case.layers)
 
 

@@ -13,11 +13,19 @@ import attnscope
 from segmentation.test_conditioning import xl_pipeline
 from transformer_cases import CASES, PROMPT
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
+]
 HEIGHT, WIDTH = 96, 128
-PICTURES = [case for case in CASES if case.frames == 1]
+COMMON = {"max_sequence_length", "use_resolution_binning", "clean_caption"}
+"""Options that change no more than the text's length. A real pipeline needs no others; some tiny ones do, since their
+text encoders have fewer layers or can't write."""
+NEEDED = {"PRXPipeline": "ftfy"}
+PICTURES = [case for case in CASES if case.frames == 1 and {*case.options} <= COMMON]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_picture = pytest.mark.parametrize("case", PICTURES, ids=str)
-every_video = pytest.mark.parametrize("case", [case for case in CASES if case not in PICTURES], ids=str)
+every_video = pytest.mark.parametrize("case", [case for case in CASES if case.frames > 1], ids=str)
 BY_FAMILY = {case.family: case for case in CASES}
 
 
@@ -27,6 +35,8 @@ def saved(tmp_path_factory):
     made = {}
 
     def saved_of(case):
+        if case.name in NEEDED:
+            pytest.importorskip(NEEDED[case.name])
         if case.name not in made:
             folder = tmp_path_factory.mktemp(case.name)
             case.make(folder / "files").save_pretrained(folder / "model")
@@ -85,7 +95,7 @@ def test_info_says_the_family_the_layers_and_the_words(case, made, run):
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert code == 0
     assert f"Family {case.family}" in lines
-    assert any(line.startswith("6x8 1") for line in lines)
+    assert any(line.startswith(f"{HEIGHT // case.place}x{WIDTH // case.place} ") for line in lines)
     facts = json.loads(run("info", made(case) / "run.trace", "--json")[1])
     assert (facts["family"], len(facts["layers"])) == (case.family, case.layers)
     assert {word["word"] for word in facts["words"][0]} >= {"cat", "star"}
@@ -97,14 +107,20 @@ def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path
     assert run("heatmap", trace, "cat", "-o", tmp_path / "cat.png")[0] == 0
     assert read(tmp_path / "cat.png").size == (WIDTH, HEIGHT)
     code, out, err = run("segment", trace, "-o", tmp_path / "segments", "--labels", "cat,star", "--json")
-    assert code == 0, err
-    assert json.loads(out)
+    if not attnscope.load_trace(trace).layers.of_kind("self"):  # linear attention has no probabilities
+        assert code == 1
+        assert "this trace holds no self-attention" in err
+    else:
+        assert code == 0, err
+        assert json.loads(out)
     code, _, err = run("export", trace, tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").stat().st_size > 100_000
 
 
-@every_case
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if {*case.options} <= {*COMMON, "num_frames"}], ids=str
+)
 def test_doctor_tries_every_layer_with_a_step_of_the_pipeline(case, saved, run):
     code, out, err = run("doctor", saved(case), "--json")
     assert code == 0, out + err
@@ -125,7 +141,7 @@ def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, save
         assert run(*again)[0] == 0
 
 
-@every_case
+@every_picture
 def test_a_notebook_shows_the_family_and_that_joint_layers_have_parts(case, saved):
     pipe = attnscope.load_pipeline(saved(case), device="cpu")
     with attnscope.capture(pipe) as trace:

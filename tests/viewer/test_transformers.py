@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 import attnscope
 from attnscope.places import Box, View, block_maps, box_map, every_place, token_shares
+from attnscope.records.relations import relations
 from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.app import create_app
 from attnscope.viewer.export import export_page
@@ -19,6 +20,10 @@ from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened
 from viewer.test_export import data_of, unpacked
 from viewer.unpacking import unpack
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
+]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 BY_FAMILY = {case.family: case for case in CASES}
 PLACE = Box.of_place(0.4, 0.6)
@@ -42,11 +47,16 @@ def traces(tmp_path_factory):
 
 
 def own_row(trace, layer):
-    """The row of the place, by its relation, mean over heads and steps."""
+    """Where the place looks, by the relation."""
+    return row_of(trace, layer, "image->image")
+
+
+def row_of(trace, layer, relation):
+    """The row of the place in a relation, mean over heads and steps."""
     rows, columns = layer.grid
     query = int(0.4 * rows) * columns + int(0.6 * columns)
     return trace.probabilities(
-        layer=layer.path, relation="image->image", query=query, branch="cond", image=0, mean=("head", "step")
+        layer=layer.path, relation=relation, query=query, branch="cond", image=0, mean=("head", "step")
     )
 
 
@@ -75,11 +85,15 @@ def test_where_a_place_looks_and_what_it_reads_are_all_of_its_attention(case, tr
         np.testing.assert_allclose(
             box_map(trace, View(layer.block), PLACE).ravel(), own_frame.ravel(), atol=1e-6
         )
-        shares = token_shares(trace, View(layer.block), PLACE)
-        is_joint = any(each.path == layer.path and each.kind == "joint" for each in trace.layers)
-        whole = box_map(trace, View(layer.block), PLACE).sum() + (shares.sum() if is_joint else 0)
-        elsewhere = own_row(trace, layer)[layer.grid.places :].sum()
-        assert whole + elsewhere == pytest.approx(1, abs=1e-5)
+        whole = next(each for each in trace.layers if each.path == layer.path)
+        parts = [name for name in relations(whole) if name.startswith("image->") and "/" not in name]
+        total = sum(float(row_of(trace, layer, relation).sum()) for relation in parts)
+        assert total == pytest.approx(1, abs=1e-5)
+        if "image->text" in parts:
+            read = token_shares(trace, View(layer.block), PLACE)
+            np.testing.assert_allclose(read, row_of(trace, layer, "image->text").ravel(), atol=1e-6)
+    if not layers:
+        return
     mean = np.mean([each for _, each in block_maps(trace, View(), PLACE)], axis=0)
     np.testing.assert_allclose(box_map(trace, View(), PLACE), mean, atol=1e-6)  # one grid: nothing is scaled
     together = list(every_place(trace, View()))[-1]
@@ -98,12 +112,16 @@ def test_maps_of_several_grids_keep_their_sums_in_the_mean():
 @every_case
 def test_the_server_answers_places_words_heads_and_segments(case, traces):
     trace = traces(case)
-    block = trace.layers.of_kind("self")[0].block
+    block = next((layer.block for layer in trace.layers.of_kind("self")), None)
     with TestClient(create_app([trace]), base_url="http://127.0.0.1") as client:
-        ((_, found),) = unpack(client.get("/api/traces/0/place?top=0.4&left=0.6").content)
-        np.testing.assert_allclose(found, box_map(trace, View(), PLACE), atol=1e-3)
-        heads = unpack(client.get(f"/api/traces/0/heads?top=0.4&left=0.6&block={block}").content)
-        assert len(heads) == trace.layers[block, "self"].heads
+        place = client.get("/api/traces/0/place?top=0.4&left=0.6")
+        if block is None:
+            assert "holds no self-attention" in place.json()["error"]
+        else:
+            ((_, found),) = unpack(place.content)
+            np.testing.assert_allclose(found, box_map(trace, View(), PLACE), atol=1e-3)
+            heads = unpack(client.get(f"/api/traces/0/heads?top=0.4&left=0.6&block={block}").content)
+            assert len(heads) == trace.layers[block, "self"].heads
         assert len(unpack(client.get("/api/traces/0/blocks?token=1").content)) == len(
             trace.layers.of_kind("cross")
         )
@@ -116,6 +134,10 @@ def test_the_server_answers_places_words_heads_and_segments(case, traces):
 def test_an_exported_page_has_the_same_numbers(case, traces, tmp_path):
     trace = traces(case)
     page = data_of(export_page(trace, tmp_path / "page.html"))
+    assert page["words"]["all"]
+    if not trace.layers.of_kind("self"):
+        assert (page["places"], page["segments"]) == ({}, [])
+        return
     packed = page["places"]["all"]
     rows, columns = packed["grid"]
     found = unpacked(packed)[int(0.4 * rows) * columns + int(0.6 * columns)]
