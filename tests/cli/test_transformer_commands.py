@@ -130,15 +130,14 @@ def test_doctor_tries_every_layer_with_a_step_of_the_pipeline(case, saved, run):
 
 
 @every_picture
-def test_a_size_that_patches_do_not_fit_is_refused_with_one_that_does(case, saved, run, tmp_path):
+def test_a_size_that_patches_do_not_fit_is_refused_with_what_does(case, saved, run, tmp_path):
     size = f"{HEIGHT + case.place // 2}x{WIDTH}"
     code, _, err = run("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "--size", size, "-n", 1)
     assert code == 2
     assert "expected a multiple of" in err
-    fitting = re.search(r"such as (\d+x\d+)", err)
-    if fitting:
-        again = ("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1, "--size", fitting[1])
-        assert run(*again)[0] == 0
+    step = int(re.search(r"expected a multiple of (\d+)", err)[1])
+    asked = ("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1)
+    assert run(*asked, "--size", f"{2 * step}x{3 * step}")[0] == 0
 
 
 @every_picture
@@ -226,3 +225,21 @@ def test_a_damaged_folder_is_told_by_the_doctor(saved, run, tmp_path):
     code, out, _ = run("doctor", folder)
     assert code == 1
     assert "transformer holds no weights" in " ".join(out.split())
+
+
+PLACES, CHANNELS = 4 * 6, 2 * 8
+TOKENS = {"sd3": 3 * (77 + 256 + PLACES) + PLACES, "flux": 4 * (512 + PLACES), "chroma": 4 * (512 + PLACES)}
+"""Of all layers of a call with one row: three joint ones and a second one, or four joint ones."""
+
+
+@pytest.mark.parametrize("family", TOKENS)
+@pytest.mark.parametrize("extra", [(), ("--keep-branch", "cond"), ("--guidance-scale", 1)], ids=str)
+def test_the_size_of_the_trace_is_known_before_the_run(family, extra, saved, run, tmp_path):
+    branches = 1 if extra or family == "flux" else 2  # in one call or in two
+    expected = 2 * TOKENS[family] * CHANNELS * 4 * branches / 1e9
+    folder = saved(BY_FAMILY[family])
+    asked = ("generate", PROMPT, "-m", folder, "-o", tmp_path / "out", "-n", 1, "--size", "64x96", *extra)
+    code, _, err = run(*asked, "--max-trace-gb", f"{0.99 * expected:.9f}")
+    assert code == 2, err
+    assert "more than --max-trace-gb" in err
+    assert run(*asked, "--max-trace-gb", f"{1.01 * expected:.9f}")[0] == 0

@@ -74,8 +74,6 @@ def call_arguments(pipe: Any, plan: Plan) -> dict[str, Any]:
             option = "--size" if name in ("height", "width") else f"--{name.replace('_', '-')}"
             raise ParameterError(f"{option}: {type(pipe).__name__} takes no {name}; leave it out")
     _check_negative_prompt(pipe, {**takes, **asked})
-    if plan.size_hw is not None:
-        _check_size(pipe, plan.size_hw)
     return {
         "prompt": plan.prompt,
         "num_inference_steps": plan.steps or _usual_steps(pipe, takes),
@@ -115,29 +113,6 @@ def _check_negative_prompt(pipe: Any, takes: Mapping[str, Any]) -> None:
         )
 
 
-def _check_size(pipe: Any, size_hw: tuple[int, int]) -> None:
-    """A size that a transformer's patches don't fit, which some pipelines change without an error."""
-    from attnscope.atlas.families import Transformer
-    from attnscope.recording.modules import model_of
-
-    family, model = model_of(pipe)
-    latent_px = getattr(pipe, "vae_scale_factor", None)
-    if not isinstance(family, Transformer) or not latent_px:
-        return
-    config: Any = model.config
-    place_px = latent_px * family.patch(config)
-    if any(length < place_px or length % place_px for length in size_hw):
-        raise ParameterError(
-            f"--size {size_hw[0]}x{size_hw[1]}: a place of this {family.name} covers {place_px} pixels a side; "
-            f"expected a multiple of {place_px}, such as {_fitting(size_hw[0], place_px)}x"
-            f"{_fitting(size_hw[1], place_px)}"
-        )
-
-
-def _fitting(length: int, step: int) -> int:
-    return max(round(length / step), 1) * step
-
-
 def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> None:
     """Refuse, before the run, a trace that would fill the disk. Its size follows from the configuration.
 
@@ -147,20 +122,20 @@ def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> 
         arguments: Of the pipeline's call.
 
     Raises:
-        ParameterError: The trace would be too large.
+        ParameterError: The trace would be too large, or the model can't make pictures of the size.
     """
-    from attnscope.atlas import layers
+    from attnscope.atlas import calls_a_step, layers
     from attnscope.recording.modules import model_of
 
-    guided = _is_guided({**_defaults(pipe), **arguments})
-    kept_branches = 1 if not guided or plan.keep.get("branch") else 2
+    guided = _is_guided({**_defaults(pipe), **arguments}) and not plan.keep.get("branch")
     try:
-        every_layer = layers(pipe, size=plan.size_hw, guidance=kept_branches == 2)
+        every_layer = layers(pipe, size=plan.size_hw, guidance=guided)
+        calls = calls_a_step(pipe, guidance=guided)
     except ModelError as error:
         say(f"how large the trace becomes is not known before the run: {error}")
         return
     model: Any = model_of(pipe)[1]
-    a_step = sum(
+    a_step = calls * sum(
         layer.bytes_query_key(model.dtype.itemsize)
         for layer in every_layer
         if plan.keep.get("kind") in (None, layer.kind) or layer.kind == "joint"

@@ -30,9 +30,11 @@ def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int
     family, model = model_of(pipe)
     config: Any = model.config
     if isinstance(family, Transformer):
-        sample, multiple = family.latent_side or config["sample_size"], family.patch(config)
+        sample, multiple = family.native_latent(config), family.patch(config)
     else:
         sample, multiple = config["sample_size"], 2 ** (len(config["block_out_channels"]) - 1)
+    if sample is None:
+        raise ModelError(f"the configuration of {type(model).__name__} has no size that it was made for")
     native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
     if crop:
         return native_px, native_px
