@@ -16,12 +16,13 @@ from transformer_cases import CASES, PROMPT
 pytestmark = [
     pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
+    pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # of Mochi
 ]
 HEIGHT, WIDTH = 96, 128
 COMMON = {"max_sequence_length", "use_resolution_binning", "clean_caption"}
 """Options that change no more than the text's length. A real pipeline needs no others; some tiny ones do, since their
 text encoders have fewer layers or can't write."""
-NEEDED = {"PRXPipeline": "ftfy"}
+NEEDED = {"PRXPipeline": "ftfy", "CosmosTextToWorldPipeline": "cosmos_guardrail"}
 PICTURES = [case for case in CASES if case.frames == 1 and {*case.options} <= COMMON]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_picture = pytest.mark.parametrize("case", PICTURES, ids=str)
@@ -121,7 +122,7 @@ def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path
 @pytest.mark.parametrize(
     "case", [case for case in CASES if {*case.options} <= {*COMMON, "num_frames"}], ids=str
 )
-def test_doctor_tries_every_layer_with_a_step_of_the_pipeline(case, saved, run):
+def test_doctor_tries_every_layer_with_a_run_of_the_pipeline(case, saved, run):
     code, out, err = run("doctor", saved(case), "--json")
     assert code == 0, out + err
     layers = json.loads(out)["model"]["layers"]

@@ -23,6 +23,7 @@ from viewer.unpacking import unpack
 pytestmark = [
     pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
+    pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # of Mochi
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 BY_FAMILY = {case.family: case for case in CASES}

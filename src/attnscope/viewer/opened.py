@@ -98,8 +98,8 @@ class OpenTrace:
         )
 
     def _layer(self, layer: Layer) -> LayerInfo:
-        softmax = layer.keys if layer.view is None else self.trace.layers[layer.record_id].keys
-        return LayerInfo(**_only(LayerInfo, {**layer.as_dict(), "softmax": softmax}))
+        whole = next(each for each in self.trace.layers if each.id == layer.record_id)
+        return LayerInfo(**_only(LayerInfo, {**layer.as_dict(), "softmax": whole.keys}))
 
     @property
     def _not_drawn(self) -> str:

@@ -84,8 +84,8 @@ def check_model(model: Any, name: str) -> tuple[ModelCheck, tuple[Obstacle, ...]
     Returns:
         What was found, and what stands in the way.
 
-    Cost: a call of the U-Net for each kind of attention, on the smallest latent that it takes; of a transformer one
-    step of its pipeline each, on a picture of 64x64 pixels.
+    Cost: a call of the U-Net for each kind of attention, on the smallest latent that it takes; of a transformer two
+    steps of its pipeline each, on a picture of 64x64 pixels.
     """
     found = ModelCheck(name, type(model).__name__, memory=_memory(model))
     try:

@@ -45,7 +45,7 @@ def doctor(model: Any = "demo") -> Report:
 
     A model by name is loaded, from the disk only; where its weights are not here, its configuration is read. Of a
     loaded pipeline each layer is tried with a real capture, on the smallest latent that its U-Net takes; with a
-    transformer the pipeline makes one step of a picture of 64x64 pixels. Nothing is changed.
+    transformer the pipeline makes two steps of a picture of 64x64 pixels. Nothing is changed.
 
     Args:
         model: A name or a folder as for `attnscope.load_pipeline`, a pipeline as it is going to be used, or a
