@@ -19,6 +19,7 @@ from attnscope.recording.doctor.machine import Version, version_obstacles, versi
 from attnscope.recording.doctor.model import check_model, memory_obstacles
 from attnscope.recording.obstacles.obstacle import Obstacle
 from attnscope.recording.obstacles.skipped import answering_hook
+from attnscope.storage import room
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers
 from obstacle_cases import small_pipe
@@ -219,9 +220,9 @@ def test_a_capture_larger_than_memory_is_an_obstacle_with_a_way_that_fits():
 def test_memory_is_read_and_a_containers_limit_counts(monkeypatch):
     (cpu, *_) = machine.devices()
     assert 0 < cpu.free <= cpu.memory
-    monkeypatch.setattr(machine, "_cgroup", {"memory.max": 10**9, "memory.current": 4 * 10**8}.get)
-    assert machine.devices()[0].memory == 10**9
-    assert machine.devices()[0].free == 6 * 10**8
+    monkeypatch.setattr(room, "_limits", lambda: [(10**9, 4 * 10**8)])
+    (cpu, *_) = machine.devices()
+    assert (cpu.memory, cpu.free) == (10**9, 6 * 10**8)
 
 
 # The hub
