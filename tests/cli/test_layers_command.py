@@ -144,6 +144,22 @@ def test_a_kind_that_a_model_lacks_is_refused(run):
     assert "flux (Flux transformer) has no attention layers of kind 'self2', only of joint" in err
 
 
+def test_frames_of_a_video_are_asked_for(run, tmp_path):
+    rows = json.loads(run("layers", "cogvideox-2b", "--frames", "3", "--json")[1])
+    assert {(row["frames"], row["query"][1]) for row in rows} == {(3, 226 + 3 * 30 * 45)}
+    assert ", 3 frames of it" in lines_of(run, "cogvideox-2b", "--frames", "3")[1]
+    few, many = (
+        json.loads(run("layers", "cogvideox-2b", *more, "--steps", "2", "--json")[1])["policies"][0][
+            "run_bytes"
+        ]
+        for more in (["--frames", "3"], [])
+    )
+    assert few < many
+    file = tmp_path / "video.svg"
+    assert run("layers", "cogvideox-2b", "--frames", "3", "--diagram", file)[0] == 0
+    assert "3 × 30 × 45 = 4050" in file.read_text("utf-8")
+
+
 def test_two_calls_for_guidance_are_told(run):
     assert (
         "One step (2 calls of the model) in float16: Q and K 6.46 GB"

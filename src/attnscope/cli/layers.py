@@ -65,6 +65,10 @@ def layers_command(
     tokens: Annotated[
         int | None, typer.Option("--tokens", help="Text tokens of all encoders; the model's own by default.")
     ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", help="Of a video: frames of its latent; as its pipeline makes by default."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Also print what a run of so many steps takes.")
     ] = None,
@@ -103,10 +107,9 @@ def layers_command(
         refuse_overwriting(diagram, force=force)
     model = named or model
     size_hw = parse_size(size)
-    facts, every_layer = (
-        model_facts(model),
-        layers(model, size=size_hw, batch=batch, guidance=guidance, tokens=tokens),
-    )
+    run: dict[str, Any] = {"size": size_hw, "tokens": tokens, "frames": frames}
+    rows: dict[str, Any] = {"batch": batch, "guidance": guidance}
+    facts, every_layer = model_facts(model), layers(model, **run, **rows)
     chosen = [part for layer in every_layer if (part := layer if kind is None else as_kind(layer, kind))]
     if not chosen:
         there = ", ".join(dict.fromkeys(layer.kind for layer in every_layer))
@@ -115,8 +118,8 @@ def layers_command(
             + (f" of kind {kind!r}, only of {there}" if every_layer else "")
         )
     if diagram is not None:
-        _draw(drawn(model, size=size_hw, tokens=tokens), diagram)
-    policies = _policies(model, steps, size=size_hw, batch=batch, guidance=guidance, tokens=tokens)
+        _draw(drawn(model, **run), diagram)
+    policies = _policies(model, steps, **run, **rows)
     whole = {layer.id: layer for layer in every_layer}
     how: dict[str, Any] = {
         "whole": whole, "every_block": every_block, "calls": calls_a_step(model, guidance=guidance),

@@ -41,6 +41,7 @@ def estimate(
     batch: int = 1,
     guidance: bool | None = None,
     tokens: int | None = None,
+    frames: int | None = None,
     itemsize: int | None = None,
 ) -> tuple[Policy, ...]:
     """The memory, or disk, that a capture takes, for each way to keep its attention.
@@ -53,6 +54,7 @@ def estimate(
         guidance: Classifier-free guidance, which doubles the rows of the batch or the calls of a step. Default: as the
             model's pipeline does.
         tokens: Text tokens per prompt. Default: the model's own number.
+        frames: As for `attnscope.layers`.
         itemsize: Bytes a number of Q and K. Default: a loaded model's own, else 2 (float16). Reduced maps are float32.
 
     Returns:
@@ -72,7 +74,7 @@ def estimate(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ParameterError(f"steps={steps!r}: expected a whole number of 1 or more")
-    every_layer = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens)
+    every_layer = layers(model, size=size, batch=batch, guidance=guidance, tokens=tokens, frames=frames)
     if not every_layer:
         return ()
     each, calls = itemsize or _own_itemsize(model), calls_a_step(model, guidance=guidance)

@@ -23,7 +23,12 @@ __all__ = ["SCALE_TINTS", "diagram", "staircase"]
 
 
 def diagram(
-    model: Any, *, size: tuple[int, int] | None = None, name: str | None = None, tokens: int | None = None
+    model: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    name: str | None = None,
+    tokens: int | None = None,
+    frames: int | None = None,
 ) -> str:
     """A model as an SVG drawing: a U-Net as a U of its residual units, a transformer as a column of its blocks.
 
@@ -32,6 +37,7 @@ def diagram(
         size: Picture (height, width) in pixels. Default: the model's native size.
         name: Heading. Default: the model's name.
         tokens: Text tokens per prompt. Default: the model's own number.
+        frames: As for `attnscope.layers`.
 
     Returns:
         The text of an SVG file.
@@ -45,7 +51,7 @@ def diagram(
     """
     facts = model_facts(model)
     heading = name or (Path(model).name if isinstance(model, (str, Path)) else type(model).__name__)
-    attention = layers(model, size=size, tokens=tokens)
+    attention = layers(model, size=size, tokens=tokens, frames=frames)
     if facts.family is UNET:
         return u_shape(heading, sections(model, size=size), attention)
     return column(heading, facts.family.name, size or facts.native_size, attention)
