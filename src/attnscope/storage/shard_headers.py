@@ -79,6 +79,23 @@ def check_header(
             f"{path}: layer {brief(other[0])} has another shape, path or scale than the manifest says: put the right "
             "file there or capture again"
         )
+    if version == VERSION:
+        _check_names(path, about, shard_header(number_of_pass, call, expected.values()))
+
+
+def _check_names(path: Path, told: Any, known: Any) -> None:
+    """A newer attnscope may say more and an older one less, but none says one thing in another's place."""
+    if isinstance(told, list) and isinstance(known, list):
+        for of_told, of_known in zip(told, known, strict=False):  # they were compared
+            _check_names(path, of_told, of_known)
+    if not isinstance(told, Mapping) or not isinstance(known, Mapping):
+        return
+    strange, lacking = told.keys() - known.keys(), known.keys() - told.keys()
+    if (strange and lacking) or told.get("format", FORMAT) != FORMAT:
+        wrong = min(strange) if strange and lacking else told["format"]
+        raise damaged(path, f"what it says of itself is no header: it holds {brief(wrong)}")
+    for name in told.keys() & known.keys():
+        _check_names(path, told[name], known[name])
 
 
 def _parse_record(item: Mapping[str, Any]) -> OfRecord:

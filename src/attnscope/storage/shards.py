@@ -199,7 +199,10 @@ def _read_header(path: Path, file: io.FileIO) -> tuple[dict[str, Stored], Any]:
         )
     try:
         parsed = strict_json(bytes_at(file, 8, length))
-        about = parsed.pop("__metadata__", {}).get("attnscope")
+        metadata = parsed.pop("__metadata__", {})
+        about = metadata.get("attnscope")
+        if about is None and any(text(value).startswith("{") for value in metadata.values()):
+            raise ValueError(f"what only 'attnscope' says is under {brief(min(metadata))}")
         stored = {text(name): _parse_stored(item, 8 + length) for name, item in parsed.items()}
         _check_layout(stored, 8 + length, size)
         return stored, None if about is None else strict_json(about.encode())
