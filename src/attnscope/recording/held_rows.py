@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from attnscope.atlas.families import Family
-from attnscope.atlas.families.family import Rows, RowsBy
+from attnscope.atlas.families.family import RowsBy
 from attnscope.recording.callers import Caller
 from attnscope.recording.known_rows import branches_with_perturbed, defining_class
-
-_Held = list[tuple[Any, Rows]]
 
 
 def rows_by(family: Family, caller: Caller | None) -> RowsBy | None:

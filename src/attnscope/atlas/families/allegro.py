@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from attnscope.atlas.families.family import Config, Sides, TextPart
+from attnscope.atlas.families.blocks import SELF_THEN_CROSS
+from attnscope.atlas.families.family import Config, TextPart
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.atlas.families.video import attend_frames, frame_grid
 
@@ -23,7 +24,7 @@ ALLEGRO = Transformer(
         Blocks(
             "transformer_blocks",
             "num_layers",
-            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            SELF_THEN_CROSS,
             stage="blocks",
         ),
     ),

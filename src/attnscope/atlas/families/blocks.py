@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from attnscope.atlas.families.family import Sides
 from attnscope.atlas.families.planning import Config, number
 
+SELF_THEN_CROSS = {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))}
+"""A block in which the image attends to itself, then to the text."""
+
 
 def _all(config: Config, block: int, name: str) -> bool:
     return True

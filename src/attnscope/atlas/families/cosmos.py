@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart
+from attnscope.atlas.families.blocks import SELF_THEN_CROSS
+from attnscope.atlas.families.family import Attended, Config, RowsBy, TextPart
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.atlas.families.video import attend_frames, frame_grid
 from attnscope.errors import CaptureError
@@ -40,7 +41,7 @@ COSMOS = Transformer(
         Blocks(
             "transformer_blocks",
             "num_layers",
-            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            SELF_THEN_CROSS,
             stage="blocks",
         ),
     ),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
+from attnscope.atlas.families.blocks import SELF_THEN_CROSS
+from attnscope.atlas.families.family import Attended, RowsBy, TextPart
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
@@ -36,7 +37,7 @@ HUNYUANDIT = Transformer(
         Blocks(
             "blocks",
             "num_layers",
-            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            SELF_THEN_CROSS,
             stage="blocks",
         ),
     ),

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from attnscope.atlas.families.family import Sides, TextPart
+from attnscope.atlas.families.blocks import SELF_THEN_CROSS
+from attnscope.atlas.families.family import TextPart
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
@@ -25,7 +26,7 @@ PIXART = Transformer(
         Blocks(
             "transformer_blocks",
             "num_layers",
-            {"attn1": Sides(("own",), ("own",)), "attn2": Sides(("own",), ("context",))},
+            SELF_THEN_CROSS,
             stage="blocks",
         ),
     ),
