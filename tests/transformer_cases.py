@@ -13,11 +13,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import diffusers
+import pytest
 import torch
 import torch.nn.functional as F
+import transformers
+from packaging.version import Version
 
 from attnscope.testing import transformers as tiny
 from attnscope.testing.transformers.parts import T5_KEYS
+
+if Version(transformers.__version__) < Version("5") or Version(diffusers.__version__) < Version("0.42"):
+    pytest.skip(
+        "transformers are tried with transformers 5 and diffusers 0.42: older ones lack most of them, or make their "
+        "tiny tokenizers in other ways",
+        allow_module_level=True,
+    )
 
 PROMPT, OTHER, NEGATIVE = "a red cat and the star", "the grass and a star", "the grass"
 HEIGHT, WIDTH = 96, 128

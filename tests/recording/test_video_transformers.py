@@ -6,7 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers.models.attention_processor import MochiAttnProcessor2_0
+from diffusers.models import attention_processor
 from PIL import Image
 
 import attnscope
@@ -155,7 +155,7 @@ def test_padding_gets_nothing(case, tmp_path):
             assert torch.all(to_text[..., :7].sum((-1, -2)) > 0)
 
 
-class TwoMoreKeys(MochiAttnProcessor2_0):
+class TwoMoreKeys(attention_processor.MochiAttnProcessor2_0):
     """Looks at the first two keys twice."""
 
     def __call__(self, attn, *args, **kwargs):

@@ -9,10 +9,12 @@ from copy import deepcopy
 import pytest
 import torch
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 import attnscope
 from capture_cases import leftovers
+
+pytest.importorskip("httpx", reason="FastAPI's test client needs httpx, which transformers 5 brings along")
+from fastapi.testclient import TestClient
 
 PROMPTS = ("a red cat", "the star", "a cat and the star")
 STEPS = 3
