@@ -6,10 +6,11 @@ from torch import nn
 
 import attnscope
 from attnscope.errors import CaptureError, ModelError, UnobservedError
-from attnscope.testing.transformers import tiny_flux, tiny_pixart, tiny_sd3
 from obstacle_cases import follow
+from transformer_cases import CASES
 
-MADE = {"sd3": tiny_sd3, "flux": tiny_flux, "pixart": tiny_pixart}
+PIPELINES = ("StableDiffusion3Pipeline", "FluxPipeline", "PixArtAlphaPipeline")
+MADE = {case.family: case.make for case in CASES if case.name in PIPELINES}
 every_family = pytest.mark.parametrize("family", MADE)
 
 
@@ -76,7 +77,7 @@ def test_a_replaced_forward_is_put_back(family, tmp_path):
 def test_a_backend_that_shows_nothing_is_changed_on_the_transformer(tmp_path):
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as registry
 
-    pipe, before, flex = tiny_flux(tmp_path), registry._active_backend, registry._backends["flex"]
+    pipe, before, flex = MADE["flux"](tmp_path), registry._active_backend, registry._backends["flex"]
     try:
         registry._backends["flex"] = lambda query, key, value, **_: (
             value.mean(1, True).expand_as(query).contiguous()
@@ -91,12 +92,12 @@ def test_a_backend_that_shows_nothing_is_changed_on_the_transformer(tmp_path):
 
 
 def test_compiled_transformers_and_copies_are_refused_by_their_own_name(tmp_path):
-    pipe = tiny_flux(tmp_path)
+    pipe = MADE["flux"](tmp_path)
     pipe.transformer.compile(backend="eager")
     with pytest.raises(CaptureError, match="the Flux transformer can't be watched") as caught:
         attnscope.capture(pipe)
     assert "unet" not in str(caught.value).lower()
-    wrapped = nn.DataParallel(tiny_flux(tmp_path / "another").transformer)
+    wrapped = nn.DataParallel(MADE["flux"](tmp_path / "another").transformer)
     wrapped.device_ids = [0, 1]
     with pytest.raises(CaptureError, match=r"pipe\.transformer runs as copies on 2 GPUs") as caught:
         attnscope.capture(wrapped)
@@ -105,7 +106,7 @@ def test_compiled_transformers_and_copies_are_refused_by_their_own_name(tmp_path
 
 
 def test_a_pipeline_without_its_transformer_is_told_so(tmp_path):
-    pipe = tiny_flux(tmp_path)
+    pipe = MADE["flux"](tmp_path)
     pipe.transformer = None
     with pytest.raises(
         ModelError, match=r"pipe\.transformer is None: give a pipeline that was loaded with its transf"
@@ -144,13 +145,13 @@ def test_the_doctor_tells_layers_that_a_capture_does_not_see(family, tmp_path):
 
 
 def test_the_doctor_says_what_a_transformer_alone_can_not_be_tried_with(tmp_path):
-    report = attnscope.doctor(tiny_flux(tmp_path).transformer)
+    report = attnscope.doctor(MADE["flux"](tmp_path).transformer)
     assert report.model.note == "a Flux transformer alone takes no tiny step; give its pipeline"
     assert {layer.seen for layer in report.model.layers} == {None}
 
 
 def test_the_doctor_says_of_an_unknown_pipeline_what_a_capture_would_say(tmp_path):
-    made = tiny_flux(tmp_path)
+    made = MADE["flux"](tmp_path)
     pipe = type("MyPipeline", (type(made),), {"__call__": _own_call})(**made.components)
     report = attnscope.doctor(pipe)
     with pytest.raises(CaptureError) as caught, attnscope.capture(pipe):
