@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from attnscope.errors import ModelError
 from attnscope.testing.tiny_models import KEYS, WORDS, sharpen
 
 WIDE = 16
@@ -20,9 +21,17 @@ def tiny_t5_tokenizer(keys: int = T5_KEYS) -> Any:
 
     Args:
         keys: Tokens that it pads a prompt to where a pipeline names no number.
+
+    Raises:
+        ModelError: transformers is older than 5, which makes its tokenizers in another way.
     """
+    import transformers
     from transformers import T5Tokenizer
 
+    if int(transformers.__version__.partition(".")[0]) < 5:
+        raise ModelError(
+            f"tiny transformers need transformers 5, here is {transformers.__version__}: pip install 'transformers>=5'"
+        )
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
     words = [("▁" + word, -1.0) for word in WORDS]
     letters = [(letter, -9.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"]
