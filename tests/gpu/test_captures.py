@@ -8,7 +8,8 @@ import torch
 
 import attnscope
 from attnscope.demo.scenes import scene
-from attnscope.recording import keeping, observing
+from attnscope.recording import keeping
+from attnscope.recording import observation
 from attnscope.recording.tap import is_attention
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.tiny_models import tiny_pipeline
@@ -98,7 +99,7 @@ def test_what_is_kept_is_what_the_gpu_computed_wherever_it_goes(pipe, tmp_path):
 @pytest.mark.parametrize("where", ["cpu", "device"])
 def test_an_ordinary_layer_waits_for_nothing(pipe, where, monkeypatch):
     """From the second step on, when no layer is checked, torch refuses what would wait inside a layer."""
-    monkeypatch.setattr(observing, "_CHECKED_EVERY", 1000)
+    monkeypatch.setattr(observation, "_CHECKED_EVERY", 1000)
     layers = [module for module in pipe.unet.modules() if is_attention(module)]
     waits, seen = contextlib.ExitStack(), []
 

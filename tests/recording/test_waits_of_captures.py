@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import attnscope
-from attnscope.recording import observing
+from attnscope.recording import observation
 from attnscope.testing.full_size import inputs
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import run
@@ -50,7 +50,7 @@ def more(counted, plain):
 
 
 def test_an_ordinary_layer_never_waits_for_the_gpu(unet, as_gpu):
-    as_gpu.setattr(observing, "_CHECKED_EVERY", 1000)
+    as_gpu.setattr(observation, "_CHECKED_EVERY", 1000)
     plain, (_, second, third), trace = counted_passes(unet, 3)
     for ordinary in (second, third):
         assert ordinary.reads == []
@@ -58,7 +58,7 @@ def test_an_ordinary_layer_never_waits_for_the_gpu(unet, as_gpu):
 
 
 def test_a_checked_layer_waits_for_the_gpu_once(unet, as_gpu):
-    as_gpu.setattr(observing, "_CHECKED_EVERY", 1)
+    as_gpu.setattr(observation, "_CHECKED_EVERY", 1)
     plain, (_, second), trace = counted_passes(unet, 2)
     assert len(second.reads) == len(trace.layers)
     assert more(second, plain) <= (OPERATIONS + OPERATIONS_CHECKED) * len(trace.layers)
@@ -90,7 +90,7 @@ def reads_of_steps(pipe, seeded):
 
 def test_a_pipelines_ordinary_step_waits_no_more_than_without_a_capture(pipe, seeded, as_gpu):
     """Rows, names and the timestep's place are known after the first step."""
-    as_gpu.setattr(observing, "_CHECKED_EVERY", 1000)
+    as_gpu.setattr(observation, "_CHECKED_EVERY", 1000)
     plain = reads_of_steps(pipe, seeded)
     with attnscope.capture(pipe):
         captured = reads_of_steps(pipe, seeded)

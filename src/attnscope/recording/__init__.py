@@ -24,7 +24,7 @@ tap.py             one attention module: every attention that it really computes
 attention.py       one of these, as the tap sees it
 usage.py           what becomes of its result
 watching.py        hooks and watched methods that copies leave behind
-observing.py       from those to Q, K, V, mask and scale
+observation.py       from those to Q, K, V, mask and scale
 assembling.py      one record of a module's attention, also where it comes in slices
 adapters.py        which attention reads an IP-Adapter's pictures
 sample_check.py    whether a record gives what the layer computed

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.keeping import Keeping
 from attnscope.recording.modules import TappedLayer, models_of
-from attnscope.recording.observing import Observe, Sighting
+from attnscope.recording.observation import Observe, Sighting
 from attnscope.recording.owners import own
 from attnscope.recording.passes import Model, Passes
 from attnscope.recording.pipeline_watch import PipelineWatch

@@ -12,7 +12,7 @@ from attnscope.atlas.families import Attended
 from attnscope.errors import CaptureError, UnobservedError
 from attnscope.recording.key_sources import PLACES_CHECKED, are_of_other_rows, own_keys
 from attnscope.recording.modules import TappedLayer
-from attnscope.recording.observing import Sighting
+from attnscope.recording.observation import Sighting
 from attnscope.records import Grid, KeyPart, Kind, Layer, LayerId, QueryPart, Row
 from attnscope.records.qkv import Record
 

@@ -19,7 +19,7 @@ from attnscope.recording.gaps import Missed, layer_gaps, none_ran, note_missing,
 from attnscope.recording.keeping import staged_bytes
 from attnscope.recording.lost import Lost
 from attnscope.recording.modules import TappedLayer, other_model
-from attnscope.recording.observing import Sighting
+from attnscope.recording.observation import Sighting
 from attnscope.recording.picture_size import pixels_per_latent
 from attnscope.recording.pipeline_call import PipelineCall
 from attnscope.recording.pipeline_watch import PipelineWatch

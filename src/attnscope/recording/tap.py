@@ -3,7 +3,7 @@
 While the forward of a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
 the instance sees get_attention_scores, which diffusers' older processors call. All let the call go on
 untouched. Nothing is replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
-A plan decides what is done with it: observing.py makes Records.
+A plan decides what is done with it: observation.py makes Records.
 """
 
 from __future__ import annotations
