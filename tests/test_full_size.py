@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import attnscope
-from attnscope.recording.tap import is_attention
+from attnscope.recording.tapping.tap import is_attention
 from attnscope.testing.full_size import full_size_unet, inputs
 
 

@@ -49,6 +49,18 @@ ORDER = [
     "cli",
 ]
 
+# The same of the rooms of recording, and of the capture.
+RECORDING = [
+    "tapping",
+    "obstacles",
+    "planning",
+    "observing",
+    "calling",
+    "running",
+    "capture",
+    "doctor",
+]
+
 
 def run(program):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -95,15 +107,20 @@ def files():
     ]
 
 
-def test_imports_go_one_way():
-    level = {name: number for number, name in enumerate(ORDER)}
+@pytest.mark.parametrize(
+    ("room", "order"), [("", ORDER), ("recording.", RECORDING)], ids=["all", "recording"]
+)
+def test_imports_go_one_way(room, order):
+    level, inside = {name: number for number, name in enumerate(order)}, f"attnscope.{room}"
     wrong = []
-    for path in files():
-        own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for path in SOURCE.joinpath(*room.split(".")).rglob("*.py"):
+        own = path.relative_to(SOURCE.joinpath(*room.split("."))).parts[0].removesuffix(".py")
+        if own.startswith("__"):
+            continue
         assert own in level, f"{own} has no place: decide where it stands, here and in docs/architecture.md"
         for module in imports(path):
-            other = [*module.split("."), ""][1]
-            if other and level[other] > level[own]:
+            other = module.removeprefix(inside).split(".")[0]
+            if module.startswith(inside) and level[other] > level[own]:
                 wrong.append(f"{path.relative_to(SOURCE)} imports {module}")
     assert wrong == []
 

@@ -12,7 +12,7 @@ from attnscope.errors import ModelError
 from transformer_cases import CASES
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore::attnscope.recording.running.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # of Mochi
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attnscope.pipelines import load_pipeline
     from attnscope.recording.capture import capture
     from attnscope.recording.doctor.report import doctor
-    from attnscope.recording.estimate import Policy, estimate
+    from attnscope.recording.planning.estimate import Policy, estimate
     from attnscope.records.reduced import Reduced
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "layers": "attnscope.atlas",
-    "Policy": "attnscope.recording.estimate",
-    "estimate": "attnscope.recording.estimate",
+    "Policy": "attnscope.recording.planning.estimate",
+    "estimate": "attnscope.recording.planning.estimate",
     "capture": "attnscope.recording.capture",
     "doctor": "attnscope.recording.doctor.report",
     "AttnscopeError": "attnscope.errors",

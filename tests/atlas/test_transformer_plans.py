@@ -18,7 +18,7 @@ from attnscope.records.relations import relations
 from transformer_cases import CASES, HEIGHT, WIDTH, text_tokens
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore::attnscope.recording.running.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # Mochi's positions
 ]
 SIZE = (HEIGHT, WIDTH)

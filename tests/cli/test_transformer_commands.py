@@ -14,7 +14,7 @@ from segmentation.test_conditioning import xl_pipeline
 from transformer_cases import CASES, PROMPT
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore::attnscope.recording.running.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # of Mochi
 ]

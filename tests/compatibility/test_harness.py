@@ -51,7 +51,7 @@ def test_a_picture_that_changes_is_seen():
 
 
 def test_a_layer_that_is_missing_without_a_word_is_seen(monkeypatch):
-    monkeypatch.setattr("attnscope.recording.modules.is_attention", lambda module: _kept(module))
+    monkeypatch.setattr("attnscope.recording.planning.modules.is_attention", lambda module: _kept(module))
     assert "capture" in wrong_columns()
 
 
@@ -63,7 +63,7 @@ def test_a_crash_of_the_run_is_wrong_and_not_refused(monkeypatch):
     def crash(*args):
         raise TypeError("not on purpose")
 
-    monkeypatch.setattr("attnscope.recording.session.Session.begin_call", crash)
+    monkeypatch.setattr("attnscope.recording.running.session.Session.begin_call", crash)
     cells = outcome(PLAIN)
     assert {cell.verdict for cell in cells.values()} == {"wrong"}
     assert "TypeError: not on purpose" in cells["capture"].text

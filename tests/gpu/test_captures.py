@@ -8,9 +8,9 @@ import torch
 
 import attnscope
 from attnscope.demo.scenes import scene
-from attnscope.recording import keeping
-from attnscope.recording import observation
-from attnscope.recording.tap import is_attention
+from attnscope.recording.observing import observation
+from attnscope.recording.planning import keeping
+from attnscope.recording.tapping.tap import is_attention
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.tiny_models import tiny_pipeline
 from capture_cases import leftovers

@@ -14,7 +14,7 @@ from attnscope.errors import (
     ParameterError,
     SelectionError,
 )
-from attnscope.recording.passes import IncompleteCaptureWarning
+from attnscope.recording.running.passes import IncompleteCaptureWarning
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import leftovers, run, use
 

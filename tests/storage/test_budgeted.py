@@ -10,7 +10,7 @@ import torch
 
 import attnscope
 from attnscope.errors import CaptureError, OutputError, ParameterError
-from attnscope.recording import keeping
+from attnscope.recording.planning import keeping
 from attnscope.storage.budgeted import BudgetedStore, bytes_of
 from attnscope.storage.folder import FolderRecords, TraceFolder
 from attnscope.storage.sizes import parse_bytes

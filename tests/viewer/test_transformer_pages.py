@@ -21,7 +21,7 @@ from viewer.test_export import data_of, unpacked
 from viewer.unpacking import unpack
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::attnscope.recording.passes.IncompleteCaptureWarning"),
+    pytest.mark.filterwarnings("ignore::attnscope.recording.running.passes.IncompleteCaptureWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),  # diffusers' own
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # of Mochi
 ]

@@ -14,7 +14,7 @@ from attnscope.records import KINDS, Kind, Layer, LayerId, kind_rank
 from attnscope.records.relations import AS_KINDS, related, relations
 
 if TYPE_CHECKING:
-    from attnscope.recording.estimate import Policy
+    from attnscope.recording.planning.estimate import Policy
 
 _FLOAT16 = 2  # bytes a number
 _TITLES: dict[Kind, str] = {

@@ -30,7 +30,7 @@ from attnscope.records import Kind, Layer
 from attnscope.records.relations import as_kind
 
 if TYPE_CHECKING:
-    from attnscope.recording.estimate import Policy
+    from attnscope.recording.planning.estimate import Policy
 
 EXAMPLES = """Examples:
 
@@ -175,6 +175,6 @@ def _policies(model: str, steps: int | None, **run: Any) -> tuple[Policy, ...]:
     if steps is None:
         return ()
     with working("working out what a run takes"):
-        from attnscope.recording.estimate import estimate
+        from attnscope.recording.planning.estimate import estimate
 
         return estimate(model, steps=steps, **run)

@@ -91,7 +91,7 @@ def _defaults(pipe: Any) -> dict[str, Any]:
 
 def _usual_steps(pipe: Any, takes: Mapping[str, Any]) -> int:
     from attnscope.atlas.families import UNET
-    from attnscope.recording.modules import model_of
+    from attnscope.recording.planning.modules import model_of
 
     family, _ = model_of(pipe)
     return UNET_STEPS if family is UNET else takes.get("num_inference_steps") or UNET_STEPS
@@ -125,7 +125,7 @@ def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> 
         ParameterError: The trace would be too large, or the model can't make pictures of the size.
     """
     from attnscope.atlas import calls_a_step, layers
-    from attnscope.recording.modules import model_of
+    from attnscope.recording.planning.modules import model_of
 
     guided = _is_guided({**_defaults(pipe), **arguments}) and not plan.keep.get("branch")
     try:

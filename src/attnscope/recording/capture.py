@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from attnscope.errors import CaptureError, ParameterError
-from attnscope.recording.keeping import Keeping
-from attnscope.recording.modules import TappedLayer, models_of
-from attnscope.recording.observation import Observe, Sighting
-from attnscope.recording.owners import own
-from attnscope.recording.passes import Model, Passes
-from attnscope.recording.pipeline_watch import PipelineWatch
-from attnscope.recording.plan import Asked, Plan, plan_capture
-from attnscope.recording.tap import Tap
-from attnscope.recording.told import Told, check_told
-from attnscope.recording.watching import Hook
+from attnscope.recording.calling.pipeline_watch import PipelineWatch
+from attnscope.recording.calling.told import Told, check_told
+from attnscope.recording.observing.observation import Observe, Sighting
+from attnscope.recording.planning.keeping import Keeping
+from attnscope.recording.planning.modules import TappedLayer, models_of
+from attnscope.recording.planning.plan import Asked, Plan, plan_capture
+from attnscope.recording.running.owners import own
+from attnscope.recording.running.passes import Model, Passes
+from attnscope.recording.tapping.tap import Tap
+from attnscope.recording.tapping.watching import Hook
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
 from attnscope.spelling import both_spellings

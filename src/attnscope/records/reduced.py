@@ -1,6 +1,6 @@
 """Maps kept of a whole run instead of every step's Q and K: head-mean attention, reduced over steps.
 
-`Reduced` says what to keep, `ReducedMaps` is what the trace holds. recording/reductions.py does the work.
+`Reduced` says what to keep, `ReducedMaps` is what the trace holds. recording/running/reductions.py does the work.
 """
 
 from __future__ import annotations

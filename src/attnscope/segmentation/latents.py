@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from attnscope.atlas.families import Transformer
 from attnscope.errors import ModelError, ParameterError
 from attnscope.pictures.sizes import fitted_size, resized, size_hw
-from attnscope.recording.modules import model_of
+from attnscope.recording.planning.modules import model_of
 
 
 def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int, int]:

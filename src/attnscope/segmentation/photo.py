@@ -16,7 +16,7 @@ from attnscope.pictures.decoded import Decoded
 from attnscope.pictures.reading import Picture, decoded_picture
 from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.recording.capture import capture
-from attnscope.recording.modules import model_of
+from attnscope.recording.planning.modules import model_of
 from attnscope.records import Kind
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.conditioning import asks_for_more, conditions, without_picture_prompts

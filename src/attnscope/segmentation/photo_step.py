@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from attnscope.errors import ModelError
+from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
-from attnscope.recording.modules import model_of
-from attnscope.recording.twin import twin_of
+from attnscope.recording.planning.modules import model_of
 from attnscope.records import Kind
 from attnscope.segmentation.latents import check_timestep
 from attnscope.trace.trace import Trace

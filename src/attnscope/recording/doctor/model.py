@@ -13,15 +13,15 @@ from torch import nn
 from attnscope.atlas import layers as atlas_layers
 from attnscope.atlas.families import UNET, Family
 from attnscope.errors import AttnscopeError, ModelError, UnobservedError
+from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
 from attnscope.recording.doctor.tiny_step import tiny_run, tiny_step
-from attnscope.recording.estimate import Policy, estimate
-from attnscope.recording.modules import TappedLayer, choose_layers, model_of
 from attnscope.recording.obstacles.merged import merged_tokens
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of
 from attnscope.recording.obstacles.skipped import skipping
 from attnscope.recording.obstacles.unseen import runs
-from attnscope.recording.twin import twin_of
+from attnscope.recording.planning.estimate import Policy, estimate
+from attnscope.recording.planning.modules import TappedLayer, choose_layers, model_of
 from attnscope.records import Kind
 
 STEPS = 50

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attnscope.recording.obstacles.obstacle import Obstacle, submodule
-from attnscope.recording.tap import is_attention
+from attnscope.recording.tapping.tap import is_attention
 
 COMPILED = "_torchdynamo_orig_callable"
 """What torch.compile leaves on a function: the one that it compiled."""

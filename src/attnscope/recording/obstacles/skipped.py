@@ -9,7 +9,7 @@ from torch import nn
 
 from attnscope.errors import describe_numbers
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of, submodule
-from attnscope.recording.watching import WatchedMethod
+from attnscope.recording.tapping.watching import WatchedMethod
 
 HARMLESS = (
     "group_offloading",

@@ -12,7 +12,7 @@ from torch import nn
 from attnscope.recording.obstacles.compiled import COMPILED
 from attnscope.recording.obstacles.obstacle import Obstacle, name_of, place_of
 from attnscope.recording.obstacles.skipped import answering_hook, put_there, replaced_forward
-from attnscope.recording.tap import SCORES, SDPA
+from attnscope.recording.tapping.tap import SCORES, SDPA
 
 KERNELS = {
     "memory_efficient_attention": "xformers",

@@ -1,0 +1,291 @@
+"""Which pass a call of a model belongs to: each call of a pipeline begins one, and so does another size."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from torch import nn
+
+from attnscope.errors import CaptureError
+from attnscope.recording.calling.arguments import Arguments
+from attnscope.recording.calling.callers import Asking, Caller, calling_pipeline
+from attnscope.recording.calling.held_rows import rows_by
+from attnscope.recording.calling.known_rows import is_unguided, layout_of
+from attnscope.recording.calling.pipeline_call import PipelineCall
+from attnscope.recording.calling.pipeline_watch import PipelineWatch
+from attnscope.recording.calling.provenance import versions
+from attnscope.recording.obstacles.calls import passing_tensors
+from attnscope.recording.planning.plan import Plan
+from attnscope.recording.running.following import Following
+from attnscope.recording.running.session import Session
+from attnscope.records import Run
+from attnscope.storage.memory import Store
+from attnscope.trace.trace import Trace
+
+
+class IncompleteCaptureWarning(UserWarning):
+    """The trace lacks a layer that did not run, a step that never came, or the names of a prompt's tokens."""
+
+
+class Model:
+    """A model under capture, and the pipelines that call it.
+
+    Args:
+        plan: What is recorded of it.
+        watches: One for each of its pipelines; none for a bare model.
+    """
+
+    def __init__(self, plan: Plan, watches: Sequence[PipelineWatch]) -> None:
+        self.plan, self.watches = plan, list(watches)
+        self.arguments = Arguments(plan.family, plan.model)
+        self._given = tuple(watch.pipeline for watch in watches)
+        self._takes: Callable[..., bool]
+        self._by_hand = PipelineCall(Run(versions=versions()))
+
+    @property
+    def module(self) -> nn.Module:
+        """The model itself."""
+        return self.plan.model
+
+    def renewed(self) -> Model:
+        """The same model for another capture by the same plan: nothing of the last one is known."""
+        return Model(self.plan, [watch.renewed() for watch in self.watches])
+
+    def attach(self, takes: Callable[..., bool]) -> None:
+        """Put the watchers on its pipelines.
+
+        Args:
+            takes: Whether the call of a pipeline that goes on here is followed.
+        """
+        self._takes = takes
+        for watch in self.watches:
+            watch.attach(partial(takes, is_given=True))
+
+    def is_given(self, caller: Caller | None) -> bool:
+        """Whether the user gave the capture the pipeline that calls the model.
+
+        Args:
+            caller: The call of a pipeline, None where the model is called by hand.
+        """
+        return caller is not None and any(pipeline is caller.pipeline for pipeline in self._given)
+
+    @property
+    def coming_run(self) -> Run:
+        """The run of its next pass, until that begins."""
+        return self.watches[0].call.run if self.watches else self._by_hand.run
+
+    def watch_of(self, caller: Caller | None) -> PipelineWatch | None:
+        """The watch of the pipeline that calls the model; by hand that of the one whose call began last.
+
+        Args:
+            caller: The call of a pipeline, None where the model is called by hand.
+
+        Raises:
+            CaptureError: An unknown pipeline calls the model, so none of its rows could be told from the others.
+        """
+        if caller is None:
+            return max(self.watches, key=lambda watch: watch.began, default=None)
+        known = next((watch for watch in self.watches if watch.pipeline is caller.pipeline), None)
+        if known is None and self.plan.asked.branch_names is None:
+            known = self._adopted(caller)
+        return known
+
+    def _adopted(self, caller: Caller) -> PipelineWatch:
+        """A watch of a pipeline that nobody gave to the capture, where diffusers' source tells its rows."""
+        is_known = layout_of(caller, self.module) or rows_by(self.plan.family, caller) is not None
+        if not is_known and not is_unguided(caller):
+            name = type(caller.pipeline).__name__
+            is_taken = getattr(caller.pipeline, self.plan.family.component, None) is self.module
+            give = f"give it to the capture, capture([..., that {name}]), or " if is_taken else ""
+            raise CaptureError(
+                f"a {name} calls the captured {self.plan.family.name}, but this capture does not watch it, so its "
+                f"prompts and guidance are unknown: {give}name the guidance rows in the batch's order with branches="
+            )
+        watch = PipelineWatch(caller.pipeline, self.plan.family, missed=caller.frame)
+        self.watches.append(watch)
+        watch.attach(partial(self._takes, is_given=False))
+        return watch
+
+    def call_of(self, watch: PipelineWatch | None, caller: Caller | None) -> PipelineCall:
+        """The call of a pipeline that a call of the model belongs to, or what is done by hand.
+
+        Args:
+            watch: The pipeline's watch.
+            caller: The call, None by hand.
+        """
+        frame = None if caller is None else caller.frame
+        if watch is not None:
+            return watch.enter(frame)
+        if self._by_hand.frame is not frame:
+            self._by_hand = PipelineCall(Run(versions=versions()), frame)
+        return self._by_hand
+
+    def forget(self, frame: FrameType) -> None:
+        """A call that was followed belongs to another thread's run.
+
+        Args:
+            frame: Its frame.
+        """
+        for watch in self.watches:
+            watch.forget(frame)
+
+    def detach(self) -> None:
+        """Take all watchers off its pipelines, and let go of what calls that are over have in their variables."""
+        self._by_hand.frame = None
+        with ExitStack() as leaving:  # all of them, whatever one raises
+            for watch in self.watches:
+                leaving.callback(watch.detach)
+
+
+class Passes:
+    """All that a capture records: the passes so far, and the one under way.
+
+    Args:
+        store: Where records go.
+        trace: Is told of each pass when it begins.
+        models: The models under capture.
+    """
+
+    def __init__(self, store: Store, trace: Trace, models: Sequence[Model]) -> None:
+        self._store, self._trace, self._models = store, trace, models
+        self._sessions: list[Session] = []
+        self._session: Session | None = None
+        self._passed_by = 0
+        self._keeping = threading.RLock()  # a call of the model is kept whole, or its pass is over or dropped
+        pipelines = [watch.pipeline for model in models for watch in model.watches]
+        self.following = Following(pipelines, self._drop)
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the call under way; None before the first, in other threads and in calls that pass by."""
+        return self._session if self.following.is_here else None
+
+    def begin_call(
+        self,
+        model: Model,
+        args: tuple,
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """A model is called.
+
+        Args:
+            model: The model.
+            args: As it got them.
+            kwargs: As it got them.
+
+        Raises:
+            CaptureError: Another pipeline calls the model, its tensors can't be kept, or nothing tells which row is
+                which.
+        """
+        caller = calling_pipeline(model.module)
+        frame = None if caller is None else caller.frame
+        if not self.following.takes(frame, is_given=model.is_given(caller)):
+            self._passed_by += 1
+            if self.following.is_here:  # another task of this thread
+                self._session = None
+            return
+        if (obstacle := passing_tensors((*args, *kwargs.values()))) is not None:
+            raise CaptureError(f"this call can't be recorded, {obstacle}")
+        watch = model.watch_of(caller)
+        call = model.call_of(watch, caller)
+        asked = model.arguments.read(args, kwargs, caller)
+        session = next((session for session in self._sessions if session.run is call.run), None)
+        if session is not None and session.calls.are_left_by(asked):
+            call.begin_again()
+            session = None
+        self._session = session or self._begin_pass(model, watch, call, asked)
+        self._session.begin_call(asked)
+
+    def end_call(self) -> None:
+        """The call of the model that was begun in this thread has ended."""
+        with self._keeping:
+            if self.session is not None:
+                self.session.end_call()
+
+    def _drop(self, frame: FrameType) -> None:
+        """What was taken for the capture's run is another thread's, since the capture's own has begun.
+
+        Args:
+            frame: The frame of the other's call.
+        """
+        with self._keeping:
+            self._session = None
+            while self._sessions and self._sessions[-1].call.frame is frame:
+                self._trace.drop_pass()
+                self._sessions.pop()
+                self._store.drop_pass()
+            for model in self._models:
+                model.forget(frame)
+
+    def _begin_pass(
+        self, model: Model, watch: PipelineWatch | None, call: PipelineCall, asked: Asking
+    ) -> Session:
+        if self._sessions:
+            self._sessions[-1].is_whole &= call.is_whole
+            self._sessions[-1].finish()
+        session = Session(model.plan, call, self._store, watch, asked, is_first=not self._sessions)
+        session.is_whole = call.is_whole and not self._takes_others(model, watch)
+        self._sessions.append(session)
+        self._trace.begin_pass(session.into)
+        return session
+
+    def _takes_others(self, model: Model, watch: PipelineWatch | None) -> bool:
+        """Whether another model that the pipeline has for its other steps is under capture, too."""
+        others = (other.watches for other in self._models if other is not model)
+        return watch is not None and any(
+            watch.pipeline is of.pipeline for of_model in others for of in of_model
+        )
+
+    def close(self) -> None:
+        """The capture is over. A pass may have gone on after another one had begun, so each is finished again."""
+        self.following.leave()
+        with self._keeping:
+            try:
+                for session in self._sessions:
+                    session.finish()
+            finally:
+                self._store.close()
+
+    def check_complete(self) -> None:
+        """Look for gaps, once the capture is over.
+
+        Raises:
+            CaptureError: Nothing was recorded.
+            UnobservedError: A layer was found to compute something else than what was recorded of it.
+            SelectionError: The first pass has no branch that was chosen.
+
+        Warns:
+            IncompleteCaptureWarning: Something is missing.
+        """
+        for session in self._sessions:
+            if session.lost.doubt is not None:
+                raise session.lost.doubt
+        if self._sessions:
+            self._sessions[0].check_branches()
+        if not any(session.recorded for session in self._sessions):
+            why = [session.why_nothing() for session in self._sessions]
+            raise CaptureError(
+                f"nothing was recorded: {'; '.join(why) or self._why_nothing()}; call the pipeline inside the `with`"
+            )
+        for number, session in enumerate(self._sessions):
+            of_pass = f"pass {number}: " if len(self._sessions) > 1 else ""
+            for gap in session.gaps():
+                warnings.warn(of_pass + gap, IncompleteCaptureWarning, stacklevel=3)
+        if self.following.left_out:
+            warnings.warn(
+                "a run went on in another thread beside the one that was recorded, and is not in the trace: a capture "
+                "follows one run at a time, so let them run one after the other",
+                IncompleteCaptureWarning,
+                stacklevel=3,
+            )
+
+    def _why_nothing(self) -> str:
+        if self._passed_by:
+            return "the model ran in another thread only, and not by a pipeline that was given to the capture"
+        return "the model did not run inside the capture"
