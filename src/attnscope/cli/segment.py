@@ -117,7 +117,8 @@ def _segment(
     of_pass: int | None,
     force: bool,
 ) -> dict[str, Any]:
-    """Segment one picture and write its files. Returns what to print."""
+    """Segment one picture, which is decoded once, and write its files. Returns what to print."""
+    from attnscope.pictures.reading import decoded_picture
     from attnscope.segmentation.segment import segment
 
     if of_pass is not None and not is_folder(image):
@@ -125,7 +126,7 @@ def _segment(
     if is_folder(image):
         segmentation = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
-        segmentation = segment(image, pipe, **settings, **for_photos)
+        segmentation = segment(decoded_picture(image), pipe, **settings, **for_photos)
     for path in segmentation.save(f"{name}.json", overwrite=force):  # one ending is taken off, and no other
         say_wrote(path)
     return {"image": str(image), **segmentation.to_dict()}

@@ -24,7 +24,9 @@ from attnscope.pictures.orientation import turn_of
 from attnscope.pictures.sizes import size_hw
 from attnscope.pictures.tones import bytes_of_array, bytes_of_grey
 
-Picture: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray | torch.Tensor"
+Picture: TypeAlias = (
+    "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray | torch.Tensor | Decoded"
+)
 
 MIN_SIDE_PX = 8
 
@@ -53,11 +55,13 @@ def decoded_picture(source: Picture) -> Decoded:
     """A picture that is read as by `load_picture`, and made upright and RGB when rows of it are asked for.
 
     Args:
-        source: As for `load_picture`.
+        source: As for `load_picture`, or what this function gave before.
 
     Raises:
         ImageError: As for `load_picture`.
     """
+    if isinstance(source, Decoded):
+        return source
     if isinstance(source, torch.Tensor):
         return _from_array(_array_of_tensor(source))
     if isinstance(source, np.ndarray):

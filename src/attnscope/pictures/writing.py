@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,7 @@ def encode_picture(picture: Image.Image | Strips, path: Path) -> None:
 
 
 def _write_png(picture: Strips, file: IO[bytes]) -> None:
-    """A PNG of differences from the left, compressed by runs.
+    """A PNG of differences from the left, compressed by runs, each strip while the next one is made.
 
     On a photo of 156 megapixels that takes 5 s and 97 MB, and Pillow with its defaults 35 s and 97 MB.
     """
@@ -57,10 +58,15 @@ def _write_png(picture: Strips, file: IO[bytes]) -> None:
     file.write(b"\x89PNG\r\n\x1a\n")
     _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))  # 2: RGB of 8 bits
     packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
-    for strip in picture.strips:
-        if packed := packer.compress(_differences(np.asarray(strip)).data):
-            _write_chunk(file, b"IDAT", packed)
-    _write_chunk(file, b"IDAT", packer.flush())
+    with ThreadPoolExecutor(1) as other_thread:
+        packed: Future[bytes] | None = None
+        for strip in picture.strips:
+            lines = _differences(np.asarray(strip))
+            if packed is not None:
+                _write_chunk(file, b"IDAT", packed.result())
+            packed = other_thread.submit(packer.compress, lines.data)
+        last = packed.result() if packed is not None else b""
+    _write_chunk(file, b"IDAT", last + packer.flush())
     _write_chunk(file, b"IEND", b"")
 
 
