@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attnscope.segmentation.latents import vae_px
+
 AESTHETIC_SCORE = 6.0
 """What the refiner of Stable Diffusion XL is told by default."""
 BESIDE = {
@@ -64,8 +66,7 @@ def conditions(pipe: Any, prompt: str, latent: Tensor, device: torch.device) -> 
 
 def _time_ids(pipe: Any, pooled: Tensor, latent: Tensor) -> Tensor:
     """Original size, crop and target size in pixels: the photo as it is seen, uncropped. A refiner gets a score."""
-    px = 2 ** (len(pipe.vae.config["block_out_channels"]) - 1)
-    size = [side * px for side in latent.shape[-2:]]
+    size = [side * vae_px(pipe) for side in latent.shape[-2:]]
     config = pipe.unet.config
     count = (config["projection_class_embeddings_input_dim"] - pooled.shape[-1]) // config[
         "addition_time_embed_dim"

@@ -15,7 +15,9 @@ from torch.nn.functional import interpolate
 from attnscope.atlas.families import Transformer
 from attnscope.errors import ModelError, ParameterError
 from attnscope.pictures.sizes import fitted_size, resized, size_hw
+from attnscope.recording.calling.picture_size import pixels_per_latent
 from attnscope.recording.planning.modules import model_of
+from attnscope.records.layers import SizeHW
 
 
 def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int, int]:
@@ -26,7 +28,7 @@ def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int
         photo_hw: Of the photo, in pixels.
         crop: Whether the photo is a square at the model's own size.
     """
-    latent_px = _latent_px(pipe)
+    latent_px = pixels_per_latent(pipe) or vae_px(pipe)  # Bria counts a token as a place
     family, model = model_of(pipe)
     config: Any = model.config
     if isinstance(family, Transformer):
@@ -36,9 +38,19 @@ def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int
     if sample is None:
         raise ModelError(f"the configuration of {type(model).__name__} has no size that it was made for")
     native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
-    if crop:
-        return native_px, native_px
-    return fitted_size(photo_hw, native_px=native_px, multiple_px=latent_px * multiple)
+    fitted = (native_px, native_px)
+    if not crop:
+        fitted = fitted_size(photo_hw, native_px=native_px, multiple_px=latent_px * multiple)
+    if isinstance(family, Transformer) and family.most_places is not None:
+        return _within(fitted, family.most_places(config), latent_px * multiple)
+    return fitted
+
+
+def _within(size_hw: SizeHW, places: int, place_px: int) -> SizeHW:
+    """A size whose longer side has no more places than some number, of nearly the same aspect ratio."""
+    smaller = min(places * place_px / max(size_hw), 1)
+    height, width = (max(round(side * smaller / place_px), 1) * place_px for side in size_hw)
+    return height, width
 
 
 def photo_tensor(
@@ -60,25 +72,31 @@ def photo_tensor(
 
 @torch.no_grad()
 def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[Tensor, "1 channel h w"]:
-    """The mode of the VAE's posterior, shifted and scaled as the model expects; nothing is random.
+    """The mode of the VAE's posterior, scaled as the model's pipelines do; nothing is random.
 
     Args:
         pipe: A diffusers pipeline.
         pixels: In -1..1.
 
     Raises:
-        ModelError: The VAE overflows in its type.
+        ModelError: The VAE overflows in its type, or does not say how it scales.
     """
-    vae = pipe.vae
-    moments = vae.encode(pixels.to(device_of(pipe), vae.dtype))
-    shift = vae.config.get("shift_factor") or 0.0
-    latent = (moments.latent_dist.mode() - shift) * vae.config["scaling_factor"]
+    vae, (family, _) = pipe.vae, model_of(pipe)
+    latent = family.latents.scaled(vae, _encoded(vae, pixels.to(device_of(pipe), vae.dtype)))
     if not latent.isfinite().all():
         raise ModelError(
             f"the VAE of {type(pipe).__name__} overflows in {vae.dtype}, as that of SDXL does in float16: "
             "`pipe.vae.to(torch.float32)`, or load the model with dtype='bfloat16'"
         )
     return latent
+
+
+def _encoded(vae: Any, pixels: Tensor) -> Tensor:
+    """What an autoencoder gives for a picture; one of videos takes it as a frame."""
+    takes_frames = any(weight.ndim == 5 for weight in vae.parameters())
+    given = vae.encode(pixels.unsqueeze(2) if takes_frames else pixels)[0]
+    latent = given if isinstance(given, Tensor) else given.mode()
+    return latent.squeeze(2) if takes_frames else latent
 
 
 def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
@@ -119,17 +137,41 @@ def check_timestep(pipe: Any, timestep: int) -> None:
 
     Raises:
         ParameterError: It is outside the range.
+        ModelError: The model is told something else than a timestep.
     """
-    steps = pipe.scheduler.config["num_train_timesteps"]
+    config: Mapping[str, Any] = pipe.scheduler.config
+    of_noise = (config.get("timestep_type"), config.get("prediction_type")) == ("continuous", "v_prediction")
+    if of_noise or config.get("sigma_data") is not None:
+        raise ModelError(
+            f"a {type(pipe).__name__} can't be shown a photo, its {type(pipe.scheduler).__name__} tells the model how "
+            "much noise there is, and no timestep: generate a picture and segment its trace, `with "
+            "attnscope.capture(pipe) as trace: pipe(...)` and `attnscope.segment(trace)`"
+        )
+    steps = config["num_train_timesteps"]
     if not 0 <= timestep < steps:
         raise ParameterError(
             f"timestep is {timestep}; this model was trained on 0..{steps - 1} (0 is almost clean)"
         )
 
 
-def _latent_px(pipe: Any) -> int:
-    """Pixels a side that one latent position covers."""
-    return 2 ** (len(pipe.vae.config["block_out_channels"]) - 1)
+def vae_px(pipe: Any) -> int:
+    """Pixels a side that one position of the VAE's latent covers.
+
+    Args:
+        pipe: A diffusers pipeline.
+
+    Raises:
+        ModelError: The VAE does not say it.
+    """
+    vae = pipe.vae
+    if (told := getattr(vae, "spatial_compression_ratio", None)) is not None:
+        return told
+    if not (levels := vae.config.get("block_out_channels")):
+        raise ModelError(
+            f"how many pixels a latent place of its {type(vae).__name__} covers is not known: put the autoencoder that "
+            "the model was trained with into pipe.vae"
+        )
+    return 2 ** (len(levels) - 1)
 
 
 def device_of(pipe: Any) -> torch.device:

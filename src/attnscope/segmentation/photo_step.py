@@ -13,17 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnscope.errors import ModelError
+from attnscope.atlas.families import Family
+from attnscope.errors import AttnscopeError, ModelError
 from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
-from attnscope.recording.planning.modules import model_of
+from attnscope.recording.planning.modules import choose_layers, layers_not_recorded, model_of
 from attnscope.records import Kind
-from attnscope.segmentation.latents import check_timestep
+from attnscope.segmentation.latents import check_timestep, vae_px
 from attnscope.trace.trace import Trace
 
 INSTEAD = (
     "generate a picture and segment its trace, `with attnscope.capture(pipe) as trace: pipe(...)` and "
     "`attnscope.segment(trace)`"
+)
+
+MAPS = (
+    "see where its words are, `with attnscope.capture(pipe, kind='cross') as trace: pipe(...)` and "
+    "`attnscope.heat_map(trace, 'cat')`"
 )
 
 
@@ -36,13 +42,18 @@ def check_transformer(pipe: Any) -> None:
     Raises:
         ModelError: It makes videos, needs a picture of its own, or its latents are laid out in a way that is not known.
     """
-    takes, config = inspect.signature(pipe.__call__).parameters, pipe.vae.config
+    takes = inspect.signature(pipe.__call__).parameters
     if "num_frames" in takes:
         raise _refusal(pipe, "it makes videos")
-    if "prompt" not in takes or takes.get("image", takes["prompt"]).default is inspect.Parameter.empty:
+    needed = [name for name, option in takes.items() if option.default is inspect.Parameter.empty]
+    if "prompt" not in takes or not {"prompt", "args", "kwargs"}.issuperset(needed):
         raise _refusal(pipe, "it asks for more than a prompt")
-    if config.get("scaling_factor") is None or config.get("latents_mean") is not None:
-        raise _refusal(pipe, f"how its {type(pipe.vae).__name__} scales a latent is not known")
+    family, model = model_of(pipe)
+    if not any("self" in tapped.kinds("self") for tapped in choose_layers(family, model, None, None)):
+        raise ModelError(
+            f"a {type(pipe).__name__} can't segment pictures, its model has no attention of the image to itself that "
+            f"is probabilities ({'; '.join(layers_not_recorded(family, model))}): {MAPS}"
+        )
 
 
 def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: Kind | None) -> Trace:
@@ -62,12 +73,16 @@ def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: K
     family, model = model_of(pipe)
     twin = twin_of(pipe)
     twin.scheduler.set_timesteps = _always(twin.scheduler, timestep)
-    shown = model.register_forward_pre_hook(
-        _showing(pipe, model, family.arguments[0], latent), with_kwargs=True
-    )
+    shown = model.register_forward_pre_hook(_showing(pipe, model, family, latent), with_kwargs=True)
     try:
         with torch.no_grad(), capture(twin, kind=kind, where="device") as trace:
-            twin(prompt, **_one_step(pipe, latent))
+            twin(prompt=prompt, **_one_step(pipe, latent))
+    except (ValueError, TypeError, AttributeError, AssertionError) as error:
+        if isinstance(error, AttnscopeError):
+            raise
+        raise _refusal(
+            pipe, f"its call with a prompt alone fails ({error or type(error).__name__})"
+        ) from error
     finally:
         shown.remove()
     return trace
@@ -76,8 +91,7 @@ def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: K
 def _one_step(pipe: Any, latent: Tensor) -> dict[str, Any]:
     """The smallest call at the latent's size, with a single row: without guidance, unless that is embedded."""
     takes = inspect.signature(pipe.__call__).parameters
-    px = 2 ** (len(pipe.vae.config["block_out_channels"]) - 1)
-    height, width = (side * px for side in latent.shape[-2:])
+    height, width = (side * vae_px(pipe) for side in latent.shape[-2:])
     given: dict[str, Any] = {
         "height": height,
         "width": width,
@@ -85,11 +99,24 @@ def _one_step(pipe: Any, latent: Tensor) -> dict[str, Any]:
         "output_type": "latent",
         "use_resolution_binning": False,
         "clean_caption": False,
+        "enable_prompt_rewrite": False,
+        "true_cfg_scale": 1.0,
+        "pag_scale": 0.0,
+        "max_area": height * width,
         "generator": torch.Generator().manual_seed(0),
     }
-    if "true_cfg_scale" not in takes:
-        given["guidance_scale"] = 1.0
+    if "guidance_scale" in takes:
+        given["guidance_scale"] = _guidance(pipe, takes["guidance_scale"].default)
     return {name: value for name, value in given.items() if name in takes}
+
+
+def _guidance(pipe: Any, default: float | None) -> float | None:
+    """The scale that switches guidance off; where the model is told one, the pipeline's own."""
+    family, model = model_of(pipe)
+    config: Any = model.config
+    if config.get("guidance_embeds"):
+        return 1.0 if default is None else default
+    return None if default is None else family.unguided
 
 
 def _always(scheduler: Any, timestep: int) -> Callable[..., None]:
@@ -104,30 +131,30 @@ def _always(scheduler: Any, timestep: int) -> Callable[..., None]:
     return set_timesteps
 
 
-def _showing(pipe: Any, model: nn.Module, name: str, latent: Tensor) -> Callable[..., Any]:
+def _showing(pipe: Any, model: nn.Module, family: Family, latent: Tensor) -> Callable[..., Any]:
     """A hook that puts the photo where the model would get noise."""
-    signature = inspect.signature(model.forward)
+    signature, name = inspect.signature(model.forward), family.arguments[0]
+    shown = family.latents.laid_out(pipe, latent)
 
     def show(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         call = signature.bind(*args, **kwargs)
-        call.arguments[name] = _laid_out(pipe, latent, call.arguments[name])
+        call.arguments[name] = _in_place_of(call.arguments[name], shown, pipe)
         return call.args, call.kwargs
 
     return show
 
 
-def _laid_out(pipe: Any, latent: Tensor, noise: Any) -> Tensor:
-    """The latent as the model gets one: as it is, or packed by its pipeline, 2x2 positions to a token."""
-    if isinstance(noise, Tensor):
-        if noise.shape == latent.shape:
-            return latent.to(noise)
-        pack = getattr(pipe, "_pack_latents", None)
-        if pack is not None and len(inspect.signature(pack).parameters) == 1 + latent.ndim:
-            packed = pack(latent, *latent.shape)
-            if packed.shape == noise.shape:
-                return packed.to(noise)
-    shape = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
-    raise _refusal(pipe, f"its model takes {shape} where the VAE gives {tuple(latent.shape)}")
+def _in_place_of(noise: Any, shown: Tensor | list[Tensor], pipe: Any) -> Any:
+    """The photo, of the noise's type; both may be lists with a tensor a row."""
+    if _shape(noise) != _shape(shown):
+        raise _refusal(pipe, f"its model takes {_shape(noise)} where the photo gives {_shape(shown)}")
+    if isinstance(shown, Tensor):
+        return shown.to(noise)
+    return [row.to(of_noise) for row, of_noise in zip(shown, noise, strict=True)]
+
+
+def _shape(of_latent: Any) -> Any:
+    return tuple(of_latent.shape) if isinstance(of_latent, Tensor) else [_shape(row) for row in of_latent]
 
 
 def _refusal(pipe: Any, why: str) -> ModelError:

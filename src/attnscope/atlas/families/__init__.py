@@ -6,6 +6,7 @@ chat.py         prompts in a chat's template
 planning.py     what is known of a run before it: configurations by name
 unet.py         Stable Diffusion v1, v2, XL and all other U-Nets
 unet_names.py   those that are known by name
+latents.py      a picture's latent as pipelines scale it and lay it out
 description.py  what is said of a family of transformers; each has a file of its own
 blocks.py       their lists of blocks
 transformer.py  what follows from it

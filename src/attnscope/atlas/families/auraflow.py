@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isqrt
 from typing import Any
 
 from attnscope.atlas.families.family import Attended, Sides, TextPart
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
@@ -19,6 +21,11 @@ _JOINT = ("registers", "context", "own")
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     attended = attend_patches(config, arguments)
     return attended._replace(parts={"registers": _REGISTERS, **attended.parts})
+
+
+def _most_places(config: Config) -> int:
+    """Of a square of positions, the side."""
+    return isqrt(config["pos_embed_max_size"])
 
 
 # AuraFlowTransformer2DModel's own defaults, and transformer/config.json of the models
@@ -53,5 +60,7 @@ AURAFLOW = Transformer(
         )
     },
     latent_side=128,
+    latents=UNSHIFTED,
+    most_places=_most_places,
     pipelines={"AuraFlowPipeline": {"prompt_embeds": "batch"}},
 )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart
+from attnscope.atlas.families.latents import PACKED_LATENTS
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
 from attnscope.atlas.families.transformer import Blocks, Transformer
 
@@ -25,6 +26,7 @@ CHROMA = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 512},
+    latents=PACKED_LATENTS,
     pipelines={
         "ChromaPipeline": _TWO_CALLS,
         "ChromaImg2ImgPipeline": _TWO_CALLS,

@@ -7,12 +7,18 @@ model once for each guidance branch, and each call's text is as long as its long
 from __future__ import annotations
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
 _JOINT = ("context", "own")
 _BLOCKS = Blocks("transformer_blocks", "num_layers", {"attn1": Sides(_JOINT, _JOINT)}, stage="joint")
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
+
+
+def _most_places(config: Config) -> int:
+    return config["pos_embed_max_size"]
+
 
 # CogView3PlusTransformer2DModel's own defaults, and transformer/config.json of its model
 _PLUS_3B: Config = {
@@ -36,6 +42,8 @@ COGVIEW3 = Transformer(
             _PLUS_3B, ("THUDM/CogView3-Plus-3B", "zai-org/CogView3-Plus-3B"), "CogView3PlusPipeline"
         )
     },
+    latents=UNSHIFTED,
+    most_places=_most_places,
     pipelines={"CogView3PlusPipeline": {"prompt_embeds": "batch"}},
 )
 
@@ -50,5 +58,6 @@ COGVIEW4 = Transformer(
     text_lengths={"context": 1024},
     defaults=_PLUS_3B,
     known={"cogview4": Known(_6B, ("zai-org/CogView4-6B", "THUDM/CogView4-6B"), "CogView4Pipeline")},
+    latents=UNSHIFTED,
     pipelines={"CogView4Pipeline": _TWO_CALLS, "CogView4ControlPipeline": _TWO_CALLS},
 )

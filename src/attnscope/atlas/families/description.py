@@ -8,6 +8,7 @@ from typing import Any
 
 from attnscope.atlas.families.blocks import Blocks, heads_of
 from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
+from attnscope.atlas.families.latents import SHIFTED, Latents
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.order import LayerPlace
 from attnscope.records import Grid
@@ -55,6 +56,9 @@ class Description:
         later_component: The attribute that holds a second model, for the last steps, in pipelines that have one.
         arguments: What forward calls the noisy latent, the timestep and the conditioning.
         positions: Arguments of forward whose numbers, not only their shapes, say what a call attends over.
+        most_places: Along a side, how many have positions, from the configuration; None where there is no end.
+        latents: What its pipelines make of a picture's latent (see `Latents`).
+        unguided: The guidance_scale with which its pipelines do not guide.
         longest: Tokens of the longest text, from the variables of a pipeline's call; None: the longest conditioning's.
     """
 
@@ -73,6 +77,9 @@ class Description:
     later_component: str = ""
     arguments: tuple[str, str, str] = ("hidden_states", "timestep", "encoder_hidden_states")
     positions: tuple[str, ...] = ()
+    most_places: Callable[[Config], int] | None = None
+    latents: Latents = SHIFTED
+    unguided: float = 1.0
     longest: Callable[[Mapping[str, Any]], int] | None = None
     text_lengths_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     besides: Callable[[Config, str, Grid], Mapping[str, int]] = _nothing

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
+from attnscope.atlas.families.latents import Latents
 from attnscope.atlas.families.planning import Config, Planned
 from attnscope.atlas.order import LayerPlace
 from attnscope.records import Grid, KeyPart, Kind, QueryPart
@@ -203,6 +204,16 @@ class Family(Planned, Protocol):
         ...
 
     @property
+    def latents(self) -> Latents:
+        """What its pipelines make of a picture's latent."""
+        ...
+
+    @property
+    def unguided(self) -> float:
+        """The guidance_scale with which its pipelines do not guide."""
+        ...
+
+    @property
     def left_out(self) -> Mapping[str, str]:
         """Why attentions are not recorded that are no conditioner's, by a part of their paths."""
         ...
@@ -281,17 +292,3 @@ class Family(Planned, Protocol):
             paths: Module paths of the model.
         """
         ...
-
-
-def text_parts(texts: Sequence[TextPart], tokens: int) -> dict[str, int]:
-    """How many of a conditioning's tokens each of its parts has.
-
-    Args:
-        texts: Its parts, in order.
-        tokens: How many tokens it has.
-    """
-    counts: dict[str, int] = {}
-    for part in texts:
-        left = tokens - sum(counts.values())
-        counts[part.name] = left if part.keys is None else min(part.keys, left)
-    return {name: count for name, count in counts.items() if count}

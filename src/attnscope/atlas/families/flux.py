@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart
+from attnscope.atlas.families.latents import PACKED_LATENTS
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer
@@ -60,6 +61,7 @@ FLUX = Transformer(
         "flux-dev": Known(_DEV, (f"{_HUB}dev",), "FluxPipeline"),
         "flux-schnell": Known(_DEV, (f"{_HUB}schnell",), "FluxPipeline"),
     },
+    latents=PACKED_LATENTS,
     pipelines={
         "FluxPipeline": _TWO_CALLS,
         "FluxImg2ImgPipeline": _TWO_CALLS,

@@ -7,13 +7,17 @@ attention is computed beside their feed-forward part. The prompt stands in a cha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.families.chat import written_in
 from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, Written
-from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
+from attnscope.atlas.families.latents import Latents, told_by
+from attnscope.atlas.families.packed import JOINT, PACKED, attend_packed, packed_grid
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.errors import CaptureError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
@@ -50,6 +54,22 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
     return whole._replace(prompt=read, is_complete=True)
 
 
+def _normalised(vae: Any, latent: Tensor) -> Tensor:
+    """By its autoencoder's statistics of the four places of a token."""
+    from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+    eps, norm = told_by(vae, "batch_norm_eps"), vae.bn
+    mean, variance = (stat.view(-1, 1, 1).to(latent) for stat in (norm.running_mean, norm.running_var))
+    tokens = (pixel_unshuffle(latent, PACKED) - mean) / (variance + eps).sqrt()
+    return pixel_shuffle(tokens, PACKED)
+
+
+def _laid_out(pipeline: Any, latent: Tensor) -> Tensor:
+    from torch.nn.functional import pixel_unshuffle
+
+    return pixel_unshuffle(latent, PACKED).flatten(2).mT
+
+
 _ONE: RowsBy = {"prompt_embeds": ("cond",)}
 _TWO_CALLS: RowsBy = {**_ONE, "negative_prompt_embeds": ("uncond",)}
 
@@ -67,6 +87,7 @@ FLUX2 = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 512},
+    latents=Latents(_normalised, _laid_out),
     pipelines={
         "Flux2Pipeline": _ONE,
         "Flux2KleinPipeline": _TWO_CALLS,

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnscope.atlas.families.chat import written_in
 from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.latents import PACKED_LATENTS
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.records import Grid
@@ -56,6 +57,7 @@ BRIA = Transformer(
     plan=_grid_bria,
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 128},
+    latents=PACKED_LATENTS,
     pipelines={"BriaPipeline": {"prompt_embeds": "batch"}},
     latent_side=64,
     positions=("img_ids",),
@@ -70,6 +72,7 @@ OVIS = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer",), write=_write_ovis),),
     text_lengths={"context": 256},
+    latents=PACKED_LATENTS,
     pipelines={"OvisImagePipeline": _TWO_CALLS},
     latent_side=128,
     positions=("img_ids",),
@@ -84,6 +87,7 @@ LONGCAT = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer",)),),  # what is quoted is read letter by letter, and has no names
     text_lengths={"context": 512},
+    latents=PACKED_LATENTS,
     pipelines={"LongCatImagePipeline": _TWO_CALLS, "LongCatImageEditPipeline": _TWO_CALLS},
     latent_side=128,
     positions=("img_ids",),

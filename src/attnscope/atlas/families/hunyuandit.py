@@ -11,6 +11,7 @@ from typing import Any
 
 from attnscope.atlas.families.blocks import SELF_THEN_CROSS
 from attnscope.atlas.families.family import Attended, RowsBy, TextPart
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, patches
 
@@ -51,6 +52,7 @@ HUNYUANDIT = Transformer(
     known={
         "hunyuandit": Known(_CONFIG, ("Tencent-Hunyuan/HunyuanDiT-v1.2-Diffusers",), "HunyuanDiTPipeline")
     },
+    latents=UNSHIFTED,
     pipelines={
         "HunyuanDiTPipeline": _GUIDED,
         "HunyuanDiTControlNetPipeline": _GUIDED,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attnscope.atlas.families.blocks import SELF_THEN_CROSS
 from attnscope.atlas.families.family import TextPart
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
@@ -36,6 +37,7 @@ LUMINA = Transformer(
     texts=(TextPart("context", ("tokenizer",)),),
     text_lengths={"context": 256},
     known={"lumina": Known(_NEXT, ("Alpha-VLLM/Lumina-Next-SFT-diffusers",), "LuminaPipeline")},
+    latents=UNSHIFTED,
     pipelines={
         "LuminaPipeline": {"prompt_embeds": "batch, cond first"},
         "LuminaText2ImgPipeline": {"prompt_embeds": "batch, cond first"},

@@ -38,6 +38,10 @@ def _longest(variables: Mapping[str, Any]) -> int:
     return max(length for mask in masks for length in _lengths(mask))
 
 
+def _most_places(config: Config) -> int:
+    return min(config["axes_lens"][1:])
+
+
 def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bool) -> Written:
     """An instruction stands before the prompt, and not before the negative one."""
     if not is_prompt:
@@ -69,6 +73,7 @@ LUMINA2 = Transformer(
     text_lengths={"context": 256},
     defaults=_CONFIG,
     known={"lumina2": Known(_CONFIG, ("Alpha-VLLM/Lumina-Image-2.0",), "Lumina2Pipeline")},
+    most_places=_most_places,
     pipelines={"Lumina2Pipeline": _TWO_CALLS, "Lumina2Text2ImgPipeline": _TWO_CALLS},
     left_out={"context_refiner": "attention of the text to itself, before the image"},
     positions=("encoder_attention_mask",),

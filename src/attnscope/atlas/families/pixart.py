@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attnscope.atlas.families.blocks import SELF_THEN_CROSS
 from attnscope.atlas.families.family import TextPart
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
@@ -45,6 +46,7 @@ PIXART = Transformer(
         "pixart-sigma": Known(_1024, ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), _SIGMA),
         "pixart-sigma-512": Known(_512, ("PixArt-alpha/PixArt-Sigma-XL-2-512-MS",), _SIGMA),
     },
+    latents=UNSHIFTED,
     pipelines={
         _ALPHA: {"prompt_embeds": "batch"},
         _SIGMA: {"prompt_embeds": "batch"},

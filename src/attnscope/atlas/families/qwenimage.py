@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.latents import Latents, packed, standardised
 from attnscope.atlas.families.packed import JOINT, PACKED, packed_grid, reference_parts
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.errors import CaptureError
@@ -57,6 +58,7 @@ QWENIMAGE = Transformer(
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 512},
+    latents=Latents(standardised, packed),
     pipelines={
         "QwenImagePipeline": _TWO_CALLS,
         "QwenImageImg2ImgPipeline": _TWO_CALLS,

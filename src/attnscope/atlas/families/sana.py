@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnscope.atlas.families.family import RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.latents import UNSHIFTED
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer, attend_patches, patches
 
@@ -48,6 +49,7 @@ SANA = Transformer(
         "sana": Known(_1600M, (f"{_HUB}1024px_diffusers", f"{_HUB}1024px_BF16_diffusers"), "SanaPipeline"),
     },
     pixels_per_latent=32,
+    latents=UNSHIFTED,
     pipelines={
         "SanaPipeline": _GUIDED,
         "SanaControlNetPipeline": _GUIDED,

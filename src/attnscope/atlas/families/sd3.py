@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart, text_parts
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
 from attnscope.atlas.families.planning import Config, Known
-from attnscope.atlas.families.transformer import Blocks, Transformer, patches
+from attnscope.atlas.families.transformer import Blocks, Transformer, patches, text_parts
 
 _TEXTS = (
     TextPart("context/clip", ("tokenizer", "tokenizer_2"), keys=77),
@@ -24,6 +24,10 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     grid = patches(config, latent)
     text = text_parts(_TEXTS, arguments["encoder_hidden_states"].shape[1])
     return Attended(grid, latent, {"own": grid.places, **text})
+
+
+def _most_places(config: Config) -> int:
+    return config["pos_embed_max_size"]
 
 
 def _has(config: Config, block: int, name: str) -> bool:
@@ -66,6 +70,7 @@ SD3 = Transformer(
         "sd3.5-medium": Known(_MEDIUM_35, (f"{_HUB}.5-medium",), _PIPELINE),
         "sd3.5-large": Known(_LARGE_35, (f"{_HUB}.5-large", f"{_HUB}.5-large-turbo"), _PIPELINE),
     },
+    most_places=_most_places,
     pipelines={
         "StableDiffusion3Pipeline": _GUIDED,
         "StableDiffusion3Img2ImgPipeline": _GUIDED,

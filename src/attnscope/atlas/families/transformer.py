@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from attnscope.atlas.families.blocks import Blocks
 from attnscope.atlas.families.description import Description
-from attnscope.atlas.families.family import Attended, Sides, text_parts
+from attnscope.atlas.families.family import Attended, Sides, TextPart
 from attnscope.atlas.families.planning import Config, Setting, both_sides, reading
 from attnscope.atlas.order import LayerPlace
 from attnscope.errors import ModelError
@@ -237,3 +237,17 @@ def attend_patches(config: Config, arguments: Mapping[str, Any]) -> Attended:
     grid = patches(config, latent)
     text = arguments["encoder_hidden_states"].shape[1]
     return Attended(grid, latent, {"own": grid.places, "context": text})
+
+
+def text_parts(texts: Sequence[TextPart], tokens: int) -> dict[str, int]:
+    """How many of a conditioning's tokens each of its parts has.
+
+    Args:
+        texts: Its parts, in order.
+        tokens: How many tokens it has.
+    """
+    counts: dict[str, int] = {}
+    for part in texts:
+        left = tokens - sum(counts.values())
+        counts[part.name] = left if part.keys is None else min(part.keys, left)
+    return {name: count for name, count in counts.items() if count}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
+from attnscope.atlas.families.latents import Latents, scaled_by_xl
 from attnscope.atlas.families.planning import Config, Known, Setting, both_sides
 from attnscope.atlas.families.unet_names import KNOWN
 from attnscope.atlas.order import LayerPlace, execution_order
@@ -31,6 +32,8 @@ class UNetFamily:
     texts: tuple[TextPart, ...] = (TextPart("context", ("tokenizer", "tokenizer_2")),)
     pipelines: Mapping[str, RowsBy] = {}
     left_out: Mapping[str, str] = {}
+    latents = Latents(scaled_by_xl)
+    unguided = 1.0
     known: Mapping[str, Known] = KNOWN
     pixels_per_latent = 8  # the VAE of every Stable Diffusion (v1, v2, XL) divides height and width by it
 

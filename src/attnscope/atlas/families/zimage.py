@@ -7,14 +7,18 @@ text, filled up likewise; what is filled up is seen by all. Before that the imag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.families.chat import unwritten, written_in
 from attnscope.atlas.families.family import Attended, Config, RowsBy, Sides, TextPart, Written
+from attnscope.atlas.families.latents import Latents
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.errors import CaptureError
 from attnscope.records import Grid
 from attnscope.records.layers import SizeHW
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MULTIPLE = 32
 _PATCH = 2
@@ -61,6 +65,10 @@ def _longest(variables: Mapping[str, Any]) -> int:
     return max(_filled(len(text)) for text in texts)
 
 
+def _most_places(config: Config) -> int:
+    return min(config["axes_lens"][1:])
+
+
 def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bool) -> Written:
     """A list of prompts is changed by the pipeline itself. What the tokenizer fills up is cut off."""
 
@@ -75,6 +83,10 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
     prompt = unwritten(text, write)
     dropped = range(_longest(variables), variables["max_sequence_length"])
     return written_in(prompt, write)._replace(dropped=dropped, prompt=prompt)
+
+
+def _listed(pipeline: Any, latent: Tensor) -> list[Tensor]:
+    return list(latent.unsqueeze(2))
 
 
 _ROWS: RowsBy = {"prompt_embeds": ("cond",), "prompt_embeds_model_input": "batch, cond first"}
@@ -92,6 +104,9 @@ ZIMAGE = Transformer(
     besides=_besides,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 512},
+    latents=Latents(laid_out=_listed),
+    unguided=0.0,
+    most_places=_most_places,
     pipelines={
         "ZImagePipeline": _ROWS,
         "ZImageImg2ImgPipeline": _ROWS,

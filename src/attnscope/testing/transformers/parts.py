@@ -115,19 +115,20 @@ def tiny_gemma_tokenizer() -> Any:
     return tokenizer
 
 
-def tiny_decoder(kind: str, wide: int = WIDE, words: int = 160) -> Any:
+def tiny_decoder(kind: str, wide: int = WIDE, words: int = 160, layers: int = 2) -> Any:
     """A language model that reads texts.
 
     Args:
         kind: The model's name in transformers, such as 'Gemma2' or 'Glm'.
         wide: Its channels.
         words: Its tokenizer's.
+        layers: How many it has.
     """
     import transformers
 
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=words, hidden_size=wide, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=words, hidden_size=wide, intermediate_size=16, num_hidden_layers=layers, num_attention_heads=2,
         num_key_value_heads=1, head_dim=8, pad_token_id=0, bos_token_id=2, eos_token_id=1,
     )  # fmt: skip
     return getattr(transformers, f"{kind}Model")(config).eval()

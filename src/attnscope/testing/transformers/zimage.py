@@ -32,7 +32,7 @@ def tiny_zimage(folder: Path, **changes: Any) -> Any:
 
     settings = {
         "in_channels": LATENT_CHANNELS, "dim": HEADS * HEAD_DIM, "n_layers": 2, "n_refiner_layers": 1, "n_heads": HEADS,
-        "n_kv_heads": HEADS, "cap_feat_dim": 2 * WIDE, "axes_dims": [2, 2, 4], "axes_lens": [512, 64, 64],
+        "n_kv_heads": HEADS, "cap_feat_dim": 2 * WIDE, "axes_dims": [2, 2, 4], "axes_lens": [512, 128, 128],
     }  # fmt: skip
     torch.manual_seed(0)
     transformer = ZImageTransformer2DModel(**{**settings, **changes}).eval()
