@@ -18,6 +18,8 @@ from attnscope.errors import CaptureError
 from attnscope.records import Grid
 
 _PICTURE = "<|image_pad|>"
+_NAMED_PICTURE = "Picture {}: <|vision_start|>{}<|vision_end|>"
+"""As an Edit Plus writes each of its pictures before the prompt."""
 
 
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
@@ -39,12 +41,20 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
     """Of an Edit, the pictures' tokens stand before the prompt: as many as make up the length of what was encoded."""
     template, dropped = pipeline.prompt_template_encode, range(pipeline.prompt_template_encode_start_idx)
     before, _, after = template.partition("{}")
-    if _PICTURE in before:
+    for number, picture in enumerate(variables.get("condition_images") or (), start=1):
+        before += _NAMED_PICTURE.format(number, _PICTURE * _tokens_of(pipeline, picture))
+    if _PICTURE in template:
         held = variables["prompt_embeds" if is_prompt else "negative_prompt_embeds"]
         tokens = len(pipeline.tokenizer(before + text + after)["input_ids"])
         more = held.shape[1] + len(dropped) - tokens
         before = before.replace(_PICTURE, _PICTURE * (1 + max(more, 0)))
     return Written(before + text + after, len(before), dropped)
+
+
+def _tokens_of(pipeline: Any, picture: Any) -> int:
+    """How many tokens the text's encoder has of a picture: some patches to each."""
+    reader = pipeline.processor.image_processor
+    return reader.get_number_of_image_patches(picture.height, picture.width, {}) // reader.merge_size**2
 
 
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
