@@ -42,12 +42,14 @@ class PictureProcessor(Qwen2VLProcessor):
 
 
 def encoder(tokenizer):
-    signs = {
-        "image_token_id": "image_pad",
-        "vision_start_token_id": "vision_start",
-        "vision_end_token_id": "vision_end",
+    numbers = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{sign}|>")
+        for name, sign in [
+            ("image", "image_pad"),
+            ("vision_start", "vision_start"),
+            ("vision_end", "vision_end"),
+        ]
     }
-    numbers = {option: tokenizer.convert_tokens_to_ids(f"<|{sign}|>") for option, sign in signs.items()}
     text = {
         "vocab_size": QWEN_WORDS, "hidden_size": 2 * WIDE, "intermediate_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 2,
@@ -153,6 +155,17 @@ def test_several_pictures_of_a_prompt_have_rows_of_their_own(edit, kind, options
     assert branches(trace) == [("cond", "cond"), ("uncond", "uncond")] * 2
     assert [trace.prompt(image) for image in range(2)] == [PROMPT, PROMPT]
     assert trace.span("cat", image=1) == trace.span("cat", image=0)
+
+
+def test_two_prompts_of_two_pictures_have_their_own_words(edit):
+    pipe = edit("QwenImageEditPipeline")
+    options = {"prompt": [PROMPT, "a star"], "image": [PICTURE, PICTURE.rotate(180)]}
+    plain = run(pipe, **options)
+    with attnscope.capture(pipe) as trace:
+        made = run(pipe, **options)
+    assert np.array_equal(plain, made)
+    assert [[span.word for span in trace.words(image)] for image in (0, 1)] == [PROMPT.split(), ["a", "star"]]
+    assert trace.span("a", image=1).tokens == trace.span("a", image=0).tokens
 
 
 @pytest.mark.parametrize("kind", ["QwenImageControlNetPipeline", "QwenImageControlNetInpaintPipeline"])

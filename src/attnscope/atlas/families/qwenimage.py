@@ -44,9 +44,10 @@ def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bo
     for number, picture in enumerate(variables.get("condition_images") or (), start=1):
         before += _NAMED_PICTURE.format(number, _PICTURE * _tokens_of(pipeline, picture))
     if _PICTURE in template:
-        held = variables["prompt_embeds" if is_prompt else "negative_prompt_embeds"]
-        tokens = len(pipeline.tokenizer(before + text + after)["input_ids"])
-        more = held.shape[1] + len(dropped) - tokens
+        name = "prompt" if is_prompt else "negative_prompt"
+        texts = [text] if isinstance(variables.get(name), str | None) else variables[name]
+        longest = max(len(pipeline.tokenizer(before + each + after)["input_ids"]) for each in texts)
+        more = variables[f"{name}_embeds"].shape[1] + len(dropped) - longest
         before = before.replace(_PICTURE, _PICTURE * (1 + max(more, 0)))
     return Written(before + text + after, len(before), dropped)
 
