@@ -47,6 +47,7 @@ def follow(message, **names):
 
 def truths(unet, run):
     """The probability of every attention, by its path, from hooks on to_q and to_k in a run of its own."""
+    unet = unet.get_base_model() if hasattr(unet, "get_base_model") else unet  # in PEFT's wrapper
     seen, handles = {}, []
     for path, module in unet.named_modules():
         if path.endswith((".to_q", ".to_k")):

@@ -20,6 +20,7 @@ def watched(
     *,
     skipped: Collection[tuple[str, str]] = (),
     left_out: Collection[str] = (),
+    model: Any = None,
 ) -> Any:
     """The trace of a run: its picture is the same to the bit, and each row of each layer is what was computed.
 
@@ -28,15 +29,15 @@ def watched(
         run: Calls it, and gives its picture.
         skipped: Pairs of a module's path and a branch in which it does not run.
         left_out: Paths of modules that are not recorded.
+        model: Its transformer, where the pipeline holds that in something else.
     """
-    with seen_attention(pipe.transformer) as seen:
+    model = pipe.transformer if model is None else model
+    with seen_attention(model) as seen:
         plain = run()
     with attnscope.capture(pipe) as trace:
         made = run()
     assert np.array_equal(plain, made)
-    assert not any(
-        module._forward_hooks or "forward" in vars(module) for module in pipe.transformer.modules()
-    )
+    assert not any(module._forward_hooks or "forward" in vars(module) for module in model.modules())
     rows = [(call.step, row.branch, row.image) for call in trace.calls for row in call.rows]
     assert {layer.path for layer in trace.layers} == set(seen) - set(left_out)
     for layer in trace.layers:

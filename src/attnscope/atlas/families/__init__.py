@@ -54,7 +54,7 @@ from attnscope.atlas.families.lumina import LUMINA
 from attnscope.atlas.families.lumina2 import LUMINA2
 from attnscope.atlas.families.mochi import MOCHI
 from attnscope.atlas.families.pixart import PIXART
-from attnscope.atlas.families.planning import Config, Known, Setting, unwrapped
+from attnscope.atlas.families.planning import Config, Known, Setting, unwrapped, without_adapters
 from attnscope.atlas.families.prx import PRX
 from attnscope.atlas.families.qwenimage import QWENIMAGE
 from attnscope.atlas.families.sana import SANA
@@ -113,4 +113,5 @@ __all__ = [
     "Transformer",
     "Written",
     "unwrapped",
+    "without_adapters",
 ]

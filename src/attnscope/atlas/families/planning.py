@@ -161,7 +161,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside what torch.compile and DataParallel make of it.
+    """The model inside what torch.compile, DataParallel and PEFT make of it.
 
     Args:
         model: The model, or what was made of it.
@@ -169,4 +169,14 @@ def unwrapped(model: Any) -> Any:
     inner = getattr(model, "_orig_mod", None) or (
         getattr(model, "module", None) if "Parallel" in type(model).__name__ else None
     )
-    return inner or model
+    return inner or without_adapters(model)
+
+
+def without_adapters(model: Any) -> Any:
+    """The model inside what PEFT's `get_peft_model` makes of it; its LoRA's layers are in that.
+
+    Args:
+        model: The model, or what was made of it.
+    """
+    is_wrapped = any(parent.__name__ == "PeftModel" for parent in type(model).__mro__)
+    return model.get_base_model() if is_wrapped else model

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from attnscope.atlas.families import Attended
+from attnscope.atlas.families import Attended, without_adapters
 
+_BETWEEN = ("torch.", "peft.", "attnscope.recording.")
 _INNER = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
@@ -117,7 +118,7 @@ def holds(owner: Any, model: nn.Module) -> bool:
     """
     if isinstance(owner, nn.Module):
         return False
-    return any(value is model for value in getattr(owner, "__dict__", {}).values())
+    return any(without_adapters(value) is model for value in getattr(owner, "__dict__", {}).values())
 
 
 def _caller(is_it: Callable[[Any], bool]) -> Caller | None:
@@ -141,9 +142,9 @@ def _caller(is_it: Callable[[Any], bool]) -> Caller | None:
 
 
 def _stack() -> Iterator[FrameType]:
-    """The frames of code that is neither torch's nor this package's, from the innermost."""
+    """The frames of code that is neither torch's, nor a wrapper's, nor this package's, from the innermost."""
     for frame in _up(sys._getframe(1)):
-        if not frame.f_globals.get("__name__", "").startswith(("torch.", "attnscope.recording.")):
+        if not frame.f_globals.get("__name__", "").startswith(_BETWEEN):
             yield frame
 
 

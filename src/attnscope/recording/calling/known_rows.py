@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from attnscope.atlas.families import without_adapters
 from attnscope.errors import CaptureError
 from attnscope.recording.calling.callers import Caller
 
@@ -32,7 +33,7 @@ def layout_of(caller: Caller, model: nn.Module) -> Layout | None:
         caller: The call.
         model: The model that is called.
     """
-    if all(getattr(caller.pipeline, name, None) is not model for name in DENOISERS):
+    if all(without_adapters(getattr(caller.pipeline, name, None)) is not model for name in DENOISERS):
         return None
     name = defining_class(caller)
     return _SPECIAL.get(name) or _OTHER.get(name) or (branches_while_guiding if name in _USUAL else None)

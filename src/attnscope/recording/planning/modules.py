@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from attnscope.atlas.families import FAMILIES, UNET, Family, Sides, unwrapped
+from attnscope.atlas.families import FAMILIES, UNET, Family, Sides, unwrapped, without_adapters
 from attnscope.errors import CaptureError, ModelError, SelectionError
 from attnscope.recording.obstacles.compiled import compiled
 from attnscope.recording.obstacles.no_model import no_model, no_unet
@@ -83,7 +83,7 @@ def models_of(pipe_or_model: Any) -> list[tuple[Family, nn.Module]]:
         found = []
         for name in filter(None, (family.component, family.later_component)):
             is_model = isinstance(pipe_or_model, nn.Module)
-            model = pipe_or_model if is_model else getattr(pipe_or_model, name, None)
+            model = without_adapters(pipe_or_model if is_model else getattr(pipe_or_model, name, None))
             if isinstance(model, nn.Module) and family.is_of(unwrapped(model)):
                 if (obstacle := compiled(model, name)) is not None:
                     raise CaptureError(f"the {family.name} can't be watched, {obstacle}")
@@ -104,7 +104,7 @@ def other_model(family: Family, pipeline: Any, model: nn.Module) -> str | None:
         model: One of its models.
     """
     names = (family.component, family.later_component) if family.later_component else ()
-    held = {name: getattr(pipeline, name, None) for name in names}
+    held = {name: without_adapters(getattr(pipeline, name, None)) for name in names}
     return next((name for name, other in held.items() if other is not None and other is not model), None)
 
 
