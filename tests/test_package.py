@@ -43,6 +43,7 @@ ORDER = [
     "pipelines",
     "recording",
     "segmentation",
+    "editing",
     "demo",
     "testing",
     "viewer",

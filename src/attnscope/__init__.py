@@ -13,6 +13,9 @@ from attnscope._version import __version__
 if TYPE_CHECKING:
     from attnscope import diffseg
     from attnscope.atlas import layers
+    from attnscope.editing.edit import edit
+    from attnscope.editing.edits import Ablate, Custom, Region, Reweight, Temperature
+    from attnscope.editing.sources import Freeze, Replace
     from attnscope.errors import AttnscopeError
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from attnscope.trace.trace import Trace
 
 _HOMES = {
+    "edit": "attnscope.editing.edit",
+    **dict.fromkeys(("Ablate", "Custom", "Region", "Reweight", "Temperature"), "attnscope.editing.edits"),
+    **dict.fromkeys(("Freeze", "Replace"), "attnscope.editing.sources"),
     "layers": "attnscope.atlas",
     "Policy": "attnscope.recording.planning.estimate",
     "estimate": "attnscope.recording.planning.estimate",
@@ -50,16 +56,24 @@ _HOMES = {
 _MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records", "testing", "viewer")
 
 __all__ = [
+    "Ablate",
     "AttnscopeError",
+    "Custom",
+    "Freeze",
     "HeatMap",
     "Policy",
     "Reduced",
+    "Region",
+    "Replace",
+    "Reweight",
     "Segmentation",
+    "Temperature",
     "Trace",
     "__version__",
     "capture",
     "diffseg",
     "doctor",
+    "edit",
     "estimate",
     "heat_map",
     "heat_maps",

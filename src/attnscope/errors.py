@@ -6,6 +6,7 @@
     ├── MissingExtraError     (ImportError)   an optional package that the call needs is not installed
     ├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
     │   └── UnobservedError                   an attention layer whose Q and K can't be watched
+    ├── EditError         (RuntimeError)  an edit that can't be made of the attention that runs
     ├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
     │   └── WordError                         a word that the prompt does not contain
     ├── ParameterError        (ValueError)    a number or a choice outside its range
@@ -49,6 +50,10 @@ class CaptureError(AttnscopeError, RuntimeError):
 
 class UnobservedError(CaptureError):
     """An attention layer ran in a way that shows neither its queries nor its keys, as xformers does."""
+
+
+class EditError(AttnscopeError, RuntimeError):
+    """An edit can't be made of the attention that runs."""
 
 
 class SelectionError(AttnscopeError, KeyError):

@@ -94,6 +94,7 @@ def _facts(trace: Trace, on_disk: int) -> Iterator[tuple[str, str]]:
         "Scheduler": run.scheduler,
         "Prompt": " | ".join(run.prompts),
         "Negative prompt": " | ".join(filter(None, run.negative_prompts)),
+        "Edits": ", ".join(run.edits),
         "Tokens": f"only numbers, because {run.unnamed}" if run.unnamed else None,
         "Seed": run.seed,
         "Guidance scale": run.guidance_scale,

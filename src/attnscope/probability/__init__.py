@@ -13,6 +13,7 @@ triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not
 choose.py          the entry points: they choose the path, and say which
 rows.py            the head mean of one batch row of a record
+changed.py         attention whose P is changed before it is multiplied with V
 
     from attnscope import probability
 
@@ -21,7 +22,7 @@ rows.py            the head mean of one batch row of a record
     probability.path_for(query, key, over=("head",))                # 'tiled' and why
 """
 
-from attnscope.probability.choose import Path, entropy, path_for, reduce
+from attnscope.probability.choose import Path, entropy, path_for, reduce, reduce_given
 from attnscope.probability.reference import attention_probability
 
-__all__ = ["Path", "attention_probability", "entropy", "path_for", "reduce"]
+__all__ = ["Path", "attention_probability", "entropy", "path_for", "reduce", "reduce_given"]

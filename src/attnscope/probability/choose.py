@@ -187,12 +187,43 @@ def _check(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Ver
     return verdicts
 
 
+def reduce_given(
+    probability: Float[Tensor, "head query key"],
+    *,
+    over: Sequence[str] = (),
+    weights: Mapping[str, Tensor] | None = None,
+    columns: Tensor | range | None = None,
+    into: Tensor | None = None,
+) -> Float[Tensor, ...]:
+    """What `reduce` gives, of a P that is there, such as one that an edit has changed.
+
+    Args:
+        probability: P of one batch row.
+        over: As for `reduce`, and so on.
+        weights: As there.
+        columns: As there.
+        into: As there.
+
+    Raises:
+        ParameterError: As there.
+    """
+    if into is not None:
+        check_writable(into)
+    p = probability.to(working_dtype(probability))
+    with torch.inference_mode(False), torch.no_grad():
+        asked = contraction(p, p.transpose(1, 2), over, weights, columns, p.dtype)
+        return _contracted(p, asked, into)
+
+
 def _reduce_reference(
     query: Tensor, key: Tensor, asked: Contraction, *, scale: float, mask: Tensor | None, into: Tensor | None
 ) -> Tensor:
     """The contraction written out over a materialised P."""
-    left = materialised(query, key, scale=scale, mask=mask)
-    left = taken(left, -1, asked.columns)
+    return _contracted(materialised(query, key, scale=scale, mask=mask), asked, into)
+
+
+def _contracted(probability: Tensor, asked: Contraction, into: Tensor | None) -> Tensor:
+    left = taken(probability, -1, asked.columns)
     for axis, weight in ((2, asked.key), (1, asked.query), (0, asked.head)):
         if weight is not None:
             left = torch.tensordot(left, weight, dims=([axis], [0]))

@@ -56,7 +56,10 @@ def materialised(query: Tensor, key: Tensor, *, scale: float, mask: Tensor | Non
     scores = torch.baddbmm(unused, flat_query, flat_key.transpose(1, 2), beta=0, alpha=scale)
     masked = add_mask(scores.unflatten(0, rows), mask)
     probs = torch.softmax(masked, dim=-1)
-    return probs if mask is None else probs.masked_fill_(masked.amax(-1, keepdim=True) == -torch.inf, 0)
+    if mask is None:
+        return probs
+    unseeing = masked.amax(-1, keepdim=True) == -torch.inf
+    return probs.masked_fill(unseeing, 0) if probs.requires_grad else probs.masked_fill_(unseeing, 0)
 
 
 def add_mask(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import SelectionError
-from attnscope.probability.choose import reduce
+from attnscope.probability.choose import reduce, reduce_given
 from attnscope.records import Layer
 from attnscope.records.qkv import Record
 
@@ -23,7 +23,7 @@ def row_head_mean(
     layer: Layer | None = None,
     frame: int = 0,
 ) -> Float[Tensor, "query key"]:
-    """Mean over heads of the attention in one batch row, times a share.
+    """Mean over heads of the attention in one batch row, as it was used, times a share.
 
     Args:
         record: Q and K of one layer in one step.
@@ -44,11 +44,15 @@ def row_head_mean(
     mask = None if record.mask is None else record.mask[place if record.mask.shape[0] > 1 else 0]
     weights = {"head": torch.full([heads], share / heads, device=record.query.device)}
     query, key, columns = record.query[place], record.key[place], None
+    edited = None if record.edited is None else record.edited[place]
     if layer is not None and layer.view is not None:
         first_query, first_key = layer.view.at(frame)
         queries = slice(first_query, first_query + layer.queries)
         query = query[:, queries]
         mask = mask[:, queries] if mask is not None and mask.shape[1] > 1 else mask
+        edited = None if edited is None else edited[:, queries]
         columns = range(first_key, first_key + layer.keys)
-    how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns}
-    return reduce(query, key, over=("head",), weights=weights, into=into, **how)
+    how: dict[str, Any] = {"over": ("head",), "weights": weights, "columns": columns, "into": into}
+    if edited is not None:
+        return reduce_given(edited, **how)
+    return reduce(query, key, scale=record.scale, mask=mask, **how)

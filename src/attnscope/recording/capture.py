@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from attnscope.errors import CaptureError, ParameterError
-from attnscope.recording.calling.pipeline_watch import PipelineWatch
-from attnscope.recording.calling.told import Told, check_told
+from attnscope.errors import ParameterError
+from attnscope.recording.calling.told import Told
 from attnscope.recording.observing.observation import Observe, Sighting
 from attnscope.recording.planning.keeping import Keeping
-from attnscope.recording.planning.modules import TappedLayer, models_of
+from attnscope.recording.planning.modules import TappedLayer
 from attnscope.recording.planning.plan import Asked, Plan, plan_capture
+from attnscope.recording.running.attaching import attach, watched_models
 from attnscope.recording.running.owners import own
-from attnscope.recording.running.passes import Model, Passes
-from attnscope.recording.tapping.tap import Tap
-from attnscope.recording.tapping.watching import Hook
+from attnscope.recording.running.passes import Passes
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
 from attnscope.spelling import both_spellings
@@ -125,7 +124,9 @@ class capture:
         self._folder = (
             None if keeping.folder is None else Path(keeping.folder).absolute()
         )  # whatever os.chdir does
-        self._models = _models(model, asked, Told(prompt, negative_prompt))
+        self._models = watched_models(
+            model, partial(plan_capture, asked=asked), Told(prompt, negative_prompt)
+        )
 
     def __enter__(self) -> Trace:
         watched = (tapped.module for model in self._models for tapped in model.plan.layers)
@@ -137,7 +138,7 @@ class capture:
             self._passes = Passes(store, trace, models)
             leaving.callback(self._passes.close)
             for model in models:
-                _attach(model, self._passes, leaving)
+                attach(model, self._passes, leaving, partial(_observe, self._passes, model.plan))
             self._leaving = leaving.pop_all()
         return trace
 
@@ -147,50 +148,6 @@ class capture:
         self._leaving.close()
         if error is None:
             self._passes.check_complete()
-
-
-def _models(model: Any, asked: Asked, told: Told) -> list[Model]:
-    """Each model once, with all its pipelines."""
-    several = list(model) if isinstance(model, (list, tuple)) else [model]
-    if not several:
-        raise CaptureError("nothing to capture: expected a pipeline, a U-Net, or several of them")
-    watches: dict[int, list[PipelineWatch]] = {}
-    plans: dict[int, Plan] = {}
-    for pipe_or_model in several:
-        for family, module in models_of(pipe_or_model):
-            of_model = watches.setdefault(id(module), [])
-            if pipe_or_model is not module and all(watch.pipeline is not pipe_or_model for watch in of_model):
-                of_model.append(PipelineWatch(pipe_or_model, family, told))
-            if id(module) not in plans:
-                plans[id(module)] = plan_capture(family, module, asked)
-    check_told(told, has_pipeline=any(watches.values()))
-    return [Model(plan, watches[number]) for number, plan in plans.items()]
-
-
-def _attach(model: Model, passes: Passes, leaving: ExitStack) -> None:
-    """Put on a model what sees its runs, and note how each piece is taken off."""
-    leaving.callback(model.detach)
-    model.attach(passes.following.takes)
-    plan, module = model.plan, model.module
-
-    def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        passes.begin_call(model, args, kwargs)
-
-    def end(module: nn.Module, args: tuple, output: Any) -> None:
-        passes.end_call()
-
-    leaving.callback(module.register_forward_pre_hook(Hook(begin), with_kwargs=True).remove)
-    leaving.callback(module.register_forward_hook(Hook(end)).remove)
-    for path in {tapped.map_owner for tapped in plan.layers if tapped.map_owner}:
-        noter = Hook(_map_noter(passes, path))
-        owner = module.get_submodule(path)
-        leaving.callback(owner.register_forward_pre_hook(noter, with_kwargs=True).remove)
-    for turn, tapped in enumerate(plan.layers):
-        tap = Tap(
-            tapped.module, _observe(passes, plan, tapped, turn), is_on=lambda: passes.session is not None
-        )
-        leaving.callback(tap.detach)
-        tap.attach()
 
 
 def _observe(passes: Passes, plan: Plan, tapped: TappedLayer, turn: int) -> Observe:
@@ -219,12 +176,3 @@ def _listens(passes: Passes):
 
 def _goes_on(passes: Passes, tapped: TappedLayer):
     return lambda why: passes.session is not None and passes.session.goes_on_without(tapped, why)
-
-
-def _map_noter(passes: Passes, path: str):
-    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if passes.session is not None:
-            hidden = args[0] if args else kwargs["hidden_states"]
-            passes.session.book.note_map(path, tuple(hidden.shape))
-
-    return note

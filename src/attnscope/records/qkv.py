@@ -22,6 +22,7 @@ class Record:
             (row, head, query, key). None without a mask.
         scale: Factor before the softmax.
         upcast: Whether the model asks for float32 scores.
+        edited: P as it was used, where an edit changed it; Q and K give P before.
         rows: Numbers of the call's rows that it holds, where the layer computed attention for some of them only; None
             is all.
     """
@@ -33,6 +34,7 @@ class Record:
     scale: float = 1.0
     upcast: bool = False
     rows: tuple[int, ...] | None = None
+    edited: Float[Tensor, "row head query key"] | None = None
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {'x'.join(map(str, part.shape))}" for name, part in self.tensors.items())
@@ -40,8 +42,14 @@ class Record:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors that are there, by name: 'query', 'key', 'value' and 'mask'."""
-        parts = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
+        """The tensors that are there, by name: 'query', 'key', 'value', 'mask' and 'edited'."""
+        parts = {
+            "query": self.query,
+            "key": self.key,
+            "value": self.value,
+            "mask": self.mask,
+            "edited": self.edited,
+        }
         return {name: tensor for name, tensor in parts.items() if tensor is not None}
 
     @property
@@ -63,7 +71,7 @@ class Record:
         """A record with each tensor replaced by `function(tensor)`.
 
         Args:
-            function: Applied to Q, K, V and the mask, those that are there.
+            function: Applied to Q, K, V, the mask and an edited P, those that are there.
         """
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in self.tensors.items()}
         return replace(self, **changed)

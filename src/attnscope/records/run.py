@@ -237,6 +237,7 @@ class Run:
         planned_steps: Steps that the pipeline set out to take.
         versions: Version of Python and of each library, by name.
         pictures: The pictures that the run made, one an image.
+        edits: What `attnscope.edit` changed of its attention, as text.
         frames: Frames of each video; 1 for pictures. An image is a frame: image k is frame k % frames of video
             k // frames, and the frames of a video share its prompt.
     """
@@ -263,6 +264,7 @@ class Run:
     versions: dict[str, str] = field(default_factory=dict)
     pictures: Sequence[Image] = field(default_factory=list)
     frames: int = 1
+    edits: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         by = self.pipeline or "a bare model"

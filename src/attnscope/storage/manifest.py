@@ -169,6 +169,7 @@ class PassManifest:
                 "key": (rows, layer.heads, layer.keys, layer.head_dim),
                 "value": (rows, layer.heads, layer.keys, layer.head_dim),
                 "mask": (rows, layer.heads, layer.queries, layer.keys),
+                "edited": (rows, layer.heads, layer.queries, layer.keys),
             }
             shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
         return shapes

@@ -32,7 +32,7 @@ _STAGE = re.compile(r"[a-z][a-z_]{0,19}")
 _ROLES = ("text", "start", "end", "padding")
 _NAMES = ("model", "revision", "family", "pipeline", "scheduler")
 _NUMBERS = ("seed", "guidance_scale", "planned_steps")
-_TEXTS = ("prompts", "negative_prompts", "second_prompts", "second_negative_prompts")
+_TEXTS = ("prompts", "negative_prompts", "second_prompts", "second_negative_prompts", "edits")
 _TOKENS = ("tokens", "negative_tokens", "second_tokens", "second_negative_tokens")
 _LATER: dict[str, Any] = {
     "negative_tokens": [],
@@ -42,6 +42,7 @@ _LATER: dict[str, Any] = {
     "second_negative_tokens": [],
     "unnamed": None,
     "family": None,
+    "edits": [],
 }  # fields that older traces lack
 
 
@@ -194,7 +195,7 @@ def parse_run(item: Mapping[str, Any]) -> Run:
 
 
 def text_length(run: Run) -> int:
-    """Characters of all prompts of a run.
+    """Characters of all prompts and edits of a run.
 
     Args:
         run: The run.

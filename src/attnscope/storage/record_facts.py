@@ -10,7 +10,7 @@ from torch import Tensor
 from attnscope.storage.digests import crc32, digest
 from attnscope.storage.values import flag, items, number, real
 
-_PARTS = ("query", "key", "value", "mask")
+_PARTS = ("query", "key", "value", "mask", "edited")
 
 
 class RecordFacts(NamedTuple):

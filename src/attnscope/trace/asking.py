@@ -35,6 +35,7 @@ def ask(
     image: Any = None,
     head: Any = None,
     query: Any = None,
+    before_edits: bool = False,
 ) -> Query:
     """Settle what a user asks: the arguments of `Trace.probabilities`, as a Query.
 
@@ -54,6 +55,7 @@ def ask(
         image: Numbers of images.
         head: Head numbers.
         query: Places of the layer's grid; numbers where the queries are others, too.
+        before_edits: Whether P is meant as it was before edits changed it.
 
     Raises:
         SelectionError: The trace lacks something that was chosen.
@@ -76,7 +78,7 @@ def ask(
         "query": pick_query(asked, query),
         "key": _pick_keys(trace, asked, token, key, part, rows),
     }
-    return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call)
+    return Query(asked, picks, _mean_axes(mean), steps, trace.branches, images, call, before_edits)
 
 
 def pick_layer(trace: Contents, layer: Any, block: int | None, kind: Kind | None) -> Layer:

@@ -29,6 +29,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
         "branches": list(trace.branches),
         "prompts": run.prompts,
         "negative_prompts": run.negative_prompts,
+        "edits": run.edits,
         "planned_steps": run.planned_steps,
         "steps": [_step_facts(step) for step in trace.steps],
         "words": _words(trace, "cond"),
@@ -59,7 +60,8 @@ def short_facts(trace: Contents) -> str:
     said = f"{prompt!r}, " if prompt else ""
     return (
         f"<Trace {said}{len(trace.records.layers)} layers, {len(trace.steps)}{planned} steps, "
-        f"{trace.images} image(s), branches {', '.join(trace.branches) or 'none'}>"
+        f"{trace.images} image(s), branches {', '.join(trace.branches) or 'none'}"
+        f"{', edited' if run.edits else ''}>"
     )
 
 

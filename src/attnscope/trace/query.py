@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attnscope.errors import ParameterError, SelectionError, describe_numbers
-from attnscope.probability import reduce
+from attnscope.probability import reduce, reduce_given
 from attnscope.probability.choose import check_writable
 from attnscope.probability.inputs import check_mask, located, working_dtype
 from attnscope.records import Call, Layer, LayerId, Step
@@ -55,6 +55,7 @@ class Query:
         branches: Branches of the trace, likewise.
         images: Images of the trace, likewise.
         call: Which call of each step, from 0. None is the main one.
+        before_edits: Whether P is meant as it was before edits changed it.
     """
 
     layer: Layer
@@ -64,6 +65,7 @@ class Query:
     branches: Sequence[str]
     images: Sequence[int]
     call: int | None = None
+    before_edits: bool = False
 
     @property
     def kept(self) -> dict[str, Pick]:
@@ -244,18 +246,27 @@ def _of_row(query: Query, records: Records, part: Part, share: float, into: Tens
     record = _record(query, records, part)
     row = row_of_record(record, query.layer, part)
     heads, queries, keys = query.inner_picks(part.frame)
-    q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
-    q = _take(q, 1, queries)
-    mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)
-    columns = _neighbours(keys) or torch.tensor(keys.positions, device=k.device)
+    if record.edited is not None and not query.before_edits:
+        of_row: Callable[..., Tensor] = partial(
+            reduce_given, _take(_take(record.edited[row], 0, heads), 1, queries)
+        )
+    else:
+        of_row = _before_edits(record, row, heads, queries)
+    columns = _neighbours(keys) or torch.tensor(keys.positions, device=record.key.device)
     over = tuple(axis for axis in ("head", "query") if axis in query.averaged)
     if not over:
-        left = reduce(q, k, scale=record.scale, mask=mask, columns=columns)
+        left = of_row(columns=columns)
         return left if into is None else into.add_(left, alpha=share)
-    length = q.shape[("head", "query").index(over[0])]
+    length = len((heads, queries)[("head", "query").index(over[0])].positions)
     weights: dict[str, Tensor] = {over[0]: torch.full([length], share / length, dtype=torch.float64)}
-    how: dict[str, Any] = {"scale": record.scale, "mask": mask, "columns": columns, "over": over}
-    return reduce(q, k, weights=weights, into=into, **how)
+    return of_row(columns=columns, over=over, weights=weights, into=into)
+
+
+def _before_edits(record: Record, row: int, heads: Pick, queries: Pick) -> Callable[..., Tensor]:
+    """Sums over the P that Q and K of one row give."""
+    q, k = _take(record.query[row], 0, heads), _take(record.key[row], 0, heads)
+    mask = None if record.mask is None else _mask_of_row(record, row, heads, queries)
+    return partial(reduce, _take(q, 1, queries), k, scale=record.scale, mask=mask)
 
 
 def _take(tensor: Tensor, axis: int, pick: Pick) -> Tensor:

@@ -110,6 +110,7 @@ class Trace(Contents):
         mean: str | Iterable[str] = (),
         into: Tensor | None = None,
         named: bool = False,
+        before_edits: bool = False,
     ) -> Any:
         """Exact attention probability of one layer; only what is asked for is computed.
 
@@ -141,9 +142,10 @@ class Trace(Contents):
             into: A tensor of the answer's shape, to which the answer is added and which is returned: sums over
                 layers without a second array. Step, branch and image must be single or averaged then.
             named: Give a `NamedTensor`, which knows its axes and turns into an xarray.DataArray.
+            before_edits: P as it was before `attnscope.edit` changed it; by default as it was used.
 
         Returns:
-            float32 on the record's device, 0..1; rows sum to 1 over all keys.
+            float32 on the record's device, 0..1; rows sum to 1 over all keys, unless an edit left it otherwise.
 
         Raises:
             SelectionError: The trace lacks something that was chosen.
@@ -165,6 +167,7 @@ class Trace(Contents):
             part=part,
             relation=relation,
             mean=mean,
+            before_edits=before_edits,
         ).over_steps_with(self.records.has)
         if into is not None:
             check_into(asked, into)

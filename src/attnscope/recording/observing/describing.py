@@ -143,7 +143,8 @@ def as_places(record: Record, grid: Grid) -> Record:
     mask = record.mask
     if mask is not None and mask.shape[2] > 1:
         mask = mask[:, :, : grid.places]
-    return replace(record, query=record.query[:, :, : grid.places], mask=mask)
+    edited = None if record.edited is None else record.edited[:, :, : grid.places]
+    return replace(record, query=record.query[:, :, : grid.places], mask=mask, edited=edited)
 
 
 def _described(

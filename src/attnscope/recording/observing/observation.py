@@ -33,11 +33,13 @@ class Sighting(NamedTuple):
         kind: Its kind where that is not the one of the module: an adapter's, or 'self2' of a cross-attention that gets
             nothing to look at.
         parts: Where an adapter's keys come from.
+        edits: The edits that changed it, as text.
     """
 
     record: Record
     kind: Kind | None = None
     parts: tuple[KeyPart, ...] = ()
+    edits: tuple[str, ...] = ()
 
 
 class Observe:
@@ -125,8 +127,17 @@ class Observation:
         """
         attention.keep()
         attention.wants_result = self._is_checked
+        attention.wants_after = True
         self._adapters.note(attention)
         self._seen.append(attention)
+
+    def changes(self, attention: Attention) -> tuple[()]:
+        """Nothing becomes of its P.
+
+        Args:
+            attention: What it is computed from.
+        """
+        return ()
 
     def computed(self, attention: Attention) -> None:
         """It has been computed. The first time that a processor runs, and now and then, a sample of rows is checked.
@@ -138,7 +149,7 @@ class Observation:
             UnobservedError: The result is not what Q, K and V give, in the first call of a run; with a GPU's numbers
                 `end` raises that.
         """
-        if not self._is_checked or self._is_lost:
+        if not self._is_checked or self._is_lost or attention.after is not None:
             return
         if attention.output is not None:
             attention.keep_result(attention.output)
@@ -179,10 +190,10 @@ class Observation:
         own = [attention for attention in used if id(attention) not in of_adapters]
         kind = "self2" if self._reads_places and self._layer.kind.startswith("cross") else None
         record = self._own_record(own, seen, hidden.shape[0])
-        if self._is_checked:
+        if self._is_checked and record.edited is None:
             self._check_order(own, record, output)
         self._layer.has_run()
-        sightings = [Sighting(record, kind)]
+        sightings = [Sighting(record, kind, edits=own[0].edits)]
         for attention in used:
             if id(attention) in of_adapters:
                 kind, parts = of_adapters[id(attention)]
@@ -214,7 +225,7 @@ class Observation:
         record = joined_record(pieces, rows, heads, upcast=upcast)
         if record is None:
             raise UnobservedError(_unobserved(self._layer, seen))
-        return record
+        return replace(record, edited=pieces[0].after)  # whose P is edited is in one piece
 
     def _check_order(self, own: list[Attention], record: Record, output: Any) -> None:
         result = joined_result(own, record.query.shape[0], record.query.shape[1])

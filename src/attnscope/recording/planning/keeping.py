@@ -73,6 +73,7 @@ class Keeping:
                 scale=record.scale,
                 upcast=record.upcast,
                 rows=numbers,
+                edited=None if record.edited is None else self._stored(record.edited, rows),
             )
 
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:

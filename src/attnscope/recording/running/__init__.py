@@ -2,6 +2,7 @@
 
 owners.py      one capture at a time for each model
 following.py   which runs are a capture's own, where threads and tasks share a model
+attaching.py   which models are watched, and what is put on them for that
 passes.py      which pass a call of the model belongs to
 session.py     one pass: calls and their attention become records
 calls.py       the calls of a pass: step and rows of each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -65,6 +65,11 @@ class Calls:
     def all_steps(self) -> list[int]:
         """Numbers of the steps so far, and of those that came and could not be recorded."""
         return sorted({*self.steps, *self._lost})
+
+    @property
+    def lost(self) -> Mapping[int, CaptureError]:
+        """Why calls are left out, by their steps."""
+        return self._lost
 
     @property
     def branches(self) -> list[str]:

@@ -1,32 +1,39 @@
-"""One capture at a time for each module: whoever comes second is refused before anything is put on."""
+"""One capture at a time for each module: whoever comes second is refused before anything is put on.
+
+Edits are owners of another kind: those of one thread may lie inside each other, and a capture may be beside them.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Literal
 
 from torch import nn
 
 from attnscope.errors import CaptureError
 
+Purpose = Literal["capture", "edit"]
+
 
 class _Owner:
-    """One capture that is entered, and its thread."""
+    """One capture or edit that is entered, and its thread."""
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
 
 
-_OWNERS: dict[int, _Owner] = {}
+_OWNERS: dict[tuple[Purpose, int], _Owner] = {}
 """By the id() of a module, which its capture holds. `setdefault` is one step: no two threads own a module."""
 
 
-def own(modules: Iterable[nn.Module]) -> Callable[[], None]:
+def own(modules: Iterable[nn.Module], *, purpose: Purpose = "capture") -> Callable[[], None]:
     """Make a capture the owner of modules.
 
     Args:
         modules: The models, and all their layers that are watched.
+        purpose: "edit" owns them beside captures.
 
     Returns:
         Gives them back.
@@ -35,22 +42,28 @@ def own(modules: Iterable[nn.Module]) -> Callable[[], None]:
         CaptureError: Another capture owns one of them.
     """
     mine = _Owner()
-    owned: list[int] = []
+    owned: list[tuple[Purpose, int]] = []
     for number in dict.fromkeys(map(id, modules)):
-        owner = _OWNERS.setdefault(number, mine)
-        if owner is not mine:
+        owner = _OWNERS.setdefault((purpose, number), mine)
+        if owner is mine:
+            owned.append((purpose, number))
+        elif purpose == "capture" or owner.thread is not mine.thread:
             _give_back(owned)
-            raise CaptureError(_taken_by(owner))
-        owned.append(number)
+            raise CaptureError(_taken_by(owner, purpose))
     return partial(_give_back, owned)
 
 
-def _give_back(owned: list[int]) -> None:
+def _give_back(owned: list[tuple[Purpose, int]]) -> None:
     while owned:
         _OWNERS.pop(owned.pop(), None)
 
 
-def _taken_by(owner: _Owner) -> str:
+def _taken_by(owner: _Owner, purpose: Purpose) -> str:
+    if purpose == "edit":
+        return (
+            f"this model is being edited already, by thread {owner.thread.name!r}: let edits of one model take turns, "
+            "`with lock, attnscope.edit(pipe, ...):` with one threading.Lock() for all threads"
+        )
     if owner.thread is threading.current_thread():
         return "this model is being captured already: leave that capture first"
     return (

@@ -148,6 +148,29 @@ class Session:
             self.plan.check_branches(self.calls.branches)
 
     @property
+    def call_under_way(self) -> Call | None:
+        """The call of the model that goes on now; None where nothing names its rows."""
+        return None if self._running is None else self._running.call
+
+    def described(self, tapped: TappedLayer, sighting: Sighting, hidden: Tensor) -> Layer:
+        """The layer that an attention of the call under way is of, all rows; if it reads text, its tokens have names.
+
+        Args:
+            tapped: The module's layer.
+            sighting: What it computes.
+            hidden: The module's input.
+
+        Raises:
+            CaptureError: It has other rows than the batch, or another shape than in an earlier call.
+        """
+        assert self._running is not None
+        rows = self._running.call.rows
+        grid = self.book.grid_of(tapped, hidden)
+        layer = self.book.described(tapped, sighting, hidden, grid, rows, len(rows))
+        self._name_tokens()
+        return layer
+
+    @property
     def listens(self) -> bool:
         """Whether anything is recorded of the call under way."""
         return self._running is not None and (self._running.qk is not None or bool(self._reducing))
@@ -165,6 +188,7 @@ class Session:
         running.ran.add(tapped.layer)
         grid = self.book.grid_of(tapped, hidden)
         for sighting in sightings:
+            self.run.edits += [edit for edit in sighting.edits if edit not in self.run.edits]
             if sighting.kind is None:  # an adapter's keys are no texts
                 even = with_equal_rows(tapped, sighting.record, self.book.attended)
                 sighting = sighting._replace(record=even)

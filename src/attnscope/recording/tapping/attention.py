@@ -24,7 +24,10 @@ class Attention:
         result: softmax(QK^T)V as it was given, a copy; None where it is not wanted.
         wants_result: Whether it is.
         used: Whether something was computed from its result.
-        edited: Whether the probability was changed between the softmax and its use.
+        edited: Whether the probability was changed between the softmax and its use, by others than an edit.
+        wants_after: Whether P after the edits is wanted.
+        after: That, (row, head, query, key); None without edits, and where it is not wanted.
+        edits: The edits that change it, as text.
     """
 
     query: Tensor
@@ -38,6 +41,9 @@ class Attention:
     wants_result: bool = False
     used: bool = False
     edited: bool = False
+    wants_after: bool = False
+    after: Tensor | None = None
+    edits: tuple[str, ...] = ()
 
     def keep(self) -> None:
         """Copy Q, K and the mask: their memory may be written over as soon as they have been used."""

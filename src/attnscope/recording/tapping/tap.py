@@ -1,21 +1,23 @@
-"""The tap: sees each attention that one module really computes, and hands it to a plan.
+"""The tap: sees each attention that one module really computes, and hands it to a plan, which may answer it.
 
 While the forward of a tapped module runs, a TorchFunctionMode watches scaled_dot_product_attention, and a watcher on
-the instance sees get_attention_scores, which diffusers' older processors call. All let the call go on
-untouched. Nothing is replaced, so what is seen has norms, LoRA and tomorrow's processors in it.
-A plan decides what is done with it: observation.py makes Records.
+the instance sees get_attention_scores, which diffusers' older processors call. Where no plan changes the
+attention the call goes on untouched. Nothing is replaced, so what is seen has norms, LoRA and tomorrow's processors in
+it. A plan decides what is done with it: observation.py makes Records, edits say what becomes of P.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from attnscope.probability.changed import Change, changed_attention, changed_probability
 from attnscope.recording.tapping.attention import Attention, from_sdpa
 from attnscope.recording.tapping.usage import Usage
 from attnscope.recording.tapping.watching import WatchedMethod
@@ -56,6 +58,14 @@ class TappedRun(Protocol):
         """
         ...
 
+    def changes(self, attention: Attention) -> Sequence[Change]:
+        """What is to become of its P before that is multiplied with V.
+
+        Args:
+            attention: What it is computed from.
+        """
+        ...
+
     def computed(self, attention: Attention) -> None:
         """It has been computed.
 
@@ -78,20 +88,28 @@ class TappedRun(Protocol):
 
 
 class _Watch(TorchFunctionMode):
-    """Sees scaled_dot_product_attention, and what is done with the results. A mode is its thread's alone."""
+    """Sees scaled_dot_product_attention, and what is done with the results. A mode is its thread's alone.
 
-    def __init__(self, run: TappedRun) -> None:
+    Attributes:
+        runs: What each tap of the module does with its attention; the tap that was put on last comes first.
+        usage: What becomes of the results.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self.run, self.usage = run, Usage()
+        self.runs: dict[Tap, TappedRun] = {}
+        self.usage = Usage()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is SDPA:
             attention = from_sdpa(*args, **kwargs)
-            self.run.see(attention)
-            attention.output = func(*args, **kwargs)
-            self.run.computed(attention)
-            self.usage.await_use(attention)
+            changes = self._seen(attention)
+            if changes:
+                attention.output = changed_attention(attention, changes, lambda: func(*args, **kwargs))
+            else:
+                attention.output = func(*args, **kwargs)
+            self._computed(attention)
             return attention.output
         if self.usage.is_idle:
             return func(*args, **kwargs)
@@ -111,15 +129,46 @@ class _Watch(TorchFunctionMode):
             mask: As the method gets it.
         """
         attention = Attention(query, key, None, mask, float(module.scale))
-        self.run.see(attention)
         self.usage.is_paused = True
         try:
-            attention.probability = original(query, key, mask)
+            changes = self._seen(attention)
+            probability = original(query, key, mask)
+            if changes:
+                probability = changed_probability(attention, probability, changes, int(module.heads))
+            attention.probability = probability
         finally:
             self.usage.is_paused = False
-        self.run.computed(attention)
+        self._computed(attention)
+        return probability
+
+    def _seen(self, attention: Attention) -> list[Change]:
+        """Tell all runs of an attention. Returns what becomes of its P, those of the first edit first."""
+        for run in self.runs.values():
+            run.see(attention)
+        return [change for run in reversed(self.runs.values()) for change in run.changes(attention)]
+
+    def _computed(self, attention: Attention) -> None:
+        for run in self.runs.values():
+            run.computed(attention)
         self.usage.await_use(attention)
-        return attention.probability
+
+
+_WATCHES = threading.local()
+
+
+def _watches() -> dict[int, _Watch]:
+    """The watches of this thread's runs, by the id() of the module."""
+    if not hasattr(_WATCHES, "of_modules"):
+        _WATCHES.of_modules = {}
+    return _WATCHES.of_modules
+
+
+def _put_back(module: int, outer: _Watch | None) -> None:
+    """A watch has ended: the one before it goes on."""
+    if outer is None:
+        del _watches()[module]
+    else:
+        _watches()[module] = outer
 
 
 class Tap:
@@ -137,7 +186,6 @@ class Tap:
     def __init__(self, module: Any, plan: TapPlan, is_on: Callable[[], bool] = lambda: True) -> None:
         self.module, self.plan, self._is_on = module, plan, is_on
         self._watched: list[WatchedMethod] = []
-        self._watches = threading.local()
 
     def attach(self) -> None:
         """Put the watchers on."""
@@ -154,17 +202,28 @@ class Tap:
         run = self._begin(args, kwargs) if self._is_on() else None
         if run is None:
             return original(*args, **kwargs)
-        outer = self._watch
         try:
             run.open()
-            with _Watch(run) as self._watches.now:
-                output = original(*args, **kwargs)
-                self._watches.now.usage.returned(output)
+            output = self._run(run, original, *args, **kwargs)
             if self._is_on():
                 run.end(output)
         finally:
-            self._watches.now = outer
             run.close()
+        return output
+
+    def _run(self, run: TappedRun, original: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Run the module under a watch: of its own, or that of another tap."""
+        with ExitStack() as leaving:
+            outer = _watches().get(id(self.module))
+            watch = outer
+            if watch is None or self in watch.runs:
+                watch = leaving.enter_context(_Watch())
+                _watches()[id(self.module)] = watch
+                leaving.callback(_put_back, id(self.module), outer)
+            watch.runs[self] = run
+            leaving.callback(watch.runs.pop, self)
+            output = original(*args, **kwargs)
+            watch.usage.returned(output)
         return output
 
     def _begin(self, args: tuple, kwargs: dict) -> TappedRun | None:
@@ -172,15 +231,11 @@ class Tap:
         context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
         return self.plan.begin(hidden_states, context)
 
-    @property
-    def _watch(self) -> _Watch | None:
-        """The watch of this thread's run of the module."""
-        return getattr(self._watches, "now", None)
-
     def _scores(self, original: Callable, query: Tensor, key: Tensor, attention_mask: Any = None) -> Tensor:
-        if self._watch is None or not self._is_on():
+        watch = _watches().get(id(self.module))
+        if watch is None or watch.usage.is_paused or not self._is_on():
             return original(query, key, attention_mask)
-        return self._watch.see_scores(original, self.module, query, key, attention_mask)
+        return watch.see_scores(original, self.module, query, key, attention_mask)
 
 
 def is_attention(module: nn.Module) -> bool:
