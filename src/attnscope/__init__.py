@@ -13,8 +13,10 @@ from attnscope._version import __version__
 if TYPE_CHECKING:
     from attnscope import diffseg
     from attnscope.atlas import layers
-    from attnscope.editing.edit import edit
-    from attnscope.editing.edits import Ablate, Custom, Region, Reweight, Temperature
+    from attnscope.editing.context import edit
+    from attnscope.editing.custom import Custom
+    from attnscope.editing.edits import Ablate, Region, Reweight, Temperature
+    from attnscope.editing.prompt_to_prompt import prompt_to_prompt
     from attnscope.editing.sources import Freeze, Replace
     from attnscope.errors import AttnscopeError
     from attnscope.heatmap.heat_map import heat_map, heat_maps
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from attnscope.trace.trace import Trace
 
 _HOMES = {
-    "edit": "attnscope.editing.edit",
-    **dict.fromkeys(("Ablate", "Custom", "Region", "Reweight", "Temperature"), "attnscope.editing.edits"),
+    "edit": "attnscope.editing.context",
+    **dict.fromkeys(("Ablate", "Region", "Reweight", "Temperature"), "attnscope.editing.edits"),
+    "Custom": "attnscope.editing.custom",
+    "prompt_to_prompt": "attnscope.editing.prompt_to_prompt",
     **dict.fromkeys(("Freeze", "Replace"), "attnscope.editing.sources"),
     "layers": "attnscope.atlas",
     "Policy": "attnscope.recording.planning.estimate",
@@ -80,6 +84,7 @@ __all__ = [
     "layers",
     "load_pipeline",
     "load_trace",
+    "prompt_to_prompt",
     "segment",
     "segment_many",
     "segment_trace",

@@ -1,7 +1,8 @@
 """Editing: other attention than the model computes, and what that does to the picture.
 
-edit.py          the context manager: edits on, edits off
-edits.py         what can be asked: Ablate, Reweight, Region, Temperature, Custom
+context.py       the context manager: edits on, edits off
+edits.py         what can be asked: Ablate, Reweight, Region, Temperature
+custom.py        an edit that a user writes: any function of P
 sources.py       attention from elsewhere: Replace, Freeze
 choices.py       which layers, heads, steps and rows an edit is for
 site.py          one attention that is about to be edited, and where rows, words and parts are in it
@@ -13,9 +14,9 @@ alignment.py     which tokens of one prompt stand for which of another
 blending.py      where a target may differ from its source
 """
 
-from attnscope.editing.choices import Edit
-from attnscope.editing.edit import edit
-from attnscope.editing.edits import Ablate, Custom, Region, Reweight, Temperature
+from attnscope.editing.context import UnusedEditWarning, edit
+from attnscope.editing.custom import Custom
+from attnscope.editing.edits import Ablate, Edit, Region, Reweight, Temperature
 from attnscope.editing.sources import Freeze, Replace
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "Replace",
     "Reweight",
     "Temperature",
+    "UnusedEditWarning",
     "edit",
 ]

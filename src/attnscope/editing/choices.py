@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING
 
 from attnscope.errors import ParameterError
-from attnscope.probability.changed import Change
 from attnscope.recording.planning.plan import Steps
 from attnscope.records import Kind, Layer, is_kind
 from attnscope.records.relations import as_kind
-
-if TYPE_CHECKING:
-    from attnscope.editing.site import Site
 
 Words = str | int | Sequence[str | int]
 """A word of the prompt, the number of a token, or several of either."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit:
-    """What becomes of attention. Choices that are left out are no limits.
+class Choices:
+    """Which attention is meant. Choices that are left out are no limits.
 
     Attributes:
         block: Block numbers, from 1.
@@ -58,14 +53,6 @@ class Edit:
             layer: A layer of the run.
         """
         return layer if self.asked_kind is None else as_kind(layer, self.asked_kind)
-
-    def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
-
-        Args:
-            site: The attention.
-        """
-        raise NotImplementedError
 
     def _check_choices(self) -> None:
         if self.kind is not None and not is_kind(self.kind):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from attnscope.atlas.families import Family
-from attnscope.editing.choices import Edit
+from attnscope.editing.edits import Edit
 from attnscope.errors import EditError, SelectionError
 from attnscope.recording.obstacles.merged import merged_tokens
 from attnscope.recording.planning.keeping import Keeping

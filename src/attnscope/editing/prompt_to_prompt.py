@@ -14,9 +14,9 @@ from torch import Tensor
 from attnscope.atlas.families import UNET
 from attnscope.editing.alignment import Alignment, refined, replaced, unchanged
 from attnscope.editing.blending import Blend
-from attnscope.editing.choices import Edit, Words
-from attnscope.editing.edit import edit as edited
-from attnscope.editing.edits import Reweight
+from attnscope.editing.choices import Words
+from attnscope.editing.context import edit as edited
+from attnscope.editing.edits import Edit, Reweight
 from attnscope.editing.sources import Freeze, Replace
 from attnscope.errors import ModelError, ParameterError, nearest
 from attnscope.recording.capture import capture

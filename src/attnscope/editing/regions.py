@@ -41,17 +41,19 @@ def checked_mask(where: Where) -> Checked:
                 "bottom and left before right"
             )
         return top, left, bottom, right
-    mask = where.detach().cpu() if isinstance(where, Tensor) else torch.from_numpy(np.array(where))
-    if mask.ndim == 3:  # a picture in colour
-        mask = mask.float().mean(-1)
-    if mask.ndim != 2 or mask.is_complex() or not mask.numel():
+    array = np.asarray(where.detach().cpu() if isinstance(where, Tensor) else where)
+    if array.ndim == 3:  # a picture in colour
+        array = array.mean(-1)
+    if array.ndim != 2 or array.dtype.kind not in "buif" or not array.size:
         raise ParameterError(
-            f"a mask of shape {tuple(mask.shape)}: expected (height, width), or a box (top, left, bottom, right)"
+            f"where is {type(where).__name__} of shape {array.shape}: expected a mask (height, width), or a box (top, "
+            "left, bottom, right)"
         )
+    mask = torch.from_numpy(array.astype(bool if array.dtype.kind == "b" else np.float32))
     if mask.dtype != torch.bool:
         mask = (mask > 0) & (mask >= mask.max() / 2)
     if not mask.any():
-        raise ParameterError("the mask is empty: nothing in it is true or above 0")
+        raise ParameterError("the mask is empty: expected something in it that is true or above 0")
     return mask
 
 

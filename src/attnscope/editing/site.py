@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.editing.choices import Edit, Words
+from attnscope.editing.choices import Choices, Words
 from attnscope.errors import EditError, WordError
 from attnscope.probability import reduce
 from attnscope.probability.reference import materialised
@@ -52,7 +52,7 @@ class Site:
     run: Run
     _means: dict[Any, Tensor] = field(default_factory=dict, repr=False)
 
-    def part(self, edit: Edit) -> Part:
+    def part(self, edit: Choices) -> Part:
         """The queries and keys that an edit is about.
 
         Args:
@@ -63,7 +63,7 @@ class Site:
         queries, keys = (0, 0) if layer.view is None else layer.view.at(0)
         return Part(range(queries, queries + layer.queries), range(keys, keys + layer.keys), layer)
 
-    def heads(self, edit: Edit) -> tuple[int, ...]:
+    def heads(self, edit: Choices) -> tuple[int, ...]:
         """Numbers of the heads that an edit is for.
 
         Args:
@@ -74,7 +74,7 @@ class Site:
         """
         return tuple(pick_number("head", edit.head, range(self.layer.heads)).positions)
 
-    def is_in_steps(self, edit: Edit) -> bool:
+    def is_in_steps(self, edit: Choices) -> bool:
         """Whether an edit is for the step that goes on.
 
         Args:
@@ -85,7 +85,7 @@ class Site:
         """
         return self.call.step in wanted_steps(edit.steps, self.run.planned_steps, strict=False)
 
-    def rows(self, edit: Edit) -> list[int]:
+    def rows(self, edit: Choices) -> list[int]:
         """Numbers of the rows that an edit is for. Prompts of a batch that lack its words are left alone.
 
         Args:
@@ -108,7 +108,7 @@ class Site:
             raise lacking
         return having
 
-    def _chosen_rows(self, edit: Edit) -> list[int]:
+    def _chosen_rows(self, edit: Choices) -> list[int]:
         rows = self.call.rows
         images = None if edit.image is None else _numbers(edit.image)
         chosen = [edit.branch] if isinstance(edit.branch, str) else edit.branch
@@ -130,7 +130,7 @@ class Site:
             (at for at, row in enumerate(self.call.rows) if (row.branch, row.image) == (branch, image)), None
         )
 
-    def columns(self, edit: Edit, part: Part, row: int) -> Any:
+    def columns(self, edit: Choices, part: Part, row: int) -> Any:
         """The keys that an edit is about: those of its words in the text that a row reads, or all of the part.
 
         Args:
@@ -225,5 +225,5 @@ def _numbers(choice: object) -> list[int]:
     return [choice] if isinstance(choice, int) else list(choice)  # type: ignore[call-overload]
 
 
-def _reads_prompt(edit: Edit, row: Row) -> bool:
+def _reads_prompt(edit: Choices, row: Row) -> bool:
     return edit.of_words is None or text_of_branch(row.branch) in (None, "prompt")

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.editing.acting import Acting, Spot
-from attnscope.editing.choices import Edit, Words
+from attnscope.editing.choices import Words
+from attnscope.editing.edits import Edit
 from attnscope.editing.site import Part, Site, tokens_of
 from attnscope.errors import EditError, ParameterError
 from attnscope.probability.changed import Change

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from attnscope.atlas.families import Attended, without_adapters
+from attnscope.records.layers import SizeHW
 
 _BETWEEN = ("torch.", "peft.", "attnscope.recording.")
 _INNER = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
@@ -71,6 +72,12 @@ class Asking(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         """The shape of one row of the noisy latent."""
         return tuple(self.sample[0].shape)
+
+    @property
+    def latent_hw(self) -> SizeHW:
+        """Height and width of the latent."""
+        height, width = self.shape[-2:] if self.attended is None else self.attended.latent_hw
+        return height, width
 
     @property
     def size(self) -> tuple[int, ...]:

@@ -27,7 +27,6 @@ from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_
 from attnscope.recording.running.lost import Lost
 from attnscope.recording.running.reducing import Reducing
 from attnscope.records import Call, Grid, Layer, LayerId, Row
-from attnscope.records.layers import SizeHW
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -102,7 +101,7 @@ class Session:
 
     def _begin_run(self, first: Asking) -> None:
         self.run.family = self.plan.family.label(getattr(unwrapped(self.plan.model), "config", {}))
-        self.run.latent_size_hw = latent = _latent_hw(first)
+        self.run.latent_size_hw = latent = first.latent_hw
         if self._watch is not None:
             self._watch.model_runs()
             scale = pixels_per_latent(self._watch.pipeline)
@@ -288,11 +287,6 @@ class Session:
         yield from self._reducing.gaps(self.calls.steps)
         yield from self.lost.gaps()
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
-
-
-def _latent_hw(first: Asking) -> SizeHW:
-    height, width = first.shape[-2:] if first.attended is None else first.attended.latent_hw
-    return height, width
 
 
 def _frames(plan: Plan, first: Asking) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnscope.editing.choices import Edit
+from attnscope.editing.edits import Edit
 from attnscope.editing.planning import plan_edits
 from attnscope.editing.site import Site
 from attnscope.errors import CaptureError, EditError, ParameterError
