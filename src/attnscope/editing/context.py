@@ -183,7 +183,12 @@ class _EditedRun:
                 f"{self._name} can't be edited: attention of videos is not edited yet, only of pictures"
             )
         try:
-            layer = session.described(tapped, Sighting(record, kind), self._hidden)
+            grid = session.book.grid_of(tapped, self._hidden)
+            rows = call.rows
+            layer = session.book.described(
+                tapped, Sighting(record, kind), self._hidden, grid, rows, len(rows)
+            )
+            session.name_tokens()
         except CaptureError as error:
             raise EditError(f"{self._name} can't be edited: {error}") from error
         return Site(record, layer, call, session.run)

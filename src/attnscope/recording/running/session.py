@@ -151,24 +151,6 @@ class Session:
         """The call of the model that goes on now; None where nothing names its rows."""
         return None if self._running is None else self._running.call
 
-    def described(self, tapped: TappedLayer, sighting: Sighting, hidden: Tensor) -> Layer:
-        """The layer that an attention of the call under way is of, all rows; if it reads text, its tokens have names.
-
-        Args:
-            tapped: The module's layer.
-            sighting: What it computes.
-            hidden: The module's input.
-
-        Raises:
-            CaptureError: It has other rows than the batch, or another shape than in an earlier call.
-        """
-        assert self._running is not None
-        rows = self._running.call.rows
-        grid = self.book.grid_of(tapped, hidden)
-        layer = self.book.described(tapped, sighting, hidden, grid, rows, len(rows))
-        self._name_tokens()
-        return layer
-
     @property
     def listens(self) -> bool:
         """Whether anything is recorded of the call under way."""
@@ -225,7 +207,7 @@ class Session:
         if running is None or (running.qk is None and not self._reducing):
             return
         note_missing(self.plan, running.ran, running.call.step, self._missing)
-        self._name_tokens()
+        self.name_tokens()
         if self._reducing:
             self._reducing.offer(
                 running.call, self.calls.of_step(running.call.step), running.whole, self.book.layers
@@ -233,7 +215,8 @@ class Session:
         if running.qk is not None:
             self._keep(running, running.qk)
 
-    def _name_tokens(self) -> None:
+    def name_tokens(self) -> None:
+        """Give the tokens of texts their names, once a layer that reads them is known."""
         reads_text = next((layer for layer in self.book.layers.values() if layer.reads_text), None)
         if reads_text is None:
             return
