@@ -26,7 +26,7 @@ from attnscope.recording.running.calls import Calls
 from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.running.lost import Lost
 from attnscope.recording.running.reducing import Reducing
-from attnscope.records import Call, Grid, Layer, LayerId, Row
+from attnscope.records import Call, Grid, Layer, LayerId, Row, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.budgeted import bytes_of
 from attnscope.storage.memory import Store
@@ -217,14 +217,7 @@ class Session:
 
     def name_tokens(self) -> None:
         """Give the tokens of texts their names, once a layer that reads them is known."""
-        reads_text = next((layer for layer in self.book.layers.values() if layer.reads_text), None)
-        if reads_text is None:
-            return
-        frames = self.run.frames if self.book.attended is None else 1
-        tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // frames)
-        if self._watch is not None:
-            self._watch.prompts.fit(self.run, images=videos, keys=tokens)
-        self.run.tokens = self.run.tokens or [unnamed_tokens(tokens)] * videos
+        _name_tokens(self.run, self.book, self._watch)
 
     def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
         size, staged = bytes_of(qk), staged_bytes(qk)
@@ -270,6 +263,17 @@ class Session:
         yield from self._reducing.gaps(self.calls.steps)
         yield from self.lost.gaps()
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
+
+
+def _name_tokens(run: Run, book: LayerBook, watch: PipelineWatch | None) -> None:
+    reads_text = next((layer for layer in book.layers.values() if layer.reads_text), None)
+    if reads_text is None:
+        return
+    frames = run.frames if book.attended is None else 1
+    tokens, videos = len(reads_text.keys_of("context")), -(-reads_text.batch // frames)
+    if watch is not None:
+        watch.prompts.fit(run, images=videos, keys=tokens)
+    run.tokens = run.tokens or [unnamed_tokens(tokens)] * videos
 
 
 def _frames(plan: Plan, first: Asking) -> int:
