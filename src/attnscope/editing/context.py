@@ -19,13 +19,17 @@ from attnscope.errors import CaptureError, EditError, ParameterError
 from attnscope.probability.changed import Change
 from attnscope.recording.calling.told import Told
 from attnscope.recording.observing.adapters import AdapterKeys
+from attnscope.recording.observing.describing import LayerBook
 from attnscope.recording.observing.observation import Sighting
+from attnscope.recording.observing.row_lengths import with_equal_rows
 from attnscope.recording.obstacles.skipped import answering_hook
 from attnscope.recording.planning.modules import TappedLayer
 from attnscope.recording.running.attaching import attach, watched_models
 from attnscope.recording.running.owners import own
 from attnscope.recording.running.passes import Passes
+from attnscope.recording.running.session import Session
 from attnscope.recording.tapping.attention import Attention
+from attnscope.records import Kind, Layer, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryStore
 from attnscope.trace.trace import Trace
@@ -183,15 +187,26 @@ class _EditedRun:
                 f"{self._name} can't be edited: attention of videos is not edited yet, only of pictures"
             )
         try:
-            grid = session.book.grid_of(tapped, self._hidden)
-            rows = call.rows
-            layer = session.book.described(
-                tapped, Sighting(record, kind), self._hidden, grid, rows, len(rows)
-            )
-            session.name_tokens()
+            return Site(record, self._described(session, record, kind, call.rows), call, session.run)
         except CaptureError as error:
             raise EditError(f"{self._name} can't be edited: {error}") from error
-        return Site(record, layer, call, session.run)
+
+    def _described(self, session: Session, record: Record, kind: Kind | None, rows: Sequence[Row]) -> Layer:
+        """The layer as this call computes it. Other calls may read longer texts, by which tokens have their names."""
+        tapped, attended = self._plan.tapped, session.book.attended
+        even, grid = with_equal_rows(tapped, record, attended), session.book.grid_of(tapped, self._hidden)
+        layer = session.book.described(tapped, Sighting(even, kind), self._hidden, grid, rows, len(rows))
+        session.name_tokens()
+        if even is record or attended is None:
+            return layer
+        book = LayerBook()
+        book.attended = attended.as_computed
+        if book.attended is None:
+            raise EditError(
+                f"{self._name} can't be edited: texts of different lengths share a call of the model, so that words "
+                "stand at different places in its rows; run prompts one by one"
+            )
+        return book.described(tapped, Sighting(record, kind), self._hidden, grid, rows, len(rows))
 
     @property
     def _name(self) -> str:
