@@ -44,6 +44,7 @@ ORDER = [
     "recording",
     "segmentation",
     "editing",
+    "guidance",
     "demo",
     "testing",
     "viewer",

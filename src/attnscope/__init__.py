@@ -57,7 +57,19 @@ _HOMES = {
     "load_trace": "attnscope.trace.files",
     "Trace": "attnscope.trace.trace",
 }
-_MODULES = ("demo", "diffseg", "errors", "pictures", "places", "probability", "records", "testing", "viewer")
+_MODULES = (
+    "demo",
+    "diffseg",
+    "editing",
+    "errors",
+    "guidance",
+    "pictures",
+    "places",
+    "probability",
+    "records",
+    "testing",
+    "viewer",
+)
 
 __all__ = [
     "Ablate",

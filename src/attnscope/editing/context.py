@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attnscope.atlas.families import Attended
 from attnscope.editing.edits import Edit
 from attnscope.editing.planning import plan_edits
 from attnscope.editing.site import Site
@@ -104,7 +105,7 @@ class edit:
         with ExitStack() as leaving:
             leaving.callback(own((*(model.module for model in self._models), *watched), purpose="edit"))
             models = [model.renewed() for model in self._models]
-            passes = Passes(MemoryStore(), Trace(), models)
+            passes = Passes(MemoryStore(), Trace(), models, purpose="edit")
             leaving.callback(passes.close)
             for model in models:
                 attach(model, passes, leaving, lambda tapped, turn: _Editing(self, passes, tapped))
@@ -200,7 +201,7 @@ class _EditedRun:
         if even is record or attended is None:
             return layer
         book = LayerBook()
-        book.attended = attended.as_computed
+        book.attended = _as_computed(attended)
         if book.attended is None:
             raise EditError(
                 f"{self._name} can't be edited: texts of different lengths share a call of the model, so that words "
@@ -225,6 +226,16 @@ class _EditedRun:
 
     def close(self) -> None:
         self._adapters.detach()
+
+
+def _as_computed(attended: Attended) -> Attended | None:
+    """Without room for longer texts; None where rows of this call differ, or parts of the text would shift."""
+    texts = [name for name, _ in attended.tokens_of(["context"])]
+    lengths = {tuple(sorted(of_row.items())) for of_row in attended.rows}
+    if len(lengths) > 1 or any(name != texts[-1] for of_row in attended.rows for name in of_row):
+        return None
+    shorter = attended.rows[0] if attended.rows else {}
+    return attended._replace(parts={**attended.parts, **shorter}, rows=())
 
 
 def _is_for(one: Edit, site: Site) -> bool:

@@ -149,10 +149,7 @@ def heat_maps(
         arrays = _word_maps(trace, spans, layers, choice, preset, progress)
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
-    return [
-        HeatMap(array.cpu().numpy().astype(np.float32), span.word, size, picture)
-        for array, span in zip(arrays, spans, strict=True)
-    ]
+    return [HeatMap.of(array, span.word, size, picture) for array, span in zip(arrays, spans, strict=True)]
 
 
 def _spans(

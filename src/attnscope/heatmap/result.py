@@ -36,12 +36,29 @@ class HeatMap:
         array: At latent size, the share of attention that one token of the word receives, 0..1 (a sum with 'daam').
         image_size_hw: (height, width) of the picture in pixels, None if unknown.
         picture: The picture that the run made, None if the trace has none.
+        tensor: The numbers in autograd's graph, for traces of `capture(grad=True)`; None for others.
     """
 
     array: Float[np.ndarray, "height width"]
     word: str
     image_size_hw: tuple[int, int] | None = None
     picture: Image | None = None
+    tensor: torch.Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, tensor: torch.Tensor, word: str, image_size_hw: tuple[int, int] | None, picture: Image | None
+    ) -> HeatMap:
+        """A map from its numbers, which are kept in autograd's graph if they are in one.
+
+        Args:
+            tensor: The numbers.
+            word: The word.
+            image_size_hw: Of the picture in pixels.
+            picture: The picture.
+        """
+        array = tensor.detach().cpu().numpy().astype(np.float32)
+        return cls(array, word, image_size_hw, picture, tensor if tensor.requires_grad else None)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The map's numbers, for `np.asarray(heat_map)` and `plt.imshow(heat_map)`."""

@@ -92,7 +92,7 @@ def reduce(
         NumbersError: Q or K holds NaN or infinite numbers, the mask NaN or +inf, or products would overflow.
 
     Cost: one product of Q and K and one exponential for each of (head, query, key). Memory of the result and of one
-    tile a thread.
+    tile a thread. Where Q or K requires a gradient and autograd is on, the result has one, and P is materialised.
 
     >>> import torch
     >>> q, k = torch.randn(2, 8, 16, 40).unbind()
@@ -104,6 +104,12 @@ def reduce(
         check_writable(into)
     dtype = working_dtype(query)
     autocast_device = "cpu" if query.is_meta else query.device.type  # autocast knows no meta tensors
+    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad):
+        verdicts.queue()
+        verdicts.read()
+        asked = contraction(query, key, over, weights, columns, dtype)
+        with torch.autocast(autocast_device, enabled=False):
+            return _contracted(materialised(query, key, scale=scale, mask=mask), asked, into)
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(autocast_device, enabled=False):
         asked = contraction(query, key, over, weights, columns, dtype, verdicts)
         expected = (dtype, asked.shape, query.device)
@@ -210,7 +216,7 @@ def reduce_given(
     if into is not None:
         check_writable(into)
     p = probability.to(working_dtype(probability))
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled() and p.requires_grad):
         asked = contraction(p, p.transpose(1, 2), over, weights, columns, p.dtype)
         return _contracted(p, asked, into)
 

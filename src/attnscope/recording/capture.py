@@ -19,7 +19,7 @@ from attnscope.recording.planning.keeping import Keeping
 from attnscope.recording.planning.modules import TappedLayer
 from attnscope.recording.planning.plan import Asked, Plan, plan_capture
 from attnscope.recording.running.attaching import attach, watched_models
-from attnscope.recording.running.owners import own
+from attnscope.recording.running.owners import Purpose, own
 from attnscope.recording.running.passes import Passes
 from attnscope.records import Kind
 from attnscope.records.reduced import Reduced
@@ -66,6 +66,9 @@ class capture:
             Otherwise the oldest steps go to a temporary folder, which is gone with the trace; without a budget,
             too, if the run would take more than half of what is free at its first step. On a GPU one step's
             page-locked memory, up to twice the step, counts too; torch keeps it for later copies.
+        grad: Leave Q and K in autograd's graph, on the model's device: probabilities and heat maps of the trace are
+            then differentiable, as `heat_map(...).tensor`. The model must be called with gradients, which pipelines
+            switch off. The graph takes the memory of a training step.
 
     Raises:
         CaptureError: The model is captured already, is compiled, nothing was recorded, or neither memory nor disk has
@@ -108,6 +111,7 @@ class capture:
         budget: int | str | None = None,
         prompt: str | Sequence[str] | None = None,
         negative_prompt: str | Sequence[str] | None = None,
+        grad: bool = False,
     ) -> None:
         self._budget = None if budget is None else parse_bytes(budget)
         if folder is not None and where != "cpu":
@@ -118,9 +122,14 @@ class capture:
             raise ParameterError(
                 "qk=False keeps no Q and K, so there is nothing to record: say what to reduce, keep="
             )
-        keeping = Keeping(where if folder is None else Path(folder), dtype, value)
+        if grad and (folder is not None or budget is not None or where not in ("cpu", "device")):
+            raise ParameterError(
+                "grad=True keeps a graph, which no file holds: leave out folder, where and budget"
+            )
+        place = "device" if grad else where if folder is None else Path(folder)
+        keeping = Keeping(place, dtype, value, grad)
         asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping, qk)
-        self._stays = keeping.where == "device"
+        self._stays, self._grad = keeping.where == "device", grad
         self._folder = (
             None if keeping.folder is None else Path(keeping.folder).absolute()
         )  # whatever os.chdir does
@@ -131,11 +140,13 @@ class capture:
     def __enter__(self) -> Trace:
         watched = (tapped.module for model in self._models for tapped in model.plan.layers)
         with ExitStack() as leaving:  # in the other order, each step whatever another one raises
-            leaving.callback(own((*(model.module for model in self._models), *watched)))
+            modules = (*(model.module for model in self._models), *watched)
+            purpose: Purpose = "graph" if self._grad else "capture"
+            leaving.callback(own(modules, purpose=purpose))
             models = [model.renewed() for model in self._models]
             store = open_store(self._folder, self._budget, on_device=self._stays)
             trace = Trace(coming=Pass(run=models[0].coming_run))
-            self._passes = Passes(store, trace, models)
+            self._passes = Passes(store, trace, models, purpose=purpose)
             leaving.callback(self._passes.close)
             for model in models:
                 attach(model, self._passes, leaving, partial(_observe, self._passes, model.plan))
@@ -157,7 +168,16 @@ def _observe(passes: Passes, plan: Plan, tapped: TappedLayer, turn: int) -> Obse
     goes_on = _goes_on(passes, tapped)
     pictures = tapped.sides.picture_keys if tapped.sides is not None else ()
     return Observe(
-        tapped.module, name, tapped.layer.kind, receive, listens, goes_on, turn, component, pictures
+        tapped.module,
+        name,
+        tapped.layer.kind,
+        receive,
+        listens,
+        goes_on,
+        turn,
+        component,
+        pictures,
+        grad=plan.asked.keeping.grad,
     )
 
 

@@ -63,15 +63,6 @@ class Attended(NamedTuple):
             encoded={last: count, **self.encoded},
         )
 
-    @property
-    def as_computed(self) -> Attended | None:
-        """The same without room for longer texts; None where rows of this call differ, or parts would shift."""
-        texts = [name for name, _ in self.tokens_of(["context"])]
-        lengths = {tuple(sorted(of_row.items())) for of_row in self.rows}
-        if len(lengths) > 1 or any(name != texts[-1] for of_row in self.rows for name in of_row):
-            return None
-        return self._replace(parts={**self.parts, **(self.rows[0] if self.rows else {})}, rows=())
-
     def query_parts(self, sides: Sides) -> tuple[QueryPart, ...]:
         """Where an attention's queries come from; () for the places of the grid alone.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from attnscope.errors import CaptureError, UnobservedError
@@ -55,6 +56,7 @@ class Observe:
         turn: Number of the layer: in each call of the model others are checked.
         component: The pipeline's attribute that holds the model, for messages.
         picture_keys: Parts of the module that make keys of a picture for a softmax beside the module's own.
+        grad: Leave Q and K in autograd's graph.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class Observe:
         turn: int = 0,
         component: str = "unet",
         picture_keys: Sequence[str] = (),
+        *,
+        grad: bool = False,
     ) -> None:
         self.module, self.name, self.kind, self.receive = module, name, kind, receive
         self.component, self.picture_keys = component, picture_keys
-        self._listens, self.goes_on = listens, goes_on
+        self._listens, self.goes_on, self.grad = listens, goes_on, grad
         self._checked_for: Any = None
         self._runs = turn
 
@@ -125,7 +129,9 @@ class Observation:
         Args:
             attention: What it is computed from.
         """
-        attention.keep()
+        if self._layer.grad and not (attention.query.requires_grad or attention.key.requires_grad):
+            self._refuse(CaptureError(_no_graph(self._name)))
+        attention.keep(with_graph=self._layer.grad)
         attention.wants_result = self._is_checked
         attention.wants_after = True
         self._adapters.note(attention)
@@ -154,7 +160,8 @@ class Observation:
         if attention.output is not None:
             attention.keep_result(attention.output)
         try:
-            check_sample(attention, self._verdicts, self._refuse_result)
+            with torch.no_grad():
+                check_sample(attention, self._verdicts, self._refuse_result)
         except CaptureError as error:
             self._refuse(error)
 
@@ -229,7 +236,8 @@ class Observation:
 
     def _check_order(self, own: list[Attention], record: Record, output: Any) -> None:
         result = joined_result(own, record.query.shape[0], record.query.shape[1])
-        self._order.check(record, result, output, self._verdicts, self._refuse_order)
+        with torch.no_grad():
+            self._order.check(record, result, output, self._verdicts, self._refuse_order)
         self._verdicts.read()
 
     def _refuse_result(self) -> None:
@@ -261,6 +269,13 @@ class Observation:
             f"{self._name} can't be recorded, its processor {described(self._module.processor)} {what}, so its queries "
             f"and keys don't say what made the picture: use diffusers' own, `{self._own_processor}`"
         )
+
+
+def _no_graph(name: str) -> str:
+    return (
+        f"{name} can't be recorded with grad=True, since nothing that it computes has a gradient: call the model with "
+        "a latent or embeddings that require one"
+    )
 
 
 def _unobserved(layer: Observe, seen: list[Attention]) -> str:

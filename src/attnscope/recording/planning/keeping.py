@@ -31,11 +31,13 @@ class Keeping:
         where: 'cpu', 'device' (the model's own) or a folder.
         dtype: None is the model's own.
         value: Keep V, too.
+        grad: Keep autograd's graph.
     """
 
     where: str | Path
     dtype: torch.dtype | None
     value: bool
+    grad: bool = False
     _gpus: set[torch.device] = field(default_factory=set, init=False, repr=False, compare=False)
     """Devices with copies of this step still in flight."""
 
@@ -78,7 +80,7 @@ class Keeping:
 
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:
         """The tensor as it is kept: the model's own memory if nothing has to change, since that is fresh."""
-        kept = tensor.detach()
+        kept = tensor if self.grad else tensor.detach()
         if len(rows) < kept.shape[0]:
             kept = _rows_of(kept, rows)
         dtype = kept.dtype if keep_type or self.dtype is None else self.dtype

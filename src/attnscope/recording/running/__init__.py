@@ -3,6 +3,7 @@
 owners.py      one capture at a time for each model
 following.py   which runs are a capture's own, where threads and tasks share a model
 attaching.py   which models are watched, and what is put on them for that
+watched_model.py a model under capture, and the pipelines that call it
 passes.py      which pass a call of the model belongs to
 session.py     one pass: calls and their attention become records
 calls.py       the calls of a pass: step and rows of each

@@ -14,7 +14,8 @@ from attnscope.recording.calling.pipeline_watch import PipelineWatch
 from attnscope.recording.calling.told import Told, check_told
 from attnscope.recording.planning.modules import TappedLayer, models_of
 from attnscope.recording.planning.plan import Plan
-from attnscope.recording.running.passes import Model, Passes
+from attnscope.recording.running.passes import Passes
+from attnscope.recording.running.watched_model import Model
 from attnscope.recording.tapping.tap import Tap, TapPlan
 from attnscope.recording.tapping.watching import Hook
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from attnscope.errors import CaptureError
 
-Purpose = Literal["capture", "edit"]
+Purpose = Literal["capture", "graph", "edit"]
 
 
 class _Owner:
@@ -33,7 +33,7 @@ def own(modules: Iterable[nn.Module], *, purpose: Purpose = "capture") -> Callab
 
     Args:
         modules: The models, and all their layers that are watched.
-        purpose: "edit" owns them beside captures.
+        purpose: "edit" owns them beside captures, and "graph", a capture for a gradient, beside both.
 
     Returns:
         Gives them back.
@@ -47,7 +47,7 @@ def own(modules: Iterable[nn.Module], *, purpose: Purpose = "capture") -> Callab
         owner = _OWNERS.setdefault((purpose, number), mine)
         if owner is mine:
             owned.append((purpose, number))
-        elif purpose == "capture" or owner.thread is not mine.thread:
+        elif purpose != "edit" or owner.thread is not mine.thread:
             _give_back(owned)
             raise CaptureError(_taken_by(owner, purpose))
     return partial(_give_back, owned)

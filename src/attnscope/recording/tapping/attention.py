@@ -45,8 +45,15 @@ class Attention:
     after: Tensor | None = None
     edits: tuple[str, ...] = ()
 
-    def keep(self) -> None:
-        """Copy Q, K and the mask: their memory may be written over as soon as they have been used."""
+    def keep(self, *, with_graph: bool = False) -> None:
+        """Copy Q, K and the mask: their memory may be written over as soon as they have been used.
+
+        Args:
+            with_graph: Leave Q and K in autograd's graph, which does not let anybody write over them.
+        """
+        if with_graph:
+            self.mask = None if self.mask is None else _once(self.mask).clone()
+            return
         with ordinary_tensors():
             self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
             self.mask = None if self.mask is None else _once(self.mask.detach()).clone()
