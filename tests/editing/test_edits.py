@@ -375,3 +375,23 @@ def test_slices_are_refused(pipe, seeded):
         edited(pipe, seeded, Reweight("cat", 2.0))
     pipe.disable_attention_slicing()
     assert leftovers(pipe) == []
+
+
+def test_perturbed_rows_attend_to_nothing_and_stay_so(pipe, seeded):
+    """PAG's layers compute attention for the other rows alone; a word of the prompt counts in both that read it."""
+    from diffusers import StableDiffusionPAGPipeline
+
+    processors = dict(pipe.unet.attn_processors)
+    perturbed = StableDiffusionPAGPipeline(**pipe.components, pag_applied_layers="mid")
+    perturbed.set_progress_bar_config(disable=True)
+    how = {"pag_scale": 3.0, "guidance_scale": 7.5}
+    plain = latents(perturbed, seeded, **how)
+    with attnscope.edit(perturbed, Custom(lambda p: p)):
+        assert (latents(perturbed, seeded, **how) - plain).abs().max() < 5e-4
+    with attnscope.edit(perturbed, Reweight("cat", 4.0)), attnscope.capture(perturbed, kind="cross") as trace:
+        latents(perturbed, seeded, **how)
+    for branch, factor in (("uncond", 1), ("cond", 4), ("perturbed", 4)):
+        asked = {"block": 1, "kind": "cross", "step": 0, "branch": branch}
+        used, before = (trace.probabilities(**asked, before_edits=yes)[..., CAT] for yes in (False, True))
+        torch.testing.assert_close(used, factor * before)
+    pipe.unet.set_attn_processor(processors)

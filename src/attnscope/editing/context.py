@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -15,12 +16,12 @@ from torch import Tensor
 from attnscope.atlas.families import Attended
 from attnscope.editing.edits import Edit
 from attnscope.editing.planning import plan_edits
-from attnscope.editing.site import Site
+from attnscope.editing.site import Site, is_in_step
 from attnscope.errors import CaptureError, EditError, ParameterError
 from attnscope.probability.changed import Change
 from attnscope.recording.calling.told import Told
 from attnscope.recording.observing.adapters import AdapterKeys
-from attnscope.recording.observing.describing import LayerBook
+from attnscope.recording.observing.describing import LayerBook, as_places
 from attnscope.recording.observing.observation import Sighting
 from attnscope.recording.observing.row_lengths import with_equal_rows
 from attnscope.recording.obstacles.skipped import answering_hook
@@ -30,7 +31,7 @@ from attnscope.recording.running.owners import own
 from attnscope.recording.running.passes import Passes
 from attnscope.recording.running.session import Session
 from attnscope.recording.tapping.attention import Attention
-from attnscope.records import Kind, Layer, Row
+from attnscope.records import Call, Kind, Layer, Row
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import MemoryStore
 from attnscope.trace.trace import Trace
@@ -166,9 +167,16 @@ class _EditedRun:
         if id(attention) in self._adapters.sources():
             return []
         self._seen += 1
-        site = self._site(attention)
+        session = self._plan.passes.session
+        assert session is not None
+        call, run = session.call_under_way, session.run
+        assert call is not None
+        edits = [(at, one) for at, one in enumerate(self._plan.owner.edits) if is_in_step(one, call, run)]
+        if not edits:
+            return []
+        site = self._site(attention, session, call)
         changes: list[Change] = []
-        for number, one in enumerate(self._plan.owner.edits):
+        for number, one in edits:
             if _is_for(one, site):
                 made = [change for change in one.changes(site) if change.rows and change.heads]
                 self._plan.owner.counts[number] += bool(made)
@@ -176,26 +184,53 @@ class _EditedRun:
                 changes += made
         return changes
 
-    def _site(self, attention: Attention) -> Site:
-        session, tapped = self._plan.passes.session, self._plan.tapped
-        assert session is not None
-        call = session.call_under_way
-        assert call is not None
-        record = _record(attention, len(call.rows), int(tapped.module.heads), self._name)  # type: ignore[arg-type]
+    def _site(self, attention: Attention, session: Session, call: Call) -> Site:
+        tapped = self._plan.tapped
+        record = self._record(attention, len(call.rows))
         kind = "self2" if self._reads_places and tapped.layer.kind.startswith("cross") else None
         if session.run.frames > 1:
             raise EditError(
                 f"{self._name} can't be edited: attention of videos is not edited yet, only of pictures"
             )
         try:
-            return Site(record, self._described(session, record, kind, call.rows), call, session.run)
+            layer = self._described(session, record, kind, call.rows)
         except CaptureError as error:
             raise EditError(f"{self._name} can't be edited: {error}") from error
+        computed = call.rows if record.rows is None else call.rows[: len(record.rows)]
+        return Site(record, layer, replace(call, rows=computed), session.run)
+
+    def _record(self, attention: Attention, rows: int) -> Record:
+        """Q, K and mask of the rows that are computed, as a record."""
+        module: Any = self._plan.tapped.module
+        query, key, mask = attention.query.detach(), attention.key.detach(), attention.mask
+        heads = int(module.heads)
+        computed = query.shape[0] // (heads if query.ndim == 3 else 1)
+        if (
+            "PAG" not in type(module.processor).__name__
+        ):  # whose perturbed rows come last and attend to nothing
+            computed = rows
+        if query.ndim == 3 and query.shape[0] == computed * heads and attention.value is None:
+            query, key = (tensor.unflatten(0, (computed, heads)) for tensor in (query, key))
+            mask = (
+                None if mask is None else mask.unflatten(0, (-1, heads)) if mask.shape[0] > 1 else mask[None]
+            )
+        if query.ndim != 4 or tuple(query.shape[:2]) != (computed, heads):
+            raise EditError(
+                f"{self._name} can't be edited: it computes attention of shape {tuple(attention.query.shape)} where "
+                f"the call of the model has {rows} rows and {heads} heads, as attention in slices does; "
+                "pipe.disable_attention_slicing() or diffusers' own processor"
+            )
+        if mask is not None:
+            mask = mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))
+        there = None if computed == rows else tuple(range(computed))
+        return Record(query, key, mask=mask, scale=attention.scale, rows=there)
 
     def _described(self, session: Session, record: Record, kind: Kind | None, rows: Sequence[Row]) -> Layer:
         """The layer as this call computes it. Other calls may read longer texts, by which tokens have their names."""
         tapped, attended = self._plan.tapped, session.book.attended
-        even, grid = with_equal_rows(tapped, record, attended), session.book.grid_of(tapped, self._hidden)
+        grid = session.book.grid_of(tapped, self._hidden)
+        record = as_places(record, grid) if tapped.layer.kind == "fuser" else record
+        even = with_equal_rows(tapped, record, attended)
         layer = session.book.described(tapped, Sighting(even, kind), self._hidden, grid, rows, len(rows))
         session.name_tokens()
         if even is record or attended is None:
@@ -241,21 +276,4 @@ def _as_computed(attended: Attended) -> Attended | None:
 def _is_for(one: Edit, site: Site) -> bool:
     blocks = one.block
     is_in_block = blocks is None or site.layer.block in ([blocks] if isinstance(blocks, int) else blocks)
-    return is_in_block and one.part_of(site.layer) is not None and site.is_in_steps(one)
-
-
-def _record(attention: Attention, rows: int, heads: int, name: str) -> Record:
-    """Q, K and mask of all rows, as a record."""
-    query, key, mask = attention.query.detach(), attention.key.detach(), attention.mask
-    if query.ndim == 3 and query.shape[0] == rows * heads and attention.value is None:
-        query, key = query.unflatten(0, (rows, heads)), key.unflatten(0, (rows, heads))
-        mask = None if mask is None else mask.unflatten(0, (-1, heads)) if mask.shape[0] > 1 else mask[None]
-    if query.ndim != 4 or tuple(query.shape[:2]) != (rows, heads):
-        raise EditError(
-            f"{name} can't be edited: it computes attention of shape {tuple(attention.query.shape)} where the call of "
-            f"the model has {rows} rows and {heads} heads, as attention in slices does; "
-            "pipe.disable_attention_slicing() or diffusers' own processor"
-        )
-    if mask is not None:
-        mask = mask.reshape([1] * (4 - mask.ndim) + list(mask.shape))
-    return Record(query, key, mask=mask, scale=attention.scale)
+    return is_in_block and one.part_of(site.layer) is not None

@@ -74,17 +74,6 @@ class Site:
         """
         return tuple(pick_number("head", edit.head, range(self.layer.heads)).positions)
 
-    def is_in_steps(self, edit: Choices) -> bool:
-        """Whether an edit is for the step that goes on.
-
-        Args:
-            edit: The edit.
-
-        Raises:
-            ParameterError: A step counts from an end that is unknown.
-        """
-        return self.call.step in wanted_steps(edit.steps, self.run.planned_steps, strict=False)
-
     def rows(self, edit: Choices) -> list[int]:
         """Numbers of the rows that an edit is for. Prompts of a batch that lack its words are left alone.
 
@@ -195,6 +184,20 @@ def of_heads(tensor: Tensor, row: int, heads: tuple[int, ...]) -> Tensor:
         heads: Numbers of the heads.
     """
     return tensor[row] if len(heads) == tensor.shape[1] else tensor[row][list(heads)]
+
+
+def is_in_step(edit: Choices, call: Call, run: Run) -> bool:
+    """Whether an edit is for the step that goes on.
+
+    Args:
+        edit: The edit.
+        call: The call of the model.
+        run: The run.
+
+    Raises:
+        ParameterError: A step counts from an end that is unknown.
+    """
+    return call.step in wanted_steps(edit.steps, run.planned_steps, strict=False)
 
 
 def tokens_of(words: Words, run: Run, row: Row) -> list[int]:
