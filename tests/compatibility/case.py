@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from compatibility import truth
+
 PROMPT = "a red cat and the star"
 NEGATIVE = "the grass"
 WORD, WORD_TOKENS = "cat", (3,)  # in a vocabulary where each of these words is one token
@@ -38,6 +40,8 @@ class Case:
         options: Of the capture.
         tolerance: Of P, absolute.
         around: A context in which both runs happen.
+        watch: What sees the attention of its models in a run of its own.
+        counts: Which attentions are the model's, by their path.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 2e-6
     around: Callable[[], Any] | None = None
+    watch: Callable[[list[Any]], Any] = truth.watched
+    counts: Callable[[str], bool] = truth.is_of_unet
 
     def true_rows(self, call: int) -> Rows:
         """The rows of one call of the model.

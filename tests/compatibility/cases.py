@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-import warnings
-
-import diffusers
-
 from compatibility import (
     options,
     patches,
     processors,
     runs,
     schedulers,
+    transformer_ways,
     zoo_cascade,
     zoo_control,
+    zoo_edits,
+    zoo_flux,
     zoo_kandinsky,
+    zoo_language,
     zoo_others,
     zoo_pag,
+    zoo_pictures,
     zoo_pixels,
+    zoo_refused,
+    zoo_sd3,
     zoo_sound,
     zoo_stable_diffusion,
+    zoo_transformer_videos,
     zoo_unconditional,
     zoo_variants,
     zoo_video,
@@ -44,9 +45,22 @@ PIPELINES = (
     zoo_sound,
     zoo_unconditional,
 )
-WAYS = (runs, options, processors, patches, schedulers)
+PICTURES = (zoo_sd3, zoo_flux, zoo_pictures, zoo_language, zoo_edits)
+VIDEOS = (zoo_transformer_videos,)
+WAYS = (runs, options, processors, patches, schedulers, transformer_ways)
+PARTS = {
+    "Pipelines with a U-Net": PIPELINES,
+    "Transformers: pictures": PICTURES,
+    "Transformers: videos": VIDEOS,
+    "Models that are refused": (zoo_refused,),
+    "Ways to run one": WAYS,
+}
+"""All tables, by the title that they stand under."""
+TABLES = tuple(table for tables in PARTS.values() for table in tables)
 
 NO_ONNX = "needs the package onnxruntime; the case 'a U-Net that is no module' stands for it"
+ENLARGES = "enlarges latents without attention"
+WRITES = "writes texts and makes no picture"
 NOT_HERE = {
     "AudioDiffusionPipeline": "needs the package librosa",
     "VersatileDiffusionDualGuidedPipeline": (
@@ -58,13 +72,21 @@ NOT_HERE = {
     "OnnxStableDiffusionInpaintPipelineLegacy": NO_ONNX,
     "OnnxStableDiffusionUpscalePipeline": NO_ONNX,
     "StableDiffusionOnnxPipeline": NO_ONNX,
+    "Cosmos2_5_TransferPipeline": "needs the package torchvision",
+    "DiffusionPipeline": "the class that all others are made of",
+    "FluxPriorReduxPipeline": "makes embeddings and no picture; the case 'FluxPipeline after Redux' is what follows",
+    "LTXLatentUpsamplePipeline": ENLARGES,
+    "LTX2LatentUpsamplePipeline": ENLARGES,
+    "LTX2VideoDiffusionDecodePipeline": "decodes a video that another pipeline has made, and reads no text",
+    "DiffusionGemmaPipeline": WRITES,
+    "LLaDA2Pipeline": WRITES,
 }
-"""Pipelines with a U-Net that can't be tried here."""
+"""Pipelines that can't be tried here."""
 
 
 def _all_cases() -> dict[str, Case]:
     cases: dict[str, Case] = {}
-    for kind in (*PIPELINES, *WAYS):
+    for kind in TABLES:
         for case in kind.CASES:
             if cases.setdefault(case.name, case) is not case:
                 raise ValueError(f"two cases are called {case.name!r}")
@@ -72,28 +94,3 @@ def _all_cases() -> dict[str, Case]:
 
 
 CASES = _all_cases()
-
-
-def pipelines_with_unet() -> list[str]:
-    """Names of all pipelines of diffusers, also the deprecated ones, that are made with a U-Net."""
-    return sorted(kind.__name__ for kind in _pipeline_classes() if any(_takes_unet(kind)))
-
-
-def _pipeline_classes() -> set[type]:
-    found = set()
-    for module in pkgutil.walk_packages(diffusers.pipelines.__path__, "diffusers.pipelines."):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                of_module = vars(importlib.import_module(module.name)).values()
-            except ImportError:  # a helper that needs another package; pipelines themselves import without
-                continue
-        found |= {kind for kind in of_module if inspect.isclass(kind) and kind.__module__ == module.name}
-    return {kind for kind in found if issubclass(kind, diffusers.DiffusionPipeline)}
-
-
-def _takes_unet(kind: type) -> list[bool]:
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    return [
-        parameter.name.endswith("unet") or "UNet" in str(parameter.annotation) for parameter in parameters
-    ]

@@ -1,8 +1,8 @@
-"""The page is true for one version of diffusers; with another, such as the oldest one, nothing here is collected."""
+"""The page is true for one version of diffusers and of transformers; with others nothing here is collected."""
 
 import importlib.metadata
 
-VERSION = "0.42."
+VERSIONS = {"diffusers": "0.42.", "transformers": "5."}
 
-if not importlib.metadata.version("diffusers").startswith(VERSION):
+if not all(importlib.metadata.version(name).startswith(version) for name, version in VERSIONS.items()):
     collect_ignore_glob = ["test_*.py"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from compatibility.case import COLUMNS, Cell
-from compatibility.cases import NOT_HERE, PIPELINES, WAYS
+from compatibility.cases import NOT_HERE, PARTS, TABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 Cells = Mapping[str, Mapping[str, Cell]]
@@ -18,19 +18,21 @@ HEADINGS = ("capture", "picture", "rows", "P", "heat map", "segments")
 INTRODUCTION = """\
 # Compatibility
 
-What attnscope does with every pipeline of diffusers {diffusers} that has a U-Net, and with the ways in which people run
-one: {cases} cases with six questions each. Tests write this page; nothing in it is written by hand.
+What attnscope does with every pipeline of diffusers {diffusers} that has a U-Net or a transformer, and with the ways in
+which people run one: {cases} cases with six questions each. Tests write this page; nothing in it is written by hand.
 
 - **capture**: the run is recorded: every call of the model, every step, every attention layer, each on its own grid.
 - **picture**: what the pipeline makes is the same, to the bit.
 - **rows**: each row of the batch has the guidance branch and the image that it belongs to.
 - **P**: every row of every layer in every call is the softmax in float64 of what hooks on `to_q` and `to_k` (or on the
-  norms after them) saw in a run without attnscope.
+  norms after them) saw in a run without attnscope. Of a transformer: of what its `scaled_dot_product_attention` got,
+  also in each of its relations, such as `image->text`.
 - **heat map**: that of a word of the prompt is the mean of these.
 - **segments**: there are some, at the picture's size.
 
 ✓ right. — refused: the number leads to the sentence that says so, and stands once where the capture itself is refused.
-{wrong}Models are tiny and random, pictures are 64x96 where that can be. `./dev compatibility` writes the page
+{wrong}Models are tiny and random, pictures are 64x96 where that can be, those of transformers 96x128.
+`./dev compatibility` writes the page
 """
 WRONG = "✗ wrong today: the number leads to what is wrong.\n"
 
@@ -48,7 +50,7 @@ def page(cells: Cells, versions: Mapping[str, str]) -> str:
     }
     notes = _numbered(cells)
     tables = [
-        *("\n".join(["", f"## {title}", *_groups(kinds, cells, notes)]) for title, kinds in _PARTS.items()),
+        *("\n".join(["", f"## {title}", *_groups(kinds, cells, notes)]) for title, kinds in PARTS.items()),
         _not_here(),
     ]
     introduction = INTRODUCTION.format(cases=len(cells), wrong=WRONG if counts["wrong"] else "", **versions)
@@ -59,13 +61,10 @@ def page(cells: Cells, versions: Mapping[str, str]) -> str:
 
 def _numbered(cells: Cells) -> dict[Cell, int]:
     """A number for each sentence: refusals come first, then what is wrong, each in the order of the tables."""
-    order = [case.name for kind in (*PIPELINES, *WAYS) for case in kind.CASES if case.name in cells]
+    order = [case.name for kind in TABLES for case in kind.CASES if case.name in cells]
     in_order = [cells[name][column] for name in order for column in COLUMNS]
     said = [cell for verdict in ("refused", "wrong") for cell in in_order if cell.verdict == verdict]
     return {cell: number for number, cell in enumerate(dict.fromkeys(said), start=1)}
-
-
-_PARTS = {"Pipelines": PIPELINES, "Ways to run one": WAYS}
 
 
 def _groups(kinds: tuple, cells: Cells, notes: dict[Cell, int]) -> list[str]:
@@ -98,7 +97,7 @@ def _sign(cell: Cell, notes: dict[Cell, int]) -> str:
 
 def _not_here() -> str:
     lines = [f"- {name}: {reason}." for name, reason in NOT_HERE.items()]
-    return "\n".join(["", "### Not tried", "", *lines])
+    return "\n".join(["", "## Not tried", "", *lines])
 
 
 def _sentences(notes: dict[Cell, int]) -> str:

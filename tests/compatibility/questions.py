@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 import attnscope
 from attnscope.errors import AttnscopeError
 from compatibility.case import Case, Rows
-from compatibility.truth import ModelCall, Seen
+from compatibility.truth import ModelCall
 
 
 class Wrong(Exception):
@@ -58,7 +58,7 @@ def _captured(ran: Ran) -> None:
     if steps != ran.case.steps:
         raise Wrong(f"{steps} steps are recorded, the scheduler took {ran.case.steps}")
     known = {layer.path for trace in ran.traces for layer in trace.layers}
-    absent = {path for call in ran.calls for path in call.layers if _is_of_unet(path)} - known
+    absent = {path for call in ran.calls for path in call.layers if ran.case.counts(path)} - known
     said = ran.case.is_partial or any("lacks" in text or "not recorded" in text for text in ran.said)
     if absent and not said:
         raise Wrong(f"{len(absent)} attention layer(s) are missing without a word, such as {min(absent)}")
@@ -70,11 +70,6 @@ def _captured(ran: Ran) -> None:
                 )
             if tuple(layer.grid) != seen.map_hw:
                 raise Wrong(f"{layer.path} has the grid {layer.grid}, its feature map is {seen.map_hw}")
-
-
-def _is_of_unet(path: str) -> bool:
-    """Not of an adapter's resampler, and not of the control branch of a ControlNet-XS."""
-    return path.startswith(("down_blocks", "mid_block", "up_blocks")) and "ctrl_" not in path
 
 
 def _unchanged(ran: Ran) -> None:
@@ -107,7 +102,7 @@ def _probability(ran: Ran) -> None:
         raise Wrong("no layer could be compared")
 
 
-def _compare(case: Case, trace: Any, where: tuple[Any, int, int], layer: Any, seen: Seen) -> None:
+def _compare(case: Case, trace: Any, where: tuple[Any, int, int], layer: Any, seen: Any) -> None:
     step, number, at = where
     truth, rows = seen.probability(), step.calls[number].rows
     places = case.row_numbers(at, len(rows))
@@ -119,14 +114,19 @@ def _compare(case: Case, trace: Any, where: tuple[Any, int, int], layer: Any, se
         if place >= len(truth):
             _must_be_refused(trace, layer, chosen)
             continue
-        own = trace.probabilities(layer=layer, **chosen)
-        if tuple(own.shape) != tuple(truth[place].shape):
-            raise Wrong(
-                f"{layer.path}: P has the shape {tuple(own.shape)}, right is {tuple(truth[place].shape)}"
-            )
-        off = float((own.double() - truth[place]).abs().max())
-        if not off <= case.tolerance:
-            raise Wrong(f"{layer.path}: P of call {number} of step {step.index} is off by {off:.2g}")
+        whole, said = truth[place], f"{layer.path}: P of call {number} of step {step.index}"
+        _same(trace.probabilities(layer=layer, **chosen), whole, case.tolerance, said)
+        for relation, (queries, keys) in seen.relations.items():
+            part = trace.probabilities(layer=layer, relation=relation, **chosen)
+            _same(part, whole[:, queries, keys], case.tolerance, f"{said}, {relation}")
+
+
+def _same(own: Tensor, right: Tensor, tolerance: float, where: str) -> None:
+    if tuple(own.shape) != tuple(right.shape):
+        raise Wrong(f"{where} has the shape {tuple(own.shape)}, right is {tuple(right.shape)}")
+    off = float((own.double() - right).abs().max())
+    if not off <= tolerance:
+        raise Wrong(f"{where} is off by {off:.2g}")
 
 
 def _must_be_refused(trace: Any, layer: Any, chosen: dict[str, Any]) -> None:
@@ -164,10 +164,9 @@ def true_heat_map(ran: Ran) -> np.ndarray:
     for number in [main for main in mains if main in recorded]:
         row = _cond_row(case, before + number)
         for path, runs in ran.calls[before + number].layers.items():
-            if not runs[-1].is_cross or runs[-1].map_hw is None or path not in known:
+            if not runs or not runs[-1].is_cross or runs[-1].map_hw is None or path not in known:
                 continue
-            share = runs[-1].probability()[row][:, :, list(case.tokens)].mean((0, 2))
-            layers.setdefault(path, []).append(share.reshape(1, 1, *runs[-1].map_hw))
+            layers.setdefault(path, []).append(runs[-1].share(row, case.tokens))
     if not layers:
         raise Wrong("a heat map came, though no layer reads a text")
     means = [torch.stack(of_layer).mean(0) for of_layer in layers.values()]
@@ -212,7 +211,7 @@ def _pairs(ran: Ran) -> Iterator[tuple[tuple[Any, Any, int], int, ModelCall]]:
         start += max((call.index for call in trace.calls), default=-1) + 1
 
 
-def _layers(trace: Any, call: ModelCall) -> Iterator[tuple[Any, Seen]]:
+def _layers(trace: Any, call: ModelCall) -> Iterator[tuple[Any, Any]]:
     """Each recorded layer with what it really computed in one call."""
     pictures: dict[str, int] = {}
     for layer in trace.layers:

@@ -16,7 +16,7 @@ import attnscope
 from attnscope.errors import AttnscopeError
 from compatibility.case import COLUMNS, Case, Cell
 from compatibility.questions import QUESTIONS, Ran, Wrong
-from compatibility.truth import ModelCall, watched
+from compatibility.truth import ModelCall
 
 RIGHT = Cell("right")
 
@@ -80,15 +80,22 @@ def sentence(error: Exception) -> str:
 def _run_alone(case: Case) -> tuple[list[ModelCall], list[bytes], tuple[int, int] | None]:
     pipe = made_pipe(case)
     models = [model for model in case.models(pipe) if isinstance(model, nn.Module)]
-    with watched(models) as watches:
+    with case.watch(models) as watches:
         made = called(case, pipe)
     calls = [call for watch in watches for call in watch.calls]
+    _change(calls, case)
+    return calls, as_bytes(made), picture_size(made)
+
+
+def _change(calls: list[ModelCall], case: Case) -> None:
+    """What the case's processors make of keys and of P."""
+    if case.edit is None and case.keys is None:
+        return
     for call in calls:
         for path, runs in call.layers.items():
             for seen in runs:
                 seen.edit = case.edit
                 seen.key = seen.key if case.keys is None else case.keys(seen.key, path)
-    return calls, as_bytes(made), picture_size(made)
 
 
 def _run_captured(case: Case) -> tuple[list[bytes], tuple[Any, ...], list[str]]:

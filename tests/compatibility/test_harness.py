@@ -6,13 +6,15 @@ import pytest
 import torch
 from diffusers.models import attention_processor
 
-from compatibility import processors
+from attnscope.atlas.families import SD3 as SD3_FAMILY
+from compatibility import processors, transformer_parts
 from compatibility.cases import CASES
 from compatibility.report import quiet
 from compatibility.running import outcome
 from compatibility.schedulers import NOT_HERE, names
+from transformer_cases import BOTH
 
-PLAIN = CASES["StableDiffusionPipeline"]
+PLAIN, SD3 = CASES["StableDiffusionPipeline"], CASES["StableDiffusion3Pipeline"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,6 +74,47 @@ def test_a_crash_of_the_run_is_wrong_and_not_refused(monkeypatch):
 def test_a_case_that_breaks_by_itself_is_an_error():
     with pytest.raises(ZeroDivisionError):
         outcome(replace(PLAIN, run=lambda pipe: 1 / 0))
+
+
+def wrong_of_transformer(known=None, **changes):
+    fact = replace(transformer_parts.KNOWN["StableDiffusion3Pipeline"], **(known or {}))
+    case = transformer_parts.case("it", "", fact, SD3.build, {}, branches=changes.pop("branches", BOTH))
+    found = outcome(replace(case, **changes))
+    return [column for column, cell in found.items() if cell.verdict != "right"]
+
+
+def test_nothing_is_wrong_with_plain_stable_diffusion_3():
+    assert wrong_of_transformer() == []
+
+
+def test_parts_of_a_sequence_in_another_order_are_seen():
+    ordered = ("text/clip", "text/t5", "image")
+    sides = {".attn": (ordered, ordered), ".attn2": (("image",), ("image",))}
+    assert wrong_of_transformer({"sides": sides}) == ["P right", "heat map"]
+
+
+def test_parts_of_other_lengths_are_seen():
+    assert wrong_of_transformer({"tokens": {"text/clip": 76, "text/t5": 13}}) == ["P right"]
+
+
+def test_other_tokens_of_a_transformer_are_seen():
+    assert wrong_of_transformer({"cat": (3,)}) == ["heat map"]
+
+
+def test_other_places_and_rows_and_steps_of_a_transformer_are_seen():
+    assert wrong_of_transformer(branches=(("cond", "uncond"),)) == ["rows right", "heat map"]
+    assert wrong_of_transformer(steps=3) == ["capture"]
+
+
+def test_an_attention_that_a_family_lacks_without_a_word_is_seen(monkeypatch):
+    kept = SD3_FAMILY.place
+
+    def without_second(family, path):
+        return None if path.endswith("attn2") else kept(path)
+
+    monkeypatch.setattr(type(SD3_FAMILY), "place", without_second)
+    monkeypatch.setattr("attnscope.recording.running.gaps.layers_not_recorded", lambda family, model: {})
+    assert "capture" in wrong_of_transformer()
 
 
 def test_hooks_on_projections_see_what_diffusers_computes():

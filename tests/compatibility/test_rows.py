@@ -1,38 +1,54 @@
 """The rows that stand in each case by hand: those called by the prompt's branch are those that read the prompt."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
-from compatibility.case import WORD
-from compatibility.cases import PIPELINES
+from compatibility.case import PROMPT, WORD
+from compatibility.cases import PICTURES, PIPELINES, VIDEOS
+from compatibility.page import PAGE, read_page
 from compatibility.report import quiet
 from compatibility.running import called, made_pipe
-from compatibility.truth import watched
 
 READ_THE_PROMPT = {"cond", "perturbed"}
-CASES = [case for kind in PIPELINES for case in kind.CASES if case.word == WORD]
+KNOWN = read_page(PAGE.read_text())
+CASES = [
+    case
+    for kind in (*PIPELINES, *PICTURES, *VIDEOS)
+    for case in kind.CASES
+    if case.word == WORD and KNOWN[case.name]["rows right"].verdict != "refused"
+]
 
 
 def texts(case, *, another_word=False):
     """What the model got of the text in each call; with another word, the embedding of `cat` is another vector."""
     pipe = made_pipe(case)
     models = [model for model in case.models(pipe) if isinstance(model, nn.Module)]
-    for part in pipe.components.values() if another_word else ():
+    for name, part in pipe.components.items() if another_word else ():
         if isinstance(part, nn.Module) and all(part is not model for model in models):
-            _change_word(part, pipe)
-    with watched(models) as watches:
+            _change_word(part, _tokenizers(pipe, name))
+    with case.around() if case.around else nullcontext(), case.watch(models) as watches:
         called(case, pipe)
     return [call.text for watch in watches for call in watch.calls]
 
 
-def _change_word(part, pipe):
-    for name, known in pipe.components.items():
-        if "tokenizer" not in name or known is None:
-            continue
-        number = known(WORD)["input_ids"][-2]  # the last one ends the text
-        for module in part.modules():
-            if isinstance(module, nn.Embedding) and module.num_embeddings >= len(known):
+def _tokenizers(pipe, encoder):
+    """That of an encoder by its name; all where none is called as it is."""
+    every = {
+        name: known for name, known in pipe.components.items() if "tokenizer" in name and known is not None
+    }
+    own = every.get(encoder.replace("text_encoder", "tokenizer"))
+    return every.values() if own is None else [own]
+
+
+def _change_word(part, tokenizers):
+    for known in tokenizers:
+        (number,) = {*known(PROMPT)["input_ids"]} - {*known(PROMPT.replace(WORD, "star"))["input_ids"]}
+        for path, module in part.named_modules():
+            is_of_words = isinstance(module, nn.Embedding) and "position" not in path
+            if is_of_words and module.num_embeddings >= len(known):
                 module.weight.data[number] += 1
 
 

@@ -52,6 +52,20 @@ class Seen:
         p = (scores if self.mask is None else scores + self._mask(scores)).softmax(-1)
         return p if self.edit is None else self.edit(p)
 
+    @property
+    def relations(self) -> dict[str, tuple[slice, slice]]:
+        """Parts of P with a name of their own; a U-Net's are the whole P."""
+        return {}
+
+    def share(self, row: int, tokens: tuple[int, ...]) -> Tensor:
+        """Mean over heads of what places give to tokens of the text, as a map.
+
+        Args:
+            row: Of the batch.
+            tokens: Their numbers.
+        """
+        return self.probability()[row][:, :, list(tokens)].mean((0, 2)).reshape(1, 1, *self.map_hw)
+
     def of_picture(self, number: int) -> Seen:
         """What the same queries made of an adapter's pictures.
 
@@ -219,6 +233,15 @@ class Watched:
                 seen.positions.add(kept.shape[1])
 
         return take
+
+
+def is_of_unet(path: str) -> bool:
+    """Whether an attention is of a U-Net: not of an adapter's resampler, nor of the control branch of a ControlNet-XS.
+
+    Args:
+        path: Its module's path.
+    """
+    return path.startswith(("down_blocks", "mid_block", "up_blocks")) and "ctrl_" not in path
 
 
 def is_attention(module: nn.Module) -> bool:

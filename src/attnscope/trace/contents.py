@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from attnscope.atlas.families import TRANSFORMERS
 from attnscope.errors import SelectionError, nearest
 from attnscope.records import Call, Kind, Layer, LayerId, Row, Run, Step, Token, TokenSpan
 from attnscope.records.reduced import ReducedMaps
@@ -208,8 +209,7 @@ class Contents:
         if not self.calls:
             raise SelectionError("this trace holds no Q and K: none of its steps was captured")
         raise SelectionError(
-            f"this trace holds no {kinds[0]}-attention, only {self.layers!r}: if the model has any, a capture without "
-            "kind= and blocks= keeps it"
+            f"this trace holds no {kinds[0]}-attention, only {every!r}: {_why_none(self.run, kinds[0])}"
         )
 
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:
@@ -233,3 +233,11 @@ class Contents:
         if not maps.maps:
             raise SelectionError(f"reduced maps {name!r}: no step went into them")
         return maps
+
+
+def _why_none(run: Run, kind: Kind) -> str:
+    """Why a trace holds no attention of a kind, or what would keep it."""
+    families = (family for family in TRANSFORMERS if family.id == run.family)
+    if (instead := next((family.lacks(kind) for family in families), None)) is not None:
+        return f"the model has {instead}"
+    return "if the model has any, a capture without kind= and blocks= keeps it"

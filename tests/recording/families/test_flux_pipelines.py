@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import attnscope
-from attnscope.errors import WordError
+from attnscope.errors import CaptureError, WordError
 from attnscope.testing.transformers import tiny_flux
 from attnscope.testing.transformers.parts import LATENT_CHANNELS, T5_KEYS, quiet
 from transformer_cases import HEIGHT, NEGATIVE, OTHER, PROMPT, WIDTH
@@ -105,6 +105,24 @@ def test_kontexts_picture_is_a_part_of_its_own(tmp_path, kind, options, guided):
     assert_cut(trace, TEXT | IMAGE | {"reference": 48})
     assert words(trace) == PROMPT.split()
     assert attnscope.heat_map(trace, "cat").array.shape == trace.run.latent_size_hw
+
+
+@pytest.mark.parametrize("named", [{}, {"branches": ["cond"]}])
+def test_a_grid_of_pictures_is_refused(tmp_path, named):
+    """Of VisualCloze: the first of its pictures is an example, and not what is made."""
+    pipe = flux(tmp_path, "VisualClozeGenerationPipeline", {"resolution": 96}, **FILL)
+    with (
+        pytest.raises(CaptureError, match="begin with picture 1.*: capture a FluxPipeline"),
+        attnscope.capture(pipe, **named),
+    ):
+        pipe(
+            task_prompt=PROMPT,
+            content_prompt=OTHER,
+            image=[[PICTURE, PICTURE], [PICTURE, None]],
+            num_inference_steps=1,
+            max_sequence_length=T5_KEYS,
+            generator=torch.Generator().manual_seed(0),
+        )
 
 
 def test_kontext_without_a_picture_has_no_reference(tmp_path):

@@ -110,6 +110,10 @@ def test_attention_without_a_softmax_is_left_out_and_said(tmp_path):
         with attnscope.capture(pipe) as trace:
             run(pipe, **SHORT)
     assert {layer.kind for layer in trace.layers} == {"cross"}
+    with pytest.raises(
+        SelectionError, match="no self-attention.*: the model has linear attention of the image"
+    ):
+        attnscope.segment(trace)
     for choice in ({"kind": "self"}, {"keep": {"scene": attnscope.Reduced("self")}}):
         with pytest.raises(SelectionError, match="have only cross; 2 attentions .* linear attention"):
             with attnscope.capture(pipe, **choice):

@@ -1,4 +1,4 @@
-"""Cosmos: self-attention of all frames, then cross-attention to the text (T5).
+"""Cosmos: self-attention of all frames, then cross-attention to the text (T5; Qwen 2.5-VL for 2.5).
 
 `diffusers/models/transformers/transformer_cosmos.py`. Models that look at pictures in the same module (Transfer
 2.5) add a softmax with queries of its own, and are refused.
@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnscope.atlas.families.blocks import SELF_THEN_CROSS
-from attnscope.atlas.families.family import Attended, Config, RowsBy, TextPart
+from attnscope.atlas.families.chat import written_in
+from attnscope.atlas.families.family import Attended, Config, RowsBy, TextPart, Written
 from attnscope.atlas.families.transformer import Blocks, Transformer
 from attnscope.atlas.families.video import attend_frames, frame_grid
 from attnscope.errors import CaptureError
+
+_TOLD = "You are a helpful assistant who will provide prompts to an image generator."
+"""What the pipelines of 2.5 tell their text encoder before the prompt."""
 
 
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
@@ -23,6 +27,21 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
             "not recorded: use a Cosmos model that is conditioned on a text alone"
         )
     return attend_frames(config, arguments)
+
+
+def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bool) -> Written:
+    """As it is for T5; that of 2.5 (Qwen 2.5-VL) stands in a chat's template."""
+    if getattr(pipeline.tokenizer, "chat_template", None) is None:
+        return Written(text)
+
+    def write(content: str) -> str:
+        said = {"system": _TOLD, "user": content}
+        messages = [
+            {"role": role, "content": [{"type": "text", "text": told}]} for role, told in said.items()
+        ]
+        return pipeline.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+
+    return written_in(text, write)._replace(is_complete=True)
 
 
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
@@ -47,7 +66,7 @@ COSMOS = Transformer(
     ),
     attend=_attend,
     plan=frame_grid,
-    texts=(TextPart("context", ("tokenizer",)),),
+    texts=(TextPart("context", ("tokenizer",), write=_write),),
     frames=_frames,
     text_lengths={"context": 512},
     pipelines={
@@ -55,5 +74,6 @@ COSMOS = Transformer(
         "CosmosVideoToWorldPipeline": _TWO_CALLS,
         "Cosmos2TextToImagePipeline": _TWO_CALLS,
         "Cosmos2VideoToWorldPipeline": _TWO_CALLS,
+        "Cosmos2_5_PredictBasePipeline": _TWO_CALLS,
     },
 )

@@ -11,7 +11,7 @@ from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
 from attnscope.atlas.families.latents import SHIFTED, Latents
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.order import LayerPlace
-from attnscope.records import Grid
+from attnscope.records import Grid, Kind
 from attnscope.records.layers import SizeHW
 
 
@@ -115,6 +115,15 @@ class Description:
         assert place is not None, path
         at, _, rank = place
         return list(self.blocks[at].attentions.items())[rank]
+
+    def lacks(self, kind: Kind) -> str | None:
+        """What its models have in place of a kind of attention; None where that is recorded.
+
+        Args:
+            kind: 'self' or 'cross'.
+        """
+        kinds = {sides.kind for blocks in self.blocks for sides in blocks.attentions.values()}
+        return None if kinds & {kind, "joint"} else "; ".join(self.left_out.values()) or None
 
     def place(self, path: str) -> tuple[int, int, int] | None:
         """Number of the list, of the block in it and of the attention in that; None for one outside the lists.

@@ -7,15 +7,28 @@ positions of its tokens come with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from attnscope.atlas.families.family import RowsBy, Sides, TextPart
+from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
 from attnscope.atlas.families.latents import PACKED_LATENTS
 from attnscope.atlas.families.packed import JOINT, attend_packed, packed_grid
 from attnscope.atlas.families.planning import Config, Known
 from attnscope.atlas.families.transformer import Blocks, Transformer
+from attnscope.errors import CaptureError
 from attnscope.records import Grid
 
 _MEGAPIXEL = 64 * 64
+
+
+def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
+    ids = arguments["img_ids"]
+    if ids.reshape(-1, ids.shape[-1])[0, 0] != 0:
+        raise CaptureError(
+            "img_ids of this call begin with picture 1, where those of Flux begin with picture 0: it is a grid of "
+            "several pictures (VisualCloze), and which of them is made is not known: capture a FluxPipeline or a "
+            "FluxKontextPipeline"
+        )
+    return attend_packed(config, arguments)
 
 
 def _besides(config: Config, pipeline: str, grid: Grid) -> Mapping[str, int]:
@@ -49,7 +62,7 @@ FLUX = Transformer(
             "single_transformer_blocks", "num_single_layers", {"attn": Sides(JOINT, JOINT)}, stage="single"
         ),
     ),
-    attend=attend_packed,
+    attend=_attend,
     plan=packed_grid,
     texts=(TextPart("context", ("tokenizer_2",), ("prompt_2", "prompt")),),
     text_lengths={"context": 512},

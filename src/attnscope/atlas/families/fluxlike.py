@@ -21,6 +21,7 @@ _BLOCKS = (
     Blocks("transformer_blocks", "num_layers", {"attn": Sides(JOINT, JOINT)}, stage="double"),
     Blocks("single_transformer_blocks", "num_single_layers", {"attn": Sides(JOINT, JOINT)}, stage="single"),
 )
+_PICTURE_BEGINS, _PICTURE = "<|vision_start|>", "<|image_pad|>"
 _TWO_CALLS: RowsBy = {"prompt_embeds": ("cond",), "negative_prompt_embeds": ("uncond",)}
 
 
@@ -46,6 +47,17 @@ def _write_ovis(pipeline: Any, variables: Mapping[str, Any], text: str, is_promp
         ),
     )
     return whole._replace(dropped=range(pipeline.user_prompt_begin_id), is_complete=True)
+
+
+def _write_longcat(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bool) -> Written:
+    """An edit's stands behind the tokens of its picture, and before them an instruction is cut off again."""
+    told, start, picture = pipeline.prompt_template_encode_prefix.partition(_PICTURE_BEGINS)
+    if not start:
+        return Written(text)
+    held = variables["prompt_embeds" if is_prompt else "negative_prompt_embeds"]
+    seen = held.shape[1] - pipeline.tokenizer_max_length - 2  # without the signs around the picture
+    before = told + start + picture.replace(_PICTURE, _PICTURE * seen)
+    return Written(before + text, len(before), range(len(pipeline.tokenizer(told)["input_ids"])))
 
 
 BRIA = Transformer(
@@ -85,7 +97,9 @@ LONGCAT = Transformer(
     blocks=_BLOCKS,
     attend=attend_packed,
     plan=packed_grid,
-    texts=(TextPart("context", ("tokenizer",)),),  # what is quoted is read letter by letter, and has no names
+    texts=(  # what is quoted is read letter by letter, and has no names
+        TextPart("context", ("tokenizer",), write=_write_longcat),
+    ),
     text_lengths={"context": 512},
     latents=PACKED_LATENTS,
     pipelines={"LongCatImagePipeline": _TWO_CALLS, "LongCatImageEditPipeline": _TWO_CALLS},

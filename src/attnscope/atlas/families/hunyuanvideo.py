@@ -47,6 +47,10 @@ HUNYUANVIDEO = Transformer(
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     frames=_frames,
     text_lengths={"context": 256},
-    pipelines={"HunyuanVideoPipeline": _TWO_CALLS, "HunyuanSkyreelsImageToVideoPipeline": _TWO_CALLS},
+    pipelines={
+        "HunyuanVideoPipeline": _TWO_CALLS,
+        "HunyuanVideoImageToVideoPipeline": _TWO_CALLS,
+        "HunyuanSkyreelsImageToVideoPipeline": _TWO_CALLS,
+    },
     left_out={"context_embedder": "attention of the text to itself, before the video"},
 )

@@ -13,8 +13,9 @@ from attnscope.atlas.families.transformer import Blocks, Transformer, attend_pat
 
 
 def _write(pipeline: Any, variables: Mapping[str, Any], text: str, is_prompt: bool) -> Written:
+    """As the pipeline cleans it; the one for pixels always does so lightly."""
     reader = pipeline.text_preprocessor
-    cleaned = (reader.basic_clean if variables["skip_text_cleaning"] else reader.clean_text)(text)
+    cleaned = (reader.basic_clean if variables.get("skip_text_cleaning", True) else reader.clean_text)(text)
     return Written(cleaned, prompt=cleaned)
 
 
@@ -29,6 +30,6 @@ PRX = Transformer(
     plan=patches,
     texts=(TextPart("context", ("tokenizer",), write=_write),),
     text_lengths={"context": 256},
-    pipelines={"PRXPipeline": {"ca_embed": "batch"}},
+    pipelines={"PRXPipeline": {"ca_embed": "batch"}, "PRXPixelPipeline": {"ca_embed": "batch"}},
     latent_side=64,
 )

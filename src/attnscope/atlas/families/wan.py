@@ -62,6 +62,7 @@ WAN = Transformer(
         "WanPipeline": _TWO_CALLS,
         "WanImageToVideoPipeline": _TWO_CALLS,
         "WanVideoToVideoPipeline": _TWO_CALLS,
+        "LucyEditPipeline": _TWO_CALLS,
     },
     later_component="transformer_2",
 )
@@ -70,5 +71,11 @@ SKYREELS2 = replace(
     id="skyreels2",
     name="SkyReels V2 transformer",
     models=("SkyReelsV2Transformer3DModel",),
-    pipelines={"SkyReelsV2Pipeline": _TWO_CALLS, "SkyReelsV2ImageToVideoPipeline": _TWO_CALLS},
+    pipelines={
+        "SkyReelsV2Pipeline": _TWO_CALLS,
+        "SkyReelsV2ImageToVideoPipeline": _TWO_CALLS,
+        "SkyReelsV2DiffusionForcingPipeline": _TWO_CALLS,
+        "SkyReelsV2DiffusionForcingImageToVideoPipeline": _TWO_CALLS,
+        "SkyReelsV2DiffusionForcingVideoToVideoPipeline": _TWO_CALLS,
+    },
 )

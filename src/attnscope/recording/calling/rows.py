@@ -34,6 +34,7 @@ class RowFinder:
     def __init__(self, branch_names: Sequence[str] | None, family: Family, model: nn.Module) -> None:
         self._branch_names, self._family, self._model = branch_names, family, model
         self._known: tuple[Batch | None, tuple[Row, ...]] = (None, ())
+        self._of_first_call: Batch | None = None
         self._version = 0
 
     def of(self, asked: Asking, call: PipelineCall | None, turn: int = 0) -> tuple[Row, ...]:
@@ -50,6 +51,7 @@ class RowFinder:
         """
         count, embeddings, caller = asked.rows, asked.conditioning, asked.caller
         if self._branch_names is not None:
+            self._must_be_of_one_text(embeddings, turn)
             return named_rows(count, self._branch_names)
         if held := held_branches(self._family, caller, embeddings, turn):
             return named_rows(count, held)
@@ -66,6 +68,16 @@ class RowFinder:
         if len(known_rows) == count and (caller is None or caller.is_direct):
             return self._changed(embeddings, known_rows)
         return self._refuse(count, caller)
+
+    def _must_be_of_one_text(self, embeddings: Batch | None, turn: int) -> None:
+        """A step may have a call for each branch; the user's names are those of one call's rows."""
+        if turn == 0:
+            self._of_first_call = embeddings
+        elif not _alike(embeddings, self._of_first_call):
+            raise CaptureError(
+                "a call has other texts than the first one of its step, and branches= names the rows of that one: this "
+                "pipeline calls its model once for each branch"
+            )
 
     def _carried(
         self, count: int, embeddings: Batch | None, call: PipelineCall | None
@@ -179,6 +191,13 @@ def matched_rows(embeddings: Tensor, conditions: Sequence[tuple[str, Tensor]]) -
             return None
         rows.append(free.pop(alike[0])[0])
     return tuple(rows)
+
+
+def _alike(one: Batch | None, other: Batch | None) -> bool:
+    """Whether two calls have the same texts."""
+    if one is None or other is None or one is other:
+        return one is other
+    return len(one) == len(other) and all(map(_same, one, other))
 
 
 def _version(embeddings: Batch | None) -> int:

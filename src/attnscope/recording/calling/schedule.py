@@ -82,6 +82,17 @@ class Schedule:
                 return Place(value, known, entry)
         return Place(value)
 
+    def of_places(self, timestep: Any) -> list[float]:
+        """Where each place of a row has its own: the numbers of the lists among them, several if frames are made apart.
+
+        Args:
+            timestep: As the model got it, a number or a tensor.
+        """
+        if not isinstance(timestep, Tensor) or timestep.ndim < 2 or timestep.is_meta:
+            return []  # and a GPU is not asked
+        listed = {value for known in self._lists for value in known.values}
+        return sorted(listed & {float(value) for value in timestep.unique().tolist()})
+
     def goes_back(self, place: Place) -> bool:
         """Whether the model's next call is at an entry that the run has left behind: the schedule starts again.
 
@@ -148,11 +159,14 @@ def timestep_value(timestep: Any) -> float:
     """A timestep as a number, NaN where it has none.
 
     Args:
-        timestep: As the model got it, a number or a tensor.
+        timestep: As the model got it, a number or a tensor. Where the places of a row have their own (frames that are
+            given have no noise), it is that of the noisiest.
     """
-    if isinstance(timestep, Tensor):
-        return float("nan") if timestep.is_meta else float(timestep.flatten()[0])
-    return float(timestep)
+    if not isinstance(timestep, Tensor):
+        return float(timestep)
+    if timestep.is_meta:
+        return float("nan")
+    return float(timestep.max() if timestep.ndim > 1 else timestep.flatten()[0])
 
 
 def _entry_by_memory(known: _Timesteps, timestep: Any) -> int | None:

@@ -57,7 +57,7 @@ def no_model(given: Any) -> Obstacle:
     if (found := _other_model(given)) is not None:
         attribute, model = found
         return Obstacle(
-            f"{name} denoises with pipe.{attribute}, a {type(model).__name__}, which attnscope does not support yet",
+            f"{name} denoises with pipe.{attribute}, {_one(model)}, which attnscope does not support yet",
             f"it sees {SEEN}",
         )
     if holders:
@@ -102,10 +102,15 @@ def no_unet(model: nn.Module) -> Obstacle | None:
     if not paths or any(part in stages for path in paths for part in path.split(".")):
         return None
     return Obstacle(
-        f"a {type(model).__name__} is neither a U-Net, as its attention ({paths[0]}, ...) lies outside down_blocks, "
+        f"{_one(model)} is neither a U-Net, as its attention ({paths[0]}, ...) lies outside down_blocks, "
         "mid_block and up_blocks, nor a transformer that attnscope supports",
         f"it sees {SEEN}",
     )
+
+
+def _one(model: nn.Module) -> str:
+    name = type(model).__name__
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
 
 
 def _is_attention_like(module: nn.Module) -> bool:

@@ -110,9 +110,10 @@ class Calls:
         """
         if asked.is_extra:
             return self._begin_extra(asked)
-        place = self._schedule.find(self._timestep(asked))
-        step = self._schedule.step_of(place)
+        timestep = self._timestep(asked)
+        step = self._schedule.step_of(self._schedule.find(timestep))
         try:
+            self._must_be_one(timestep)
             rows = self._rows_of(asked, turn=len(self.of_step(step)))
         except CaptureError as error:
             if not self._all:
@@ -128,8 +129,17 @@ class Calls:
     def _listed(self, asked: Asking) -> Any:
         """As it stands in the scheduler's list: transformers get it divided, copied for each row or turned round."""
         if asked.caller is not None and rows_by(self._family, asked.caller) is not None:
-            return asked.caller.variables.get("t", asked.timestep)
+            own = asked.caller.variables.get("t", asked.timestep)
+            return own.unsqueeze(0) if getattr(own, "ndim", 0) == 1 else own  # one for each frame
         return asked.timestep
+
+    def _must_be_one(self, timestep: Any) -> None:
+        if len(numbers := self._schedule.of_places(timestep)) > 1:
+            at = ", ".join(f"{number:g}" for number in numbers)
+            raise CaptureError(
+                f"frames of one call stand at different timesteps ({at}), so it is of no one step: let all frames be "
+                "made at once, with ar_step=0 in SkyReels V2"
+            )
 
     def _begin_extra(self, asked: Asking) -> Call | None:
         step, same_size = max(self._schedule.current, 0), asked.size == self._size
