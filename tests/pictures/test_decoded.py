@@ -4,7 +4,9 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from attnscope.pictures import strips
 from attnscope.pictures.decoded import Decoded
@@ -79,6 +81,16 @@ def test_a_large_picture_made_small_in_strips_is_pillows(picture_hw):
     image = Image.fromarray(random.integers(0, 256, (*picture_hw, 3)).astype(np.uint8))
     small = np.asarray(decoded_picture(image).resized(small_hw)).astype(int)
     assert abs(small - np.asarray(resized(image, small_hw))).max() <= 1
+
+
+@pytest.mark.parametrize("size_hw", [(64, 64), (31, 200), (HEIGHT, WIDTH), (1, 1), (512, 640)])
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", 1), ("RGB", 6), ("L", 8), ("RGBA", 1)])
+def test_a_picture_sampled_without_smoothing_is_torchs(size_hw, mode, orientation):
+    contents = stored(mode, orientation)
+    whole = torch.from_numpy(np.array(load_picture(contents), np.float32)).permute(2, 0, 1)[None]
+    expected = interpolate(whole, size=size_hw, mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
+    sampled = decoded_picture(contents).sampled(size_hw)
+    np.testing.assert_allclose(sampled, expected.numpy(), atol=2e-4)
 
 
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (1, 1), (1, 700), (700, 1)])

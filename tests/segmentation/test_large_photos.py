@@ -17,7 +17,8 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 import attnscope
-result = attnscope.segment(sys.argv[1], attnscope.load_pipeline("demo", device="cpu"), labels="tree, sky")
+pipe = attnscope.load_pipeline("demo", device="cpu")
+result = attnscope.segment(sys.argv[1], pipe, labels="tree, sky", preset=sys.argv[3])
 paths = result.save(sys.argv[2])
 peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
 print(json.dumps({"mb": int(peak) // 1024, "shape": result.labels.shape, "files": len(paths)}))
@@ -76,16 +77,17 @@ def sideways():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("name", "mode", "settings", "shape"),
+    ("name", "mode", "settings", "preset", "shape"),
     [
-        ("large.png", "RGB", {"compress_level": 1}, [13_000, 12_000]),
-        ("large.png", "RGBA", {"compress_level": 1}, [13_000, 12_000]),
-        ("large.jpg", "RGB", {"exif": sideways()}, [12_000, 13_000]),
+        ("large.png", "RGB", {"compress_level": 1}, "paper", [13_000, 12_000]),
+        ("large.png", "RGBA", {"compress_level": 1}, "paper", [13_000, 12_000]),
+        ("large.jpg", "RGB", {"exif": sideways()}, "paper", [12_000, 13_000]),
+        ("large.jpg", "RGB", {}, "reference", [12_000, 12_000]),
     ],
 )
-def test_the_largest_photo_takes_bounded_memory(tmp_path, name, mode, settings, shape):
+def test_the_largest_photo_takes_bounded_memory(tmp_path, name, mode, settings, preset, shape):
     save_blocks(tmp_path / name, mode, **settings)
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / name), str(tmp_path / "result")]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / name), str(tmp_path / "result"), preset]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["shape"] == shape

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from attnscope.pictures.decoding import decoding
@@ -83,6 +85,31 @@ class Decoded:
             strip = self.rows(rows)
             narrow.paste(resized(strip, (strip.height, at_size_hw[1])), (0, rows.start))
         return resized(narrow, at_size_hw)
+
+    def sampled(self, at_size_hw: SizeHW) -> Float[np.ndarray, "height width 3"]:
+        """The upright RGB picture at another size, 0..255: each pixel from the four nearest, and nothing smoothed.
+
+        What torch's `interpolate(mode="bilinear")` gives, from the rows and columns that it reads.
+
+        Args:
+            at_size_hw: (height, width) in pixels.
+        """
+        (above, below, down), (left, right, along) = map(_between, self.size_hw, at_size_hw)
+        lines = {row: np.asarray(self.rows(slice(row, row + 1)))[0] for row in {*above, *below}}
+        down, along = down[:, None, None], along[:, None]
+        upper, lower = (
+            (1 - along) * rows[:, left] + along * rows[:, right]
+            for rows in (np.stack([lines[row] for row in of]).astype(np.float32) for of in (above, below))
+        )
+        return (1 - down) * upper + down * lower
+
+
+def _between(length: int, to: int) -> tuple[list[int], list[int], Float[np.ndarray, " place"]]:
+    """For each of some places along a side the two old places around it, and how far it is from the first, 0..1."""
+    at = (np.arange(to, dtype=np.float32) + np.float32(0.5)) * np.float32(length / to) - np.float32(0.5)
+    at = np.clip(at, 0, None)
+    first = at.astype(np.int64)
+    return first.tolist(), np.minimum(first + 1, length - 1).tolist(), at - first.astype(np.float32)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

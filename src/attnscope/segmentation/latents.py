@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from attnscope.atlas.families import Transformer
 from attnscope.errors import ModelError, ParameterError
-from attnscope.pictures.sizes import fitted_size, resized, size_hw
+from attnscope.pictures.decoded import Decoded
+from attnscope.pictures.sizes import fitted_size, resized
 from attnscope.recording.calling.picture_size import pixels_per_latent
 from attnscope.recording.planning.modules import model_of
 from attnscope.records.layers import SizeHW
@@ -54,20 +54,21 @@ def _within(size_hw: SizeHW, places: int, place_px: int) -> SizeHW:
 
 
 def photo_tensor(
-    image: Image.Image, at_size_hw: tuple[int, int], *, smooth: bool = True
+    image: Image.Image | Decoded, at_size_hw: tuple[int, int], *, smooth: bool = True
 ) -> Float[Tensor, "1 3 h w"]:
     """The photo in -1..1, resized.
 
     Args:
-        image: The photo in RGB.
+        image: The photo in RGB, or decoded.
         at_size_hw: Height and width in pixels.
         smooth: False takes the authors' bilinear resize without anti-aliasing.
     """
-    source = resized(image, at_size_hw) if smooth else image
-    pixels = torch.from_numpy(np.array(source, dtype=np.float32)).permute(2, 0, 1)[None]
-    if size_hw(source) != at_size_hw:
-        pixels = interpolate(pixels, size=at_size_hw, mode="bilinear", align_corners=False)
-    return pixels / 127.5 - 1
+    if not smooth:
+        photo = image if isinstance(image, Decoded) else Decoded(image, "the photo")
+        source: Any = photo.sampled(at_size_hw)
+    else:
+        source = image.resized(at_size_hw) if isinstance(image, Decoded) else resized(image, at_size_hw)
+    return torch.from_numpy(np.array(source, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 @torch.no_grad()

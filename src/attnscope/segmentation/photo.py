@@ -83,11 +83,11 @@ def evidence_of_photo(
     image_hw = photo.size_hw
     seen_hw = input_size(pipe, image_hw, crop=crop)
     is_large = image_hw[0] * image_hw[1] > LARGE_PIXELS and not hasattr(picture, "read")
-    image = None if is_large and not reference else photo.whole()
-    pixels = photo_tensor(image or photo.resized(seen_hw), seen_hw, smooth=not reference)
+    image = (
+        None if is_large else photo.whole()
+    )  # the model sees it small; what is written of it decodes it again
+    pixels = photo_tensor(photo if reference else image or photo, seen_hw, smooth=not reference)
     del photo
-    if is_large:
-        image = None  # the model sees it small; what is written of it decodes it again
     latent = photo_latent(pipe, pixels)
     if noise_seed is not None:
         latent = noised(pipe, latent, at, noise_seed)
