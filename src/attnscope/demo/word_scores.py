@@ -12,7 +12,9 @@ from diffusers import StableDiffusionPipeline
 import attnscope
 from attnscope.demo.scenes import Scene, Word
 from attnscope.demo.scoring import heat_iou, pointing_hit
-from attnscope.segmentation.photo import TIMESTEP, noised, photo_latent, photo_tensor, photo_trace
+from attnscope.photos.latents import noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
+from attnscope.segmentation.photo import TIMESTEP
 from attnscope.trace.tokens import tokenize
 from attnscope.trace.trace import Trace
 from attnscope.trace.words import find_span

@@ -14,8 +14,8 @@ from PIL import Image
 import attnscope
 from attnscope import segment
 from attnscope.errors import ModelError
-from attnscope.segmentation.latents import input_size, noised, photo_latent, photo_tensor
-from attnscope.segmentation.photo import photo_trace
+from attnscope.photos.latents import input_size, noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
 from attnscope.testing import transformers as tiny
 from attnscope.testing.transformers.parts import QWEN_WORDS, WIDE, quiet, tiny_decoder, tiny_vae
 from transformer_cases import CASES
