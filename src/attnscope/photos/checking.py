@@ -52,10 +52,14 @@ def check_invertible(pipe: Any) -> None:
     """
     instead = "read the photo in one noised pass, without invert and null_text"
     scheduler, name = pipe.scheduler, type(pipe).__name__
-    if is_flow(scheduler):
+    if not hasattr(scheduler, "alphas_cumprod"):
         raise ModelError(
             f"a {name} can't be inverted with DDIM: its {type(scheduler).__name__} has no products of alphas, of which "
-            f"DDIM's steps are made, as those of flow matching have none: {instead}"
+            f"DDIM's steps are made; flow matching has none: {instead}"
+        )
+    if is_flow(scheduler):
+        raise ModelError(
+            f"a {name} can't be inverted with DDIM: its model predicts the velocity of flow matching: {instead}"
         )
     if model_of(pipe)[0] is not UNET:
         raise ModelError(f"a {name} can't be inverted: inversion is there for U-Nets, it has none: {instead}")

@@ -73,7 +73,7 @@ class Inversion:
         check_invertible(pipe)
         with counting(pipe, len(self.timesteps), progress) as stepped:
             latents = self.made_again(ddim_making(pipe, len(self.timesteps)), prompt, guidance_scale, stepped)
-        return _decoded(pipe, latents[-1])
+        return decoded(pipe, latents[-1])
 
     def made_again(
         self,
@@ -244,7 +244,13 @@ def _ddim(scheduler_class: Any, pipe: Any, steps: int) -> PhotoPipeline:
 
 
 @torch.no_grad()
-def _decoded(pipe: Any, latent: Tensor) -> Image:
+def decoded(pipe: Any, latent: Tensor) -> Image:
+    """The picture of a latent.
+
+    Args:
+        pipe: A pipeline.
+        latent: Without noise.
+    """
     vae, scaled = pipe.vae, model_of(pipe)[0].latents.scaled
     of_zero, of_one = (scaled(vae, each) for each in (torch.zeros_like(latent), torch.ones_like(latent)))
     unscaled = (latent - of_zero) / (of_one - of_zero)  # scaling is a straight line

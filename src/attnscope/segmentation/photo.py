@@ -26,7 +26,7 @@ from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, na
 from attnscope.trace.tokens import tokenize
 
 MAPS = (
-    "see where words are in it, `trace = attnscope.read_photo(pipe, picture, 'a cat')` and "
+    "see where words are in it, `trace = attnscope.read_photo(pipe, picture, 'a cat', kind='cross')` and "
     "`attnscope.heat_map(trace, 'cat')`"
 )
 TIMESTEP = 300
