@@ -2,8 +2,8 @@
 
 Words: scenes of the demo world that training has never seen are read with their captions in one pass, at several
 timesteps, with and without the timestep's noise, and in the steps of an inversion; each word's heat map is compared
-with the word's true mask. Pictures: scenes are inverted and made again, with guidance and without, and compared with the
-scene as the autoencoder gives it back, in dB.
+with the word's true mask. Pictures: scenes are inverted and made again, with guidance and without, and compared with
+the scene as the autoencoder gives it back, in dB.
 
     python benchmarks/photos.py [--scenes 200] [--inverted 20] [--made-again 3] [--steps 50]
 """
@@ -81,7 +81,9 @@ def made_again(pipe: Any, picture: Scene, steps: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=200)
-    parser.add_argument("--inverted", type=int, default=20, help="of them, read by inversion of 10 steps")
+    parser.add_argument(
+        "--inverted", type=int, default=20, help="scenes that are read by inversion of 10 steps"
+    )
     parser.add_argument("--made-again", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50, help="of what is made again")
     asked = parser.parse_args()
@@ -95,7 +97,7 @@ def main() -> None:
                 f"| {timestep}, {'noise' if noisy else 'no noise'} |",
                 word_row(partial(one_pass, pipe, timestep, noisy), chosen),
             )
-    if inverted := chosen[: asked.inverted]:
+    if inverted := [scene(seed) for seed in range(asked.inverted)]:
         print(f"| inversion | {word_row(partial(inverting, pipe, 10), track(inverted, 'inversion'))} |")
         print(f"| 300, no noise, these | {word_row(partial(one_pass, pipe, 300, False), inverted)} |")
     rows = [
