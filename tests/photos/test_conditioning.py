@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attnscope import segment
+from attnscope import invert_photo, segment
 from attnscope.errors import ModelError
 from attnscope.photos.conditioning import conditions
 from attnscope.photos.latents import photo_latent, photo_tensor
@@ -135,3 +135,21 @@ def test_a_compiled_unet_is_refused_by_its_cause(pipe, halves):
             segment(halves, pipe)
     finally:
         pipe.unet = own
+
+
+def test_ip_adapters_are_left_out_of_an_inversion_and_of_guidance(pipe, halves):
+    options = {"num_inference_steps": 1, "null_text": True, "progress": lambda done, total: None}
+    expected = invert_photo(pipe, halves, "a cat", **options)
+    own, before = pipe.unet, pipe.unet.config.get("encoder_hid_dim_type")
+    pipe.unet = tiny_unet()
+    try:
+        pipe.unet._load_ip_adapter_weights([adapter(pipe.unet)])
+        kept = {name: vars(each).copy() for name, each in pipe.unet.attn_processors.items()}
+        found = invert_photo(pipe, halves, "a cat", **options)
+        assert {name: vars(each) for name, each in pipe.unet.attn_processors.items()} == kept
+        assert torch.equal(found.latents, expected.latents)
+        assert (found.null_embeddings - expected.null_embeddings).abs().max() < 1e-3
+        assert np.array_equal(found.picture(pipe), expected.picture(pipe))
+    finally:
+        pipe.unet = own
+    assert pipe.unet.config.get("encoder_hid_dim_type") == before
