@@ -42,6 +42,7 @@ ORDER = [
     "places",
     "pipelines",
     "recording",
+    "photos",
     "segmentation",
     "editing",
     "guidance",

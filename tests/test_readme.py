@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from attnscope.demo.scenes import scene
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -34,3 +36,21 @@ def test_the_guide_to_passes_gives_the_output_that_it_shows(tmp_path, monkeypatc
     results = runner.run(session, out=report.append)
     assert results.attempted > 30
     assert results.failed == 0, "".join(report)
+
+
+@pytest.mark.slow
+def test_the_guide_to_photos_runs_with_fewer_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo = scene(4)
+    photo.pil_image.save("photo.jpg")
+    program = "\n".join(blocks("docs/photos.md", "python"))
+    assert program.count("null_text=True") == 2
+    program = program.replace("num_inference_steps=50", "num_inference_steps=2")
+    program = program.replace("null_text=True", "null_text=True, num_inference_steps=1")
+    program = program.replace(
+        "photo(pipe, photo, prompt)", "photo(pipe, photo, prompt, num_inference_steps=2)"
+    )
+    given = {"photo": photo.pil_image, "prompt": photo.caption}
+    exec(program, given)
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.jpg", "tree.png", "photo.trace"}
+    assert given["trace"].branches == ("uncond", "cond")

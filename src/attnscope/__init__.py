@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
+    from attnscope.photos.inversion import Inversion, invert_photo
+    from attnscope.photos.reading import read_photo
     from attnscope.pipelines import load_pipeline
     from attnscope.recording.capture import capture
     from attnscope.recording.doctor.report import doctor
@@ -48,6 +50,9 @@ _HOMES = {
     "heat_map": "attnscope.heatmap.heat_map",
     "heat_maps": "attnscope.heatmap.heat_map",
     "word_table": "attnscope.heatmap.word_table",
+    "Inversion": "attnscope.photos.inversion",
+    "invert_photo": "attnscope.photos.inversion",
+    "read_photo": "attnscope.photos.reading",
     "load_pipeline": "attnscope.pipelines",
     "Reduced": "attnscope.records.reduced",
     "Segmentation": "attnscope.segmentation.result",
@@ -77,6 +82,7 @@ __all__ = [
     "Custom",
     "Freeze",
     "HeatMap",
+    "Inversion",
     "Policy",
     "Reduced",
     "Region",
@@ -93,10 +99,12 @@ __all__ = [
     "estimate",
     "heat_map",
     "heat_maps",
+    "invert_photo",
     "layers",
     "load_pipeline",
     "load_trace",
     "prompt_to_prompt",
+    "read_photo",
     "segment",
     "segment_many",
     "segment_trace",

@@ -10,7 +10,7 @@ import torch
 from picture_file import read
 
 import attnscope
-from segmentation.test_conditioning import xl_pipeline
+from photo_cases import sdxl
 from transformer_cases import CASES, PROMPT
 
 pytestmark = [
@@ -170,7 +170,7 @@ def test_a_photo_is_segmented_with_a_folder_of_a_transformer(saved, photo, run, 
 
 
 def test_xl_from_a_folder_generates_and_segments(pipe, photo, run, tmp_path):
-    xl_pipeline(pipe).save_pretrained(tmp_path / "xl")
+    sdxl(pipe).save_pretrained(tmp_path / "xl")
     asked = ("generate", PROMPT, "-m", tmp_path / "xl", "-o", tmp_path / "out", "-n", 2, "--size", "128x192")
     assert run(*asked)[0] == 0
     trace = attnscope.load_trace(tmp_path / "out")

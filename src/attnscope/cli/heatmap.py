@@ -1,4 +1,4 @@
-"""`attnscope heatmap`: where the words of a trace's prompt landed."""
+"""`attnscope heatmap`: where the words of a trace's prompt landed, or those of a photo are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attnscope.cli.loading import open_pass
-from attnscope.cli.options import Force, Json, Pass, parse_numbers
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_numbers
 from attnscope.cli.output import (
     counted,
     print_json,
@@ -18,10 +18,11 @@ from attnscope.cli.output import (
     say_wrote,
     working,
 )
+from attnscope.cli.photo import is_photo, prompt_and_words, read, refuse_for_a_trace
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import map_files, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
-from attnscope.errors import WordError
+from attnscope.errors import ParameterError, WordError
 from attnscope.files.names import file_names
 
 if TYPE_CHECKING:
@@ -33,16 +34,22 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
   attnscope heatmap output/run.trace house grass -o maps
 
-  attnscope heatmap output/run.trace "red house" --blocks 11-16 --json"""
+  attnscope heatmap output/run.trace "red house" --blocks 11-16 --json
+
+  attnscope heatmap output/output.png "a red house on grass" house -o photo"""
 
 
 def heatmap_command(
-    trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="TRACE", help="Folder of a trace, such as output/run.trace; or a photo."),
+    ],
     words: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="WORD",
-            help="Words or phrases of the text that the branch reads; all words by default.",
+            help="Words or phrases of the text that the branch reads; all words by default. Of a photo the first "
+            "is the text that it is read with.",
         ),
     ] = None,
     output: Annotated[
@@ -74,6 +81,35 @@ def heatmap_command(
     ] = "cross",
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
     of_pass: Pass = None,
+    timestep: Annotated[
+        int | None, typer.Option("--timestep", help="Of a photo's pass, 0..999; 300 by default.")
+    ] = None,
+    noise_seed: Annotated[
+        int | None, typer.Option("--noise-seed", help="Of a photo: add the timestep's noise.")
+    ] = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Of a photo: read the steps of DDIM inversion.")
+    ] = False,
+    null_text: Annotated[
+        bool,
+        typer.Option(
+            "--null-text", help="Of a photo: invert it, and read the steps that make it again with guidance."
+        ),
+    ] = False,
+    inversion_steps: Annotated[
+        int | None, typer.Option("--inversion-steps", help="Of --invert and --null-text; 50 by default.")
+    ] = None,
+    crop: Annotated[bool, typer.Option("--crop", help="Of a photo: its middle square.")] = False,
+    save_trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-trace", metavar="FOLDER", help="Of a photo: keep its trace, for view and the rest."
+        ),
+    ] = None,
+    model: Model = "demo",
+    config: Config = None,
+    device: Device = None,
+    dtype: Dtype = None,
     same_scale: Annotated[
         bool, typer.Option("--same-scale", help="One colour scale for all words, so that maps compare.")
     ] = False,
@@ -83,12 +119,39 @@ def heatmap_command(
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Draw the heat map of each word over the picture, and print where it peaks."""
-    with working(f"reading {trace}"):
+    """Draw the heat map of each word over the picture, and print where it peaks.
+
+    A photo is read by a model with a text: attnscope heatmap photo.jpg "a cat on a sofa" cat
+    """
+    with working(f"reading {source}"):
         from attnscope.heatmap.heat_map import heat_maps
         from attnscope.heatmap.picture_keys import picture_span, picture_spans
-
-        opened = open_pass(trace, of_pass)
+    for_photos = {
+        "timestep": timestep,
+        "noise_seed": noise_seed,
+        "invert": invert or None,
+        "null_text": null_text or None,
+        "num_inference_steps": inversion_steps,
+        "crop": crop or None,
+    }
+    if is_photo(source):
+        if of_pass is not None:
+            raise ParameterError(f"--pass {of_pass}: {source} is a photo; only a trace has passes")
+        prompt, words = prompt_and_words(source, words)
+        refuse_inside_a_trace(output)
+        if words:
+            refuse_overwriting(*map_files(output, file_names(words), drawn=True), force=force)
+        opened = read(
+            source,
+            prompt,
+            {"model": model, "config": config, "device": device, "dtype": dtype},
+            {name: value for name, value in for_photos.items() if value is not None},
+            kept_in=save_trace,
+            force=force,
+        )
+    else:
+        refuse_for_a_trace(source, {**for_photos, "save_trace": save_trace})
+        opened = open_pass(source, of_pass)
     if kind == "cross":
         spans = chosen_spans(opened, words, image, occurrence, branch)
     else:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attnscope.errors import ParameterError
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
+"""Endings of names that are meant as pictures."""
 _DATA = (".npy", ".npz", ".json", ".csv", ".txt", ".md", ".html", ".htm", ".zip", ".safetensors")
 _MAP_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".npy")
 
@@ -18,7 +19,7 @@ def is_file_name(output: Path) -> bool:
     Args:
         output: What -o was given.
     """
-    return output.suffix.lower() in (*_PICTURES, *_DATA) and not output.is_dir()
+    return output.suffix.lower() in (*PICTURES, *_DATA) and not output.is_dir()
 
 
 def expect_folder(output: Path, what: str) -> None:

@@ -12,10 +12,10 @@ from diffusers import StableDiffusionPipeline
 import attnscope
 from attnscope.demo.scenes import Scene, Word
 from attnscope.demo.scoring import heat_iou, pointing_hit
-from attnscope.segmentation.photo import TIMESTEP, noised, photo_latent, photo_tensor, photo_trace
-from attnscope.trace.tokens import tokenize
+from attnscope.photos.latents import noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
+from attnscope.segmentation.photo import TIMESTEP
 from attnscope.trace.trace import Trace
-from attnscope.trace.words import find_span
 
 HEAT_THRESHOLD = 0.4
 """A word's mask is where its heat is above this share of the largest value."""
@@ -51,21 +51,27 @@ def word_scores(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordS
         picture: The scene.
     """
     colourless = not any(word.kind == "colour" for word in picture.words)
-    for score in _read(pipe, picture):
+    for score in scores_of(caption_trace(pipe, picture), picture):
         yield score
         if score.kind == "thing" and colourless:
             yield score._replace(kind=COLOURLESS)
     swapped = with_colours_swapped(picture)
     if swapped is not None:
-        yield from (score._replace(kind=SWAPPED) for score in _read(pipe, swapped) if score.kind == "thing")
+        again = scores_of(caption_trace(pipe, swapped), swapped)
+        yield from (score._replace(kind=SWAPPED) for score in again if score.kind == "thing")
 
 
-def _read(pipe: StableDiffusionPipeline, picture: Scene) -> Iterator[WordScore]:
-    trace = caption_trace(pipe, picture)
-    tokens = tokenize(pipe.tokenizer, picture.caption).tokens
-    for word in picture.words:
-        earlier = sum(other.text == word.text for other in picture.words if other.start < word.start)
-        heat = attnscope.heat_map(trace, find_span(picture.caption, tokens, word.text, occurrence=earlier))
+def scores_of(trace: Trace, picture: Scene) -> Iterator[WordScore]:
+    """Score the words of a scene's caption.
+
+    Args:
+        trace: The scene, read with its caption.
+        picture: The scene.
+    """
+    words = picture.words
+    earlier = [sum(other.text == word.text for other in words if other.start < word.start) for word in words]
+    spans = [trace.span(word.text, occurrence=number) for word, number in zip(words, earlier, strict=True)]
+    for word, heat in zip(words, attnscope.heat_maps(trace, spans), strict=True):
         yield WordScore(
             word.kind,
             pointing_hit(heat.array, word.mask),

@@ -1,15 +1,12 @@
 """DiffSeg from a photo or a trace to labels, names and files.
 
-segment.py       the entries: a photo or a trace to its segments
-photo.py         one pass over a photo, and the evidence that it gives
-latents.py       the photo as a latent
-conditioning.py  what a U-Net is given beside the photo
-photo_step.py    a transformer sees the photo in a step of its pipeline
-evidence.py      the evidence of a trace: its attention, aggregated
-result.py        Evidence and Segmentation: what segments are made of, and what they are
-label_map.py     from merged maps to the segment of every pixel
-words.py         the words that segments can be named by
-naming.py        which word names a segment, and how well it fits
-recipe.py        thresholds and the other choices, and where they are from
-files.py         segments as files
+segment.py    the entries: a photo or a trace to its segments
+photo.py      the evidence of a photo: one pass over it, and one for words
+evidence.py   the evidence of a trace: its attention, aggregated
+result.py     Evidence and Segmentation: what segments are made of, and what they are
+label_map.py  from merged maps to the segment of every pixel
+words.py      the words that segments can be named by
+naming.py     which word names a segment, and how well it fits
+recipe.py     thresholds and the other choices, and where they are from
+files.py      segments as files
 """

@@ -7,37 +7,28 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from attnscope.atlas.families import UNET
 from attnscope.diffseg.labels import word_maps
 from attnscope.errors import ModelError
+from attnscope.photos.checking import check_pipeline
+from attnscope.photos.latents import input_size, noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
 from attnscope.pictures.decoded import Decoded
 from attnscope.pictures.reading import Picture, decoded_picture
 from attnscope.pictures.strips import LARGE_PIXELS
-from attnscope.recording.capture import capture
-from attnscope.recording.planning.modules import model_of
+from attnscope.recording.planning.modules import choose_layers, layers_not_recorded, model_of
 from attnscope.records import Kind
 from attnscope.records.layers import SizeHW
-from attnscope.segmentation.conditioning import asks_for_more, conditions, without_picture_prompts
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
-from attnscope.segmentation.latents import (
-    check_timestep,
-    device_of,
-    input_size,
-    noised,
-    photo_latent,
-    photo_tensor,
-)
-from attnscope.segmentation.photo_step import check_transformer, photo_step
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, named_spans, named_words
 from attnscope.trace.tokens import tokenize
-from attnscope.trace.trace import Trace
 
-NEEDED = ("vae", "tokenizer", "text_encoder", "encode_prompt")
-
-
+MAPS = (
+    "see where words are in it, `trace = attnscope.read_photo(pipe, picture, 'a cat', kind='cross')` and "
+    "`attnscope.heat_map(trace, 'cat')`"
+)
 TIMESTEP = 300
 """Of the pass; Tian et al. 2024, implementation details."""
 
@@ -75,6 +66,7 @@ def evidence_of_photo(
     Cost: VAE encode and one pass, with words one more for each text that the model reads at once.
     """
     check_pipeline(pipe)
+    _check_places(pipe)
     reference = preset == "reference"
     readings = list(_readings(pipe, words, prompt, preset))
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
@@ -121,6 +113,16 @@ def evidence_of_photo(
     )
 
 
+def _check_places(pipe: Any) -> None:
+    """Refuse a model whose image does not attend to itself by probabilities, of which segments are made."""
+    family, model = model_of(pipe)
+    if not any("self" in tapped.kinds("self") for tapped in choose_layers(family, model, None, None)):
+        raise ModelError(
+            f"a {type(pipe).__name__} can't segment pictures, its model has no attention of the image to itself that "
+            f"is probabilities ({'; '.join(layers_not_recorded(family, model))}): {MAPS}"
+        )
+
+
 def _decoded(picture: Picture, crop: bool) -> Decoded:
     photo = decoded_picture(picture)
     return photo.middle_square() if crop else photo
@@ -161,57 +163,3 @@ def as_read(pipe: Any, text: str) -> str:
     """
     convert = getattr(pipe, "maybe_convert_prompt", None)
     return text if convert is None else convert(text, pipe.tokenizer)
-
-
-def check_pipeline(pipe: Any) -> None:
-    """Refuse a pipeline that can't take a photo; those from a prompt to a picture can.
-
-    Args:
-        pipe: A diffusers pipeline.
-
-    Raises:
-        ModelError: A part is missing, or the model asks for more than a prompt.
-    """
-    missing = [name for name in NEEDED if getattr(pipe, name, None) is None]
-    if missing:
-        raise ModelError(
-            f"{type(pipe).__name__} has no {', '.join(missing)}; to segment a photo give a text-to-image pipeline, "
-            "such as attnscope.load_pipeline('demo')"
-        )
-    if model_of(pipe)[0] is not UNET:
-        check_transformer(pipe)
-        return
-    if (lacking := asks_for_more(pipe.unet.config, pipe.vae.config.latent_channels)) is not None:
-        raise ModelError(
-            f"the U-Net of {type(pipe).__name__} {lacking}; photos can be segmented with text-to-image models built "
-            "like Stable Diffusion v1, v2 and XL, and with transformers"
-        )
-
-
-@torch.no_grad()
-def photo_trace(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: Kind | None) -> Trace:
-    """The attention of one pass; the pipeline is left as it was, its scheduler unused.
-
-    Args:
-        pipe: A diffusers pipeline.
-        latent: What the model sees.
-        prompt: What it reads.
-        timestep: Of the pass.
-        kind: "self", "cross", or None for both.
-    """
-    if model_of(pipe)[0] is not UNET:
-        return photo_step(pipe, latent, prompt, timestep=timestep, kind=kind)
-    check_timestep(pipe, timestep)
-    device, unet = device_of(pipe), pipe.unet
-    embeddings, added = conditions(pipe, prompt, latent, device)
-    with (
-        without_picture_prompts(unet) as pictures,
-        capture(unet, kind=kind, where="device", branches=("cond",)) as trace,
-    ):
-        unet(
-            latent.to(device, unet.dtype),
-            torch.tensor(timestep, device=device),
-            encoder_hidden_states=embeddings,
-            added_cond_kwargs={**added, **pictures},
-        )
-    return trace

@@ -112,15 +112,19 @@ def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:
     check_timestep(pipe, timestep)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(latent.shape, generator=generator).to(latent)
-    if _is_flow(pipe.scheduler):
+    if is_flow(pipe.scheduler):
         sigma = timestep / pipe.scheduler.config["num_train_timesteps"]
         return (1 - sigma) * latent + sigma * noise
     keep = pipe.scheduler.alphas_cumprod[timestep].to(latent)
     return keep.sqrt() * latent + (1 - keep).sqrt() * noise
 
 
-def _is_flow(scheduler: Any) -> bool:
-    """Whether pictures are mixed with noise along a line, as flow matching does."""
+def is_flow(scheduler: Any) -> bool:
+    """Whether pictures are mixed with noise along a line, as flow matching does.
+
+    Args:
+        scheduler: A pipeline's.
+    """
     config: Mapping[str, Any] = scheduler.config
     return (
         not hasattr(scheduler, "alphas_cumprod")
@@ -149,9 +153,10 @@ def check_timestep(pipe: Any, timestep: int) -> None:
             "attnscope.capture(pipe) as trace: pipe(...)` and `attnscope.segment(trace)`"
         )
     steps = config["num_train_timesteps"]
-    if not 0 <= timestep < steps:
+    is_number = isinstance(timestep, (int, np.integer)) and not isinstance(timestep, bool)
+    if not is_number or not 0 <= timestep < steps:
         raise ParameterError(
-            f"timestep is {timestep}; this model was trained on 0..{steps - 1} (0 is almost clean)"
+            f"timestep is {timestep!r}; this model was trained on 0..{steps - 1} (0 is almost clean)"
         )
 
 

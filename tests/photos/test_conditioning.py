@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from attnscope import segment
+from attnscope import invert_photo, segment
 from attnscope.errors import ModelError
-from attnscope.segmentation.conditioning import conditions
-from attnscope.segmentation.photo import photo_latent, photo_tensor
+from attnscope.photos.conditioning import conditions
+from attnscope.photos.latents import photo_latent, photo_tensor
 from attnscope.testing.tiny_models import tiny_unet
+from photo_cases import sdxl
 
 EMBEDDING, PICTURE_TOKENS = 8, 4
 
@@ -68,32 +67,12 @@ def test_ip_adapters_are_left_out_of_a_photos_pass_and_put_back(pipe, halves, ad
     assert pipe.unet.config.get("encoder_hid_dim_type") == before
 
 
-def xl_pipeline(pipe):
-    """A Stable Diffusion XL of the tiny pipeline's own parts."""
-    torch.manual_seed(0)
-    text = CLIPTextConfig(
-        vocab_size=len(pipe.tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=2,
-        num_attention_heads=2, max_position_embeddings=77, projection_dim=8,
-        eos_token_id=pipe.tokenizer.eos_token_id, bos_token_id=pipe.tokenizer.bos_token_id,
-    )  # fmt: skip
-    unet = tiny_unet(
-        addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=8 + 6 * 4
-    )  # fmt: skip
-    made = StableDiffusionXLPipeline(
-        vae=pipe.vae, text_encoder=CLIPTextModel(text).eval(), unet=unet, scheduler=pipe.scheduler,
-        text_encoder_2=CLIPTextModelWithProjection(text).eval(), tokenizer=pipe.tokenizer,
-        tokenizer_2=pipe.tokenizer, add_watermarker=False,
-    )  # fmt: skip
-    made.set_progress_bar_config(disable=True)
-    return made
-
-
 def test_a_photo_is_segmented_with_xl_and_told_its_own_size(pipe, halves):
-    xl = xl_pipeline(pipe)
+    xl = sdxl(pipe)
     found = segment(halves, xl, labels="cat,star")
     assert found.labels.shape == (64, 64)
     latent = photo_latent(xl, photo_tensor(halves, (128, 192)))
-    embeddings, added = conditions(xl, "a cat", latent, torch.device("cpu"))
+    ((embeddings, added),) = conditions(xl, "a cat", latent, torch.device("cpu"))
     expected = xl.encode_prompt("a cat", do_classifier_free_guidance=False)
     assert torch.equal(embeddings, expected[0])
     assert torch.equal(added["text_embeds"], expected[2])
@@ -156,3 +135,21 @@ def test_a_compiled_unet_is_refused_by_its_cause(pipe, halves):
             segment(halves, pipe)
     finally:
         pipe.unet = own
+
+
+def test_ip_adapters_are_left_out_of_an_inversion_and_of_guidance(pipe, halves):
+    options = {"num_inference_steps": 1, "null_text": True, "progress": lambda done, total: None}
+    expected = invert_photo(pipe, halves, "a cat", **options)
+    own, before = pipe.unet, pipe.unet.config.get("encoder_hid_dim_type")
+    pipe.unet = tiny_unet()
+    try:
+        pipe.unet._load_ip_adapter_weights([adapter(pipe.unet)])
+        kept = {name: vars(each).copy() for name, each in pipe.unet.attn_processors.items()}
+        found = invert_photo(pipe, halves, "a cat", **options)
+        assert {name: vars(each) for name, each in pipe.unet.attn_processors.items()} == kept
+        assert torch.equal(found.latents, expected.latents)
+        assert (found.null_embeddings - expected.null_embeddings).abs().max() < 1e-3
+        assert np.array_equal(found.picture(pipe), expected.picture(pipe))
+    finally:
+        pipe.unet = own
+    assert pipe.unet.config.get("encoder_hid_dim_type") == before

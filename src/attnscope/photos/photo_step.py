@@ -11,25 +11,22 @@ from functools import wraps
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import AttnscopeError, ModelError
+from attnscope.photos.latents import check_timestep, vae_px
+from attnscope.photos.seen import show
 from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
-from attnscope.recording.planning.modules import choose_layers, layers_not_recorded, model_of
+from attnscope.recording.planning.modules import model_of
 from attnscope.records import Kind
-from attnscope.segmentation.latents import check_timestep, vae_px
 from attnscope.trace.trace import Trace
 
 INSTEAD = (
     "generate a picture and segment its trace, `with attnscope.capture(pipe) as trace: pipe(...)` and "
     "`attnscope.segment(trace)`"
-)
-
-MAPS = (
-    "see where its words are, `with attnscope.capture(pipe, kind='cross') as trace: pipe(...)` and "
-    "`attnscope.heat_map(trace, 'cat')`"
 )
 
 
@@ -48,15 +45,19 @@ def check_transformer(pipe: Any) -> None:
     needed = [name for name, option in takes.items() if option.default is inspect.Parameter.empty]
     if "prompt" not in takes or not {"prompt", "args", "kwargs"}.issuperset(needed):
         raise _refusal(pipe, "it asks for more than a prompt")
-    family, model = model_of(pipe)
-    if not any("self" in tapped.kinds("self") for tapped in choose_layers(family, model, None, None)):
-        raise ModelError(
-            f"a {type(pipe).__name__} can't segment pictures, its model has no attention of the image to itself that "
-            f"is probabilities ({'; '.join(layers_not_recorded(family, model))}): {MAPS}"
-        )
 
 
-def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: Kind | None) -> Trace:
+def photo_step(
+    pipe: Any,
+    latent: Tensor,
+    prompt: str,
+    *,
+    timestep: int,
+    kind: Kind | None,
+    picture: Image | None = None,
+    where: Any = "device",
+    **kept: Any,
+) -> Trace:
     """The attention of one step; the pipeline is left as it was.
 
     Args:
@@ -65,6 +66,9 @@ def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: K
         prompt: What it reads.
         timestep: What it is told.
         kind: "self", "cross", or None for both.
+        picture: The photo, for the trace to show.
+        where: As for `attnscope.capture`.
+        kept: Further choices of `attnscope.capture`.
 
     Raises:
         ModelError: The model takes latents in a layout that is not known, or for more than a photo.
@@ -75,8 +79,9 @@ def photo_step(pipe: Any, latent: Tensor, prompt: str, *, timestep: int, kind: K
     twin.scheduler.set_timesteps = _always(twin.scheduler, timestep)
     shown = model.register_forward_pre_hook(_showing(pipe, model, family, latent), with_kwargs=True)
     try:
-        with torch.no_grad(), capture(twin, kind=kind, where="device") as trace:
+        with torch.no_grad(), capture(twin, kind=kind, where=where, **kept) as trace:
             twin(prompt=prompt, **_one_step(pipe, latent))
+            show(trace, picture)
     except (ValueError, TypeError, AttributeError, AssertionError) as error:
         if isinstance(error, AttnscopeError):
             raise

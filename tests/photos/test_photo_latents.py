@@ -14,8 +14,8 @@ from PIL import Image
 import attnscope
 from attnscope import segment
 from attnscope.errors import ModelError
-from attnscope.segmentation.latents import input_size, noised, photo_latent, photo_tensor
-from attnscope.segmentation.photo import photo_trace
+from attnscope.photos.latents import input_size, noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
 from attnscope.testing import transformers as tiny
 from attnscope.testing.transformers.parts import QWEN_WORDS, WIDE, quiet, tiny_decoder, tiny_vae
 from transformer_cases import CASES
@@ -237,12 +237,10 @@ def test_a_model_without_attention_of_the_image_to_itself_is_refused_with_what_w
     pipe = tiny.tiny_sana(tmp_path)
     with pytest.raises(
         ModelError,
-        match=r"can't segment pictures, .* \(linear attention .*no probabilities\): see where its words",
+        match=r"can't segment pictures, .* \(linear attention .*no probabilities\): see where words",
     ):
         segment(PHOTO, pipe, labels="cat")
-    case = next(case for case in CASES if case.family == "sana")
-    with attnscope.capture(pipe, kind="cross") as trace:
-        case.run(pipe)
+    trace = attnscope.read_photo(pipe, PHOTO, "a cat", crop=True, kind="cross")
     assert attnscope.heat_map(trace, "cat").array.shape == trace.run.latent_size_hw
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 import attnscope
 from attnscope import segment
 from attnscope.errors import ModelError, ParameterError
+from attnscope.photos.latents import noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
 from attnscope.segmentation.evidence import aggregated_attention
-from attnscope.segmentation.latents import noised, photo_latent, photo_tensor
-from attnscope.segmentation.photo import photo_trace
 from attnscope.testing.transformers import tiny_flux, tiny_pixart, tiny_sd3
 from transformer_cases import CASES, seen_attention
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from attnscope.segmentation.latents import vae_px
+from attnscope.photos.latents import vae_px
 
 AESTHETIC_SCORE = 6.0
 """What the refiner of Stable Diffusion XL is told by default."""
@@ -45,23 +45,61 @@ def asks_for_more(config: Mapping[str, Any], latent_channels: int) -> str | None
     return None
 
 
-def conditions(pipe: Any, prompt: str, latent: Tensor, device: torch.device) -> tuple[Tensor, dict[str, Any]]:
-    """The text embeddings of a prompt, and what else the U-Net is told.
+class Conditions(NamedTuple):
+    """What a U-Net is told.
+
+    Attributes:
+        embeddings: Of the text, (row, token, channel).
+        added: What SDXL is told besides, with as many rows.
+    """
+
+    embeddings: Tensor
+    added: dict[str, Tensor]
+
+    def with_text(self, embeddings: Tensor) -> Conditions:
+        """The same with other text embeddings.
+
+        Args:
+            embeddings: The others, of any type.
+        """
+        return self._replace(embeddings=embeddings.to(self.embeddings))
+
+    def beside(self, other: Conditions) -> Conditions:
+        """These rows, and after them another's.
+
+        Args:
+            other: The other.
+        """
+        added = {name: torch.cat([value, other.added[name]]) for name, value in self.added.items()}
+        return Conditions(torch.cat([self.embeddings, other.embeddings]), added)
+
+
+def conditions(
+    pipe: Any, prompt: str, latent: Tensor, device: torch.device, *, guided: bool = False
+) -> list[Conditions]:
+    """What the U-Net is told of a prompt and, for guidance, what it is told without one, as the pipeline has it.
 
     Args:
         pipe: A pipeline built like Stable Diffusion v1, v2 or XL.
         prompt: What the model reads.
         latent: What it sees.
         device: Where it runs.
+        guided: Whether the second is wanted.
     """
     encoded = pipe.encode_prompt(
-        prompt=prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        prompt=prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=guided
     )
-    embeddings = encoded[0].to(unet_dtype := pipe.unet.dtype)
+    texts = encoded[: 2 if guided else 1]
+    unet_dtype = pipe.unet.dtype
     if pipe.unet.config.get("addition_embed_type") != "text_time":
-        return embeddings, {}
-    pooled = encoded[2].to(unet_dtype)
-    return embeddings, {"text_embeds": pooled, "time_ids": _time_ids(pipe, pooled, latent)}
+        return [Conditions(text.to(unet_dtype), {}) for text in texts]
+    pooled = [each.to(unet_dtype) for each in encoded[2 : 2 + len(texts)]]
+    return [
+        Conditions(
+            text.to(unet_dtype), {"text_embeds": of_text, "time_ids": _time_ids(pipe, of_text, latent)}
+        )
+        for text, of_text in zip(texts, pooled, strict=True)
+    ]
 
 
 def _time_ids(pipe: Any, pooled: Tensor, latent: Tensor) -> Tensor:
