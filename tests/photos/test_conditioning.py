@@ -147,9 +147,10 @@ def test_ip_adapters_are_left_out_of_an_inversion_and_of_guidance(pipe, halves):
         kept = {name: vars(each).copy() for name, each in pipe.unet.attn_processors.items()}
         found = invert_photo(pipe, halves, "a cat", **options)
         assert {name: vars(each) for name, each in pipe.unet.attn_processors.items()} == kept
-        assert torch.equal(found.latents, expected.latents)
+        assert (found.latents - expected.latents).abs().max() < 1e-3
         assert (found.null_embeddings - expected.null_embeddings).abs().max() < 1e-3
-        assert np.array_equal(found.picture(pipe), expected.picture(pipe))
+        pictures = [np.asarray(each.picture(pipe)).astype(int) for each in (found, expected)]
+        assert abs(pictures[0] - pictures[1]).max() <= 1
     finally:
         pipe.unet = own
     assert pipe.unet.config.get("encoder_hid_dim_type") == before

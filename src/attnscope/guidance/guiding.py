@@ -13,11 +13,11 @@ from torch import Tensor
 
 from attnscope.atlas.families import UNET
 from attnscope.errors import ModelError, ParameterError
+from attnscope.photos.conditioning import asks_for_more, conditions
+from attnscope.photos.latents import device_of
 from attnscope.recording.capture import capture
 from attnscope.recording.planning.modules import model_of
 from attnscope.records import Kind
-from attnscope.segmentation.conditioning import asks_for_more, conditions
-from attnscope.segmentation.latents import device_of
 from attnscope.trace.trace import Trace
 
 Loss = Callable[[Trace], Tensor]
