@@ -124,11 +124,11 @@ def loss_and_gradient(
 def _loss(pipe: Any, loss: Loss, latent: Latent, timestep: Any, prompt: str, kind: Kind | None) -> Tensor:
     device, unet = device_of(pipe), pipe.unet
     with torch.no_grad():
-        embeddings, added = conditions(pipe, prompt, latent, device)
+        (told,) = conditions(pipe, prompt, latent, device)
     scaled = pipe.scheduler.scale_model_input(latent.to(device, unet.dtype), timestep)
     how: dict[str, Any] = {"kind": kind, "branches": ("cond",), "prompt": prompt, "grad": True}
     with capture(pipe, **how) as trace:
-        unet(scaled, timestep, encoder_hidden_states=embeddings, added_cond_kwargs=added)
+        unet(scaled, timestep, encoder_hidden_states=told.embeddings, added_cond_kwargs=told.added)
     value = loss(trace)
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
         what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
