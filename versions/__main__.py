@@ -15,7 +15,14 @@ from versions.claims import PAGE, floors, page
 from versions.combinations import Combination, Result, combinations
 from versions.environments import ROOT, drop, environment
 
-TESTS = ("tests/test_versions.py", "tests/test_pipelines.py", "tests/trace/test_tokens.py", "tests/recording")
+TESTS = (
+    "tests/test_versions.py",
+    "tests/test_pipelines.py",
+    "tests/trace/test_tokens.py",
+    "tests/recording",
+    "tests/editing",
+    "tests/guidance",
+)
 _OF_LIBRARIES = (  # what they say of each other: diffusers 0.36 of torch 2.10, torch of Python 3.13.0
     "ignore::DeprecationWarning",
     "ignore::FutureWarning",

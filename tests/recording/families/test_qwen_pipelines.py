@@ -7,13 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from transformers import (
-    ProcessorMixin,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2VLProcessor,
-)
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+import transformers
 
 import attnscope
 from attnscope.testing.transformers import tiny_qwenimage
@@ -32,13 +26,13 @@ AGAINST = "the grass and a red star"  # as long as the prompt
 GUIDED = {"negative_prompt": AGAINST}
 
 
-class PictureProcessor(Qwen2VLProcessor):
+class PictureProcessor(transformers.Qwen2VLProcessor):
     """Qwen's own but for videos, whose part needs torchvision."""
 
     def __init__(self, image_processor=None, tokenizer=None, **kwargs):
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
         self.image_token_id, self.video_token_id = tokenizer.convert_tokens_to_ids(self.image_token), -1
-        ProcessorMixin.__init__(self, image_processor, tokenizer)
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer)
 
 
 def encoder(tokenizer):
@@ -60,10 +54,10 @@ def encoder(tokenizer):
         "window_size": 56, "fullatt_block_indexes": [0],
     }  # fmt: skip
     torch.manual_seed(0)
-    config = Qwen2_5_VLConfig(
+    config = transformers.Qwen2_5_VLConfig(
         text_config=text, vision_config=vision, **numbers, video_token_id=QWEN_WORDS - 1
     )
-    return Qwen2_5_VLForConditionalGeneration(config).eval()
+    return transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
 
 
 @pytest.fixture
@@ -73,7 +67,8 @@ def edit(tmp_path, monkeypatch):
     def make(kind):
         parts = tiny_qwenimage(tmp_path).components
         parts["text_encoder"] = encoder(parts["tokenizer"])
-        reader = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=64 * 28 * 28)
+        pil = import_module("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
+        reader = pil.Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=64 * 28 * 28)
         parts["processor"] = PictureProcessor(reader, parts["tokenizer"])
         pipe = quiet(getattr(diffusers, kind)(**parts))
         front = "".join(pipe.prompt_template_encode.partition("<|im_start|>user\n")[:2])
