@@ -1,5 +1,6 @@
 """Attend-and-Excite as diffusers' own pipeline computes it: first loss, gradient, and the whole run."""
 
+import sys
 import warnings
 from copy import deepcopy
 
@@ -43,10 +44,7 @@ def noise_of(pipe, side=16):
 
 
 def first_loss_and_gradient(theirs, latent, timestep, indices, resolution):
-    from diffusers.pipelines.deprecated.stable_diffusion_attend_and_excite import (
-        pipeline_stable_diffusion_attend_and_excite as module,
-    )
-
+    module = sys.modules[type(theirs).__module__]  # its place differs between versions
     theirs.attention_store = module.AttentionStore(resolution)
     theirs.register_attention_control()
     embeddings = theirs.encode_prompt(PROMPT, "cpu", 1, False)[0]
@@ -93,7 +91,7 @@ def test_a_run_is_that_of_diffusers(pipe, theirs, targets):
     assert (made.images - expected).abs().max() < 1e-3
     assert (made.images - plain).abs().max() > 1e-2
     assert sorted(made.losses[0]) == [0, 1]
-    assert len(made.losses[0][0]) == (4 if targets else 1)
+    assert (len(made.losses[0][0]) > 1) == bool(targets)
 
 
 def test_pictures_of_several_prompts_are_guided_one_by_one(pipe):
