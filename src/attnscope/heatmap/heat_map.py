@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.heatmap.picture_keys import picture_span, picture_spans
+from attnscope.heatmap.asked import Word, as_span, read_branch, spans_of
+from attnscope.heatmap.open_words import OpenText, check_open, read_openly
+from attnscope.heatmap.picture_keys import picture_span
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
 from attnscope.records import TEXT_KINDS, Grid, Kind, Layer, TokenSpan
@@ -20,11 +22,9 @@ from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
-from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
 Preset = Literal["daam"]
-Word = str | int | TokenSpan
 
 
 @both_spellings("steps", "blocks", "heads")
@@ -41,8 +41,13 @@ def heat_map(
     occurrence: int = 0,
     kind: Kind = "cross",
     reduced: str | None = None,
+    open_words: bool = False,
+    context: str | None = None,
+    pipe: Any = None,
+    tokenizer: Any = None,
+    text_encoder: Any = None,
 ) -> HeatMap:
-    """Where a word or phrase of the prompt landed in the picture.
+    """Where a word or phrase landed in the picture: one of the prompt, or with `open_words` any.
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
@@ -58,12 +63,19 @@ def heat_map(
         kind: 'cross' for the text; 'image', 'image2' ... for the pictures of an IP-Adapter, whose tokens are chosen by
             number or by a picture's name in `Layer.parts`.
         reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
+        open_words: Read the word as a text of its own, or in `context`, with the keys that the model would have made of
+            that, as `reread` does. The trace must be from `capture(open_words=True)`.
+        context: With `open_words`: a text that has the word, such as 'a photo of a dog'.
+        pipe: With `open_words`: the run's pipeline, for its tokenizers and text encoders.
+        tokenizer: With `open_words`, in place of `pipe`: the tokenizer, or a list of two for SDXL.
+        text_encoder: With `open_words`, in place of `pipe`: the text encoder, or a list of two.
 
     Returns:
         Cross-attention to its tokens: the mean over steps, heads, tokens and blocks (resized bilinearly), 0..1.
 
     Raises:
-        WordError: The branch's text does not hold the word.
+        WordError: The branch's text, or the context, does not hold the word.
+        ParameterError: The text encoders are not those of the run.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: one softmax over all tokens for each step, block and head; memory of one layer's columns.
@@ -78,8 +90,16 @@ def heat_map(
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    is_text = kind == "cross"
-    span = as_span(trace, word, branch, image, occurrence) if is_text else picture_span(trace, word, kind)
+    text = OpenText(context, pipe, tokenizer, text_encoder)
+    if open_words:
+        check_open(kind, reduced)
+        ((trace, (span,)),) = read_openly(
+            trace, word, text, branch=branch, image=image, occurrence=occurrence
+        )
+    else:
+        text.check_unused()
+        is_text = kind == "cross"
+        span = as_span(trace, word, branch, image, occurrence) if is_text else picture_span(trace, word, kind)
     (heat,) = heat_maps(
         trace,
         [span],
@@ -108,6 +128,11 @@ def heat_maps(
     image: int = 0,
     kind: Kind = "cross",
     reduced: str | None = None,
+    open_words: bool = False,
+    context: str | None = None,
+    pipe: Any = None,
+    tokenizer: Any = None,
+    text_encoder: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[HeatMap]:
     """Where several words landed, in one pass over the attention.
@@ -123,26 +148,39 @@ def heat_maps(
         image: As for `heat_map`.
         kind: As for `heat_map`.
         reduced: As for `heat_map`.
+        open_words: As for `heat_map`. Without a context each word is a text of its own; with one, they share it.
+        context: As for `heat_map`.
+        pipe: As for `heat_map`.
+        tokenizer: As for `heat_map`.
+        text_encoder: As for `heat_map`.
         progress: Called as progress(done, total) after each layer of Q and K.
 
     Returns:
         A map for each word, the same as `heat_map` gives of it alone.
 
     Raises:
-        WordError: The branch's text does not hold a word.
+        WordError: The branch's text, or the context, does not hold a word.
+        ParameterError: The text encoders are not those of the run.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    spans = _spans(trace, words, branch, image, kind)
+    text = OpenText(context, pipe, tokenizer, text_encoder)
+    how: dict[str, Any] = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads}
+    if open_words:
+        check_open(kind, reduced)
+        choice = {**how, "branch": branch, "image": image, "progress": progress}
+        read = read_openly(trace, words, text, branch=branch, image=image)
+        return [heat for reading, spans in read for heat in heat_maps(reading, spans, **choice)]
+    text.check_unused()
+    spans = spans_of(trace, words, branch, image, kind)
     if preset not in (None, "daam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
     if reduced is not None:
         other_kind = None if kind == "cross" else kind
-        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads, "kind": other_kind}
-        arrays = _reduced_maps(trace, reduced, spans, image, settled)
+        arrays = _reduced_maps(trace, reduced, spans, image, {**how, "kind": other_kind})
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
         layers = _layers_that_read(trace, kind, blocks, without_coarsest=preset == "daam" and blocks is None)
@@ -150,62 +188,6 @@ def heat_maps(
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
     return [HeatMap.of(array, span.word, size, picture) for array, span in zip(arrays, spans, strict=True)]
-
-
-def _spans(
-    trace: Trace, words: Word | Sequence[Word] | None, branch: str, image: int, kind: Kind
-) -> Sequence[TokenSpan]:
-    """The tokens of each word; of every one where none is given."""
-    if words is None:
-        is_text = kind == "cross"
-        return read_text(trace.run, branch, image).known_words() if is_text else picture_spans(trace, kind)
-    several = [words] if isinstance(words, (str, int, TokenSpan)) else words
-    if kind != "cross":
-        return [picture_span(trace, word, kind) for word in several]
-    return [as_span(trace, word, branch, image, 0) for word in several]
-
-
-def read_branch(trace: Trace, branch: str | None, reduced: str | None) -> str:
-    """The guidance branch that is read.
-
-    Args:
-        trace: Of one pass.
-        branch: As for `heat_map`.
-        reduced: As for `heat_map`.
-
-    Raises:
-        ParameterError: The reduced maps are of another branch.
-    """
-    if reduced is None:
-        return branch or "cond"
-    kept = trace.reduced_maps(reduced, "cross").reduction.branch
-    if branch not in (None, kept):
-        raise ParameterError(
-            f"branch {branch!r}: the reduced maps {reduced!r} are of {kept!r}; leave branch out"
-        )
-    return kept
-
-
-def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) -> TokenSpan:
-    """The tokens of a word.
-
-    Args:
-        trace: Of one pass.
-        word: A word or phrase, a token number, or a span.
-        branch: Guidance branch, whose own text is meant.
-        image: Number of the image in the batch.
-        occurrence: Which one of several such words, from 0.
-
-    Raises:
-        WordError: The branch's text does not hold the word.
-    """
-    if isinstance(word, TokenSpan):
-        return word
-    if isinstance(word, (int, np.integer)):
-        tokens = trace.tokens(image, branch)
-        text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
-        return TokenSpan(text, 0, 0, (int(word),))
-    return trace.span(word, image=image, occurrence=occurrence, branch=branch)
 
 
 def _word_maps(

@@ -25,11 +25,11 @@ from attnscope.recording.planning.plan import Plan
 from attnscope.recording.running.calls import Calls
 from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.running.lost import Lost
+from attnscope.recording.running.open_words import OpenWords
 from attnscope.recording.running.reducing import Reducing
 from attnscope.records import Call, Grid, Layer, LayerId, Row, Run
 from attnscope.records.qkv import Record
-from attnscope.storage.budgeted import bytes_of
-from attnscope.storage.memory import Store
+from attnscope.storage.memory import Store, bytes_of
 from attnscope.trace.contents import Pass
 from attnscope.trace.tokens import unnamed_tokens
 
@@ -93,7 +93,7 @@ class Session:
         self._running: _Running | None = None
         self.book = LayerBook()
         self._missing: dict[LayerId, Missed] = {}
-        self.lost = Lost()
+        self.lost, self.open_words = Lost(), OpenWords(plan.asked.open_words, is_first=is_first)
         self.run.frames = _frames(plan, first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
@@ -200,6 +200,7 @@ class Session:
         if (kept := self.plan.asked.keeping.kept(sighting.record, running.kept_rows)) is not None:
             self.into.records.layers.setdefault(layer.id, layer)
             running.qk[layer.id] = kept
+            self.open_words.look(tapped, sighting)
 
     def end_call(self) -> None:
         """The call has ended: keep it, and reduce it."""
@@ -225,6 +226,7 @@ class Session:
             steps = sum(step in self._wanted for step in range(self.run.planned_steps or 0))
             self._store.expect(size, steps, staged=staged)
         self._store.make_room(size, staged=staged)
+        self.open_words.keep(self.into.records)
         rows = tuple(running.call.rows[row] for row in running.kept_rows)
         self.into.records.add_call(replace(running.call, rows=rows), self.plan.asked.keeping.arrived(qk))
 
@@ -234,6 +236,7 @@ class Session:
         """The pass is over. A call that did not end is dropped."""
         self._running = None
         self._reducing.flush()
+        self.open_words.finish(self.into.records)
         self.into.records.finish(self.into.reduced)
 
     @property
@@ -261,7 +264,7 @@ class Session:
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
-        yield from self.lost.gaps()
+        yield from (*self.lost.gaps(), *self.open_words.gaps())
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
 
 
