@@ -9,6 +9,7 @@ import numpy as np
 from attnscope.errors import ParameterError, WordError
 from attnscope.heatmap.picture_keys import picture_span, picture_spans
 from attnscope.records import Kind, TokenSpan
+from attnscope.trace.rereading.reread import RereadRecords
 from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
@@ -82,6 +83,6 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
     try:
         return trace.span(word, image=image, occurrence=occurrence, branch=branch)
     except WordError as error:
-        if not trace.records.projections:
+        if not trace.records.projections or isinstance(trace.records, RereadRecords):
             raise
         raise WordError(f"{error}; to read it all the same: open_words=True, pipe=pipe") from None

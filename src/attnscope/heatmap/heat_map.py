@@ -24,7 +24,7 @@ from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
 
-Preset = Literal["daam"]
+Preset = Literal["daam", "ovam"]
 
 
 @both_spellings("steps", "blocks", "heads")
@@ -53,6 +53,8 @@ def heat_map(
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
         word: A word, a phrase, `<start>`, `<end>`, `<padding>`, a token number, or a span from `trace.span`.
         preset: 'daam' follows DAAM: without the coarsest grid, summed over steps, resized bicubically, clamped at 0.
+            'ovam' follows OVAM: summed over steps, heads and blocks, without the middle one. Its authors read row 0 of
+            the batch, with guidance branch='uncond'.
         steps: Step numbers from 0, or a slice. Default: all.
         blocks: Block numbers from 1. Default: all.
         heads: Head numbers from 0. Default: all.
@@ -176,14 +178,14 @@ def heat_maps(
         return [heat for reading, spans in read for heat in heat_maps(reading, spans, **choice)]
     text.check_unused()
     spans = spans_of(trace, words, branch, image, kind)
-    if preset not in (None, "daam"):
-        raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
+    if preset not in (None, "daam", "ovam"):
+        raise ParameterError(f"preset {preset!r}: expected 'daam', 'ovam' or None")
     if reduced is not None:
         other_kind = None if kind == "cross" else kind
         arrays = _reduced_maps(trace, reduced, spans, image, {**how, "kind": other_kind})
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
-        layers = _layers_that_read(trace, kind, blocks, without_coarsest=preset == "daam" and blocks is None)
+        layers = _layers_that_read(trace, kind, blocks, preset)
         arrays = _word_maps(trace, spans, layers, choice, preset, progress)
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
@@ -203,12 +205,12 @@ def _word_maps(
     tokens = sorted({token for span in spans for token in span.tokens})
     places = [[tokens.index(token) for token in span.tokens] for span in spans]
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
-    of_layer = _daam_maps if preset == "daam" else _share_maps
+    of_layer = {"daam": _daam_maps, "ovam": _ovam_maps}.get(str(preset), _share_maps)
     for done, layer in enumerate(layers if spans else (), start=1):
         total += of_layer(trace, layer, choice | {_axis(layer): tokens}, places, size).cpu()
         if progress is not None:
             progress(done, len(layers))
-    return total / len(layers)
+    return total if preset == "ovam" else total / len(layers)
 
 
 def _share_maps(
@@ -223,18 +225,30 @@ def _daam_maps(
     trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
 ) -> Float[Tensor, "word height width"]:
     """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
-    captured = [step.index for step in trace.steps]
-    asked = [captured[at] for at in pick_number("step", choice["step"], captured).positions]
-    there = trace.steps_with(layer, choice["branch"], choice["image"])
     mean = trace.probabilities(layer=layer, mean="step", **choice)
-    summed = (mean * len([step for step in asked if step in there])).movedim(
-        -1, -2
-    )  # heads, where not one was chosen, then tokens
+    steps = _steps_in(trace, layer, choice)
+    summed = (mean * steps).movedim(-1, -2)  # heads, where not one was chosen, then tokens
     maps = []
     for of_word in places:
         of_tokens = summed[..., of_word, :].reshape(-1, *layer.grid)  # heads and tokens side by side
         maps.append(resize_maps(of_tokens, size, mode="bicubic").clamp(min=0).mean(0))
     return torch.stack(maps)
+
+
+def _ovam_maps(
+    trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
+) -> Float[Tensor, "word height width"]:
+    """OVAM's rule for one layer: sum over steps and heads, bilinear, then mean over tokens."""
+    heads = len(pick_number("head", choice["head"], range(layer.heads)).positions)
+    return _share_maps(trace, layer, choice, places, size) * (heads * _steps_in(trace, layer, choice))
+
+
+def _steps_in(trace: Trace, layer: Layer, choice: dict[str, Any]) -> int:
+    """How many of the chosen steps have the layer and the branch."""
+    captured = [step.index for step in trace.steps]
+    asked = [captured[at] for at in pick_number("step", choice["step"], captured).positions]
+    there = trace.steps_with(layer, choice["branch"], choice["image"])
+    return len([step for step in asked if step in there])
 
 
 def _reduced_maps(
@@ -263,13 +277,17 @@ def _axis(layer: Layer) -> str:
     return "token" if layer.reads_text else "key"
 
 
-def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
-    """The layers that read the text, or an adapter's pictures."""
+def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, preset: Preset | None) -> list[Layer]:
+    """The layers that read the text, or an adapter's pictures; without a choice those that a preset takes."""
     layers = trace.layers_of_kind(*(TEXT_KINDS if kind == "cross" else (kind,)))
     numbers = sorted({layer.block for layer in layers})
     wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
     chosen = [layer for layer in layers if layer.block in wanted]
-    if not without_coarsest:
+    if preset is None or blocks is not None:
         return chosen
     coarsest = min(layer.grid.places for layer in chosen)
-    return [layer for layer in chosen if layer.grid.places > coarsest] or chosen
+    is_taken = {
+        "daam": lambda layer: layer.grid.places > coarsest,
+        "ovam": lambda layer: layer.stage != "mid",
+    }
+    return [layer for layer in chosen if is_taken[preset](layer)] or chosen

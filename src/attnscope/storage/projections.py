@@ -129,6 +129,17 @@ class StoredProjections(Mapping[LayerId, KeyProjection]):
         return sum(stored.end - stored.begin for stored in self._shard.stored.values())
 
 
+def bytes_of_projections(projections: Projections) -> int:
+    """Bytes of key projections, of a file's without reading them.
+
+    Args:
+        projections: By layer.
+    """
+    if isinstance(projections, StoredProjections):
+        return projections.nbytes
+    return sum(projection.nbytes for projection in projections.values())
+
+
 def projections_path(folder: Path, prefix: str) -> Path:
     """The file of a pass's key projections.
 

@@ -136,27 +136,16 @@ def read_projection(tapped: TappedLayer, states: Tensor) -> KeyProjection:
     """How an attention makes K of the text, as it is just now.
 
     Args:
-        tapped: The attention.
+        tapped: The attention, which has no norms but those that are kept.
         states: The text's states that it got, for their type and device.
 
     Raises:
-        CaptureError: It does more with them than can be kept.
+        CaptureError: It draws random numbers.
     """
     module: Any = tapped.module
-    if getattr(module, "norm_k", None) is not None:
-        raise CaptureError(
-            f"{_name(tapped)} normalises its keys (norm_k), which is not kept for other texts; {_WITHOUT}"
-        )
     weight, bias = _weight_and_bias(tapped, states)
     norm = getattr(module, "norm_cross", None)
-    if norm is None or norm is False:
-        return KeyProjection(weight, bias)
-    if not isinstance(norm, nn.LayerNorm):
-        kind = type(norm).__name__
-        raise CaptureError(
-            f"{_name(tapped)} normalises the text by a {kind}, which is not kept for other texts; {_WITHOUT}"
-        )
-    return _with_norm(weight, bias, norm)
+    return KeyProjection(weight, bias) if norm is None else _with_norm(weight, bias, norm)
 
 
 def _with_norm(weight: Tensor, bias: Tensor | None, norm: nn.LayerNorm) -> KeyProjection:
@@ -233,6 +222,6 @@ def _otherwise(tapped: TappedLayer) -> str:
     processor = type(getattr(tapped.module, "processor", None)).__name__
     return (
         f"{_name(tapped)}: its keys are not what its to_k makes of the text's states, so keys of another text can't be "
-        f"known; its processor {processor} or a hook makes them otherwise: use diffusers' own processor without hooks, "
-        f"or {_WITHOUT}"
+        f"known; its processor {processor}, a hook, or weights in few bits make them otherwise: use diffusers' own "
+        f"processor and weights, or {_WITHOUT}"
     )

@@ -141,7 +141,7 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
     watched = {tapped.layer for tapped in chosen}
     everything = choose_layers(family, model, None, None)
     if asked.open_words:
-        check_open_words(family, model, with_qk)
+        check_open_words(family, model, with_qk, asked.kind)
     return Plan(
         family,
         model,

@@ -66,6 +66,10 @@ class OpenWords:
             return
         try:
             self._projections.check()
+            if not self._projections.known:
+                raise CaptureError(
+                    "open_words=True: no attention of this run read a text; capture without it"
+                )
         except CaptureError as error:
             self._lose(error)
         else:

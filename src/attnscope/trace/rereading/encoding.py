@@ -67,10 +67,14 @@ def readers_of(pipe: Any, tokenizer: Any, text_encoder: Any) -> list[Reader]:
         text_encoder = [getattr(pipe, f"text_encoder{name}", None) for name in names]
     pairs = zip(_several(tokenizer), _several(text_encoder), strict=False)
     readers = [Reader(*pair) for pair in pairs if pair[1] is not None]
+    if pipe is not None and not readers:
+        raise ParameterError(
+            f"{type(pipe).__name__} has no text encoder that is known; words that are not in the prompt are read with "
+            "CLIP's: give tokenizer= and text_encoder="
+        )
     if not readers or len(_several(tokenizer)) != len(_several(text_encoder)):
         raise ParameterError(
-            f"{type(pipe).__name__ if pipe is not None else 'text_encoder='}: no text encoder for each tokenizer; give "
-            "tokenizer= and text_encoder=, as many of one as of the other"
+            "tokenizer= and text_encoder=: expected as many of one as of the other, in the pipeline's order"
         )
     for reader in readers:
         if type(reader.encoder).__name__ not in CAUSAL or reader.tokenizer is None:
@@ -85,14 +89,12 @@ def _several(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def encode(text: str, readers: Sequence[Reader], pipe: Any = None, *, is_written: bool = False) -> Encoded:
+def encode(text: str, readers: Sequence[Reader]) -> Encoded:
     """A text's tokens and states.
 
     Args:
         text: Any text.
         readers: As from `readers_of`.
-        pipe: The pipeline, which may write out names of textual inversion.
-        is_written: Whether they are written out already.
 
     Raises:
         WordError: The text is empty, or longer than the encoders read.
@@ -100,7 +102,7 @@ def encode(text: str, readers: Sequence[Reader], pipe: Any = None, *, is_written
 
     Cost: one run of the text encoders.
     """
-    written = [text if is_written else _written(text, reader.tokenizer, pipe) for reader in readers]
+    written = [_written(text, reader.tokenizer) for reader in readers]
     tokens = [_tokens(one, reader) for one, reader in zip(written, readers, strict=True)]
     counts = {len(of_reader) for of_reader, _ in tokens}
     if len(counts) > 1:
@@ -112,16 +114,15 @@ def encode(text: str, readers: Sequence[Reader], pipe: Any = None, *, is_written
     return Encoded(written[0], tokens[0][0], tuple(_candidates(readers, states)), readers[0].encoder.dtype)
 
 
-def _written(text: str, tokenizer: Any, pipe: Any) -> str:
+def _written(text: str, tokenizer: Any) -> str:
     """Textual inversion writes a name of several vectors as "toy toy_1"."""
-    convert = getattr(pipe, "maybe_convert_prompt", None)
-    if convert is not None:
-        return str(convert(text, tokenizer))
-    for name in getattr(tokenizer, "added_tokens_encoder", {}):
+    added = getattr(tokenizer, "added_tokens_encoder", {})
+    for name in dict.fromkeys(tokenizer.tokenize(text)) if added else ():
         pieces = [name]
-        while f"{name}_{len(pieces)}" in tokenizer.added_tokens_encoder:
+        while f"{name}_{len(pieces)}" in added:
             pieces.append(f"{name}_{len(pieces)}")
-        text = text if len(pieces) == 1 else text.replace(name, " ".join(pieces))
+        if (whole := " ".join(pieces)) not in text:
+            text = text.replace(name, whole)
     return text
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError, WordError
 from attnscope.records import Call, LayerId
+from attnscope.records.run import text_of_branch
 from attnscope.storage.memory import Projections
 from attnscope.trace.rereading.encoding import Encoded, Reader, States, encode
 from attnscope.trace.rereading.projecting import keys_of
@@ -78,7 +79,8 @@ class Fitting:
             raise ParameterError(
                 "the text encoder makes other states than the run read: the keys of its start token, which are alike "
                 f"for every text, are {off:.3g} times as far off as rounding explains. Give the run's own pipeline, "
-                "with its LoRAs and their scale"
+                "with its LoRAs and their scale; a run with zeros or embeddings from elsewhere in place of a prompt "
+                "can't be compared: capture one with a prompt"
             )
         if has_own:
             warnings.warn(
@@ -113,12 +115,13 @@ class Fitting:
 
     def _encoded(self, call: Call) -> Iterator[_Known]:
         done: set[str] = set()
-        for at, row in enumerate(call.rows):
+        for at in _conditional(call):
+            row = call.rows[at]
             read = read_text(self._trace.run, row.branch, row.image)
             if read.text and are_named(read.tokens) and read.text not in done:
                 done.add(read.text)
                 try:
-                    yield _Known(call, at, encode(read.text, self._readers, is_written=True))
+                    yield _Known(call, at, encode(read.text, self._readers))
                 except WordError:  # it was cut off
                     continue
 
@@ -134,7 +137,7 @@ class Fitting:
         """The same of the start token alone, by the row that is nearest."""
         first = self._trace.calls[0]
         start = self._project(encoded.states[at][:1], layers)
-        rows = range(len(first.rows))
+        rows = _conditional(first)
         return max(self._off(first, layer, keys, rows, encoded.dtype) for layer, keys in start.items())
 
     def _off(
@@ -149,6 +152,12 @@ class Fitting:
         off = (used - made).norm(dim=-1).amax(1) / made.norm(dim=-1).amax().clamp(min=1e-30)
         allowed = max(_ROUNDING.get(kind, _EXACT) for kind in (record.key.dtype, dtype))
         return float(off.amin()) / allowed
+
+
+def _conditional(call: Call) -> Sequence[int]:
+    """The rows that read prompts, or all if none does: pipelines apply clip_skip to prompts alone."""
+    rows = range(len(call.rows))
+    return [row for row in rows if text_of_branch(call.rows[row].branch) == "prompt"] or rows
 
 
 def _of_other_width(widths: set[int], states: Sequence[Any]) -> ParameterError:

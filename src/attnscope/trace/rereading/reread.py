@@ -69,7 +69,7 @@ def reread(
             "`capture(pipe, open_words=True)`, to read words that are not in the prompt"
         )
     readers = readers_of(pipe, tokenizer, text_encoder)
-    encoded = encode(text, readers, pipe)
+    encoded = encode(text, readers)
     keys = Fitting(asked, readers).keys(encoded)
     records = RereadRecords(asked.records, keys, len(encoded.tokens))
     return Trace(Pass(records, _run_with(asked.run, encoded.text, encoded.tokens)))
