@@ -110,8 +110,13 @@ class Fitting:
         run = self._trace.run
         if run.second_prompts or run.second_negative_prompts or not self._trace.calls:
             return []
-        first = self._trace.calls[0]
-        return list(self._encoded(first))
+        return list(self._encoded(self._first))
+
+    @property
+    def _first(self) -> Call:
+        """The first call that reads a prompt, or the first."""
+        calls = self._trace.calls
+        return next((call for call in calls if call.has("cond")), calls[0])
 
     def _encoded(self, call: Call) -> Iterator[_Known]:
         done: set[str] = set()
@@ -135,7 +140,7 @@ class Fitting:
 
     def _of_start(self, encoded: Encoded, at: int, layers: Sequence[LayerId]) -> float:
         """The same of the start token alone, by the row that is nearest."""
-        first = self._trace.calls[0]
+        first = self._first
         start = self._project(encoded.states[at][:1], layers)
         rows = _conditional(first)
         return max(self._off(first, layer, keys, rows, encoded.dtype) for layer, keys in start.items())
