@@ -1,4 +1,4 @@
-"""How well words that are not in the prompt point: held-out scenes of the demo world, read with a prompt that names nothing.
+"""How well words that are not in the prompt point: held-out scenes of the demo world.
 
 Each scene, with noise at timestep 300, goes through the U-Net once with its caption and once with another prompt. The
 words of the caption are then read from the caption's pass as usual (closed), and from either pass as open words: each
@@ -78,7 +78,7 @@ def main() -> None:
     print("|---" * (2 + 2 * len(KINDS)) + "|")
     for how in dict.fromkeys(key[:2] for key in hits):
         cells = [
-            f"{statistics.mean(scores[*how, kind]):.3f}" for scores in (hits, overlaps) for kind in KINDS
+            f"{statistics.mean(scores[(*how, kind)]):.3f}" for scores in (hits, overlaps) for kind in KINDS
         ]
         print("| " + " | ".join((*how, *cells)) + " |")
     print({kind: len(hits["its caption", "closed, of 77 tokens", kind]) for kind in KINDS})
@@ -86,8 +86,8 @@ def main() -> None:
 
 def _note(hits: dict, overlaps: dict, how: tuple[str, str], word: Word, heat: attnscope.HeatMap) -> None:
     kind = word.kind
-    hits[*how, kind].append(pointing_hit(heat.array, word.mask))
-    overlaps[*how, kind].append(heat_iou(heat.array, word.mask, HEAT_THRESHOLD))
+    hits[(*how, kind)].append(pointing_hit(heat.array, word.mask))
+    overlaps[(*how, kind)].append(heat_iou(heat.array, word.mask, HEAT_THRESHOLD))
 
 
 if __name__ == "__main__":

@@ -180,3 +180,21 @@ def test_more_than_one_picture_and_no_guidance(pipe):
         attnscope.heat_map(trace, "grass", image=at, pipe=pipe, open_words=True).array for at in (0, 1)
     )
     assert not np.allclose(first, second)
+
+
+def test_edits_of_the_prompts_words_do_not_change_another_texts_map(pipe):
+    call = {"num_inference_steps": 1, "output_type": "latent", "generator": torch.Generator().manual_seed(0)}
+    with (
+        attnscope.edit(pipe, attnscope.Reweight("cat", 4.0)),
+        attnscope.capture(pipe, kind="cross", open_words=True) as trace,
+    ):
+        pipe(PROMPT, **call)
+    assert trace.run.edits
+    found = attnscope.heat_map(trace, "cat", context=PROMPT, pipe=pipe, open_words=True).array
+    layer = trace.layer(1, "cross")
+    bare = trace.probabilities(layer=layer, branch="cond", image=0, step=0, before_edits=True)[..., :5]
+    expected = bare / bare.sum(-1, keepdim=True)
+    read = attnscope.reread(trace, PROMPT, pipe=pipe)
+    again = read.probabilities(block=1, kind="cross", branch="cond", image=0, step=0)
+    assert torch.allclose(again, expected, atol=1e-6)
+    assert found.max() < 1

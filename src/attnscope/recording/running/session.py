@@ -52,6 +52,11 @@ class _Running:
     whole: dict[LayerId, Record] = field(default_factory=dict)
     ran: set[LayerId] = field(default_factory=set)
 
+    @property
+    def kept_call(self) -> Call:
+        """The call with the rows that are kept."""
+        return replace(self.call, rows=tuple(self.call.rows[row] for row in self.kept_rows))
+
     def rows_of(self, record: Record) -> list[Row]:
         """The rows that are kept of a record; if none are, those that it has.
 
@@ -210,9 +215,8 @@ class Session:
         note_missing(self.plan, running.ran, running.call.step, self._missing)
         self.name_tokens()
         if self._reducing:
-            self._reducing.offer(
-                running.call, self.calls.of_step(running.call.step), running.whole, self.book.layers
-            )
+            of_step = self.calls.of_step(running.call.step)
+            self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
         if running.qk is not None:
             self._keep(running, running.qk)
 
@@ -227,8 +231,7 @@ class Session:
             self._store.expect(size, steps, staged=staged)
         self._store.make_room(size, staged=staged)
         self.open_words.keep(self.into.records)
-        rows = tuple(running.call.rows[row] for row in running.kept_rows)
-        self.into.records.add_call(replace(running.call, rows=rows), self.plan.asked.keeping.arrived(qk))
+        self.into.records.add_call(running.kept_call, self.plan.asked.keeping.arrived(qk))
 
     # The end
 
@@ -259,8 +262,7 @@ class Session:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            pipeline = None if self._watch is None else self._watch.pipeline
-            other = other_model(self.plan.family, pipeline, self.plan.model)
+            other = other_model(self.plan.family, getattr(self._watch, "pipeline", None), self.plan.model)
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)

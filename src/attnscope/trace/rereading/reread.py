@@ -140,7 +140,7 @@ class RereadRecords:
             )
         query = record.query
         key = self._keys[layer].to(query).expand(query.shape[0], -1, -1, -1)
-        return replace(record, key=key, value=None, mask=None)
+        return replace(record, key=key, value=None, mask=None, edited=None)
 
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
         """Refuse: what a run computed is added to its own trace.
