@@ -154,6 +154,12 @@ def test_questions_that_make_no_sense_are_refused(pipe, run):
         attnscope.heat_maps(trace, pipe=pipe, open_words=True)
     with pytest.raises(ParameterError, match="'image' is no text's"):
         attnscope.heat_map(trace, "star", kind="image", pipe=pipe, open_words=True)
+    with pytest.raises(
+        ParameterError, match=r"reads one word, and got \['star', 'cat'\]; heat_maps reads several"
+    ):
+        attnscope.heat_map(trace, ["star", "cat"], pipe=pipe, open_words=True)
+    with pytest.raises(ParameterError, match="got a int"):
+        attnscope.heat_map(trace, "star", context=7, pipe=pipe, open_words=True)
     with pytest.raises(SelectionError):
         attnscope.heat_map(trace, "star", blocks=[99], pipe=pipe, open_words=True)
     with pytest.raises(ParameterError, match="expected 'daam', 'ovam' or None"):

@@ -250,6 +250,14 @@ def test_a_trace_without_projections_says_how_to_get_them(pipe):
         attnscope.reread(made_trace(), OTHER, pipe=pipe)
 
 
+def test_a_run_that_has_not_begun_says_so(pipe):
+    with attnscope.capture(pipe, kind="cross", open_words=True) as trace:
+        with pytest.raises(SelectionError, match="when the pipeline has run"):
+            attnscope.reread(trace, OTHER, pipe=pipe)
+        pipe(PROMPT, num_inference_steps=1, output_type="latent")
+        assert attnscope.reread(trace, OTHER, pipe=pipe).prompt() == OTHER
+
+
 def test_masks_by_place_are_refused(pipe):
     trace = captured(pipe, steps=1)
     layer = trace.layer(1, "cross")

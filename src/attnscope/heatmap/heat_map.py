@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError
 from attnscope.heatmap.asked import Word, as_span, read_branch, spans_of
-from attnscope.heatmap.open_words import OpenText, check_open, read_openly
+from attnscope.heatmap.open_words import OpenText, check_one, check_open, read_openly
 from attnscope.heatmap.picture_keys import picture_span
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
@@ -95,6 +95,7 @@ def heat_map(
     text = OpenText(context, pipe, tokenizer, text_encoder)
     if open_words:
         check_open(kind, reduced)
+        check_one(word)
         ((trace, (span,)),) = read_openly(
             trace, word, text, branch=branch, image=image, occurrence=occurrence
         )

@@ -61,6 +61,19 @@ def check_open(kind: Kind, reduced: str | None) -> None:
         )
 
 
+def check_one(word: object) -> None:
+    """Refuse several words where one is asked for.
+
+    Args:
+        word: What is asked.
+
+    Raises:
+        ParameterError: It is no word.
+    """
+    if not isinstance(word, (str, int, TokenSpan)):
+        raise ParameterError(f"heat_map reads one word, and got {word!r:.60}; heat_maps reads several")
+
+
 def read_openly(
     trace: Trace,
     words: Word | Sequence[Word] | None,

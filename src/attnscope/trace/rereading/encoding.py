@@ -98,10 +98,14 @@ def encode(text: str, readers: Sequence[Reader]) -> Encoded:
 
     Raises:
         WordError: The text is empty, or longer than the encoders read.
-        ParameterError: The tokenizers split the text into different numbers of tokens.
+        ParameterError: It is no text, or the tokenizers split the text into different numbers of tokens.
 
     Cost: one run of the text encoders.
     """
+    if not isinstance(text, str):
+        raise ParameterError(
+            f"a text to read is needed, such as 'a photo of a dog'; got a {type(text).__name__}"
+        )
     written = [_written(text, reader.tokenizer) for reader in readers]
     tokens = [_tokens(one, reader) for one, reader in zip(written, readers, strict=True)]
     counts = {len(of_reader) for of_reader, _ in tokens}

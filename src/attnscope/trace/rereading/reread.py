@@ -59,10 +59,15 @@ def reread(
     >>> pipe.set_progress_bar_config(disable=True)
     >>> with attnscope.capture(pipe, kind="cross", open_words=True) as trace:
     ...     result = pipe("a red house", num_inference_steps=2)
-    >>> attnscope.reread(trace, "grass", pipe=pipe).probabilities(block=7, step=0, branch="cond", image=0).shape
-    torch.Size([8, 64, 3])
+    >>> other = attnscope.reread(trace, "green grass", pipe=pipe)
+    >>> [attnscope.heat_map(other, word).word for word in other.words()]
+    ['green', 'grass']
+    >>> other.layer(7, "cross").keys
+    4
     """
     asked = as_trace(trace)
+    if not asked.calls:
+        raise SelectionError("this trace holds no Q and K yet: read other words when the pipeline has run")
     if not asked.records.projections:
         raise SelectionError(
             "this trace does not hold how its layers make keys of a text: capture with open_words=True, "
