@@ -204,3 +204,13 @@ def test_edits_of_the_prompts_words_do_not_change_another_texts_map(pipe):
     again = read.probabilities(block=1, kind="cross", branch="cond", image=0, step=0)
     assert torch.allclose(again, expected, atol=1e-6)
     assert found.max() < 1
+
+
+def test_gradients_flow_through_another_texts_probabilities(pipe):
+    latent = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    states = pipe.encode_prompt(PROMPT, "cpu", 1, False)[0].detach()
+    with attnscope.capture(pipe.unet, kind="cross", branches=("cond",), grad=True, open_words=True) as trace:
+        pipe.unet(latent, 300, encoder_hidden_states=states)
+    read = attnscope.reread(trace, "the star", pipe=pipe)
+    read.probabilities(block=7, kind="cross", step=0)[..., 2].sum().backward()
+    assert latent.grad.abs().max() > 0

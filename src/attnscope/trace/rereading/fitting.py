@@ -152,7 +152,9 @@ class Fitting:
             return 0.0
         record = self._trace.records.get(call.index, layer)
         there = [place for row in rows if (place := record.place_of(row)) is not None]
-        used = record.key[there][:, :, : keys.shape[1]].float().cpu().transpose(1, 2).flatten(2)
+        if not there:
+            return 0.0
+        used = record.key.detach()[there][:, :, : keys.shape[1]].float().cpu().transpose(1, 2).flatten(2)
         made = keys.transpose(0, 1).flatten(1)[: used.shape[1]]
         off = (used - made).norm(dim=-1).amax(1) / made.norm(dim=-1).amax().clamp(min=1e-30)
         allowed = max(_ROUNDING.get(kind, _EXACT) for kind in (record.key.dtype, dtype))
