@@ -13,27 +13,24 @@ import argparse
 import statistics
 from collections import defaultdict
 
-import torch
 from diffusers import StableDiffusionPipeline
 
 import attnscope
 from attnscope.demo.scenes import Scene, Word, scene
 from attnscope.demo.scoring import heat_iou, pointing_hit
 from attnscope.demo.word_scores import HEAT_THRESHOLD
-from attnscope.segmentation.photo import TIMESTEP, noised, photo_latent, photo_tensor
+from attnscope.photos.latents import noised, photo_latent, photo_tensor
+from attnscope.photos.one_pass import photo_trace
+from attnscope.segmentation.photo import TIMESTEP
 from attnscope.trace.trace import Trace
 
 KINDS = ("thing", "colour", "stuff")
 
 
-@torch.no_grad()
 def one_pass(pipe: StableDiffusionPipeline, picture: Scene, prompt: str) -> Trace:
     pixels = photo_tensor(picture.pil_image, picture.segments.shape)
     latent = noised(pipe, photo_latent(pipe, pixels), TIMESTEP, picture.seed)
-    embeddings, _ = pipe.encode_prompt(prompt, "cpu", 1, False)
-    with attnscope.capture(pipe.unet, kind="cross", branches=("cond",), open_words=True) as trace:
-        pipe.unet(latent, TIMESTEP, encoder_hidden_states=embeddings)
-    return trace
+    return photo_trace(pipe, latent, prompt, timestep=TIMESTEP, kind="cross", open_words=True)
 
 
 def with_article(text: str) -> str:
@@ -46,12 +43,11 @@ def readings(pipe: StableDiffusionPipeline, picture: Scene, prompt: str):
         "its caption": one_pass(pipe, picture, picture.caption),
         repr(prompt): one_pass(pipe, picture, prompt),
     }
-    closed = attnscope.reread(passes["its caption"], picture.caption, pipe=pipe)
     seen: dict[str, int] = defaultdict(int)
     for word in picture.words:
         at = seen[word.text]
         seen[word.text] += 1
-        as_usual = attnscope.heat_map(passes["its caption"], closed.span(word.text, occurrence=at))
+        as_usual = attnscope.heat_map(passes["its caption"], word.text, occurrence=at)
         yield ("its caption", "closed, of 77 tokens"), word, as_usual
         for name, trace in passes.items():
             ask = {"pipe": pipe, "open_words": True}

@@ -83,7 +83,7 @@ def test_wrong_use_is_said(run, model, opened, tmp_path):
         (("star",), "no word 'star'"),
         (("star",), "to read it all the same: --open"),
         (("cat", "--context", "a cat"), "add --open"),
-        (("cat", "-m", model), "add --open"),
+        (("cat", "-m", model), "--model is for photos"),
         (("--open", "-m", model), "which words"),
         (("star", "--open", "--kind", "image", "-m", model), "no text's"),
     ):
@@ -104,3 +104,24 @@ def test_info_tells_that_it_is_there_and_how_many_bytes(run, opened):
     assert "keys of any text in 16 layers" in run("info", opened)[1]
     assert json.loads(run("info", opened, "--json")[1])["open_words"] == 16
     assert run("info", opened, "--verify")[0] == 0
+
+
+def test_a_photo_is_read_with_one_text_and_asked_for_words_of_another(run, model, photo, tmp_path):
+    arguments = (
+        "heatmap",
+        photo,
+        "a picture",
+        "star",
+        "--open",
+        "-m",
+        model,
+        "-o",
+        tmp_path / "maps",
+        "--numbers",
+    )
+    code, _, err = run(*arguments)
+    assert code == 0, err
+    pipe = attnscope.load_pipeline(model)
+    trace = attnscope.read_photo(pipe, photo, "a picture", open_words=True)
+    expected = attnscope.heat_map(trace, "star", pipe=pipe, open_words=True).array
+    assert np.array_equal(np.load(tmp_path / "maps" / "star.heat.npy"), expected)

@@ -124,7 +124,9 @@ def heatmap_command(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Of a photo, demo by default; with --open, as the trace names it by default."
+            "--model",
+            "-m",
+            help="Of a photo, demo by default; with --open, as the trace names it by default.",
         ),
     ] = None,
     config: Config = None,
@@ -173,7 +175,8 @@ def heatmap_command(
             force=force,
         )
     else:
-        refuse_for_a_trace(source, {**for_photos, "save_trace": save_trace})
+        unread = {} if open_words else model_options
+        refuse_for_a_trace(source, {**for_photos, **unread, "save_trace": save_trace})
         opened = open_pass(source, of_pass)
     readings: list[tuple[Trace, Sequence[TokenSpan]]] = []
     if open_words:
