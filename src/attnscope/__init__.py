@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
     from attnscope.trace.files import load_trace
+    from attnscope.trace.rereading.reread import reread
     from attnscope.trace.trace import Trace
 
 _HOMES = {
@@ -55,6 +56,7 @@ _HOMES = {
     "read_photo": "attnscope.photos.reading",
     "load_pipeline": "attnscope.pipelines",
     "Reduced": "attnscope.records.reduced",
+    "reread": "attnscope.trace.rereading.reread",
     "Segmentation": "attnscope.segmentation.result",
     "segment": "attnscope.segmentation.segment",
     "segment_many": "attnscope.segmentation.segment",
@@ -105,6 +107,7 @@ __all__ = [
     "load_trace",
     "prompt_to_prompt",
     "read_photo",
+    "reread",
     "segment",
     "segment_many",
     "segment_trace",

@@ -11,8 +11,9 @@ import torch
 import attnscope
 from attnscope.errors import CaptureError, OutputError, ParameterError
 from attnscope.recording.planning import keeping
-from attnscope.storage.budgeted import BudgetedStore, bytes_of
+from attnscope.storage.budgeted import BudgetedStore
 from attnscope.storage.folder import FolderRecords, TraceFolder
+from attnscope.storage.memory import bytes_of
 from attnscope.storage.sizes import parse_bytes
 from attnscope.testing.made_traces import made_trace
 

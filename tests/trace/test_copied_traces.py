@@ -14,8 +14,7 @@ import torch
 
 import attnscope
 from attnscope import Reduced, capture
-from attnscope.storage.budgeted import bytes_of
-from attnscope.storage.memory import in_memory
+from attnscope.storage.memory import bytes_of, in_memory
 from attnscope.testing import made_trace
 from capture_cases import run
 

@@ -29,7 +29,9 @@ EXAMPLES = """Examples:
 
   attnscope generate "a red house on grass"
 
-  attnscope generate "a blue star" -o star -s 7 -n 30 --force"""
+  attnscope generate "a blue star" -o star -s 7 -n 30 --force
+
+  attnscope generate "a picture" -o any --open-words"""
 
 
 def generate_command(
@@ -61,6 +63,12 @@ def generate_command(
         Literal["all", "cond", "uncond"],
         typer.Option("--keep-branch", help="Guidance branches in the trace."),
     ] = "all",
+    open_words: Annotated[
+        bool,
+        typer.Option(
+            "--open-words", help="Keep what reads words that are not in the prompt: heatmap --open."
+        ),
+    ] = False,
     max_trace_gb: Annotated[
         float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")
     ] = MAX_TRACE_GB,
@@ -89,6 +97,7 @@ def generate_command(
         "kind": None if keep == "all" else keep,
         "branch": None if keep_branch == "all" else keep_branch,
         "steps": slice(None, None, keep_every) if keep_every > 1 else None,
+        "open_words": open_words,
     }
     if guidance_scale is None and model == "demo":
         guidance_scale = GUIDANCE_SCALE

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attnscope.cli.loading import open_pass
-from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_numbers
+from attnscope.cli.open_words import readings_of
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Pass, parse_numbers
 from attnscope.cli.output import (
     counted,
     print_json,
@@ -36,7 +37,11 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
   attnscope heatmap output/run.trace "red house" --blocks 11-16 --json
 
-  attnscope heatmap output/output.png "a red house on grass" house -o photo"""
+  attnscope heatmap output/output.png "a red house on grass" house -o photo
+
+Of words that are not in the prompt (after `attnscope generate "a picture" -o any --open-words`):
+
+  attnscope heatmap any sun "a red house" --open -o maps"""
 
 
 def heatmap_command(
@@ -58,7 +63,9 @@ def heatmap_command(
             "--output", "-o", metavar="PLACE", help="Folder for WORD.heat.png; or, of one word, the file."
         ),
     ] = Path(),
-    preset: Annotated[Literal["daam"] | None, typer.Option("--preset", help="Repeat DAAM's rules.")] = None,
+    preset: Annotated[
+        Literal["daam", "ovam"] | None, typer.Option("--preset", help="Repeat the rules of DAAM or OVAM.")
+    ] = None,
     steps: Annotated[
         str | None, typer.Option("--steps", "--step", metavar="0,5-9", help="Only these steps.")
     ] = None,
@@ -80,6 +87,14 @@ def heatmap_command(
         typer.Option("--kind", help="cross for the text; image, image2 ... for an IP-Adapter's pictures."),
     ] = "cross",
     occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    open_words: Annotated[
+        bool,
+        typer.Option("--open", help="Words need not be in the prompt: each is read as a text of its own."),
+    ] = False,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="TEXT", help="With --open: a text that has the words."),
+    ] = None,
     of_pass: Pass = None,
     timestep: Annotated[
         int | None, typer.Option("--timestep", help="Of a photo's pass, 0..999; 300 by default.")
@@ -106,7 +121,14 @@ def heatmap_command(
             "--save-trace", metavar="FOLDER", help="Of a photo: keep its trace, for view and the rest."
         ),
     ] = None,
-    model: Model = "demo",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Of a photo, demo by default; with --open, as the trace names it by default.",
+        ),
+    ] = None,
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -134,6 +156,7 @@ def heatmap_command(
         "num_inference_steps": inversion_steps,
         "crop": crop or None,
     }
+    model_options = {"model": model, "config": config, "device": device, "dtype": dtype}
     if is_photo(source):
         if of_pass is not None:
             raise ParameterError(f"--pass {of_pass}: {source} is a photo; only a trace has passes")
@@ -141,18 +164,28 @@ def heatmap_command(
         refuse_inside_a_trace(output)
         if words:
             refuse_overwriting(*map_files(output, file_names(words), drawn=True), force=force)
+        model_options["model"] = model or "demo"
+        kept = {"open_words": True} if open_words else {}
         opened = read(
             source,
             prompt,
-            {"model": model, "config": config, "device": device, "dtype": dtype},
-            {name: value for name, value in for_photos.items() if value is not None},
+            model_options,
+            {name: value for name, value in for_photos.items() if value is not None} | kept,
             kept_in=save_trace,
             force=force,
         )
     else:
-        refuse_for_a_trace(source, {**for_photos, "save_trace": save_trace})
+        unread = {} if open_words else model_options
+        refuse_for_a_trace(source, {**for_photos, **unread, "save_trace": save_trace})
         opened = open_pass(source, of_pass)
-    if kind == "cross":
+    readings: list[tuple[Trace, Sequence[TokenSpan]]] = []
+    if open_words:
+        where = {"branch": branch, "image": image, "occurrence": occurrence}
+        readings = readings_of(opened, words, context, model_options, kind=kind, **where)
+        spans = [span for _, of_text in readings for span in of_text]
+    elif context is not None:
+        raise ParameterError("--context is for words that are not in the prompt: add --open")
+    elif kind == "cross":
         spans = chosen_spans(opened, words, image, occurrence, branch)
     else:
         spans = [picture_span(opened, word, kind) for word in words] if words else picture_spans(opened, kind)
@@ -171,7 +204,12 @@ def heatmap_command(
         "kind": kind,
     }
     with progress("heat maps") as bars:
-        maps = heat_maps(opened, spans, progress=counted(bars, "heat maps"), **choice)
+        tell = counted(bars, "heat maps")
+        maps = [
+            heat
+            for trace_read, of_text in readings or [(opened, spans)]
+            for heat in heat_maps(trace_read, of_text, progress=tell, **choice)
+        ]
     save_maps(maps, files, same_scale=same_scale, numbers=numbers)
     objects = [map_object(heat, span, file) for heat, span, file in zip(maps, spans, files, strict=True)]
     if as_json:
@@ -203,7 +241,12 @@ def chosen_spans(
     from attnscope.trace.texts import read_text
 
     if words:
-        return [trace.span(word, image=image, occurrence=occurrence, branch=branch) for word in words]
+        try:
+            return [trace.span(word, image=image, occurrence=occurrence, branch=branch) for word in words]
+        except WordError as error:
+            if not trace.records.projections:
+                raise
+            raise WordError(f"{error}; to read it all the same: --open") from None
     read = read_text(trace.run, branch, image)
     if spans := list(read.known_words()):
         return spans

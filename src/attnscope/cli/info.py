@@ -104,10 +104,22 @@ def _facts(trace: Trace, on_disk: int) -> Iterator[tuple[str, str]]:
         "Steps": f"{len(trace.steps)}{planned}"
         + (f" (timesteps {times[0]} to {times[-1]})" if times else ""),
         "Reduced maps": "; ".join(f"{name}: {_reduced(maps)}" for name, maps in trace.reduced.items()),
+        "Open words": _open_words(trace),
         "On disk": readable_bytes(on_disk),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     }
     yield from ((name, str(value)) for name, value in facts.items() if value not in (None, ""))
+
+
+def _open_words(trace: Trace) -> str | None:
+    projections = trace.records.projections
+    if not projections:
+        return None
+    from attnscope.storage.projections import bytes_of_projections
+
+    return (
+        f"keys of any text in {len(projections)} layers ({readable_bytes(bytes_of_projections(projections))})"
+    )
 
 
 def _reduced(maps: ReducedMaps) -> str:

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.heatmap.picture_keys import picture_span, picture_spans
+from attnscope.heatmap.asked import Word, as_span, read_branch, spans_of
+from attnscope.heatmap.open_words import OpenText, check_one, check_open, read_openly
+from attnscope.heatmap.picture_keys import picture_span
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
 from attnscope.records import TEXT_KINDS, Grid, Kind, Layer, TokenSpan
@@ -20,11 +21,9 @@ from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
-from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
-Preset = Literal["daam"]
-Word = str | int | TokenSpan
+Preset = Literal["daam", "ovam"]
 
 
 @both_spellings("steps", "blocks", "heads")
@@ -41,13 +40,20 @@ def heat_map(
     occurrence: int = 0,
     kind: Kind = "cross",
     reduced: str | None = None,
+    open_words: bool = False,
+    context: str | None = None,
+    pipe: Any = None,
+    tokenizer: Any = None,
+    text_encoder: Any = None,
 ) -> HeatMap:
-    """Where a word or phrase of the prompt landed in the picture.
+    """Where a word or phrase landed in the picture: one of the prompt, or with `open_words` any.
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
         word: A word, a phrase, `<start>`, `<end>`, `<padding>`, a token number, or a span from `trace.span`.
         preset: 'daam' follows DAAM: without the coarsest grid, summed over steps, resized bicubically, clamped at 0.
+            'ovam' follows OVAM: summed over steps, heads and blocks, without the middle one. Its authors read row 0 of
+            the batch, with guidance branch='uncond'.
         steps: Step numbers from 0, or a slice. Default: all.
         blocks: Block numbers from 1. Default: all.
         heads: Head numbers from 0. Default: all.
@@ -58,12 +64,19 @@ def heat_map(
         kind: 'cross' for the text; 'image', 'image2' ... for the pictures of an IP-Adapter, whose tokens are chosen by
             number or by a picture's name in `Layer.parts`.
         reduced: Name of maps from `capture(keep=...)`, for use without preset, steps, blocks and heads.
+        open_words: Read the word as a text of its own, or in `context`, with the keys that the model would have made of
+            that, as `reread` does. The trace must be from `capture(open_words=True)`.
+        context: With `open_words`: a text that has the word, such as 'a photo of a dog'.
+        pipe: With `open_words`: the run's pipeline, for its tokenizers and text encoders.
+        tokenizer: With `open_words`, in place of `pipe`: the tokenizer, or a list of two for SDXL.
+        text_encoder: With `open_words`, in place of `pipe`: the text encoder, or a list of two.
 
     Returns:
         Cross-attention to its tokens: the mean over steps, heads, tokens and blocks (resized bilinearly), 0..1.
 
     Raises:
-        WordError: The branch's text does not hold the word.
+        WordError: The branch's text, or the context, does not hold the word.
+        ParameterError: The text encoders are not those of the run.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: one softmax over all tokens for each step, block and head; memory of one layer's columns.
@@ -78,8 +91,17 @@ def heat_map(
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    is_text = kind == "cross"
-    span = as_span(trace, word, branch, image, occurrence) if is_text else picture_span(trace, word, kind)
+    text = OpenText(context, pipe, tokenizer, text_encoder)
+    if open_words:
+        check_open(kind, reduced)
+        check_one(word)
+        ((trace, (span,)),) = read_openly(
+            trace, word, text, branch=branch, image=image, occurrence=occurrence
+        )
+    else:
+        text.check_unused()
+        is_text = kind == "cross"
+        span = as_span(trace, word, branch, image, occurrence) if is_text else picture_span(trace, word, kind)
     (heat,) = heat_maps(
         trace,
         [span],
@@ -108,6 +130,11 @@ def heat_maps(
     image: int = 0,
     kind: Kind = "cross",
     reduced: str | None = None,
+    open_words: bool = False,
+    context: str | None = None,
+    pipe: Any = None,
+    tokenizer: Any = None,
+    text_encoder: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[HeatMap]:
     """Where several words landed, in one pass over the attention.
@@ -123,89 +150,46 @@ def heat_maps(
         image: As for `heat_map`.
         kind: As for `heat_map`.
         reduced: As for `heat_map`.
+        open_words: As for `heat_map`. Without a context each word is a text of its own; with one, they share it.
+        context: As for `heat_map`.
+        pipe: As for `heat_map`.
+        tokenizer: As for `heat_map`.
+        text_encoder: As for `heat_map`.
         progress: Called as progress(done, total) after each layer of Q and K.
 
     Returns:
         A map for each word, the same as `heat_map` gives of it alone.
 
     Raises:
-        WordError: The branch's text does not hold a word.
+        WordError: The branch's text, or the context, does not hold a word.
+        ParameterError: The text encoders are not those of the run.
         SelectionError: The trace has no cross-attention, or no such block, step, head, branch or image.
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
     trace = as_trace(trace)
     branch = read_branch(trace, branch, reduced)
-    spans = _spans(trace, words, branch, image, kind)
-    if preset not in (None, "daam"):
-        raise ParameterError(f"preset {preset!r}: expected 'daam' or None")
+    text = OpenText(context, pipe, tokenizer, text_encoder)
+    how: dict[str, Any] = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads}
+    if open_words:
+        check_open(kind, reduced)
+        choice = {**how, "branch": branch, "image": image, "progress": progress}
+        read = read_openly(trace, words, text, branch=branch, image=image)
+        return [heat for reading, spans in read for heat in heat_maps(reading, spans, **choice)]
+    text.check_unused()
+    spans = spans_of(trace, words, branch, image, kind)
+    if preset not in (None, "daam", "ovam"):
+        raise ParameterError(f"preset {preset!r}: expected 'daam', 'ovam' or None")
     if reduced is not None:
         other_kind = None if kind == "cross" else kind
-        settled = {"preset": preset, "steps": steps, "blocks": blocks, "heads": heads, "kind": other_kind}
-        arrays = _reduced_maps(trace, reduced, spans, image, settled)
+        arrays = _reduced_maps(trace, reduced, spans, image, {**how, "kind": other_kind})
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
-        layers = _layers_that_read(trace, kind, blocks, without_coarsest=preset == "daam" and blocks is None)
+        layers = _layers_that_read(trace, kind, blocks, preset)
         arrays = _word_maps(trace, spans, layers, choice, preset, progress)
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
     return [HeatMap.of(array, span.word, size, picture) for array, span in zip(arrays, spans, strict=True)]
-
-
-def _spans(
-    trace: Trace, words: Word | Sequence[Word] | None, branch: str, image: int, kind: Kind
-) -> Sequence[TokenSpan]:
-    """The tokens of each word; of every one where none is given."""
-    if words is None:
-        is_text = kind == "cross"
-        return read_text(trace.run, branch, image).known_words() if is_text else picture_spans(trace, kind)
-    several = [words] if isinstance(words, (str, int, TokenSpan)) else words
-    if kind != "cross":
-        return [picture_span(trace, word, kind) for word in several]
-    return [as_span(trace, word, branch, image, 0) for word in several]
-
-
-def read_branch(trace: Trace, branch: str | None, reduced: str | None) -> str:
-    """The guidance branch that is read.
-
-    Args:
-        trace: Of one pass.
-        branch: As for `heat_map`.
-        reduced: As for `heat_map`.
-
-    Raises:
-        ParameterError: The reduced maps are of another branch.
-    """
-    if reduced is None:
-        return branch or "cond"
-    kept = trace.reduced_maps(reduced, "cross").reduction.branch
-    if branch not in (None, kept):
-        raise ParameterError(
-            f"branch {branch!r}: the reduced maps {reduced!r} are of {kept!r}; leave branch out"
-        )
-    return kept
-
-
-def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) -> TokenSpan:
-    """The tokens of a word.
-
-    Args:
-        trace: Of one pass.
-        word: A word or phrase, a token number, or a span.
-        branch: Guidance branch, whose own text is meant.
-        image: Number of the image in the batch.
-        occurrence: Which one of several such words, from 0.
-
-    Raises:
-        WordError: The branch's text does not hold the word.
-    """
-    if isinstance(word, TokenSpan):
-        return word
-    if isinstance(word, (int, np.integer)):
-        tokens = trace.tokens(image, branch)
-        text = tokens[word].text if 0 <= word < len(tokens) else f"[{word}]"
-        return TokenSpan(text, 0, 0, (int(word),))
-    return trace.span(word, image=image, occurrence=occurrence, branch=branch)
 
 
 def _word_maps(
@@ -221,12 +205,12 @@ def _word_maps(
     tokens = sorted({token for span in spans for token in span.tokens})
     places = [[tokens.index(token) for token in span.tokens] for span in spans]
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
-    of_layer = _daam_maps if preset == "daam" else _share_maps
+    of_layer = {"daam": _daam_maps, "ovam": _ovam_maps}.get(str(preset), _share_maps)
     for done, layer in enumerate(layers if spans else (), start=1):
         total += of_layer(trace, layer, choice | {_axis(layer): tokens}, places, size).cpu()
         if progress is not None:
             progress(done, len(layers))
-    return total / len(layers)
+    return total if preset == "ovam" else total / len(layers)
 
 
 def _share_maps(
@@ -241,18 +225,30 @@ def _daam_maps(
     trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
 ) -> Float[Tensor, "word height width"]:
     """DAAM's rule for one layer: sum over steps, bicubic, clamp, then mean over heads and tokens."""
-    captured = [step.index for step in trace.steps]
-    asked = [captured[at] for at in pick_number("step", choice["step"], captured).positions]
-    there = trace.steps_with(layer, choice["branch"], choice["image"])
     mean = trace.probabilities(layer=layer, mean="step", **choice)
-    summed = (mean * len([step for step in asked if step in there])).movedim(
-        -1, -2
-    )  # heads, where not one was chosen, then tokens
+    steps = _steps_in(trace, layer, choice)
+    summed = (mean * steps).movedim(-1, -2)  # heads, where not one was chosen, then tokens
     maps = []
     for of_word in places:
         of_tokens = summed[..., of_word, :].reshape(-1, *layer.grid)  # heads and tokens side by side
         maps.append(resize_maps(of_tokens, size, mode="bicubic").clamp(min=0).mean(0))
     return torch.stack(maps)
+
+
+def _ovam_maps(
+    trace: Trace, layer: Layer, choice: dict[str, Any], places: list[list[int]], size: tuple[int, int]
+) -> Float[Tensor, "word height width"]:
+    """OVAM's rule for one layer: sum over steps and heads, bilinear, then mean over tokens."""
+    heads = len(pick_number("head", choice["head"], range(layer.heads)).positions)
+    return _share_maps(trace, layer, choice, places, size) * (heads * _steps_in(trace, layer, choice))
+
+
+def _steps_in(trace: Trace, layer: Layer, choice: dict[str, Any]) -> int:
+    """How many of the chosen steps have the layer and the branch."""
+    captured = [step.index for step in trace.steps]
+    asked = [captured[at] for at in pick_number("step", choice["step"], captured).positions]
+    there = trace.steps_with(layer, choice["branch"], choice["image"])
+    return len([step for step in asked if step in there])
 
 
 def _reduced_maps(
@@ -281,13 +277,17 @@ def _axis(layer: Layer) -> str:
     return "token" if layer.reads_text else "key"
 
 
-def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, *, without_coarsest: bool) -> list[Layer]:
-    """The layers that read the text, or an adapter's pictures."""
+def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, preset: Preset | None) -> list[Layer]:
+    """The layers that read the text, or an adapter's pictures; without a choice those that a preset takes."""
     layers = trace.layers_of_kind(*(TEXT_KINDS if kind == "cross" else (kind,)))
     numbers = sorted({layer.block for layer in layers})
     wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
     chosen = [layer for layer in layers if layer.block in wanted]
-    if not without_coarsest:
+    if preset is None or blocks is not None:
         return chosen
     coarsest = min(layer.grid.places for layer in chosen)
-    return [layer for layer in chosen if layer.grid.places > coarsest] or chosen
+    is_taken = {
+        "daam": lambda layer: layer.grid.places > coarsest,
+        "ovam": lambda layer: layer.stage != "mid",
+    }
+    return [layer for layer in chosen if is_taken[preset](layer)] or chosen

@@ -32,7 +32,7 @@ TIMESTEP = 300
 """Of the one pass; docs/photos.md has the measurement."""
 _KEPT = (
     *("block", "blocks", "kind", "step", "steps", "branch", "value"),
-    *("dtype", "where", "folder", "keep", "qk", "budget"),
+    *("dtype", "where", "folder", "keep", "qk", "budget", "open_words"),
 )
 """The choices of a capture that can be made here; what rows and words are is known."""
 
@@ -76,7 +76,7 @@ def read_photo(
         crop: Take the photo's middle square.
         progress: Called as progress(done, total) during inversion. Default: the pipeline's own bar.
         **kept: What is recorded and where it is kept, as for `attnscope.capture`: blocks, kind, steps, branch, value,
-            dtype, where, folder, keep, qk, budget.
+            dtype, where, folder, keep, qk, budget, open_words.
 
     Returns:
         A trace whose picture is the photo, upright, at its own size or with 40 million pixels.

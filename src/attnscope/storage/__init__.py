@@ -21,6 +21,7 @@ values.py          values with types and limits
 shards.py          one safetensors file
 shard_headers.py   what it says of itself
 reduced_maps.py    maps that were reduced over the run
+projections.py     how layers make keys of a text
 pictures.py        pictures of a run, decoded when somebody looks
 digests.py         what finds damage
 plain_files.py     files that are plain, read and never mapped

@@ -17,19 +17,8 @@ from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.folder_records import FolderRecords
-from attnscope.storage.memory import Records, in_memory
+from attnscope.storage.memory import OfCall, Projections, Records, bytes_of, in_memory
 from attnscope.storage.room import warn_if_disk_is_short
-
-OfCall = Mapping[LayerId, Record]
-
-
-def bytes_of(records: OfCall) -> int:
-    """Memory of Q, K, V and masks, in bytes.
-
-    Args:
-        records: The records of one call.
-    """
-    return sum(t.numel() * t.element_size() for record in records.values() for t in record.tensors.values())
 
 
 class _Held(NamedTuple):
@@ -232,11 +221,13 @@ class BudgetedRecords:
         self._store, self.folder = store, folder
         self.layers: dict[LayerId, Layer] = folder.layers
         self.calls: list[Call] = []
+        self.projections: Projections = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BudgetedRecords:
         """Records are never changed, so a copy shares them, and the folder of those that were written."""
         twin = BudgetedRecords(self._store, self.folder)
         twin.layers, twin.calls = dict(self.layers), list(self.calls)
+        twin.projections = self.projections
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -273,6 +264,16 @@ class BudgetedRecords:
         """
         held = self._store.held(self.folder, call_index)
         return self.folder.get(call_index, layer) if held is None else held[layer]
+
+    def keep_projections(self, projections: Projections) -> None:
+        """Keep how layers make keys of a text, in memory, and where the folder stays, there.
+
+        Args:
+            projections: By layer.
+        """
+        self.projections = projections
+        if not self._store.spills:
+            self.folder.keep_projections(projections)
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """Wait for the disk. Without `spill` the folder then holds the whole pass.

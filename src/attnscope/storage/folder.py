@@ -13,6 +13,7 @@ from attnscope.storage.folder_records import FolderRecords, RecentRecords
 from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import read_manifest
 from attnscope.storage.plain_files import readable
+from attnscope.storage.projections import projections_path
 from attnscope.storage.recent import Recent
 from attnscope.storage.room import warn_if_disk_is_short
 
@@ -108,6 +109,7 @@ class TraceFolder:
         dropped.write_manifest()
         for call in dropped.calls:
             (self.folder / dropped.manifest.shard_name(call.index)).unlink(missing_ok=True)
+        projections_path(self.folder, dropped.manifest.prefix).unlink(missing_ok=True)
 
     def expect(self, size: int, steps: int, *, staged: int = 0) -> None:
         """A pass has its first call: look whether the disk has room for all of it.
@@ -136,4 +138,6 @@ class TraceFolder:
             names = [name for manifest in self._manifests for name in manifest.pictures]
             for name in (*names, MANIFEST) if self._manifests else ():
                 (self.folder / name).unlink(missing_ok=True)
+            for manifest in self._manifests:
+                projections_path(self.folder, manifest.prefix).unlink(missing_ok=True)
             remove_empty(self._missing)

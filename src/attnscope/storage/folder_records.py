@@ -16,9 +16,11 @@ from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import manifest_text
+from attnscope.storage.memory import Projections
 from attnscope.storage.pictures import check_picture
 from attnscope.storage.plain import layer_key
 from attnscope.storage.plain_files import Stamp, damaged
+from attnscope.storage.projections import projections_path, read_projections, write_projections
 from attnscope.storage.recent import Recent
 from attnscope.storage.record_facts import RecordFacts
 from attnscope.storage.reduced_maps import read_reduced, reduced_path, write_reduced
@@ -54,6 +56,7 @@ class FolderRecords:
         self._recent, self._verify = recent, verify
         self._shards: dict[int, Shard] = {}
         self._checked: dict[tuple[int, LayerId], Stamp] = {}
+        self._projections: Projections | None = None
 
     @property
     def calls(self) -> list[Call]:
@@ -83,6 +86,29 @@ class FolderRecords:
         sums = write_shard(self._shard_path(call), tensors, self.manifest.shard_header(call, records))
         self.manifest.add_call(call, records, sums)
         self.write_manifest()
+
+    def keep_projections(self, projections: Projections) -> None:
+        """Write how layers make keys of a text; the manifest names it from its next writing on.
+
+        Args:
+            projections: By layer.
+
+        Raises:
+            OutputError: The disk is full, or the folder can't be written.
+        """
+        self._projections = None
+        self.manifest.projections = write_projections(self.folder, self.manifest.prefix, projections)
+
+    @property
+    def projections(self) -> Projections:
+        """How layers make keys of a text, each read when it is asked for.
+
+        Raises:
+            TraceFormatError: The file is damaged.
+        """
+        if self._projections is None:
+            self._projections = read_projections(self.folder, self.manifest, verify=self._verify)
+        return self._projections
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """Write the pictures, the reduced maps and the final manifest.
@@ -127,7 +153,7 @@ class FolderRecords:
         stored, stamp = shard.read(names.values())
         tensors = {part: stored[name] for part, name in names.items()}
         if self._checked.get((call_index, layer)) != stamp:
-            self._check(shard.path, layer, facts, tensors)
+            _check(shard.path, layer, facts, tensors, verify=self._verify)
             self._checked[call_index, layer] = stamp
         return Record(**tensors, scale=facts.scale, upcast=facts.upcast, rows=facts.rows)
 
@@ -137,7 +163,8 @@ class FolderRecords:
         manifest = self.manifest
         names = [*(manifest.shard_name(call.index) for call in self.calls), *manifest.pictures]
         reduced = (reduced_path(self.folder, manifest.prefix, name) for name in manifest.reduced)
-        return [*(self.folder / name for name in names), *reduced]
+        projections = [projections_path(self.folder, manifest.prefix)] if manifest.projections else []
+        return [*(self.folder / name for name in names), *reduced, *projections]
 
     def reduced(self) -> dict[str, ReducedMaps]:
         """The reduced maps of the pass, by name.
@@ -167,6 +194,7 @@ class FolderRecords:
         for call in self.calls:
             self._shard(call)
         self.reduced()
+        len(self.projections)
 
     def verified(self) -> Iterator[tuple[int, int]]:
         """Read and check every tensor of the pass, reduced maps and pictures last.
@@ -186,18 +214,10 @@ class FolderRecords:
             for of_key in (maps.maps, maps.step_numbers):
                 for key in of_key:
                     of_key[key]
+        dict(self.projections)
         for name, known in self.manifest.pictures.items():
             check_picture(self.folder / name, known)
         yield total, total
-
-    def _check(self, path: Path, layer: LayerId, facts: RecordFacts, tensors: Mapping[str, Tensor]) -> None:
-        """What is as it was written needs no look for NaN: every question looks for them itself, and says where."""
-        for part, tensor in tensors.items():
-            known, sum_of = facts.sum_of(part)
-            if self._verify and known is not None:
-                check_intact(path, f"{part} of {layer}", tensor, known, sum_of)
-            elif part != "mask":
-                check_finite(path, f"{part} of {layer}", tensor)
 
     def _shard(self, call: Call) -> Shard:
         if call.index not in self._shards:
@@ -209,3 +229,15 @@ class FolderRecords:
 
     def _shard_path(self, call: Call) -> Path:
         return self.folder / self.manifest.shard_name(call.index)
+
+
+def _check(
+    path: Path, layer: LayerId, facts: RecordFacts, tensors: Mapping[str, Tensor], *, verify: bool
+) -> None:
+    """What is as it was written needs no look for NaN: every question looks for them itself, and says where."""
+    for part, tensor in tensors.items():
+        known, sum_of = facts.sum_of(part)
+        if verify and known is not None:
+            check_intact(path, f"{part} of {layer}", tensor, known, sum_of)
+        elif part != "mask":
+            check_finite(path, f"{part} of {layer}", tensor)

@@ -46,6 +46,7 @@ class PassManifest:
         facts: For each call number the facts of its records.
         pictures: Digest of each of its pictures' files, by name; None where it is unknown, as in earlier traces.
         reduced: Entry of each reduced map, by name.
+        projections: Entry of the layers' key projections; empty without any.
     """
 
     run: Run
@@ -56,6 +57,7 @@ class PassManifest:
     facts: dict[int, dict[LayerId, RecordFacts]] = field(default_factory=dict)
     pictures: dict[str, int | None] = field(default_factory=dict)
     reduced: dict[str, Any] = field(default_factory=dict)
+    projections: dict[str, Any] = field(default_factory=dict)
     _call_texts: dict[int, tuple[str, int]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -152,6 +154,7 @@ class PassManifest:
             "pictures": list(self.pictures),
             "picture_digests": list(self.pictures.values()),
             "reduced": self.reduced,
+            **({"key_projections": self.projections} if self.projections else {}),
         }
 
     def record_shapes(self, call: Call) -> dict[str, tuple[int, ...]]:
@@ -204,6 +207,7 @@ class PassManifest:
         manifest._check_sizes()
         manifest._parse_pictures(items(item["pictures"]), item.get("picture_digests"))
         manifest.reduced = dict(item.get("reduced", {}))
+        manifest.projections = dict(item.get("key_projections", {}))
         return manifest
 
     def _check_sizes(self) -> None:

@@ -8,8 +8,12 @@ from typing import Protocol
 from torch import Tensor
 
 from attnscope.records import Call, Layer, LayerId, Run
+from attnscope.records.projections import KeyProjection
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
+
+OfCall = Mapping[LayerId, Record]
+Projections = Mapping[LayerId, KeyProjection]
 
 
 class Records(Protocol):
@@ -26,6 +30,17 @@ class Records(Protocol):
     def has(self, call_index: int, layer: LayerId) -> bool: ...
 
     def get(self, call_index: int, layer: LayerId) -> Record: ...
+
+    @property
+    def projections(self) -> Projections: ...
+
+    def keep_projections(self, projections: Projections) -> None:
+        """Keep how layers make keys of a text, in place of what is kept by now.
+
+        Args:
+            projections: By layer; none for none.
+        """
+        ...
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """The pass is over: write what is left to write.
@@ -72,12 +87,22 @@ class Store(Protocol):
         ...
 
 
+def bytes_of(records: OfCall) -> int:
+    """Memory of Q, K, V and masks, in bytes.
+
+    Args:
+        records: The records of one call.
+    """
+    return sum(t.numel() * t.element_size() for record in records.values() for t in record.tensors.values())
+
+
 class MemoryRecords:
     """Records kept as tensors."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.layers: dict[LayerId, Layer] = {}
+        self.projections: Projections = {}
         self._records: dict[tuple[int, LayerId], Record] = {}
 
     def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
@@ -107,6 +132,14 @@ class MemoryRecords:
             layer: The layer.
         """
         return self._records[call_index, layer]
+
+    def keep_projections(self, projections: Projections) -> None:
+        """Keep how layers make keys of a text, in place of what is kept by now.
+
+        Args:
+            projections: By layer.
+        """
+        self.projections = projections
 
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """Nothing is left to do.
@@ -161,6 +194,7 @@ def in_memory(records: Records) -> MemoryRecords:
     """
     copied = MemoryRecords()
     copied.layers = dict(records.layers)
+    copied.keep_projections(dict(records.projections))
     for call in records.calls:
         there = [layer for layer in records.layers if records.has(call.index, layer)]
         copied.add_call(call, {layer: records.get(call.index, layer).mapped(Tensor.clone) for layer in there})

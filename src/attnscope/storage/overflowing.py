@@ -9,8 +9,8 @@ from attnscope.errors import CaptureError, OutputError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.budgeted import BudgetedRecords, BudgetedStore, bytes_of
-from attnscope.storage.memory import MemoryRecords
+from attnscope.storage.budgeted import BudgetedRecords, BudgetedStore
+from attnscope.storage.memory import MemoryRecords, Projections, bytes_of
 from attnscope.storage.room import LargeCaptureWarning, free_disk, free_memory, in_gb, temporary_place
 
 MEMORY_SHARE = 0.5
@@ -203,6 +203,19 @@ class OverflowingRecords:
         """
         return self.place.get(call_index, layer)
 
+    @property
+    def projections(self) -> Projections:
+        """How layers make keys of a text, by layer."""
+        return self.place.projections
+
+    def keep_projections(self, projections: Projections) -> None:
+        """Keep how layers make keys of a text, in place of what is kept by now.
+
+        Args:
+            projections: By layer.
+        """
+        self.place.keep_projections(projections)
+
     def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
         """The pass is over: write what is left to write.
 
@@ -218,6 +231,7 @@ class OverflowingRecords:
             place: An empty place.
         """
         place.layers.update(self.place.layers)
+        place.keep_projections(self.place.projections)
         for call in self.place.calls:
             there = [layer for layer in self.place.layers if self.place.has(call.index, layer)]
             place.add_call(call, {layer: self.place.get(call.index, layer) for layer in there})

@@ -65,6 +65,7 @@ def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool =
         for records, run, reduced in passes:
             written = trace.begin_pass(run)
             written.manifest.layers = dict(records.layers)
+            written.keep_projections(records.projections)
             for call in records.calls:
                 there = [layer for layer in records.layers if records.has(call.index, layer)]
                 written.add_call(call, {layer: records.get(call.index, layer) for layer in there})

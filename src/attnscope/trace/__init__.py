@@ -18,4 +18,5 @@ facts.py          what a trace holds, as plain values
 files.py          a trace from disk
 html.py           a trace in a notebook
 picture_shape.py  whether places can be drawn on the picture
+rereading/        a trace read with another text
 """

@@ -44,6 +44,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
             }
             for name, maps in trace.reduced.items()
         },
+        "open_words": len(trace.records.projections),
         "pictures": len(run.pictures),
         "versions": run.versions,
     }

@@ -11,7 +11,7 @@ import torch
 import attnscope
 from attnscope.errors import CaptureError
 from attnscope.storage import opening, overflowing, room
-from attnscope.storage.budgeted import bytes_of
+from attnscope.storage.memory import bytes_of
 from attnscope.storage.room import LargeCaptureWarning
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import run

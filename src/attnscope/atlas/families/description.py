@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,20 @@ class Description:
         return tuple(
             LayerPlace(numbers[place[:2]], self.blocks[place[0]].stage, path) for place, path in there
         )
+
+    def closed_to_words(self, config: Config, kinds: Collection[Kind]) -> str:
+        """A text goes through layers together with the image, or through layers of its own before.
+
+        Args:
+            config: The model's configuration.
+            kinds: Kinds of the attentions that are captured.
+        """
+        if "joint" in kinds:
+            return (
+                "carries its text through the layers together with the image, so keys of another text are made only in "
+                "a run with that text"
+            )
+        return "makes keys of a text in more steps than a trace keeps (a projection before the layers, norms of keys)"
 
     def attention(self, path: str) -> tuple[str, Sides]:
         """An attention's name in its block, and what its queries and keys are.

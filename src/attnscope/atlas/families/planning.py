@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from attnscope.errors import ModelError
-from attnscope.records import Layer
+from attnscope.records import Kind, Layer
 from attnscope.records.layers import SizeHW
 
 Config = Mapping[str, Any]
@@ -70,6 +70,15 @@ class Planned(Protocol):
 
         Args:
             config: The contents of its config.json.
+        """
+        ...
+
+    def closed_to_words(self, config: Config, kinds: Collection[Kind]) -> str:
+        """Why keys of another text don't follow from what a trace holds, as a verb's phrase; '' if they do.
+
+        Args:
+            config: The model's configuration.
+            kinds: Kinds of the attentions that are captured.
         """
         ...
 

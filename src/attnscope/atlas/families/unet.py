@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attnscope.atlas.families.family import Attended, RowsBy, Sides, TextPart
@@ -48,6 +48,19 @@ class UNetFamily:
         if config.get("addition_embed_type") is not None or config.get("encoder_hid_dim") is not None:
             return "unet"
         return {768: "sd1", 1024: "sd2"}.get(config.get("cross_attention_dim", 0), "unet")
+
+    def closed_to_words(self, config: Config, kinds: Collection[Kind]) -> str:
+        """Cross-attention of a text that comes to the layers as it was encoded is open to other texts.
+
+        Args:
+            config: The model's configuration.
+            kinds: Kinds of the attentions that are captured.
+        """
+        if "joint" in kinds:
+            return "attends to text and places in one softmax, whose keys of another text are not kept"
+        if (changed := config.get("encoder_hid_dim_type")) not in (None, "ip_image_proj"):
+            return f"changes its text before the layers ({changed}), and a trace does not keep how"
+        return ""
 
     def is_of(self, model: Any) -> bool:
         """Whatever no other family takes: whether it is a U-Net, its attentions tell.

@@ -8,4 +8,5 @@ order_check.py   whether a processor keeps rows, heads and places in order
 row_lengths.py   texts of different lengths get the same places
 describing.py    on which grid, over which keys
 key_sources.py   whether these keys are the layer's own
+key_projections.py  how a layer makes keys of the text
 """

@@ -9,7 +9,7 @@ from typing import Any
 from attnscope.atlas import calls_a_step, layers
 from attnscope.atlas.source import model_facts
 from attnscope.errors import ParameterError
-from attnscope.records import KINDS, Grid, Kind, Layer
+from attnscope.records import KINDS, TEXT_KINDS, Grid, Kind, Layer
 from attnscope.records.reduced import Reduced
 from attnscope.records.relations import as_kind
 
@@ -90,6 +90,7 @@ def estimate(
         Policy("Q and K of every layer", "capture(pipe)", whole, steps * whole),
         *([_one_branch(whole // rows, steps)] if rows > 1 else []),
         Policy("with V", "capture(pipe, value=True)", whole + value, steps * (whole + value)),
+        *_with_open_words(model, every_layer, each, whole, steps),
         *(
             Policy(_name(kind, every_layer), f"capture(pipe, kind={kind!r})", kept[kind], steps * kept[kind])
             for kind in reversed(KINDS)
@@ -117,6 +118,23 @@ def _name(kind: Kind, every_layer: Sequence[Layer]) -> str:
 
 def _one_branch(a_step: int, steps: int) -> Policy:
     return Policy("one guidance branch", "capture(pipe, branch='cond')", a_step, steps * a_step)
+
+
+def _with_open_words(
+    model: Any, every_layer: Sequence[Layer], itemsize: int, a_step: int, steps: int
+) -> list[Policy]:
+    """Key projections come once for the run. No such policy for a model that is closed to other texts."""
+    facts = model_facts(model)
+    states = facts.config.get("cross_attention_dim", 1280)  # diffusers' own default
+    if (
+        facts.family.closed_to_words(facts.config, {layer.kind for layer in every_layer})
+        or type(states) is not int
+    ):
+        return []
+    inner = sum(layer.heads * layer.head_dim for layer in every_layer if layer.kind in TEXT_KINDS)
+    projections = inner * states * itemsize
+    name, call = "with any other word (open words)", "capture(pipe, open_words=True)"
+    return [Policy(name, call, a_step, steps * a_step + projections)] if inner else []
 
 
 _REDUCTIONS = {

@@ -13,6 +13,7 @@ from attnscope.errors import CaptureError, ParameterError
 from attnscope.recording.obstacles.merged import merged_tokens
 from attnscope.recording.planning.keeping import Keeping
 from attnscope.recording.planning.modules import TappedLayer, choose_layers
+from attnscope.recording.planning.open_words import check_open_words
 from attnscope.records import KINDS, Kind, LayerId, Row
 from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
@@ -32,6 +33,7 @@ class Asked:
     keep: Mapping[str, Reduced]
     keeping: Keeping
     qk: bool
+    open_words: bool = False
 
     @property
     def is_everything(self) -> bool:
@@ -122,7 +124,7 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
         SelectionError: The model lacks a block that was chosen.
         ParameterError: A reduction makes no sense.
         ModelError: The model has no attention that attnscope knows.
-        CaptureError: Tokens are merged before a layer.
+        CaptureError: Tokens are merged before a layer, or no other text's keys can be known.
     """
     with_qk = [] if asked.keeps_no_qk else choose_layers(family, model, asked.blocks, asked.kind)
     chosen = [
@@ -138,6 +140,8 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
             raise CaptureError(f"{tapped.layer} ({tapped.path}) can't be captured, {obstacle}")
     watched = {tapped.layer for tapped in chosen}
     everything = choose_layers(family, model, None, None)
+    if asked.open_words:
+        check_open_words(family, model, with_qk, asked.kind)
     return Plan(
         family,
         model,

@@ -74,6 +74,9 @@ def attach(
         noter = Hook(_map_noter(passes, path))
         owner = module.get_submodule(path)
         leaving.callback(owner.register_forward_pre_hook(noter, with_kwargs=True).remove)
+    for tapped in plan.layers if plan.asked.open_words else ():
+        noter = Hook(_state_noter(passes, tapped.path))
+        leaving.callback(tapped.module.register_forward_pre_hook(noter, with_kwargs=True).remove)
     for turn, tapped in enumerate(plan.layers):
         tap = Tap(tapped.module, plan_of(tapped, turn), is_on=lambda: passes.session is not None)
         leaving.callback(tap.detach)
@@ -85,5 +88,14 @@ def _map_noter(passes: Passes, path: str):
         if passes.session is not None:
             hidden = args[0] if args else kwargs["hidden_states"]
             passes.session.book.note_map(path, tuple(hidden.shape))
+
+    return note
+
+
+def _state_noter(passes: Passes, path: str):
+    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if passes.session is not None and passes.session.listens:
+            context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
+            passes.session.open_words.note_states(path, context)
 
     return note

@@ -25,11 +25,11 @@ from attnscope.recording.planning.plan import Plan
 from attnscope.recording.running.calls import Calls
 from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.running.lost import Lost
+from attnscope.recording.running.open_words import OpenWords
 from attnscope.recording.running.reducing import Reducing
 from attnscope.records import Call, Grid, Layer, LayerId, Row, Run
 from attnscope.records.qkv import Record
-from attnscope.storage.budgeted import bytes_of
-from attnscope.storage.memory import Store
+from attnscope.storage.memory import Store, bytes_of
 from attnscope.trace.contents import Pass
 from attnscope.trace.tokens import unnamed_tokens
 
@@ -51,6 +51,11 @@ class _Running:
     qk: dict[LayerId, Record] | None
     whole: dict[LayerId, Record] = field(default_factory=dict)
     ran: set[LayerId] = field(default_factory=set)
+
+    @property
+    def kept_call(self) -> Call:
+        """The call with the rows that are kept."""
+        return replace(self.call, rows=tuple(self.call.rows[row] for row in self.kept_rows))
 
     def rows_of(self, record: Record) -> list[Row]:
         """The rows that are kept of a record; if none are, those that it has.
@@ -93,7 +98,7 @@ class Session:
         self._running: _Running | None = None
         self.book = LayerBook()
         self._missing: dict[LayerId, Missed] = {}
-        self.lost = Lost()
+        self.lost, self.open_words = Lost(), OpenWords(plan.asked.open_words, is_first=is_first)
         self.run.frames = _frames(plan, first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
@@ -200,6 +205,7 @@ class Session:
         if (kept := self.plan.asked.keeping.kept(sighting.record, running.kept_rows)) is not None:
             self.into.records.layers.setdefault(layer.id, layer)
             running.qk[layer.id] = kept
+            self.open_words.look(tapped, sighting)
 
     def end_call(self) -> None:
         """The call has ended: keep it, and reduce it."""
@@ -209,9 +215,8 @@ class Session:
         note_missing(self.plan, running.ran, running.call.step, self._missing)
         self.name_tokens()
         if self._reducing:
-            self._reducing.offer(
-                running.call, self.calls.of_step(running.call.step), running.whole, self.book.layers
-            )
+            of_step = self.calls.of_step(running.call.step)
+            self._reducing.offer(running.call, of_step, running.whole, self.book.layers)
         if running.qk is not None:
             self._keep(running, running.qk)
 
@@ -225,8 +230,8 @@ class Session:
             steps = sum(step in self._wanted for step in range(self.run.planned_steps or 0))
             self._store.expect(size, steps, staged=staged)
         self._store.make_room(size, staged=staged)
-        rows = tuple(running.call.rows[row] for row in running.kept_rows)
-        self.into.records.add_call(replace(running.call, rows=rows), self.plan.asked.keeping.arrived(qk))
+        self.open_words.keep(self.into.records)
+        self.into.records.add_call(running.kept_call, self.plan.asked.keeping.arrived(qk))
 
     # The end
 
@@ -234,6 +239,7 @@ class Session:
         """The pass is over. A call that did not end is dropped."""
         self._running = None
         self._reducing.flush()
+        self.open_words.finish(self.into.records)
         self.into.records.finish(self.into.reduced)
 
     @property
@@ -256,12 +262,11 @@ class Session:
             yield f"the prompt's tokens have only numbers, no names, because {self.run.unnamed}"
         if self.is_whole:
             wanted = (self._wanted, *self._reducing.wanted)
-            pipeline = None if self._watch is None else self._watch.pipeline
-            other = other_model(self.plan.family, pipeline, self.plan.model)
+            other = other_model(self.plan.family, getattr(self._watch, "pipeline", None), self.plan.model)
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
-        yield from self.lost.gaps()
+        yield from (*self.lost.gaps(), *self.open_words.gaps())
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
 
 
