@@ -9,6 +9,7 @@ import torch
 import attnscope
 from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.testing import made_trace
+from attnscope.trace.tokens import unnamed_tokens
 
 
 @pytest.fixture
@@ -121,6 +122,27 @@ def test_the_second_picture_of_a_batch_has_numbers_of_its_own():
     assert first.share != second.share
     with pytest.raises(SelectionError):
         attnscope.explain(trace, "cat", image=2)
+
+
+def test_tokens_without_names_are_explained_by_number():
+    trace = made_trace()
+    trace.run.prompts, trace.run.tokens = [], [unnamed_tokens(5)]
+    with pytest.raises(WordError, match="use token numbers, 0 to 4"):
+        attnscope.explain(trace, "cat")
+    report = attnscope.explain(trace, 3).word
+    assert report.landing.share == pytest.approx(float(attnscope.heat_map(trace, 3).array.mean()))
+    with pytest.raises(WordError, match="token 9: the text has tokens 0 to 4"):
+        attnscope.explain(trace, 9)
+
+
+def test_a_span_is_explained_as_it_is():
+    trace = made_trace()
+    span = trace.span("cat")
+    assert attnscope.explain(trace, span).word.read.span == span
+
+
+def test_start_and_padding_tokens_show_nothing():
+    assert attnscope.explain(made_trace(), "<start>").word.verdict.says == "shows nothing"
 
 
 def test_a_trace_on_disk_says_the_same(tmp_path):

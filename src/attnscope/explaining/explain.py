@@ -8,25 +8,26 @@ from typing import Any
 
 from attnscope.explaining.effect import Repetition
 from attnscope.explaining.landing import Landing, Overlap, in_segments, landings, overlap
-from attnscope.explaining.reading import ReadWord, Vocabulary, asked_word, read_words
+from attnscope.explaining.reading import ReadWord, Vocabulary, asked_word, known_words, read_words
 from attnscope.explaining.report import WordReport
 from attnscope.explaining.result import Explanation
 from attnscope.explaining.shares import TokenShares
 from attnscope.explaining.usual import Usual
 from attnscope.explaining.verdict import Case, Verdict, judge
-from attnscope.heatmap.heat_map import heat_maps
+from attnscope.heatmap.heat_map import Word, heat_maps
 from attnscope.heatmap.result import HeatMap
 from attnscope.records import PLACE_KINDS
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.segment import segment_trace
 from attnscope.trace.files import TraceSource, as_trace
+from attnscope.trace.selection import pick_name, pick_number
 from attnscope.trace.texts import ReadText, read_text
 from attnscope.trace.trace import Trace
 
 
 def explain(
     trace: TraceSource,
-    word: str | None = None,
+    word: Word | None = None,
     *,
     pipe: Any = None,
     occurrence: int = 0,
@@ -42,7 +43,8 @@ def explain(
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
-        word: A word or phrase of the text. Default: every word that may show something.
+        word: A word or phrase of the text, a token number, or a span from `trace.span`. Default: every word that may
+            show something.
         pipe: The pipeline that made the picture. Then the run is repeated from its seed without the word, and with
             attention to it doubled, and what that changes is told. The pipeline is left as it was.
         occurrence: Which one of several such words, from 0; -1 is the last.
@@ -70,9 +72,15 @@ def explain(
     'not drawn'
     """
     trace = as_trace(trace)
+    pick_number("image", image, range(trace.images))
+    pick_name("branch", branch, trace.branches)
     read = read_text(trace.run, branch, image)
     vocabulary = Vocabulary(trace, pipe)
-    words = read_words(read, vocabulary)
+    words = (
+        read_words(read, vocabulary)
+        if word is None or isinstance(word, str)
+        else known_words(read, vocabulary)
+    )
     asked = (
         [each for each in words if not each.is_function]
         if word is None

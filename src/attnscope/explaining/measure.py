@@ -12,7 +12,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,9 @@ from attnscope.demo.scenes import Scene, Word, scene
 from attnscope.editing.context import edit
 from attnscope.editing.edits import Ablate
 from attnscope.explaining.explain import explain
+from attnscope.explaining.result import Explanation
 from attnscope.recording.capture import capture
+from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
 FIRST_SEED = 50_000
@@ -73,6 +75,7 @@ class Judged:
         is_there: Whether the picture shows it: the recogniser says so of things; stuff is always drawn.
         left_out: Whether it was left out on purpose.
         says: The verdict.
+        blind: The verdict by the rule for models whose words are unknown.
     """
 
     way: Way
@@ -82,6 +85,7 @@ class Judged:
     is_there: bool
     left_out: bool
     says: str
+    blind: str
 
 
 def prompts(number: int, first_seed: int = FIRST_SEED) -> list[Asked]:
@@ -136,14 +140,21 @@ def judged(pipe: StableDiffusionPipeline, network: Recogniser, asked: Sequence[A
     seen = recognise(network, [small(picture) for picture in trace.run.pictures])
     for image, (one, named) in enumerate(zip(asked, seen.named, strict=True)):
         shown = {name for name, is_named in zip(NAMES, named, strict=True) if is_named}
-        explanation = explain(trace, image=image, segments=False)
+        explanation, blind = (_explained(trace, image, model) for model in (trace.run.model, None))
         kinds = {word.text: word.kind for word in one.scene.words} | {one.left_out: "thing"}
         for report in explanation.asked:
             kind = kinds.get(report.word, "")
             if kind in ("thing", "stuff"):
                 is_there = kind == "stuff" or report.word in shown
                 left_out = report.word == one.left_out
-                yield Judged(one.way, one.prompt, report.word, kind, is_there, left_out, report.verdict.says)
+                says, otherwise = report.verdict.says, blind[report.word].verdict.says
+                yield Judged(one.way, one.prompt, report.word, kind, is_there, left_out, says, otherwise)
+
+
+def _explained(trace: Trace, image: int, model: str | None) -> Explanation:
+    """The explanation of a trace that says it is of a model."""
+    run = replace(trace.run, model=model)
+    return explain(Trace(Pass(trace.records, run)), image=image, segments=False)
 
 
 def _painted(pipe: StableDiffusionPipeline, asked: Sequence[Asked]) -> Trace:
@@ -249,6 +260,9 @@ def table(words: Sequence[Judged]) -> Table:
         "obedient pictures, accused", *(f"{c.obedient_accused} of {c.obedient}" for c in counts.values())
     )
     rows.add_row("unclear", *(str(c.unclear) for c in counts.values()))
+    blind = [Reliability.of([replace(word, says=word.blind) for word in of]) for of in groups.values()]
+    rows.add_row("the rule for other models: precision", *(f"{c.rightly} of {c.accused}" for c in blind))
+    rows.add_row("the rule for other models: recall", *(f"{c.rightly} of {c.absent}" for c in blind))
     return rows
 
 

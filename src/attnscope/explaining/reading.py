@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attnscope.atlas import DEMO_FOLDER
 from attnscope.demo.scenes import WORDS
 from attnscope.errors import ParameterError, WordError
@@ -110,18 +112,35 @@ def read_words(read: ReadText, vocabulary: Vocabulary) -> list[ReadWord]:
     return words + [_lost_word(text, place, lost, vocabulary) for place, lost in _lost_places(read)]
 
 
-def asked_word(read: ReadText, word: str, occurrence: int, vocabulary: Vocabulary) -> ReadWord:
+def known_words(read: ReadText, vocabulary: Vocabulary) -> list[ReadWord]:
+    """As `read_words`; none where the text's words are unknown, which token numbers don't need.
+
+    Args:
+        read: The text with its tokens.
+        vocabulary: Which words the model was taught.
+    """
+    try:
+        return read_words(read, vocabulary)
+    except WordError:
+        return []
+
+
+def asked_word(read: ReadText, word: Any, occurrence: int, vocabulary: Vocabulary) -> ReadWord:
     """A word or phrase that somebody asks for; one that was cut off is an answer, too.
 
     Args:
         read: The text with its tokens.
-        word: The word, as `heat_map` takes it.
+        word: The word, the number of a token, or a span.
         occurrence: Which one of several, from 0.
         vocabulary: Which words the model was taught.
 
     Raises:
         WordError: The text lacks the word, or its words are unknown.
     """
+    if isinstance(word, TokenSpan):
+        return _read_word(read, word, vocabulary)
+    if isinstance(word, (int, np.integer)) and not isinstance(word, bool):
+        return _read_word(read, _numbered(read, int(word)), vocabulary)
     try:
         return _read_word(read, read.span(word, occurrence), vocabulary)
     except WordError:
@@ -130,6 +149,15 @@ def asked_word(read: ReadText, word: str, occurrence: int, vocabulary: Vocabular
             if any(place.start <= match.start and match.end <= place.end for match in asked):
                 return _lost_word(read.text or "", place, lost, vocabulary)
         raise
+
+
+def _numbered(read: ReadText, number: int) -> TokenSpan:
+    if not read.tokens:
+        return TokenSpan(f"[{number}]", 0, 0, (number,))
+    if not 0 <= number < len(read.tokens):
+        raise WordError(f"token {number}: the text has tokens 0 to {len(read.tokens) - 1}")
+    token = read.tokens[number]
+    return TokenSpan(token.text, token.start_char, token.end_char, (number,))
 
 
 def _lost_places(read: ReadText) -> Iterator[tuple[Place, str]]:
