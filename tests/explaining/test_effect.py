@@ -124,6 +124,23 @@ def test_what_a_trace_does_not_hold_is_named(pipe, monkeypatch, change, cause):
     assert any(cause in obstacle for obstacle in obstacles(trace, pipe, 0))
 
 
+def test_what_a_trace_does_not_hold_can_be_given(pipe):
+    options = {"eta": 0.9, "num_inference_steps": 4}
+    trace = captured(pipe, **options)
+    with pytest.raises(
+        RepeatError, match=r"give arguments of its call, such as eta, as options=\{'eta': 0.5\}"
+    ):
+        attnscope.explain(trace, "cat", pipe=pipe)
+    explanation = attnscope.explain(trace, "cat", pipe=pipe, options={"eta": 0.9})
+    assert explanation.repeated == 0
+    assert len(explanation.word.effects) == 2
+
+
+def test_what_a_pipeline_says_is_told(pipe):
+    with pytest.raises(RepeatError, match="StableDiffusionPipeline says .*guidance_rescale"):
+        attnscope.explain(captured(pipe), "cat", pipe=pipe, options={"guidance_rescale": "much"})
+
+
 def test_a_run_that_was_edited_is_refused(pipe):
     trace = captured(pipe, edits=[attnscope.Ablate("star")])
     with pytest.raises(RepeatError, match=r"its attention was edited \(Ablate\('star'\)\)"):

@@ -40,24 +40,35 @@ def test_a_small_map_inside_a_large_one_lies_on_it():
 
 def test_a_word_without_attention_lies_on_nothing():
     assert not overlap(NONE, LEFT).lies_together
-    (landing,) = landings([NONE], [1], [[]])
+    (landing,) = landings([NONE], [1], [[]], [[]])
     assert (landing.share, landing.peak, landing.area, landing.spread, landing.leads) == (0, 0, 0, 1, 0)
 
 
-def test_shares_are_those_of_all_tokens_of_a_word_together():
-    one, two = landings([LEFT, RIGHT], [1, 2], [[1], [0]])
+def test_shares_are_those_of_all_tokens_and_peaks_those_of_one():
+    one, two = landings([LEFT, RIGHT], [1, 2], [[1], [0]], [[], []])
     assert (one.share, two.share) == pytest.approx((0.2, 0.2))
-    assert (one.peak, two.peak) == pytest.approx((0.4, 0.4))
+    assert (one.peak, two.peak) == pytest.approx((0.4, 0.2))
     assert (one.leads, two.leads) == (0.5, 0.5)
 
 
+def test_a_word_right_before_another_takes_no_lead_from_it():
+    weak, strong = heat("house", [[0.1, 0.0], [0.0, 0.0]]), heat("brick", [[0.2, 0.0], [0.0, 0.0]])
+    rivals = [[1], [0]]
+    assert [landing.leads for landing in landings([weak, strong], [1, 1], rivals, [[], []])] == [0, 0.25]
+    assert [landing.leads for landing in landings([weak, strong], [1, 1], rivals, [[1], []])] == [0.25, 0.25]
+
+
 def test_rank_counts_the_rivals_that_get_more():
-    ranks = [landing.rank for landing in landings([LEFT, RIGHT, UPPER], [1, 1, 1], [[1, 2], [0, 2], [0, 1]])]
-    assert ranks == [1, 3, 2]
+    every = [[1, 2], [0, 2], [0, 1]]
+    assert [landing.rank for landing in landings([LEFT, RIGHT, UPPER], [1, 1, 1], every, [[]] * 3)] == [
+        1,
+        3,
+        2,
+    ]
 
 
 def test_spread_is_the_part_of_the_picture_that_is_filled_evenly():
-    (left,) = landings([LEFT], [1], [[]])
+    (left,) = landings([LEFT], [1], [[]], [[]])
     assert left.spread == pytest.approx(0.5)
 
 

@@ -31,7 +31,7 @@ def test_the_same_prompts_come_again():
 
 
 def word(prompt, name, is_there, says, *, left_out=False):
-    return Judged("edit", prompt, name, "thing", is_there, left_out, says, "drawn")
+    return Judged("edit", hash(prompt), prompt, name, "thing", is_there, left_out, says, "drawn")
 
 
 WORDS = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Integer
 
 from attnscope.editing.context import edit
 from attnscope.editing.edits import Ablate, Edit, Reweight
-from attnscope.errors import RepeatError
+from attnscope.errors import AttnscopeError, RepeatError
 from attnscope.explaining.landing import labels_at
 from attnscope.heatmap.result import HeatMap
 from attnscope.recording.calling.provenance import model_and_revision
@@ -24,9 +25,10 @@ from attnscope.trace.trace import Trace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_CANT, _WITHOUT = "the run can't be repeated", "; leave the pipeline out to do without"
 BOOST = 2.0
 """What attention to a word is multiplied with to see more of it."""
-SAME = 2.0
+SAME = 1.0
 """Levels of 255 that two pictures may differ by on average and still be called the same run."""
 
 
@@ -78,6 +80,7 @@ class Repetition:
         trace: Of one pass.
         pipe: The pipeline that made it, or one like it. It is left as it was.
         image: Which picture of the batch is meant.
+        options: Further arguments of the pipeline's call, which the run had and a trace does not hold.
 
     Raises:
         RepeatError: The run can't be repeated, or repeating it gave another picture.
@@ -85,11 +88,16 @@ class Repetition:
     Cost: a run of the pipeline, and one more for each edit.
     """
 
-    def __init__(self, trace: Trace, pipe: Any, image: int = 0) -> None:
-        if obstacle := next(obstacles(trace, pipe, image), None):
-            raise RepeatError(f"the run can't be repeated: {obstacle}; leave the pipeline out to do without")
+    def __init__(
+        self, trace: Trace, pipe: Any, image: int = 0, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._options = dict(options or {})
+        if obstacle := next(obstacles(trace, pipe, image, self._options), None):
+            raise RepeatError(f"{_CANT}: {obstacle}{_WITHOUT}")
         self._trace, self._image = trace, image
         self._pipe = twin_of(pipe)
+        self.differs = 0.0
+        """Levels of 255 between the repeated picture and the trace's, on average."""
         self.picture = self._repeated()
 
     def _repeated(self) -> Image:
@@ -104,11 +112,13 @@ class Repetition:
                 float(difference_of(before, picture).mean()) if before.size == picture.size else 255.0
             )
             if differences[-1] <= SAME:
+                self.differs = differences[-1]
                 return picture
         raise RepeatError(
-            f"the run can't be repeated: made again from seed {self._trace.run.seed} its picture differs by "
+            f"{_CANT}: made again from seed {self._trace.run.seed} its picture differs by "
             f"{min(differences):.1f} of 255 levels on average, so it had something that a trace does not hold (other "
-            "weights, LoRAs, a callback, eta, latents, several generators); leave the pipeline out to do without"
+            "weights, LoRAs, a callback, latents, several generators); give arguments of its call, such as eta, as "
+            f"options={{'eta': 0.5}}{_WITHOUT}"
         )
 
     def run(self, *edits: Edit) -> Image:
@@ -117,12 +127,22 @@ class Repetition:
         Args:
             edits: What is to be changed of its attention.
         """
-        arguments = arguments_of(self._trace, self._pipe)
-        generator = torch.Generator(self._device).manual_seed(self._trace.run.seed or 0)
-        if not edits:
-            return self._pipe(**arguments, generator=generator).images[self._image]
-        with edit(self._pipe, *edits):
-            return self._pipe(**arguments, generator=generator).images[self._image]
+        arguments = arguments_of(self._trace, self._pipe) | self._options
+        arguments["generator"] = torch.Generator(self._device).manual_seed(self._trace.run.seed or 0)
+        with edit(self._pipe, *edits) if edits else nullcontext():
+            return self._called(arguments)
+
+    def _called(self, arguments: dict[str, Any]) -> Image:
+        try:
+            return self._pipe(**arguments).images[self._image]
+        except AttnscopeError:
+            raise
+        except Exception as error:  # whatever the pipeline misses: a trace does not hold it
+            said = str(error) or type(error).__name__
+            raise RepeatError(
+                f"{_CANT}: {type(self._pipe).__name__} says {said!r} where it gets what the trace knows of its call "
+                f"({', '.join(arguments)}); give what it lacks as options={{...}}{_WITHOUT}"
+            ) from error
 
     def effects(
         self, heat: HeatMap, tokens: Sequence[int], labels: Integer[np.ndarray, "h w"] | None
@@ -158,13 +178,14 @@ class Repetition:
         )
 
 
-def obstacles(trace: Trace, pipe: Any, image: int) -> Iterator[str]:
+def obstacles(trace: Trace, pipe: Any, image: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Why a run can't be repeated with a pipeline, and what would help.
 
     Args:
         trace: Of one pass.
         pipe: The pipeline.
         image: Number of the image in the batch.
+        options: Further arguments of the pipeline's call.
     """
     run, name = trace.run, type(pipe).__name__
     if run.pipeline is None:
@@ -185,7 +206,7 @@ def obstacles(trace: Trace, pipe: Any, image: int) -> Iterator[str]:
     if trace.picture_of(image) is None:
         yield "the trace holds no picture to compare with; capture around the whole call, with output_type='pil'"
     yield from _other_models(trace, pipe)
-    yield from _lacking_arguments(pipe)
+    yield from _lacking_arguments(trace, pipe, options or {})
 
 
 def _other_models(trace: Trace, pipe: Any) -> Iterator[str]:
@@ -204,18 +225,16 @@ def _other_models(trace: Trace, pipe: Any) -> Iterator[str]:
         )
 
 
-def _lacking_arguments(pipe: Any) -> Iterator[str]:
-    takes = inspect.signature(pipe.__call__).parameters
-    needed = {"image", "mask_image", "control_image", "video", "ip_adapter_image"}
-    given = [
-        name
-        for name in needed & set(takes)
-        if takes[name].default is inspect.Parameter.empty or name == "image"
-    ]
-    if given:
-        yield f"{type(pipe).__name__} is given a picture ({', '.join(sorted(given))}), which a trace does not hold"
+def _lacking_arguments(trace: Trace, pipe: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    takes, name = inspect.signature(pipe.__call__).parameters, type(pipe).__name__
     if missing := {"prompt", "num_inference_steps", "generator"} - set(takes):
-        yield f"{type(pipe).__name__} takes no {', '.join(sorted(missing))}"
+        yield f"{name} takes no {', '.join(sorted(missing))}"
+    known = {*arguments_of(trace, pipe), *options, "generator"}
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = [each.name for each in takes.values() if each.kind in plain and each.default is each.empty]
+    if lacking := [each for each in needed if each not in known]:
+        listed = ", ".join(lacking)
+        yield f"{name} needs {listed}, which a trace does not hold; give it as options={{{lacking[0]!r}: ...}}"
 
 
 def arguments_of(trace: Trace, pipe: Any) -> dict[str, Any]:
@@ -238,6 +257,7 @@ def arguments_of(trace: Trace, pipe: Any) -> dict[str, Any]:
         "guidance_scale": run.guidance_scale,
         "height": height,
         "width": width,
+        "use_resolution_binning": False,
     }
     return {name: value for name, value in known.items() if value is not None and name in takes}
 

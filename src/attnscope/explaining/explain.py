@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ def explain(
     word: Word | None = None,
     *,
     pipe: Any = None,
+    options: Mapping[str, Any] | None = None,
     occurrence: int = 0,
     image: int = 0,
     branch: str = "cond",
@@ -47,6 +48,7 @@ def explain(
             show something.
         pipe: The pipeline that made the picture. Then the run is repeated from its seed without the word, and with
             attention to it doubled, and what that changes is told. The pipeline is left as it was.
+        options: Further arguments of the pipeline's call that the run had and a trace does not hold, such as eta.
         occurrence: Which one of several such words, from 0; -1 is the last.
         image: Which picture of the batch, from 0.
         branch: Guidance branch, whose own text has the word.
@@ -91,8 +93,9 @@ def explain(
     usual = Usual.of(vocabulary, trace)
     evidence = _Evidence(trace, read, every, branch, image, segments)
     reports = _reports(evidence, usual, tuple(trace.run.edits))
-    if pipe is not None:
-        reports = _with_effects(evidence, reports, asked, Repetition(trace, pipe, image))
+    repetition = None if pipe is None else Repetition(trace, pipe, image, options)
+    if repetition is not None:
+        reports = _with_effects(evidence, reports, asked, repetition)
     return Explanation(
         read.text or "",
         trace.run.model,
@@ -104,6 +107,7 @@ def explain(
         usual.is_measured,
         evidence.segments,
         trace.picture_of(image),
+        None if repetition is None else repetition.differs,
     )
 
 
@@ -128,8 +132,11 @@ class _Evidence:
         self.maps: dict[int, HeatMap] = dict(zip(self.seen, maps, strict=True))
         self.segments = _segments(trace, branch, image, segments)
         places = [[self.seen.index(other) for other in self.rivals(at)] for at in self.seen]
+        before = [[self.seen.index(other) for other in self._modifiers(at)] for at in self.seen]
         counts = [len(span.tokens) for span in spans]
-        self.landings: dict[int, Landing] = dict(zip(self.seen, landings(maps, counts, places), strict=True))
+        self.landings: dict[int, Landing] = dict(
+            zip(self.seen, landings(maps, counts, places, before), strict=True)
+        )
 
     def rivals(self, at: int) -> list[int]:
         """The other words that may show something and share no token with a word."""
@@ -139,6 +146,14 @@ class _Evidence:
             for other in self.seen
             if self.words[other].is_content and own.isdisjoint(self.words[other].span.tokens)
         ]
+
+    def _modifiers(self, at: int) -> list[int]:
+        """The words that stand right before one, such as red before house."""
+        before, heads = [], {other: self.head_of(other) for other in self.rivals(at)}
+        while (found := next((other for other, head in heads.items() if head == at), None)) is not None:
+            before.append(found)
+            at = found
+        return before
 
     def head_of(self, at: int) -> int | None:
         """The word that one stands right before, with only white space between: house after red."""

@@ -19,17 +19,18 @@ EVEN_THIRDS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 @dataclass(frozen=True)
 class Landing:
-    """Where a word landed. Shares are of all of the attention of a place, the word's tokens together, 0..1.
+    """Where a word landed. Shares are of all of the attention of a place, 0..1.
 
     Attributes:
-        share: The mean over the picture.
+        share: The mean over the picture, of all its tokens together.
         rank: 1 for the word of the text with the largest share; function words don't count.
-        peak: The largest share of any place.
+        peak: The largest share that a token of it gets at any place, as on its heat map.
         peak_at: (row, column) of that place on the latent grid.
         where: The same in words, such as 'top left'.
         area: Part of the picture where its map is at least 0.4 of its peak.
         spread: Part of the picture that the map would fill evenly: 2 to its entropy, over the places. 1 is everywhere.
-        leads: Part of the picture where it gets more attention than any other word that may show something.
+        leads: Part of the picture where a token of it gets more than one of any other word that may show something;
+            words that stand right before it, as red before house, don't count.
     """
 
     share: float
@@ -93,7 +94,10 @@ class InSegments:
 
 
 def landings(
-    maps: Sequence[HeatMap], tokens: Sequence[int], rivals: Sequence[Sequence[int]]
+    maps: Sequence[HeatMap],
+    tokens: Sequence[int],
+    rivals: Sequence[Sequence[int]],
+    modifiers: Sequence[Sequence[int]],
 ) -> list[Landing]:
     """Where each of several words landed.
 
@@ -101,23 +105,25 @@ def landings(
         maps: A heat map for each word.
         tokens: How many tokens each word has.
         rivals: For each word the numbers of the words that it is compared with.
+        modifiers: For each word the numbers of those among them that stand right before it.
     """
-    totals = [np.asarray(heat, np.float64) * count for heat, count in zip(maps, tokens, strict=True)]
-    shares = [float(total.mean()) for total in totals]
+    shares = [
+        float(heat.array.mean(dtype=np.float64)) * count for heat, count in zip(maps, tokens, strict=True)
+    ]
     made = []
-    for at, (heat, total) in enumerate(zip(maps, totals, strict=True)):
-        others = [totals[other] for other in rivals[at]]
+    for at, heat in enumerate(maps):
         statistics = Statistics.of(np.asarray(heat))
+        others = [np.asarray(maps[other]) for other in rivals[at] if other not in modifiers[at]]
         made.append(
             Landing(
                 shares[at],
                 1 + sum(shares[other] > shares[at] for other in rivals[at]),
-                float(total.max()),
+                statistics.maximum,
                 statistics.peak,
-                place_in_words(heat.peak, total.shape),
+                place_in_words(heat.peak, heat.array.shape),
                 float(heat.mask().mean()),
-                float(2**statistics.entropy_bits / total.size) if total.max() > 0 else 1.0,
-                float((total > np.max(others, axis=0)).mean()) if others else float((total > 0).mean()),
+                float(2**statistics.entropy_bits / heat.array.size) if statistics.maximum > 0 else 1.0,
+                float((np.asarray(heat) > np.max([np.zeros(heat.array.shape), *others], axis=0)).mean()),
             )
         )
     return made

@@ -69,6 +69,7 @@ class Judged:
 
     Attributes:
         way: How a thing was left out of the picture.
+        seed: The picture's own.
         prompt: The prompt.
         word: The word.
         kind: 'thing' or 'stuff'.
@@ -79,6 +80,7 @@ class Judged:
     """
 
     way: Way
+    seed: int
     prompt: str
     word: str
     kind: str
@@ -148,7 +150,17 @@ def judged(pipe: StableDiffusionPipeline, network: Recogniser, asked: Sequence[A
                 is_there = kind == "stuff" or report.word in shown
                 left_out = report.word == one.left_out
                 says, otherwise = report.verdict.says, blind[report.word].verdict.says
-                yield Judged(one.way, one.prompt, report.word, kind, is_there, left_out, says, otherwise)
+                yield Judged(
+                    one.way,
+                    one.scene.seed,
+                    one.prompt,
+                    report.word,
+                    kind,
+                    is_there,
+                    left_out,
+                    says,
+                    otherwise,
+                )
 
 
 def _explained(trace: Trace, image: int, model: str | None) -> Explanation:
@@ -216,9 +228,9 @@ class Reliability:
         accused = [word for word in words if word.says == "not drawn"]
         absent = [word for word in words if not word.is_there]
         left_out = [word for word in absent if word.left_out]
-        pictures: dict[str, list[Judged]] = {}
+        pictures: dict[int, list[Judged]] = {}
         for word in words:
-            pictures.setdefault(word.prompt, []).append(word)
+            pictures.setdefault(word.seed, []).append(word)
         obedient = [of for of in pictures.values() if all(word.is_there for word in of)]
         return cls(
             len(accused),
@@ -241,9 +253,7 @@ def table(words: Sequence[Judged]) -> Table:
     """
     groups = {"all": list(words)} | {way: [word for word in words if word.way == way] for way in WAYS}
     counts = {name: Reliability.of(of) for name, of in groups.items()}
-    rows = Table(
-        "measure", *counts, title=f"{len({word.prompt for word in words})} prompts of the demo world"
-    )
+    rows = Table("measure", *counts, title=f"{len({word.seed for word in words})} prompts of the demo world")
     rows.add_row("words (things and stuff)", *(str(len(of)) for of in groups.values()))
     rows.add_row(
         "precision: accused that are not there", *(f"{c.rightly} of {c.accused}" for c in counts.values())

@@ -32,6 +32,7 @@ class Explanation:
         is_measured: Whether the rule for verdicts was measured on this model.
         segments: The segments of the picture, None without self-attention.
         picture: The picture, None if the trace holds none.
+        repeated: How much the run made again differs from the picture, in levels of 255; None if it was not.
     """
 
     prompt: str
@@ -44,6 +45,7 @@ class Explanation:
     is_measured: bool
     segments: Segmentation | None = None
     picture: Image | None = None
+    repeated: float | None = None
 
     @property
     def word(self) -> WordReport:
@@ -76,7 +78,7 @@ class Explanation:
         """What is known, in plain sentences with numbers."""
         return [
             *(sentence for report in self.asked for sentence in word_sentences(report, self.is_measured)),
-            *run_sentences(self.budget, self.edits),
+            *run_sentences(self.budget, self.edits, self.repeated),
             *limits(self.is_measured),
         ]
 
@@ -99,6 +101,7 @@ class Explanation:
             "budget": {**asdict(self.budget), "lost": self.budget.lost},
             "asked": [report.word for report in self.asked],
             "words": [report.to_dict() for report in self.words],
+            "repeated": self.repeated,
             "segments": None if self.segments is None else len(self.segments),
             "sentences": self.sentences(),
         }

@@ -48,9 +48,10 @@ def _sentences(report: WordReport, is_measured: bool) -> Iterator[str]:
     )
     yield f"It gets {percent(landing.share)} of the picture's attention{'' if report.read.is_function else rank}."
     if landing.share > 0:
+        each = " a token" if len(report.read.span.tokens) > 1 else ""
         yield (
-            f"Its map is largest {_at(landing.where)}, {percent(landing.peak)} at row {landing.peak_at[0]}, column "
-            f"{landing.peak_at[1]}, and fills {landing.area:.0%} of the picture."
+            f"Its map is largest {_at(landing.where)}, {percent(landing.peak)}{each} at row {landing.peak_at[0]}, "
+            f"column {landing.peak_at[1]}, and fills {landing.area:.0%} of the picture."
         )
         yield from _over_the_run(report.spread)
     if not report.read.is_function:
@@ -124,12 +125,13 @@ def _effect(effect: Effect) -> str:
     return f"With {effect.edit} {changed}{most}."
 
 
-def run_sentences(budget: Budget, edits: Sequence[str]) -> list[str]:
+def run_sentences(budget: Budget, edits: Sequence[str], repeated: float | None = None) -> list[str]:
     """What is said of the whole run.
 
     Args:
         budget: What its attention went to.
         edits: What was changed of it.
+        repeated: How much the run made again differs from the picture, None if it was not made again.
     """
     told = (
         f"Of the picture's attention {percent(budget.words)} go to words; start, end and padding tokens, which name "
@@ -150,6 +152,10 @@ def run_sentences(budget: Budget, edits: Sequence[str]) -> list[str]:
     said = [f"{told}{''.join(f', {part}' for part in rest)}."]
     if edits:
         said.append(f"The run's attention was edited: {', '.join(edits)}. Shares are those that were used.")
+    if repeated:
+        said.append(
+            f"The run made again differs from the trace's picture by {repeated:.2f} of 255 levels on average."
+        )
     return said
 
 

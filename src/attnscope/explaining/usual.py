@@ -83,10 +83,11 @@ class Usual:
         return cls(DEMO_PEAKS if is_known else {}, is_known, is_measured, is_read)
 
     def peak_of(self, word: str) -> float | None:
-        """The usual peak of a word, or of a phrase, whose words' peaks add up; None if it is unknown.
+        """The usual peak of a word, or of a phrase, the mean of its words'; None if it is unknown.
 
         Args:
             word: The word or phrase.
         """
-        known = [self.peaks[each] for each in word.casefold().split() if each in self.peaks]
-        return sum(known) if known else None
+        words = word.casefold().split()
+        known = [self.peaks[each] for each in words if each in self.peaks]
+        return sum(known) / len(words) if known else None

@@ -15,9 +15,9 @@ NONE_AT_ALL = 1e-6
 """A share below this is none: an edit has taken the attention away."""
 WEAK, STRONG = 0.45, 0.7
 """Below the one share of a word's usual peak it was not drawn, from the other on it was: chosen on 88 pictures."""
-BEHIND, ABREAST = 0.25, 0.5
+FAR_BEHIND, BEHIND, ABREAST = 0.1, 0.3, 0.5
 """The same for models without known peaks: shares of the largest peak among the text's words."""
-LEADS_NOWHERE, LEADS = 0.01, 0.05
+LEADS_NOWHERE, LEADS = 0.02, 0.05
 """Parts of the picture where a word leads, for models without known peaks."""
 _ONLY_READ = (
     "But this picture was only read, not made: a word that is not there then often takes the place of a thing "
@@ -136,7 +136,8 @@ def _beside_the_others(case: Case) -> Verdict:
         f"Its largest share at any place is {_percent(landing.peak)}, that of {other!r} is {_percent(peak)}; it gets "
         f"more than the other words on {landing.leads:.0%} of the picture."
     )
-    if landing.peak < BEHIND * peak and landing.leads < LEADS_NOWHERE:
+    is_beaten = landing.peak < BEHIND * peak and landing.leads < LEADS_NOWHERE
+    if is_beaten or landing.peak < FAR_BEHIND * peak:
         return Verdict("not drawn", (told,))
     is_strong = landing.peak >= ABREAST * peak or landing.leads >= LEADS
     return Verdict("drawn" if is_strong else "unclear", (told,))
