@@ -6,17 +6,17 @@ import pytest
 
 from attnscope.explaining.landing import Landing, Overlap
 from attnscope.explaining.reading import ReadWord
-from attnscope.explaining.usual import Usual
-from attnscope.explaining.verdict import STRONG, WEAK, Case, Verdict, judge
+from attnscope.explaining.usual import Strength, Usual
+from attnscope.explaining.verdict import Case, Verdict, judge
 from attnscope.records import TokenSpan
 
 STAR = ReadWord(TokenSpan("star", 6, 10, (3,)), ("star",), "", True, False)
-DEMO = Usual({"star": 0.2, "red": 0.08}, is_known=True, is_measured=True)
+DEMO = Usual({"star": Strength(0.2, 0.02), "red": Strength(0.08, 0.01)}, is_known=True, is_measured=True)
 OTHER = Usual()
 
 
-def landing(peak, leads=0.2):
-    return Landing(peak / 8, 1, peak, (0, 0), "top left", 0.1, 0.3, leads)
+def landing(peak, leads=0.2, share=None):
+    return Landing(peak / 10 if share is None else share, 1, peak, (0, 0), "top left", 0.1, 0.3, leads)
 
 
 def case(peak=0.2, usual=DEMO, **more):
@@ -24,21 +24,23 @@ def case(peak=0.2, usual=DEMO, **more):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "says"),
+    ("share", "peak", "says"),
     [
-        (0.05, "not drawn"),
-        (WEAK - 0.01, "not drawn"),
-        (WEAK + 0.01, "unclear"),
-        (STRONG - 0.01, "unclear"),
-        (STRONG + 0.01, "drawn"),
-        (1.6, "drawn"),
+        (0.1, 0.1, "not drawn"),
+        (0.49, 0.69, "not drawn"),
+        (0.51, 0.1, "unclear"),
+        (0.1, 0.71, "unclear"),
+        (0.64, 0.84, "unclear"),
+        (0.66, 0.1, "drawn"),
+        (0.1, 0.86, "drawn"),
+        (1.6, 1.6, "drawn"),
     ],
 )
-def test_a_known_word_is_compared_with_what_it_usually_gets(ratio, says):
-    verdict = judge(case(0.2 * ratio))
+def test_a_known_word_is_compared_with_what_it_usually_gets(share, peak, says):
+    verdict = judge(Case(STAR, landing(0.2 * peak, share=0.02 * share), DEMO, strongest=("house", 0.35)))
     assert verdict.says == says
     assert verdict.is_measured
-    assert "this model gives it 20.0 %" in verdict.reasons[0]
+    assert "usually gives it 2.0 % and 20.0 %" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,6 @@ def test_of_a_picture_that_was_only_read_no_word_is_called_drawn():
     assert judge(case(0.01, usual=read)).says == "not drawn"
 
 
-def test_the_usual_peak_of_a_phrase_is_the_mean_of_its_words():
-    assert DEMO.peak_of("Red star") == pytest.approx(0.14)
-    assert DEMO.peak_of("yak") is None
+def test_what_is_usual_for_a_phrase_is_made_of_its_words():
+    assert DEMO.strength_of("Red star") == pytest.approx((0.14, 0.03))
+    assert DEMO.strength_of("yak") is None

@@ -41,12 +41,12 @@ def _sentences(report: WordReport, is_measured: bool) -> Iterator[str]:
     if report.landing is None or report.spread is None:
         return
     landing = report.landing
-    rank = (
-        f", rank {landing.rank} of {len(report.overlaps) + 1} words that may show something"
-        if report.overlaps
-        else ""
-    )
-    yield f"It gets {percent(landing.share)} of the picture's attention{'' if report.read.is_function else rank}."
+    share = f"{percent(landing.share)} of the picture's attention"
+    if report.read.is_function or not report.overlaps:
+        yield f"It gets {share}."
+    else:
+        rank = f"number {landing.rank} of {len(report.overlaps) + 1} words that may show something"
+        yield f"Its share, {share}, is {rank}."
     if landing.share > 0:
         each = " a token" if len(report.read.span.tokens) > 1 else ""
         yield (
