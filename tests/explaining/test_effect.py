@@ -112,7 +112,7 @@ def test_other_weights_are_seen_by_the_picture(pipe):
         ({"pictures": []}, "holds no picture to compare with"),
         ({"planned_steps": None}, "the number of its steps is unknown"),
         ({"prompts": []}, "it got embeddings"),
-        ({"pipeline": None}, "not of a pipeline's call"),
+        ({"pipeline": None}, "not of a pipeline's call that made a picture"),
         ({"frames": 2}, "it made a video"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import attnscope
-from attnscope.errors import ParameterError, SelectionError, WordError
+from attnscope.errors import ParameterError, RepeatError, SelectionError, WordError
 from attnscope.testing import made_trace
 from attnscope.trace.tokens import unnamed_tokens
 
@@ -122,6 +122,27 @@ def test_the_second_picture_of_a_batch_has_numbers_of_its_own():
     assert first.share != second.share
     with pytest.raises(SelectionError):
         attnscope.explain(trace, "cat", image=2)
+
+
+def test_the_second_of_two_equal_words_has_a_number(pipe, seeded):
+    with attnscope.capture(pipe, kind="cross") as trace:
+        pipe("a cat and a star and a cat", num_inference_steps=1, generator=seeded())
+    explanation = attnscope.explain(trace, "star")
+    assert [overlap.other for overlap in explanation.word.overlaps] == ["cat", "cat (2)"]
+    first, second = explanation.word.on("cat"), explanation.word.on("cat (2)")
+    assert first.alike != second.alike
+    assert attnscope.explain(trace, "cat", occurrence=1).word.read.span.tokens == (8,)
+
+
+def test_a_photo_that_was_read_has_no_word_that_is_called_drawn(pipe):
+    from attnscope.demo.scenes import scene
+
+    trace = attnscope.read_photo(pipe, scene(3, size_px=128).pil_image, "a cat on grass and a star")
+    explanation = attnscope.explain(trace)
+    assert not explanation.is_measured
+    assert {report.verdict.says for report in explanation.asked} <= {"unclear", "not drawn"}
+    with pytest.raises(RepeatError, match="but of a photo or of the model alone"):
+        attnscope.explain(trace, "cat", pipe=pipe)
 
 
 def test_tokens_without_names_are_explained_by_number():

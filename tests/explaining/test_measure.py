@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from attnscope.explaining.measure import IN_ITS_PLACE, UNKNOWN, WAYS, Judged, Reliability, prompts, table
+from attnscope.explaining.measure import IN_ITS_PLACE, UNKNOWN, prompts
+from attnscope.explaining.reliability import WAYS, Judged, Reliability, table
 
 
 def test_prompts_leave_out_one_thing_in_the_way_that_they_say():

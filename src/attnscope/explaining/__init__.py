@@ -12,5 +12,6 @@ result.py     Explanation: all of it, as data
 sentences.py  the same in sentences
 pictures.py   the same as pictures
 wording.py    numbers in sentences
+reliability.py  counts of words that were judged rightly and wrongly
 measure.py    how often it is right: `python -m attnscope.explaining.measure`
 """

@@ -16,6 +16,7 @@ from attnscope.editing.context import edit
 from attnscope.editing.edits import Ablate, Edit, Reweight
 from attnscope.errors import AttnscopeError, RepeatError
 from attnscope.explaining.landing import labels_at
+from attnscope.explaining.usual import READERS
 from attnscope.heatmap.result import HeatMap
 from attnscope.recording.calling.provenance import model_and_revision
 from attnscope.recording.calling.twin import twin_of
@@ -188,8 +189,8 @@ def obstacles(trace: Trace, pipe: Any, image: int, options: Mapping[str, Any] | 
         options: Further arguments of the pipeline's call.
     """
     run, name = trace.run, type(pipe).__name__
-    if run.pipeline is None:
-        yield "the trace is not of a pipeline's call (it is of a photo, or of the model alone)"
+    if run.pipeline in READERS:
+        yield "the trace is not of a pipeline's call that made a picture, but of a photo or of the model alone"
         return
     if run.pipeline != name:
         yield f"the trace is of a {run.pipeline} and the pipeline is a {name}; load it as {run.pipeline}"

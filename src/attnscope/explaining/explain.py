@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from attnscope.explaining.effect import Repetition
-from attnscope.explaining.landing import Landing, Overlap, in_segments, landings, overlap
+from attnscope.explaining.landing import Landing, in_segments, landings, overlap
 from attnscope.explaining.reading import ReadWord, Vocabulary, asked_word, known_words, read_words
 from attnscope.explaining.report import WordReport
 from attnscope.explaining.result import Explanation
@@ -155,6 +155,12 @@ class _Evidence:
             at = found
         return before
 
+    def name_of(self, at: int) -> str:
+        """A word, with its number where the text has it before: 'blue (2)'."""
+        word = self.words[at].word
+        before = sum(each.word.casefold() == word.casefold() for each in self.words[:at])
+        return f"{word} ({before + 1})" if before else word
+
     def head_of(self, at: int) -> int | None:
         """The word that one stands right before, with only white space between: house after red."""
         end = self.words[at].span.end_char
@@ -187,15 +193,15 @@ def _case(
     if landing is None:
         return Case(read, None, usual, edits=edits)
     head = evidence.head_of(at)
-    peaks = {evidence.words[other].word: evidence.landings[other].peak for other in evidence.rivals(at)}
-    strongest = max(peaks, key=lambda other: peaks[other]) if peaks else None
+    peaks = [(evidence.landings[other].peak, evidence.words[other].word) for other in evidence.rivals(at)]
+    peak, strongest = max(peaks, default=(0.0, None))
     return Case(
         read,
         landing,
         usual,
         None if head is None else (evidence.words[head].word, verdicts[head]),
         None if head is None else overlap(evidence.maps[at], evidence.maps[head]),
-        None if strongest is None else (strongest, peaks[strongest]),
+        None if strongest is None else (strongest, peak),
         edits,
     )
 
@@ -205,7 +211,7 @@ def _report(evidence: _Evidence, at: int, verdict: Verdict) -> WordReport:
     if landing is None:
         return WordReport(read, verdict)
     heat, rivals = evidence.maps[at], evidence.rivals(at)
-    overlaps: tuple[Overlap, ...] = tuple(overlap(heat, evidence.maps[other]) for other in rivals)
+    overlaps = tuple(overlap(heat, evidence.maps[other], evidence.name_of(other)) for other in rivals)
     named = {
         evidence.words[other].word: evidence.maps[other]
         for other in evidence.seen

@@ -52,7 +52,7 @@ class Overlap:
     """How two words' maps lie on each other.
 
     Attributes:
-        other: The other word.
+        other: The other word; 'blue (2)' is the second blue of the text.
         lies_on: Part of the word's own map that lies where the other's map is at least 0.4 of its peak.
         chance: Part of the picture that this place is: what an even map would reach.
         alike: What the two maps have in common, each of sum 1: 1 for equal ones.
@@ -129,16 +129,17 @@ def landings(
     return made
 
 
-def overlap(heat: HeatMap, other: HeatMap) -> Overlap:
+def overlap(heat: HeatMap, other: HeatMap, name: str | None = None) -> Overlap:
     """How a word's map lies on another's.
 
     Args:
         heat: The word's map.
         other: The other's.
+        name: What the other is called; its word by default.
     """
     own, theirs, place = _even_sum(heat.array), _even_sum(other.array), other.mask()
     return Overlap(
-        other.word, float(own[place].sum()), float(place.mean()), float(np.minimum(own, theirs).sum())
+        name or other.word, float(own[place].sum()), float(place.mean()), float(np.minimum(own, theirs).sum())
     )
 
 
