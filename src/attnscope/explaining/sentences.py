@@ -171,8 +171,8 @@ def limits(is_measured: bool) -> list[str]:
     ]
     if is_measured:
         said.append(
-            "On 100 prompts of the demo model 63 of 66 words that were called not drawn were not in the picture, and of "
-            "72 that were not there 63 were called so (docs/explain.md)."
+            "On 100 prompts of the demo model 63 of 66 words that were called not drawn were not in the picture, and "
+            "of 72 that were not there 63 were called so (docs/explain.md)."
         )
     else:
         said.append(
