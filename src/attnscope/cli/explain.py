@@ -86,7 +86,7 @@ def explain_command(
     if as_json:
         print_json({**explanation.to_dict(), "file": str(file) if shown else None})
         return
-    print_data("\n".join(explanation.sentences()) + "\n")
+    print_data(f"{explanation}\n\n")
     data_console().print(PlainTable(f"Words of {explanation.prompt!r}", _COLUMNS, _rows(explanation)))
 
 

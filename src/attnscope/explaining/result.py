@@ -74,16 +74,17 @@ class Explanation:
             f"no word {word!r}: words are {', '.join(repr(report.word) for report in self.words)}"
         )
 
+    def paragraphs(self) -> list[list[str]]:
+        """What is known, in plain sentences with numbers: of each word that is explained, of the run, of what is not."""
+        of_words = [word_sentences(report, self.is_measured) for report in self.asked]
+        return [*of_words, run_sentences(self.budget, self.edits, self.repeated), limits(self.is_measured)]
+
     def sentences(self) -> list[str]:
-        """What is known, in plain sentences with numbers."""
-        return [
-            *(sentence for report in self.asked for sentence in word_sentences(report, self.is_measured)),
-            *run_sentences(self.budget, self.edits, self.repeated),
-            *limits(self.is_measured),
-        ]
+        """The same as one list."""
+        return [sentence for paragraph in self.paragraphs() for sentence in paragraph]
 
     def __str__(self) -> str:
-        return "\n".join(self.sentences())
+        return "\n\n".join("\n".join(paragraph) for paragraph in self.paragraphs())
 
     def __repr__(self) -> str:
         verdicts = ", ".join(f"{report.word}: {report.verdict.says}" for report in self.asked)
