@@ -75,7 +75,7 @@ class Explanation:
         )
 
     def paragraphs(self) -> list[list[str]]:
-        """What is known, in plain sentences with numbers: of each word that is explained, of the run, of what is not."""
+        """What is known, in plain sentences with numbers: of each word that is explained, of the run, of limits."""
         of_words = [word_sentences(report, self.is_measured) for report in self.asked]
         return [*of_words, run_sentences(self.budget, self.edits, self.repeated), limits(self.is_measured)]
 
