@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from math import isfinite
 
 
 def percent(share: float) -> str:
@@ -16,7 +15,7 @@ def percent(share: float) -> str:
     >>> percent(0.042), percent(0.00012), percent(0.0)
     ('4.2 %', '0.012 %', '0 %')
     """
-    if share == 0 or not np.isfinite(share):
+    if share == 0 or not isfinite(share):
         return "0 %"
     return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
 
