@@ -48,6 +48,7 @@ ORDER = [
     "guidance",
     "demo",
     "testing",
+    "explaining",
     "viewer",
     "cli",
 ]

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+import attnscope
 from attnscope.demo.scenes import scene
 
 ROOT = Path(__file__).parents[1]
@@ -54,3 +56,14 @@ def test_the_guide_to_photos_runs_with_fewer_steps(tmp_path, monkeypatch):
     exec(program, given)
     assert {path.name for path in tmp_path.iterdir()} == {"photo.jpg", "tree.png", "photo.trace"}
     assert given["trace"].branches == ("uncond", "cond")
+
+
+@pytest.mark.slow
+def test_the_guide_to_explanations_runs():
+    pipe = attnscope.load_pipeline("demo")
+    with attnscope.capture(pipe) as trace:
+        pipe("a red elephant on the moon", num_inference_steps=4, generator=torch.Generator().manual_seed(0))
+    given = {"attnscope": attnscope, "trace": trace, "pipe": pipe}
+    exec("\n".join(blocks("docs/explain.md", "python")), given)
+    assert given["explanation"].word.verdict.says == "not drawn"
+    assert attnscope.explain(trace).not_drawn == ("elephant",)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from attnscope.editing.prompt_to_prompt import prompt_to_prompt
     from attnscope.editing.sources import Freeze, Replace
     from attnscope.errors import AttnscopeError
+    from attnscope.explaining.explain import explain
+    from attnscope.explaining.result import Explanation
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
@@ -47,6 +49,8 @@ _HOMES = {
     "capture": "attnscope.recording.capture",
     "doctor": "attnscope.recording.doctor.report",
     "AttnscopeError": "attnscope.errors",
+    "explain": "attnscope.explaining.explain",
+    "Explanation": "attnscope.explaining.result",
     "HeatMap": "attnscope.heatmap.result",
     "heat_map": "attnscope.heatmap.heat_map",
     "heat_maps": "attnscope.heatmap.heat_map",
@@ -82,6 +86,7 @@ __all__ = [
     "Ablate",
     "AttnscopeError",
     "Custom",
+    "Explanation",
     "Freeze",
     "HeatMap",
     "Inversion",
@@ -99,6 +104,7 @@ __all__ = [
     "doctor",
     "edit",
     "estimate",
+    "explain",
     "heat_map",
     "heat_maps",
     "invert_photo",

@@ -7,6 +7,7 @@
     ├── CaptureError          (RuntimeError)  a capture that can't start or did not see what it should
     │   └── UnobservedError                   an attention layer whose Q and K can't be watched
     ├── EditError         (RuntimeError)  an edit that can't be made of the attention that runs
+    ├── RepeatError       (RuntimeError)  the run of a trace that can't be made again
     ├── SelectionError        (KeyError)      a block, step, branch, head, query ... that a trace lacks
     │   └── WordError                         a word that the prompt does not contain
     ├── ParameterError        (ValueError)    a number or a choice outside its range
@@ -54,6 +55,10 @@ class UnobservedError(CaptureError):
 
 class EditError(AttnscopeError, RuntimeError):
     """An edit can't be made of the attention that runs."""
+
+
+class RepeatError(AttnscopeError, RuntimeError):
+    """The run of a trace can't be made again with a pipeline, or gave another picture."""
 
 
 class SelectionError(AttnscopeError, KeyError):

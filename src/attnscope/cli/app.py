@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from attnscope._version import __version__
-from attnscope.cli import demo, doctor, export, generate, heatmap, info, layers, segment, view
+from attnscope.cli import demo, doctor, explain, export, generate, heatmap, info, layers, segment, view
 from attnscope.cli.ending import interrupted_by_signals
 from attnscope.cli.output import print_data, say_error, say_warning
 from attnscope.cli.terminal import flush_all, writable_streams
@@ -65,6 +65,7 @@ _add("demo", demo.demo_command, demo.EXAMPLES)
 _add("layers", layers.layers_command, layers.EXAMPLES)
 _add("generate", generate.generate_command, generate.EXAMPLES)
 _add("heatmap", heatmap.heatmap_command, heatmap.EXAMPLES)
+_add("explain", explain.explain_command, explain.EXAMPLES)
 _add("segment", segment.segment_command, segment.EXAMPLES)
 _add("view", view.view_command, view.EXAMPLES)
 _add("export", export.export_command, export.EXAMPLES)

@@ -10,7 +10,8 @@ from attnscope.errors import ParameterError
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
 """Endings of names that are meant as pictures."""
 _DATA = (".npy", ".npz", ".json", ".csv", ".txt", ".md", ".html", ".htm", ".zip", ".safetensors")
-_MAP_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".npy")
+_WRITTEN_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_MAP_ENDINGS = (*_WRITTEN_PICTURES, ".npy")
 
 
 def is_file_name(output: Path) -> bool:
@@ -66,6 +67,25 @@ def map_files(output: Path, names: list[str], *, drawn: bool) -> list[Path]:
             f"-o {output}: the trace holds no picture to draw on; give a name that ends in .npy for the numbers"
         )
     return [output]
+
+
+def picture_file(output: Path, name: str) -> Path:
+    """The file of a picture: the one that -o names, or NAME.png in the folder that it names.
+
+    Args:
+        output: What -o was given.
+        name: The picture's name.
+
+    Raises:
+        ParameterError: -o has another ending.
+    """
+    if not is_file_name(output):
+        return output / f"{name}.png"
+    if output.suffix.lower() not in _WRITTEN_PICTURES:
+        raise ParameterError(
+            f"-o {output}: the picture is written as .png, .jpg or .webp; expected one of these, or a folder"
+        )
+    return output
 
 
 def refuse_inside_a_trace(output: Path) -> None:

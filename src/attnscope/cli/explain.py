@@ -1,0 +1,119 @@
+"""`attnscope explain`: whether a word was drawn, why one can think so, and what changing it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnscope.cli.loading import load, open_pass
+from attnscope.cli.options import Config, Device, Dtype, Force, Json, Pass
+from attnscope.cli.output import print_data, print_json, refuse_overwriting, save_picture, working
+from attnscope.cli.tables import PlainTable
+from attnscope.cli.targets import picture_file, refuse_inside_a_trace
+from attnscope.cli.terminal import data_console
+from attnscope.explaining.wording import percent
+from attnscope.files.names import file_names
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from attnscope.explaining.result import Explanation
+
+EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
+
+  attnscope explain output/run.trace house
+
+  attnscope explain output/run.trace red --model demo -o red.png"""
+
+_COLUMNS = ("Word", "Verdict", "Share", "Largest", "Where", "Leads on", "Tokens")
+_TILES_A_ROW = 2
+
+
+def explain_command(
+    trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as output/run.trace.")],
+    word: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="WORD",
+            help="A word or phrase of the text; every word that may show something by default.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model that made the picture: repeat the run without the word, and with twice of it.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="PLACE", help="Folder for WORD.explain.png; or the file."),
+    ] = Path(),
+    occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    branch: Annotated[
+        str, typer.Option("--branch", help="Guidance branch: cond, or uncond for the negative prompt.")
+    ] = "cond",
+    image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    of_pass: Pass = None,
+    config: Config = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Say whether a word was drawn, as far as attention shows, and why one can think so.
+
+    Sentences with numbers, a table of all words, and a picture. What attention can't prove is said, too.
+    """
+    name = f"{file_names([word])[0]}.explain" if word and word.strip() else "explain"
+    file = picture_file(output, name)
+    refuse_inside_a_trace(output)
+    refuse_overwriting(file, force=force)
+    with working(f"reading {trace}"):
+        from attnscope.explaining.explain import explain
+
+        opened = open_pass(trace, of_pass)
+    pipe = None if model is None else load(model, config=config, device=device, dtype=dtype)
+    with working("repeating the run" if pipe is not None else "reading attention"):
+        explanation = explain(opened, word, pipe=pipe, occurrence=occurrence, image=image, branch=branch)
+    shown = explanation.pictures()
+    if shown:
+        save_picture(_sheet(explanation), file)
+    if as_json:
+        print_json({**explanation.to_dict(), "file": str(file) if shown else None})
+        return
+    print_data(f"{explanation}\n\n")
+    data_console().print(PlainTable(f"Words of {explanation.prompt!r}", _COLUMNS, _rows(explanation)))
+
+
+def _rows(explanation: Explanation) -> Iterator[tuple[str, ...]]:
+    for report in explanation.words:
+        landing, tokens = report.landing, ", ".join(map(str, report.read.span.tokens))
+        if landing is None:
+            yield report.word, report.verdict.says, "", "", "", "", tokens
+            continue
+        leads = "" if report.read.is_function else f"{landing.leads:.0%}"
+        yield (
+            report.word,
+            report.verdict.says,
+            percent(landing.share),
+            percent(landing.peak),
+            landing.where,
+            leads,
+            tokens,
+        )
+
+
+def _sheet(explanation: Explanation) -> Image:
+    """All pictures on one page, two in a row so that a phone shows them, too."""
+    from attnscope.cli.sheet import Tile, stacked, tile_row
+
+    tiles = [Tile(*shown) for shown in explanation.pictures()]
+    subtitle = "; ".join(f"{report.word}: {report.verdict.says}" for report in explanation.asked)
+    return stacked(
+        explanation.prompt, subtitle, [("", tile_row(tiles, columns=min(len(tiles), _TILES_A_ROW)))]
+    )
