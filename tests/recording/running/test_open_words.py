@@ -10,7 +10,6 @@ import attnscope
 from attnscope.errors import CaptureError, ParameterError, SelectionError
 from attnscope.recording.running.passes import IncompleteCaptureWarning
 from attnscope.testing.transformers import tiny_transformer
-from compatibility import cases
 
 RUN = {"num_inference_steps": 2, "output_type": "latent"}
 
@@ -66,6 +65,8 @@ def test_transformers_are_refused_before_the_run_with_what_works_instead(tmp_pat
 )
 @pytest.mark.filterwarnings("ignore")  # diffusers' own
 def test_other_u_nets_are_refused_before_the_run(name, error, why):
+    written_for_newer = {"reason": "cases are of newer versions of diffusers", "exc_type": ImportError}
+    cases = pytest.importorskip("compatibility.cases", **written_for_newer)
     with pytest.raises(error, match=why):
         attnscope.capture(cases.CASES[name].build(), open_words=True)
 
