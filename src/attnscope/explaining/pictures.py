@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError
 from attnscope.explaining.effect import Effect
 from attnscope.explaining.report import WordReport
 from attnscope.explaining.wording import percent
-from attnscope.pictures.axes import write_title
+from attnscope.pictures.axes import new_row, write_title
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
 
 if TYPE_CHECKING:
@@ -80,12 +80,7 @@ def plotted(shown: Sequence[Shown], axes: Any) -> Any:
         raise ParameterError(
             "there is nothing to draw: the trace holds no picture, and the word was not read"
         )
-    if axes is None:
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
-        _, axes = pyplot.subplots(1, len(shown), figsize=(3 * len(shown), 3.4), squeeze=False)
+    axes = new_row(len(shown)) if axes is None else axes
     given = np.ravel(axes)
     if len(given) < len(shown):
         raise ParameterError(f"{len(given)} axes for {len(shown)} pictures; give one for each, or none")

@@ -14,11 +14,27 @@ def new_axes() -> Any:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    return _pyplot().subplots(layout="constrained")[1]
+
+
+def new_row(count: int) -> Any:
+    """Several axes side by side, as an array, of a new figure.
+
+    Args:
+        count: How many.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    return _pyplot().subplots(1, count, figsize=(3 * count, 3.4), squeeze=False, layout="constrained")[1][0]
+
+
+def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
-    return plt.subplots(layout="constrained")[1]
+    return plt
 
 
 def write_title(axes: Any, text: str) -> None:
