@@ -27,7 +27,11 @@ def test_it_works_inside_inference_mode_autocast_and_with_gradients():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), expected)
     query.requires_grad_()
-    assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), expected)
+    with_graph = probability.reduce(query, key, scale=0.3, over=("head",))
+    assert with_graph.requires_grad
+    torch.testing.assert_close(with_graph.detach(), expected)
+    with torch.no_grad():
+        assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 37), (3, 1, 37), (1, 50, 37), (3, 50, 37)])
