@@ -171,6 +171,28 @@ def test_a_lora_that_was_on_is_in_the_keys_and_one_that_came_later_is_not(pipe):
         layer.to_k = plain
 
 
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_of_fused_projections_those_that_are_used_are_kept(pipe, is_fused):
+    pipe.fuse_qkv_projections(vae=False)  # what it makes stays on the layers when they are parted again
+    if not is_fused:
+        pipe.unfuse_qkv_projections(vae=False)
+    layers = [module for name, module in pipe.unet.named_modules() if name.endswith("attn2")]
+    assert all(hasattr(layer, "to_kv") for layer in layers)
+    unused = [layer.to_k if is_fused else layer.to_kv for layer in layers]
+    kept = [project.weight.detach().clone() for project in unused]
+    try:
+        with torch.no_grad():
+            for project in unused:
+                project.weight.mul_(3)
+        assert own_keys_again(captured(pipe), pipe) < 1e-5
+    finally:
+        with torch.no_grad():
+            for project, was in zip(unused, kept, strict=True):
+                project.weight.copy_(was)
+        if is_fused:
+            pipe.unfuse_qkv_projections(vae=False)
+
+
 def test_weights_that_change_in_place_afterwards_do_not_change_the_trace(pipe):
     trace = captured(pipe)
     before = attnscope.reread(trace, OTHER, pipe=pipe).probabilities(block=1, kind="cross", step=0)

@@ -84,26 +84,17 @@ class KeyProjections:
             )
         with ordinary_tensors(), torch.no_grad():
             if layer not in self.known:
-                self.known[layer] = read_projection(tapped, states)
-                self._layers[layer] = tapped
-                self._samples[layer] = _Sample.of(self.known[layer])
-            self._note_gap(tapped, states, record.key)
+                self._read(tapped, states, record.key)
+            gap = _gap(tapped, self.known[layer], self._samples[layer], states, record.key)
+            self._gaps[layer] = torch.maximum(gap, self._gaps[layer]) if layer in self._gaps else gap
 
-    def _note_gap(self, tapped: TappedLayer, states: Tensor, key: Tensor) -> None:
-        projection, layer = self.known[tapped.layer], tapped.layer
-        used = key.transpose(1, 2).flatten(2).float()
-        if (
-            states.shape != (*used.shape[:2], projection.weight.shape[1])
-            or used.shape[2] != projection.weight.shape[0]
-        ):
-            raise CaptureError(_otherwise(tapped))
-        sample = self._samples[layer]
-        if sample.signs.device != key.device:
-            sample = self._samples[layer] = sample.to(key.device)
-        made = normed(states, projection) @ sample.direction + sample.offset
-        gap = (made - used @ sample.signs).abs().amax() / used.norm(dim=-1).amax().clamp(min=1e-30)
-        gap = gap / _ROUNDING.get(key.dtype, 5e-3)
-        self._gaps[layer] = torch.maximum(gap, self._gaps[layer]) if layer in self._gaps else gap
+    def _read(self, tapped: TappedLayer, states: Tensor, key: Tensor) -> None:
+        """Keep the projection; of a layer with two, fused and apart, the one that made the keys."""
+        read = [(of, _Sample.of(of).to(key.device)) for of in read_projections(tapped, states)]
+        if len(read) > 1:
+            read.sort(key=lambda pair: float(_gap(tapped, pair[0], pair[1], states, key)))
+        self.known[tapped.layer], self._samples[tapped.layer] = read[0]
+        self._layers[tapped.layer] = tapped
 
     def check(self) -> None:
         """Look at the layers of the first call.
@@ -132,8 +123,21 @@ class KeyProjections:
             yield from (layer for layer, gap in zip(self._gaps, gaps.tolist(), strict=True) if gap > 1)
 
 
-def read_projection(tapped: TappedLayer, states: Tensor) -> KeyProjection:
-    """How an attention makes K of the text, as it is just now.
+def _gap(
+    tapped: TappedLayer, projection: KeyProjection, sample: _Sample, states: Tensor, key: Tensor
+) -> Tensor:
+    """How far keys are from those that a projection makes of states; 1 is allowed."""
+    used = key.transpose(1, 2).flatten(2).float()
+    inner, width = projection.weight.shape
+    if states.shape != (*used.shape[:2], width) or used.shape[2] != inner:
+        raise CaptureError(_otherwise(tapped))
+    made = normed(states, projection) @ sample.direction + sample.offset
+    off = (made - used @ sample.signs).abs().amax() / used.norm(dim=-1).amax().clamp(min=1e-30)
+    return off / _ROUNDING.get(key.dtype, 5e-3)
+
+
+def read_projections(tapped: TappedLayer, states: Tensor) -> list[KeyProjection]:
+    """How an attention makes K of the text, as it is just now; two where projections were fused, of which it uses one.
 
     Args:
         tapped: The attention, which has no norms but those that are kept.
@@ -143,9 +147,14 @@ def read_projection(tapped: TappedLayer, states: Tensor) -> KeyProjection:
         CaptureError: It draws random numbers.
     """
     module: Any = tapped.module
-    weight, bias = _weight_and_bias(tapped, states)
+    weight, bias = _weight_and_bias(tapped, module.to_k, states)
+    read = [(weight, bias)]
+    if hasattr(module, "to_kv"):  # it stays when projections are parted again; keys come first, then values
+        weight, bias = _weight_and_bias(tapped, module.to_kv, states)
+        half = len(weight) // 2
+        read.append((weight[:half].clone(), None if bias is None else bias[:half].clone()))
     norm = getattr(module, "norm_cross", None)
-    return KeyProjection(weight, bias) if norm is None else _with_norm(weight, bias, norm)
+    return [KeyProjection(*of) if norm is None else _with_norm(*of, norm) for of in read]
 
 
 def _with_norm(weight: Tensor, bias: Tensor | None, norm: nn.LayerNorm) -> KeyProjection:
@@ -160,18 +169,12 @@ def _with_norm(weight: Tensor, bias: Tensor | None, norm: nn.LayerNorm) -> KeyPr
     return KeyProjection(wide if scale is None else wide * scale, moved, float(norm.eps))
 
 
-def _weight_and_bias(tapped: TappedLayer, states: Tensor) -> tuple[Tensor, Tensor | None]:
-    module: Any = tapped.module
-    is_fused = getattr(module, "fused_projections", False) and hasattr(module, "to_kv")
-    project = module.to_kv if is_fused else module.to_k
+def _weight_and_bias(tapped: TappedLayer, project: nn.Module, states: Tensor) -> tuple[Tensor, Tensor | None]:
     if (dropout := _dropout(project)) is not None:
         raise CaptureError(
             f"{_name(tapped)} draws random numbers for its keys ({dropout}): {_eval()}, or {_WITHOUT}"
         )
     weight, bias = _plain(project) or _probed(project, states)
-    if is_fused:  # keys, then values
-        half = weight.shape[0] // 2
-        weight, bias = weight[:half], None if bias is None else bias[:half]
     return _kept(weight), None if bias is None else _kept(bias)
 
 
