@@ -291,6 +291,14 @@ def test_a_trace_of_another_run_is_refused_where_it_does_not_fit(pipe, seeded):
         edited(pipe, seeded, Freeze(trace, block=[1, 2]), height=64, width=64)
 
 
+def test_a_trace_without_the_branch_is_refused_and_choosing_helps(pipe, seeded):
+    with attnscope.capture(pipe, kind="self", branch="cond") as trace:
+        plain = latents(pipe, seeded)
+    with pytest.raises(EditError, match="for the branch 'uncond': capture it, or choose branch="):
+        edited(pipe, seeded, Freeze(trace))
+    assert (edited(pipe, seeded, Freeze(trace, branch="cond")) - plain).abs().max() < 2e-4
+
+
 # Errors
 
 

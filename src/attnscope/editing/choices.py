@@ -39,7 +39,7 @@ class Choices:
     @property
     def of_words(self) -> Words | None:
         """The words that it is about, None where it is about none."""
-        return None
+        return getattr(self, "words", None)
 
     @property
     def asked_kind(self) -> Kind | None:

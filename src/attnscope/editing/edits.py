@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.editing.acting import Acting, Spot
+from attnscope.editing.acting import Acting, Function, Spot
 from attnscope.editing.choices import Choices, Words
 from attnscope.editing.regions import Where, checked_mask, on_grid
 from attnscope.editing.site import Part, Site
@@ -30,11 +30,16 @@ class Edit(Choices):
     """What becomes of attention, and of which: see `Choices`."""
 
     def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
+        """What becomes of P where this edit is for it.
 
         Args:
             site: The attention.
         """
+        part = site.part(self)
+        yield Acting(site.rows(self), site.heads(self), part.queries, self._function(site, part))
+
+    def _function(self, site: Site, part: Part) -> Function:
+        """What becomes of P of one row."""
         raise NotImplementedError
 
 
@@ -62,19 +67,8 @@ class Ablate(Edit):
         if self.to not in get_args(To):
             raise ParameterError(f"to is {self.to!r}; expected one of {', '.join(map(repr, get_args(To)))}")
 
-    @property
-    def of_words(self) -> Words | None:
-        """The words that it is about, None where it is about none."""
-        return self.words
-
-    def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
-
-        Args:
-            site: The attention.
-        """
-        part, heads = site.part(self), site.heads(self)
-        yield Acting(site.rows(self), heads, part.queries, partial(self._ablated, site, part))
+    def _function(self, site: Site, part: Part) -> Function:
+        return partial(self._ablated, site, part)
 
     def _ablated(self, site: Site, part: Part, piece: Piece, spot: Spot) -> Piece:
         columns, changed = site.columns(self, part, spot.row), piece.clone()
@@ -85,9 +79,8 @@ class Ablate(Edit):
             changed[..., columns] = mean[:, None, columns].to(changed)
         else:
             even = site.even(spot.row, spot.heads, spot.queries)[..., columns].to(changed)
-            if (
-                self.words is None and len(part.keys) < piece.shape[-1]
-            ):  # a part keeps its share of all attention
+            if self.words is None and len(part.keys) < piece.shape[-1]:
+                # a part keeps its share of all attention
                 even = even * (
                     piece[..., columns].sum(-1, keepdim=True) / even.sum(-1, keepdim=True).clamp(min=1e-38)
                 )
@@ -125,20 +118,9 @@ class Reweight(Edit):
         if self.where is not None:
             checked_mask(self.where)
 
-    @property
-    def of_words(self) -> Words | None:
-        """The words that it is about, None where it is about none."""
-        return self.words
-
-    def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
-
-        Args:
-            site: The attention.
-        """
-        part, heads = site.part(self), site.heads(self)
+    def _function(self, site: Site, part: Part) -> Function:
         inside = None if self.where is None else on_grid(checked_mask(self.where), part.layer.grid)
-        yield Acting(site.rows(self), heads, part.queries, partial(self._weighted, site, part, inside))
+        return partial(self._weighted, site, part, inside)
 
     def _weighted(self, site: Site, part: Part, inside: Tensor | None, piece: Piece, spot: Spot) -> Piece:
         columns, changed = site.columns(self, part, spot.row), piece.clone()
@@ -176,21 +158,10 @@ class Region(Edit):
         self._check_choices()
         checked_mask(self.where)
 
-    @property
-    def of_words(self) -> Words | None:
-        """The words that it is about."""
-        return self.words
-
-    def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
-
-        Args:
-            site: The attention.
-        """
-        part, heads = site.part(self), site.heads(self)
+    def _function(self, site: Site, part: Part) -> Function:
         inside = on_grid(checked_mask(self.where), part.layer.grid)
         hidden = ~inside if self.only else inside
-        yield Acting(site.rows(self), heads, part.queries, partial(self._limited, site, part, hidden))
+        return partial(self._limited, site, part, hidden)
 
     def _limited(self, site: Site, part: Part, hidden: Tensor, piece: Piece, spot: Spot) -> Piece:
         columns, changed = site.columns(self, part, spot.row), piece.clone()
@@ -221,19 +192,8 @@ class Temperature(Edit):
         if self.temperature <= 0:
             raise ParameterError(f"temperature is {self.temperature}; expected a number above 0")
 
-    def changes(self, site: Site) -> Iterator[Change]:
-        """What becomes of an attention's P.
-
-        Args:
-            site: The attention.
-        """
-        part, heads = site.part(self), site.heads(self)
-        yield Acting(
-            site.rows(self),
-            heads,
-            part.queries,
-            partial(self._tempered, slice(part.keys.start, part.keys.stop)),
-        )
+    def _function(self, site: Site, part: Part) -> Function:
+        return partial(self._tempered, slice(part.keys.start, part.keys.stop))
 
     def _tempered(self, keys: slice, piece: Piece, spot: Spot) -> Piece:
         """softmax(S / T) is P to the power of 1 / T, made to sum to one."""

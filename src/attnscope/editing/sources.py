@@ -15,7 +15,7 @@ from attnscope.editing.acting import Acting, Spot
 from attnscope.editing.choices import Words
 from attnscope.editing.edits import Edit
 from attnscope.editing.site import Part, Site, tokens_of
-from attnscope.errors import EditError, ParameterError
+from attnscope.errors import EditError, ParameterError, SelectionError
 from attnscope.probability.changed import Change
 from attnscope.probability.reference import materialised
 from attnscope.records import Row
@@ -65,11 +65,6 @@ class Replace(Edit):
             )
         if self.words is not None and self.mapping is not None:
             raise ParameterError("words and mapping both say which columns are meant: give one of them")
-
-    @property
-    def of_words(self) -> Words | None:
-        """The words that it is about, None where it is about none."""
-        return self.words
 
     @property
     def asked_kind(self) -> str | None:
@@ -187,7 +182,10 @@ class _TraceRow:
         lacking = f"the trace that attention is taken from has no {layer.id}"
         if step is None:
             raise EditError(f"{lacking} of step {site.call.step}: capture it with as many steps")
-        call, at = row_of(step, None, branch, 0)
+        try:
+            call, at = row_of(step, None, branch, 0)
+        except SelectionError:
+            raise EditError(f"{lacking} for the branch {branch!r}: capture it, or choose branch=") from None
         if not trace.records.has(call.index, layer.id):
             raise EditError(f"{lacking} in step {site.call.step}: capture that layer")
         record = trace.records.get(call.index, layer.id)
