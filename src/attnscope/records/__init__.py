@@ -1,12 +1,12 @@
 """Nouns that all other parts share: small frozen records, without arithmetic.
 
-layers.py     Grid, LayerId, Layer: which attention, on which grid, with which shapes
-parts.py      KeyPart, QueryPart, View: where keys and queries come from
-relations.py  'image->text': a part of a layer's attention as a layer
-run.py        Row, Call, Step, Token, TokenSpan, Run: what happened around the attention
-qkv.py        Record: Q, K, V, mask and scale of one layer in one call
-projections.py KeyProjection: how a layer makes keys of a text
-reduced.py    Reduced, ReducedMaps: maps that are kept of a whole run instead
+layers.py       Grid, LayerId, Layer: which attention, on which grid, with which shapes
+parts.py        KeyPart, QueryPart, View: where keys and queries come from
+relations.py    'image->text': a part of a layer's attention as a layer
+run.py          Row, Call, Step, Token, TokenSpan, Run: what happened around the attention
+qkv.py          Record: Q, K, V, mask and scale of one layer in one call
+projections.py  KeyProjection: how a layer makes keys of a text
+reduced.py      Reduced, ReducedMaps: maps that are kept of a whole run instead
 """
 
 from attnscope.records.layers import (

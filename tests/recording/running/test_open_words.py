@@ -47,6 +47,7 @@ def test_captures_that_keep_no_queries_of_words_are_refused(pipe, asked, match):
     ],
 )
 def test_transformers_are_refused_before_the_run_with_what_works_instead(tmp_path, family, why):
+    pytest.importorskip("transformer_cases")  # which says with which libraries there are tiny ones
     pipe = tiny_transformer(family, tmp_path)
     with pytest.raises(
         CaptureError, match=f"{why}.*: capture without open_words=True, and a run whose prompt has"

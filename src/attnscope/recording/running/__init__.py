@@ -1,15 +1,15 @@
 """While runs go on: which of them are a capture's own, and what becomes of their calls.
 
-owners.py      one capture at a time for each model
-following.py   which runs are a capture's own, where threads and tasks share a model
-attaching.py   which models are watched, and what is put on them for that
-watched_model.py a model under capture, and the pipelines that call it
-passes.py      which pass a call of the model belongs to
-session.py     one pass: calls and their attention become records
-calls.py       the calls of a pass: step and rows of each
-reducing.py    which calls go into reduced maps
-reductions.py  maps that are kept of the whole run
-open_words.py  how the layers of a pass make keys of the text
-lost.py        what can't be recorded any more once a run is under way
-gaps.py        what a trace lacks of a run
+owners.py         one capture at a time for each model
+following.py      which runs are a capture's own, where threads and tasks share a model
+attaching.py      which models are watched, and what is put on them for that
+watched_model.py  a model under capture, and the pipelines that call it
+passes.py         which pass a call of the model belongs to
+session.py        one pass: calls and their attention become records
+calls.py          the calls of a pass: step and rows of each
+reducing.py       which calls go into reduced maps
+reductions.py     maps that are kept of the whole run
+open_words.py     how the layers of a pass make keys of the text
+lost.py           what can't be recorded any more once a run is under way
+gaps.py           what a trace lacks of a run
 """
