@@ -63,10 +63,10 @@ def test_the_page_names_what_failed_and_leaves_out_what_was_not_run(tmp_path, mo
     monkeypatch.setattr("versions.combinations.HERE", tmp_path)
     for name in ("oldest", "newest", "2025-02"):
         (tmp_path / f"{name}.txt").write_text(f"# Python 3.10. The {name}.\ntorch==2.4.0\n")
-    OLDEST.store(Result("2026-11-26", dict.fromkeys(floors(), "1.2"), 3, ["test_a.test_b"], 0))
-    made = page(combinations(), TESTS)
+    OLDEST.store(Result("2026-11-26", dict.fromkeys(floors(), "1.2"), 3, ["test_a.test_b"], 0, ["tests/a"]))
+    made = page(combinations(), ["tests/a", "tests/b"])
     assert "| 3 passed, failed: test_a.test_b | 2026-11-26 |" in made
-    assert "The oldest." in made
+    assert "- `oldest`: The oldest. Run without `tests/b`, which came later.\n" in made
     assert "The newest." not in made
     assert [combination.name for combination in combinations()] == ["oldest", "2025-02", "newest"]
 

@@ -211,4 +211,8 @@ def test_gradients_inference_mode_and_autocast_change_nothing():
     once = probability.reduce(query, key, scale=0.3, over=("head",))
     with torch.inference_mode(), torch.autocast(DEVICE, dtype=torch.bfloat16):
         assert torch.equal(probability.reduce(query.clone(), key.clone(), scale=0.3, over=("head",)), once)
-    assert torch.equal(probability.reduce(query.requires_grad_(), key, scale=0.3, over=("head",)), once)
+    with_graph = probability.reduce(query.requires_grad_(), key, scale=0.3, over=("head",))
+    assert with_graph.requires_grad
+    torch.testing.assert_close(with_graph.detach(), once)
+    with torch.no_grad():
+        assert torch.equal(probability.reduce(query, key, scale=0.3, over=("head",)), once)

@@ -61,7 +61,7 @@ def run(combination: Combination, *, quick: bool = False) -> Result:
         [python, "-c", _ASK_VERSIONS, *floors()], capture_output=True, text=True, check=True
     )
     passed = len(cases) - len(failed) - skipped
-    return Result(date.today().isoformat(), json.loads(answer.stdout), passed, failed, skipped)
+    return Result(date.today().isoformat(), json.loads(answer.stdout), passed, failed, skipped, list(TESTS))
 
 
 def _name(case: ElementTree.Element) -> str:

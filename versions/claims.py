@@ -56,10 +56,17 @@ def page(rows: Iterable[Combination], tests: Iterable[str]) -> str:
     return (
         _HEAD.format(tests=", ".join(f"`{test}`" for test in tests))
         + _table(("", *_SHOWN, "tests", "run on"), matrix)
-        + "".join(["\n", *(f"- `{name}`: {what}\n" for name, what, _ in results)])
+        + "\n"
+        + "".join(f"- `{name}`: {what}{_before(result, tests)}\n" for name, what, result in results)
         + _BELOW
         + _table(("", "oldest", "newest"), ranges)
     )
+
+
+def _before(result: Result, tests: Iterable[str]) -> str:
+    """What this row has not run of what is run now."""
+    missing = [f"`{test}`" for test in tests if test not in result.tests]
+    return f" Run without {' and '.join(missing)}, which came later." if missing else ""
 
 
 def _outcome(result: Result) -> str:

@@ -20,6 +20,7 @@ class Result:
         passed: Tests that passed.
         failed: Names of tests that did not.
         skipped: Tests that were skipped.
+        tests: Files and folders of the tests that ran.
     """
 
     date: str
@@ -27,6 +28,7 @@ class Result:
     passed: int
     failed: list[str]
     skipped: int
+    tests: list[str]
 
 
 @dataclass(frozen=True)

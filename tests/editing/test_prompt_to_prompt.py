@@ -220,11 +220,27 @@ def test_one_noise_from_a_seed_or_a_generator(pipe):
         ([SOURCE, SOURCE], {"blend_words": "cat"}, ParameterError, "for each of the 2 prompts"),
         ([SOURCE, SOURCE], {"blend_words": ["cat", "dog"]}, WordError, "no word 'dog'"),
         ([SOURCE, SOURCE], {"latents": torch.zeros(3, 4, 16, 16)}, ParameterError, "expected one noise"),
+        ([SOURCE, SOURCE], {"generator": [torch.Generator()] * 2}, ParameterError, "or a seed"),
+        ([SOURCE, SOURCE], {"num_images_per_prompt": 2}, ParameterError, "one picture"),
     ],
 )
 def test_a_call_that_makes_no_sense(pipe, prompts, options, error, says):
     with pytest.raises(error, match=says):
         attnscope.prompt_to_prompt(pipe, prompts, num_inference_steps=1, **options)
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' scheduler and numpy 2
+def test_noise_that_a_scheduler_adds_is_the_same_for_all_prompts(pipe):
+    from diffusers import EulerAncestralDiscreteScheduler
+
+    before = pipe.scheduler
+    pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(before.config)
+    made = attnscope.prompt_to_prompt(
+        pipe, [SOURCE, SOURCE], "reweight", latents=noise_of(pipe), generator=1, num_inference_steps=2,
+        output_type="latent",
+    ).images  # fmt: skip
+    pipe.scheduler = before
+    assert torch.allclose(made[0], made[1], atol=1e-3)
 
 
 def test_a_transformer_is_refused(tmp_path):

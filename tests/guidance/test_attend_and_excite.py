@@ -198,5 +198,7 @@ def test_calls_that_make_no_sense(pipe):
         guidance.guide(pipe, lambda trace: torch.zeros(()), prompt=PROMPT, num_inference_steps=1)
     with pytest.raises(ParameterError, match="numbers from 0"):
         guidance.guide(pipe, lambda trace: 0, prompt=PROMPT, num_inference_steps=1, steps=[1])
+    with pytest.raises(ParameterError, match="repeat the prompt for more"):
+        guidance.guide(pipe, lambda trace: 0, prompt=PROMPT, num_images_per_prompt=2)
     with pytest.raises(ModelError, match="can't be guided"):
         guidance.guide(pipe.unet, lambda trace: 0, prompt=PROMPT, num_inference_steps=1)

@@ -96,6 +96,10 @@ def prompt_to_prompt(
     2
     """
     prompts = _checked(pipe, prompts, edit, blend_words)
+    if call.get("num_images_per_prompt", 1) != 1:
+        raise ParameterError(
+            "num_images_per_prompt: each prompt has one picture here; call again for another noise"
+        )
     steps = int(call.setdefault("num_inference_steps", 50))
     alignments = [_alignment(pipe.tokenizer, prompts[0], target, edit) for target in prompts[1:]]
     edits = [
@@ -214,18 +218,21 @@ def _window(share: Share, steps: int) -> range:
 
 
 def _noise(latents: Tensor | None, generator: torch.Generator | int | None, count: int) -> dict[str, Any]:
-    """One noise for all prompts, as arguments of the pipeline."""
+    """One noise for all prompts, as arguments of the pipeline; what schedulers add in a step is one, too."""
+    given: dict[str, Any] = {}
     if latents is not None:
         if latents.ndim != 4 or latents.shape[0] not in (1, count):
             raise ParameterError(
                 f"latents are {tuple(latents.shape)}; expected one noise, (1, channel, h, w)"
             )
-        return {"latents": latents[:1].expand(count, -1, -1, -1).clone()}
+        given["latents"] = latents[:1].expand(count, -1, -1, -1).clone()
+    if generator is None:
+        generator = int(torch.randint(2**62, ()).item())
     first = torch.Generator().manual_seed(generator) if isinstance(generator, int) else generator
-    if first is None:
-        first = torch.Generator().manual_seed(int(torch.randint(2**62, ()).item()))
-    copies = [torch.Generator(first.device).set_state(first.get_state()) for _ in range(count)]
-    return {"generator": copies}
+    if not isinstance(first, torch.Generator):
+        raise ParameterError(f"generator is {generator!r}; expected one torch.Generator, or a seed")
+    state = first.get_state()
+    return {**given, "generator": [torch.Generator(first.device).set_state(state) for _ in range(count)]}
 
 
 def _size_hw(pipe: Any, call: Mapping[str, Any]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnscope.atlas.families import UNET
 from attnscope.errors import ModelError, ParameterError
-from attnscope.photos.conditioning import asks_for_more, conditions
+from attnscope.photos.conditioning import asks_for_more, conditions, without_picture_prompts
 from attnscope.photos.latents import device_of
 from attnscope.recording.capture import capture
 from attnscope.recording.planning.modules import model_of
@@ -84,6 +84,10 @@ def guide(
         raise ParameterError(
             f"there are {len(losses)} losses for {len(prompts)} prompts: expected one for each"
         )
+    if call.get("num_images_per_prompt", 1) != 1:
+        raise ParameterError(
+            "num_images_per_prompt: each prompt has one picture here; repeat the prompt for more"
+        )
     count = int(call.setdefault("num_inference_steps", 50))
     sizes = list(step_sizes) if isinstance(step_sizes, Sequence) else [step_sizes] * count
     guided = set(range(count) if steps is None else steps)
@@ -127,8 +131,9 @@ def _loss(pipe: Any, loss: Loss, latent: Latent, timestep: Any, prompt: str, kin
         (told,) = conditions(pipe, prompt, latent, device)
     scaled = pipe.scheduler.scale_model_input(latent.to(device, unet.dtype), timestep)
     how: dict[str, Any] = {"kind": kind, "branches": ("cond",), "prompt": prompt, "grad": True}
-    with capture(pipe, **how) as trace:
-        unet(scaled, timestep, encoder_hidden_states=told.embeddings, added_cond_kwargs=told.added)
+    with without_picture_prompts(unet) as pictures, capture(pipe, **how) as trace:
+        added = {**told.added, **pictures}
+        unet(scaled, timestep, encoder_hidden_states=told.embeddings, added_cond_kwargs=added)
     value = loss(trace)
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
         what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -50,7 +50,7 @@ def check_invertible(pipe: Any) -> None:
     Raises:
         ModelError: Its model has no U-Net, or was not trained on noise that DDIM's steps are made of.
     """
-    instead = "read the photo in one noised pass, without invert and null_text"
+    instead = "read the photo in one pass, without invert and null_text"
     scheduler, name = pipe.scheduler, type(pipe).__name__
     if not hasattr(scheduler, "alphas_cumprod"):
         raise ModelError(
