@@ -47,11 +47,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_collection_modifyitems(items):
-    """What is marked gpu needs one, except in a rehearsal."""
-    if not (torch.cuda.is_available() or REHEARSAL):
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason=NO_GPU))
+    """What is marked gpu needs one, except in a rehearsal; the lines of slow tests are not counted, to save time."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not (torch.cuda.is_available() or REHEARSAL):
+            item.add_marker(pytest.mark.skip(reason=NO_GPU))
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def test_ip_adapters_are_left_out_of_an_inversion_and_of_guidance(pipe, halves):
         assert {name: vars(each) for name, each in pipe.unet.attn_processors.items()} == kept
         assert (found.latents - expected.latents).abs().max() < 1e-3
         moved = (found.null_embeddings - expected.null_embeddings).abs()
-        assert moved.mean() < 1e-3  # not the greatest: Adam steps as far where the gradient is only rounding
+        assert moved.mean() < 0.01  # 0.08 with them; Adam steps as far where a gradient is only rounding
         pictures = [np.asarray(each.picture(pipe)).astype(int) for each in (found, expected)]
         assert abs(pictures[0] - pictures[1]).max() <= 1
     finally:

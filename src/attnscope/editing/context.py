@@ -72,8 +72,8 @@ class edit:
     >>> pipe.set_progress_bar_config(disable=True)
     >>> with attnscope.edit(pipe, attnscope.Reweight("red", 3.0)) as edits:
     ...     picture = pipe("a red house", num_inference_steps=2).images[0]
-    >>> edits.count
-    64
+    >>> edits.count  # 16 layers of words, 2 steps
+    32
     """
 
     def __init__(
