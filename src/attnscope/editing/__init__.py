@@ -10,6 +10,7 @@ acting.py            an edit of some rows and heads, as a change of tiles of P
 regions.py           a mask or a box on a layer's grid
 planning.py          which layers edits are for, checked before anything runs
 prompt_to_prompt.py  edits and a blend, composed as the paper has it
+inverted.py          a photo as its source
 alignment.py         which tokens of one prompt stand for which of another
 blending.py          where a target may differ from its source
 """

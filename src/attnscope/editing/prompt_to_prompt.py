@@ -17,8 +17,10 @@ from attnscope.editing.blending import Blend
 from attnscope.editing.choices import Words
 from attnscope.editing.context import edit as edited
 from attnscope.editing.edits import Edit, Reweight
+from attnscope.editing.inverted import branches_of, call_of, check_inverted, ddim_steps, next_text
 from attnscope.editing.sources import Freeze, Replace
 from attnscope.errors import ModelError, ParameterError, nearest
+from attnscope.photos.inversion import Inversion
 from attnscope.recording.capture import capture
 from attnscope.recording.planning.modules import model_of
 from attnscope.trace.tokens import tokenize
@@ -57,6 +59,7 @@ def prompt_to_prompt(
     blend_threshold: float = 0.3,
     latents: Tensor | None = None,
     generator: torch.Generator | int | None = None,
+    inversion: Inversion | None = None,
     keep_steps: bool = False,
     **call: Any,
 ) -> EditedPictures:
@@ -76,6 +79,8 @@ def prompt_to_prompt(
         blend_threshold: Share of a word's largest attention from which on a place is changed.
         latents: One noise for all prompts, (1, channel, h, w).
         generator: Of the noise, if it is not given; or its seed.
+        inversion: Of a photo, from `attnscope.invert_photo`: the source is then the photo, made again by DDIM's steps.
+            It settles the noise, the steps, the size and, by default, the guidance.
         keep_steps: Keep the latents after each step.
         **call: For the pipeline: num_inference_steps, guidance_scale, height, width, output_type ...
 
@@ -100,6 +105,10 @@ def prompt_to_prompt(
         raise ParameterError(
             "num_images_per_prompt: each prompt has one picture here; call again for another noise"
         )
+    if inversion is not None:
+        check_inverted(inversion, prompts, call | {"latents": latents})
+        call = call_of(inversion, pipe, len(prompts)) | call
+        latents = call.pop("latents")
     steps = int(call.setdefault("num_inference_steps", 50))
     alignments = [_alignment(pipe.tokenizer, prompts[0], target, edit) for target in prompts[1:]]
     edits = [
@@ -116,7 +125,7 @@ def prompt_to_prompt(
     blend = None
     if blend_words is not None:
         blend = Blend(pipe, _size_hw(pipe, call), blend_words, blend_threshold)
-    return _run(pipe, prompts, edits, blend, call, keep_steps=keep_steps)
+    return _run(pipe, prompts, edits, blend, inversion, call, keep_steps=keep_steps)
 
 
 def _run(
@@ -124,6 +133,7 @@ def _run(
     prompts: list[str],
     edits: list[Edit],
     blend: Blend | None,
+    inversion: Inversion | None,
     call: dict[str, Any],
     *,
     keep_steps: bool,
@@ -131,13 +141,19 @@ def _run(
     kept: list[Tensor] = []
     users = call.pop("callback_on_step_end", None)
     with ExitStack() as stack:
+        stack.enter_context(ddim_steps(inversion, pipe))
+        branches = None if inversion is None else branches_of(inversion)
         if edits:
-            stack.enter_context(edited(pipe, *edits))
-        trace = None if blend is None else stack.enter_context(capture(pipe, qk=False, keep=blend.keep))
+            stack.enter_context(edited(pipe, *edits, branches=branches))
+        trace = None
+        if blend is not None:
+            trace = stack.enter_context(capture(pipe, qk=False, keep=blend.keep, branches=branches))
 
         def end_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if blend is not None and trace is not None:
                 tensors["latents"] = blend(trace, tensors["latents"])
+            if inversion is not None:
+                next_text(inversion, pipe, step, tensors)
             if keep_steps:
                 kept.append(tensors["latents"].clone())
             return tensors if users is None else users(pipeline, step, timestep, tensors)
