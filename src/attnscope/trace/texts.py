@@ -110,7 +110,7 @@ class ReadText:
         if self.text is None:
             return (
                 f"the {self.name} was not seen, as the run got embeddings or encodes texts in a way of its own; tell "
-                f"it, capture(pipe, {self.name.replace(' ', '_')}=...)"
+                f"it with {self.name.replace(' ', '_')}=..., an argument of capture and of edit"
             )
         if not self.text.strip():
             return f"the {self.name} is empty, so the branch {self.branch!r} reads no words"
