@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
+    from attnscope.measuring.result import AttentionStatistics
+    from attnscope.measuring.statistics import statistics
     from attnscope.photos.inversion import Inversion, invert_photo
     from attnscope.photos.reading import read_photo
     from attnscope.pipelines import load_pipeline
@@ -55,6 +57,8 @@ _HOMES = {
     "heat_map": "attnscope.heatmap.heat_map",
     "heat_maps": "attnscope.heatmap.heat_map",
     "word_table": "attnscope.heatmap.word_table",
+    "AttentionStatistics": "attnscope.measuring.result",
+    "statistics": "attnscope.measuring.statistics",
     "Inversion": "attnscope.photos.inversion",
     "invert_photo": "attnscope.photos.inversion",
     "read_photo": "attnscope.photos.reading",
@@ -84,6 +88,7 @@ _MODULES = (
 
 __all__ = [
     "Ablate",
+    "AttentionStatistics",
     "AttnscopeError",
     "Custom",
     "Explanation",
@@ -117,6 +122,7 @@ __all__ = [
     "segment",
     "segment_many",
     "segment_trace",
+    "statistics",
     "word_table",
 ]
 
