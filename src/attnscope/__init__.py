@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
+    from attnscope.measuring.rank import rank_layers
+    from attnscope.measuring.ranking import Ranking
     from attnscope.measuring.result import AttentionStatistics
     from attnscope.measuring.statistics import statistics
     from attnscope.photos.inversion import Inversion, invert_photo
@@ -58,6 +60,8 @@ _HOMES = {
     "heat_maps": "attnscope.heatmap.heat_map",
     "word_table": "attnscope.heatmap.word_table",
     "AttentionStatistics": "attnscope.measuring.result",
+    "Ranking": "attnscope.measuring.ranking",
+    "rank_layers": "attnscope.measuring.rank",
     "statistics": "attnscope.measuring.statistics",
     "Inversion": "attnscope.photos.inversion",
     "invert_photo": "attnscope.photos.inversion",
@@ -96,6 +100,7 @@ __all__ = [
     "HeatMap",
     "Inversion",
     "Policy",
+    "Ranking",
     "Reduced",
     "Region",
     "Replace",
@@ -117,6 +122,7 @@ __all__ = [
     "load_pipeline",
     "load_trace",
     "prompt_to_prompt",
+    "rank_layers",
     "read_photo",
     "reread",
     "segment",
