@@ -50,6 +50,7 @@ ORDER = [
     "demo",
     "testing",
     "explaining",
+    "reporting",
     "viewer",
     "cli",
 ]

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from attnscope.recording.doctor.report import doctor
     from attnscope.recording.planning.estimate import Policy, estimate
     from attnscope.records.reduced import Reduced
+    from attnscope.reporting.report import report
+    from attnscope.reporting.result import Report
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
     from attnscope.trace.files import load_trace
@@ -68,6 +70,8 @@ _HOMES = {
     "read_photo": "attnscope.photos.reading",
     "load_pipeline": "attnscope.pipelines",
     "Reduced": "attnscope.records.reduced",
+    "Report": "attnscope.reporting.result",
+    "report": "attnscope.reporting.report",
     "reread": "attnscope.trace.rereading.reread",
     "Segmentation": "attnscope.segmentation.result",
     "segment": "attnscope.segmentation.segment",
@@ -104,6 +108,7 @@ __all__ = [
     "Reduced",
     "Region",
     "Replace",
+    "Report",
     "Reweight",
     "Segmentation",
     "Temperature",
@@ -124,6 +129,7 @@ __all__ = [
     "prompt_to_prompt",
     "rank_layers",
     "read_photo",
+    "report",
     "reread",
     "segment",
     "segment_many",
