@@ -270,3 +270,13 @@ def test_progress_ends_where_it_says():
     assert repr(attnscope.report(with_picture())).startswith(
         "<Report of 'red cat': words, segments, statistics"
     )
+
+
+def test_each_image_has_its_own_negative_prompt_and_long_ones_a_line():
+    trace = with_picture(images=2)
+    trace.run.negative_prompts = ["", "a very long negative prompt, " * 4]
+    assert "Negative prompt" not in attnscope.report(trace, image=0).html()
+    second = attnscope.report(trace, image=1).html()
+    assert "<div class=long><dt>Negative prompt</dt>" in second
+    assert "a very long negative prompt" in second
+    assert attnscope.report(trace, image=1, branch="uncond").prompt == trace.run.negative_prompts[1]

@@ -18,6 +18,8 @@ from attnscope.reporting.statistics import statistics_section
 from attnscope.reporting.words import words_section
 
 SIDE_PX = 640
+LONG = 48
+"""Facts with more letters have a line for themselves."""
 
 
 def page(report: Contents) -> str:
@@ -66,7 +68,8 @@ def _head(report: Contents) -> str:
     if report.picture is not None:
         shown = picture(report.picture, "the picture", SIDE_PX)
     facts = "".join(
-        f"<div><dt>{text(name)}</dt><dd>{foreign(value)}</dd></div>" for name, value in _facts(report)
+        f"<div{' class=long' if len(value) > LONG else ''}><dt>{text(name)}</dt><dd>{foreign(value)}</dd></div>"
+        for name, value in _facts(report)
     )
     prompt = foreign(report.prompt) if report.prompt else "A run without a text"
     return (
@@ -78,7 +81,6 @@ def _head(report: Contents) -> str:
 def _facts(report: Contents) -> Iterator[tuple[str, str]]:
     trace, run = report.trace, report.trace.run
     planned = f" of {run.planned_steps}" if run.planned_steps else ""
-    negative = [text for text in run.negative_prompts if text]
     facts = {
         "Model": None if run.model is None else _without_folders(run.model),
         "Pipeline": run.pipeline,
@@ -87,7 +89,7 @@ def _facts(report: Contents) -> Iterator[tuple[str, str]]:
         "Guidance scale": None if run.guidance_scale is None else f"{run.guidance_scale:g}",
         "Size": " × ".join(map(str, run.image_size_hw)) if run.image_size_hw else None,
         "Steps captured": f"{len(trace.steps)}{planned}",
-        "Negative prompt": negative[report.image] if report.image < len(negative) else None,
+        "Negative prompt": trace.prompt(report.image, "uncond"),
         "Edits": ", ".join(run.edits),
         "Attention layers": len(trace.layers) or None,
     }

@@ -18,7 +18,7 @@ def segments_section(segments: Segmentation) -> str:
     drawn = segments.overlay() if segments.has_picture else segments.label_image()
     count = len(segments)
     lead = (
-        f"{count} segments from the picture's attention to itself, merged at a threshold of "
+        f"{_counted(count)} from the picture's attention to itself, merged at a threshold of "
         f"{segments.recipe.thresholds[0]:g}, and named by the word that stands out most."
     )
     rows = "".join(
@@ -28,8 +28,12 @@ def segments_section(segments: Segmentation) -> str:
         f"<b>{segment.area / segments.labels.size:.0%}</b></li>"
         for segment in sorted(segments.segments, key=lambda segment: -segment.area)
     )
-    shown = picture(drawn, f"{count} segments", SIDE_PX)
+    shown = picture(drawn, _counted(count), SIDE_PX)
     return section("Segments", text(lead), [f'<div class="split">{shown}<ul class="list">{rows}</ul></div>'])
+
+
+def _counted(count: int) -> str:
+    return "1 segment" if count == 1 else f"{count} segments"
 
 
 def _colour(number: int, count: int) -> str:
