@@ -13,7 +13,6 @@ from attnscope.errors import ParameterError, SelectionError, WordError
 from attnscope.measuring.cells import cells_inside
 from attnscope.measuring.pointing import pointing
 from attnscope.measuring.score import Where
-from attnscope.pictures.maps import resize_maps
 from attnscope.testing import made_trace, tiny_transformer
 
 
@@ -228,4 +227,10 @@ def test_transformers_are_ranked_by_their_joint_attention(tmp_path):
         heat = attnscope.heat_map(trace, "cat", blocks=score.where.block, heads=score.where.head).array
         inside = cells_inside(mask, heat.shape, "")
         assert score.mean[:2] == pytest.approx(by_scikit_learn(heat.astype(np.float64), inside), rel=1e-4)
-    assert resize_maps(torch.zeros(4, 6), (4, 6)).shape == (4, 6)
+
+
+def test_a_trace_in_a_graph_is_ranked_alike():
+    trace, expected = made_trace(), attnscope.rank_layers(made_trace(), halves())
+    for record in trace.records._records.values():
+        record.query.requires_grad_()
+    assert attnscope.rank_layers(trace, halves()) == expected

@@ -305,3 +305,10 @@ def test_progress_is_told_layer_by_layer():
     told = []
     attnscope.statistics(made_trace(), progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_trace_in_a_graph_has_the_same_numbers():
+    trace, expected = made_trace(), attnscope.statistics(made_trace()).to_dict()
+    for record in trace.records._records.values():
+        record.query.requires_grad_()
+    assert attnscope.statistics(trace).to_dict() == expected

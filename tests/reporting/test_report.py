@@ -280,3 +280,18 @@ def test_each_image_has_its_own_negative_prompt_and_long_ones_a_line():
     assert "<div class=long><dt>Negative prompt</dt>" in second
     assert "a very long negative prompt" in second
     assert attnscope.report(trace, image=1, branch="uncond").prompt == trace.run.negative_prompts[1]
+
+
+def test_a_branch_that_reads_nothing_has_a_page():
+    trace = with_picture()
+    trace.run.negative_prompts, trace.run.negative_tokens = [""], [trace.run.tokens[0][:1]]
+    found = attnscope.report(trace, branch="uncond")
+    assert "No text: the run got none for this branch, or none that the capture saw." in found.gaps
+    assert "A run without a text" in Page(found.html()).text
+    assert found.statistics is not None
+
+
+def test_a_name_that_is_no_page_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "_make", None)
+    with pytest.raises(ParameterError, match="expected a name that ends in .html"):
+        attnscope.report(with_picture(), tmp_path / "report.txt")

@@ -135,6 +135,7 @@ class _Sums:
         return {where: maps / self.layers[where] for where, maps in self.steps.items()}
 
 
+@torch.no_grad()
 def _add_layer(
     sums: _Sums,
     trace: Trace,

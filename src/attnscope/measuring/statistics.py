@@ -176,6 +176,7 @@ def _layers(
     return [layer for layer in layers if layer.block in chosen]
 
 
+@torch.no_grad()
 def _of_layer(asked: _Asked, steps: Sequence[int]) -> LayerStatistics:
     sums = [row_sums(asked.tiles(step), asked.layer.grid, asked.own) for step in steps]
     own, text, tokens = asked.own, asked.text, asked.tokens

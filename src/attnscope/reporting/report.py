@@ -8,18 +8,20 @@ from typing import TypeVar
 
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.explaining.explain import explain
+from attnscope.explaining.reading import Vocabulary, known_words
 from attnscope.explaining.result import Explanation
 from attnscope.files import check_free
 from attnscope.measuring.result import AttentionStatistics
 from attnscope.measuring.statistics import statistics
-from attnscope.records import PLACE_KINDS
+from attnscope.records import PLACE_KINDS, TEXT_KINDS
 from attnscope.reporting.gaps import gaps_of
-from attnscope.reporting.result import Report
+from attnscope.reporting.result import Report, check_ending
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.segment import segment_trace
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.selection import pick_name, pick_number
+from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
 NUMBERS = 5e9
@@ -71,6 +73,7 @@ def report(
     """
     trace = as_trace(trace)
     if path is not None:
+        check_ending(Path(path))
         check_free([Path(path)], overwrite=overwrite)
     pick_number("image", image, range(trace.images))
     if trace.branches:
@@ -127,9 +130,13 @@ def _explained(trace: Trace, branch: str, image: int, segments: Segmentation | N
 
 def _segments(trace: Trace, branch: str, image: int) -> Segmentation:
     """Segments, named by the words of the text that may show something if there are any."""
-    named = _tried(lambda: _explained(trace, branch, image, None), "words", [])
-    names = [] if named is None else [report.word for report in named.words if report.read.is_content]
-    return segment_trace(trace, branch=branch, image=image, labels=list(dict.fromkeys(names)) or None)
+    words = known_words(read_text(trace.run, branch, image), Vocabulary(trace)) if _reads_text(trace) else []
+    names = {read.word.casefold(): read.word for read in reversed(words) if read.is_content}
+    return segment_trace(trace, branch=branch, image=image, labels=list(names.values())[::-1] or None)
+
+
+def _reads_text(trace: Trace) -> bool:
+    return any(trace.layers.of_kind(kind) for kind in TEXT_KINDS)
 
 
 def _spaced(trace: Trace) -> list[int]:
