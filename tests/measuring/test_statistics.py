@@ -1,6 +1,7 @@
 """Statistics of attention are those that SciPy and scikit-learn compute of P written out in float64."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -312,3 +313,15 @@ def test_a_trace_in_a_graph_has_the_same_numbers():
     for record in trace.records._records.values():
         record.query.requires_grad_()
     assert attnscope.statistics(trace).to_dict() == expected
+
+
+def test_an_adapter_s_pictures_are_no_places_even_where_they_are_as_many():
+    trace = made_trace(grids=((4, 6),), kinds=("self",))
+    (of_places,) = trace.layers
+    layer = replace(of_places, kind="image")
+    trace.records.layers = {layer.id: layer}
+    for step in range(2):
+        trace.records._records[step, layer.id] = trace.records._records.pop((step, of_places.id))
+    numbers = attnscope.statistics(trace)[1, "image"]
+    assert numbers.distance is numbers.strongest_place is numbers.text is None
+    assert numbers.mean("entropy_share") < 1

@@ -12,7 +12,7 @@ from attnscope.errors import ParameterError, SelectionError
 from attnscope.measuring.numbers import LayerStatistics, Numbers
 from attnscope.measuring.result import AttentionStatistics
 from attnscope.measuring.sums import TILE_NUMBERS, RowSums, Tile, even_distance, row_sums
-from attnscope.records import Kind, Layer, Token
+from attnscope.records import PLACE_KINDS, Kind, Layer, Token
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.selection import pick_name, pick_number
@@ -110,8 +110,8 @@ class _Asked:
     @property
     def own(self) -> range | None:
         """Numbers of the keys that are the image's own places, in the order of its grid."""
-        places = self.layer.grid.places
-        keys = _part(self.layer, "own")
+        places, are_said = self.layer.grid.places, bool(self.layer.parts)
+        keys = _part(self.layer, "own") if are_said or self.layer.kind in PLACE_KINDS else None
         if keys is None or len(keys) != self.layer.frames * places:
             return None
         first = keys.start + self.frame * places

@@ -11,7 +11,15 @@ from attnscope.measuring.result import AttentionStatistics
 from attnscope.reporting.figures import SERIES, bar, curves, heat_table
 from attnscope.reporting.markup import section, text
 
-_KINDS = {"self": "the picture", "cross": "the text", "joint": "text and picture"}
+_KINDS = {
+    "self": "the picture",
+    "cross": "the text",
+    "joint": "text and picture",
+    "self2": "the picture, second attention",
+    "cross2": "the text, second attention",
+    "fuser": "picture and objects",
+    "image": "an adapter's picture",
+}
 """What places look at, by kind; of rarer kinds their own name."""
 
 
