@@ -59,6 +59,18 @@ def test_the_guide_to_photos_runs_with_fewer_steps(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_guide_to_statistics_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = attnscope.load_pipeline("demo")
+    with attnscope.capture(pipe) as trace:
+        pipe("a red house", num_inference_steps=2, generator=torch.Generator().manual_seed(0))
+    given = {"attnscope": attnscope, "trace": trace, "pipe": pipe}
+    exec("\n".join(blocks("docs/statistics.md", "python")), given)
+    assert (tmp_path / "report.html").exists()
+    assert given["ranking"].all.auc > 0.9 > 0.5
+
+
+@pytest.mark.slow
 def test_the_guide_to_explanations_runs():
     pipe = attnscope.load_pipeline("demo")
     with attnscope.capture(pipe) as trace:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from attnscope.heatmap.heat_map import heat_map, heat_maps
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
+    from attnscope.measuring.rank import rank_layers
+    from attnscope.measuring.ranking import Ranking
+    from attnscope.measuring.result import AttentionStatistics
+    from attnscope.measuring.statistics import statistics
     from attnscope.photos.inversion import Inversion, invert_photo
     from attnscope.photos.reading import read_photo
     from attnscope.pipelines import load_pipeline
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from attnscope.recording.doctor.report import doctor
     from attnscope.recording.planning.estimate import Policy, estimate
     from attnscope.records.reduced import Reduced
+    from attnscope.reporting.report import report
+    from attnscope.reporting.result import Report
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
     from attnscope.trace.files import load_trace
@@ -55,11 +61,17 @@ _HOMES = {
     "heat_map": "attnscope.heatmap.heat_map",
     "heat_maps": "attnscope.heatmap.heat_map",
     "word_table": "attnscope.heatmap.word_table",
+    "AttentionStatistics": "attnscope.measuring.result",
+    "Ranking": "attnscope.measuring.ranking",
+    "rank_layers": "attnscope.measuring.rank",
+    "statistics": "attnscope.measuring.statistics",
     "Inversion": "attnscope.photos.inversion",
     "invert_photo": "attnscope.photos.inversion",
     "read_photo": "attnscope.photos.reading",
     "load_pipeline": "attnscope.pipelines",
     "Reduced": "attnscope.records.reduced",
+    "Report": "attnscope.reporting.result",
+    "report": "attnscope.reporting.report",
     "reread": "attnscope.trace.rereading.reread",
     "Segmentation": "attnscope.segmentation.result",
     "segment": "attnscope.segmentation.segment",
@@ -84,6 +96,7 @@ _MODULES = (
 
 __all__ = [
     "Ablate",
+    "AttentionStatistics",
     "AttnscopeError",
     "Custom",
     "Explanation",
@@ -91,9 +104,11 @@ __all__ = [
     "HeatMap",
     "Inversion",
     "Policy",
+    "Ranking",
     "Reduced",
     "Region",
     "Replace",
+    "Report",
     "Reweight",
     "Segmentation",
     "Temperature",
@@ -112,11 +127,14 @@ __all__ = [
     "load_pipeline",
     "load_trace",
     "prompt_to_prompt",
+    "rank_layers",
     "read_photo",
+    "report",
     "reread",
     "segment",
     "segment_many",
     "segment_trace",
+    "statistics",
     "word_table",
 ]
 

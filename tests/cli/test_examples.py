@@ -11,7 +11,7 @@ import pytest
 
 from attnscope import pipelines
 from attnscope.atlas import source
-from attnscope.cli import demo, doctor, explain, export, generate, heatmap, info, layers, segment
+from attnscope.cli import demo, doctor, explain, export, generate, heatmap, info, layers, report, segment
 
 
 def examples(module):
@@ -26,7 +26,7 @@ def test_all_examples_run_in_this_order(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "DEMO_FOLDER", model)
     monkeypatch.setattr(source, "DEMO_FOLDER", model)
     monkeypatch.chdir(tmp_path)
-    for module in (layers, doctor, demo, generate, heatmap, explain, info, segment, export):
+    for module in (layers, doctor, demo, generate, heatmap, explain, report, info, segment, export):
         for number, example in enumerate(examples(module)):
             extra = (
                 ["--force"]

@@ -515,3 +515,10 @@ def test_a_segmentation_is_an_array_of_labels_to_numpy_and_can_be_compared():
     assert found == again
     assert found != replace(found, labels=found.labels + 1)
     assert found != "segments"
+
+
+@pytest.mark.parametrize("model", ["nul \0", "half a pair \ud800", "a" * 5000])
+def test_a_trace_whose_model_has_a_name_that_no_path_can_have_is_segmented(model):
+    trace = made_trace()
+    trace.run.model = model
+    assert attnscope.segment_trace(trace).recipe.threshold_source == "paper"

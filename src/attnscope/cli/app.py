@@ -15,7 +15,19 @@ from typing import Annotated, Any
 import typer
 
 from attnscope._version import __version__
-from attnscope.cli import demo, doctor, explain, export, generate, heatmap, info, layers, segment, view
+from attnscope.cli import (
+    demo,
+    doctor,
+    explain,
+    export,
+    generate,
+    heatmap,
+    info,
+    layers,
+    report,
+    segment,
+    view,
+)
 from attnscope.cli.ending import interrupted_by_signals
 from attnscope.cli.output import print_data, say_error, say_warning
 from attnscope.cli.terminal import flush_all, writable_streams
@@ -69,6 +81,7 @@ _add("explain", explain.explain_command, explain.EXAMPLES)
 _add("segment", segment.segment_command, segment.EXAMPLES)
 _add("view", view.view_command, view.EXAMPLES)
 _add("export", export.export_command, export.EXAMPLES)
+_add("report", report.report_command, report.EXAMPLES)
 _add("doctor", doctor.doctor_command, doctor.EXAMPLES)
 _add("info", info.info_command, info.EXAMPLES)
 

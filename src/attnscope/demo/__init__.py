@@ -3,6 +3,7 @@
 scenes         pictures with captions and exact masks; NumPy and Pillow only
 train          `python -m attnscope.demo.train` makes the model
 evaluate       `python -m attnscope.demo.evaluate` says how good its attention is
+pointing       `python -m attnscope.demo.pointing` says which blocks, heads and steps point best
 """
 
 from attnscope.atlas.known import DEMO_FOLDER as MODEL_FOLDER

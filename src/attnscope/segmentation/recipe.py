@@ -109,9 +109,16 @@ def recommended_threshold(model: str | None) -> tuple[float, str]:
     Args:
         model: Id or folder; None if unknown.
     """
-    if model == "demo" or (model and Path(model).resolve() == DEMO_FOLDER.resolve()):
+    if model == "demo" or (model and _is_demo_folder(model)):
         return DEMO_MERGE_THRESHOLD, "model"
     return PAPER_THRESHOLD, "paper"
+
+
+def _is_demo_folder(model: str) -> bool:
+    try:
+        return Path(model).resolve() == DEMO_FOLDER.resolve()
+    except (OSError, ValueError):  # the name in a trace may hold what no path can
+        return False
 
 
 def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
