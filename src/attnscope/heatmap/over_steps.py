@@ -129,10 +129,10 @@ def animate(
     check_ending(str(target), target.suffix.lower())
     check_seconds(seconds)
     check_free([target], overwrite=overwrite)
-    trace = as_trace(trace)
-    maps = heat_maps_by_step(
-        trace,
+    write_steps(
+        as_trace(trace),
         word,
+        target,
         steps=steps,
         blocks=blocks,
         heads=heads,
@@ -140,13 +140,31 @@ def animate(
         image=image,
         occurrence=occurrence,
         kind=kind,
+        seconds=seconds,
         progress=progress,
     )
+    return target
+
+
+def write_steps(
+    trace: Trace, word: Word, target: Path, *, seconds: float, image: int = 0, **choice: Any
+) -> dict[int, HeatMap]:
+    """Write the moving picture in place of what is there, and give the maps that it shows.
+
+    Args:
+        trace: Of one pass.
+        word: As for `heat_map`.
+        target: As the path of `animate`.
+        seconds: As for `animate`.
+        image: As for `heat_map`.
+        **choice: The other choices of `heat_maps_by_step`.
+    """
+    maps = heat_maps_by_step(trace, word, image=image, **choice)
     encode = mp4_bytes if target.suffix.lower() == ".mp4" else gif_bytes
     made = encode(step_frames(trace, maps, image), seconds)
     with whole_file(target) as partial:
         partial.write_bytes(made)
-    return target
+    return maps
 
 
 def step_frames(trace: Trace, maps: dict[int, HeatMap], image: int = 0) -> list[Any]:
