@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from attnscope.errors import AttnscopeError
     from attnscope.explaining.explain import explain
     from attnscope.explaining.result import Explanation
+    from attnscope.heatmap.difference import MapDifference, difference
+    from attnscope.heatmap.head_grid import HeadGrid, head_grid
     from attnscope.heatmap.heat_map import heat_map, heat_maps
+    from attnscope.heatmap.over_steps import animate, heat_maps_by_step
     from attnscope.heatmap.result import HeatMap
     from attnscope.heatmap.word_table import word_table
     from attnscope.measuring.rank import rank_layers
@@ -57,6 +60,9 @@ _HOMES = {
     "AttnscopeError": "attnscope.errors",
     "explain": "attnscope.explaining.explain",
     "Explanation": "attnscope.explaining.result",
+    **dict.fromkeys(("MapDifference", "difference"), "attnscope.heatmap.difference"),
+    **dict.fromkeys(("HeadGrid", "head_grid"), "attnscope.heatmap.head_grid"),
+    **dict.fromkeys(("animate", "heat_maps_by_step"), "attnscope.heatmap.over_steps"),
     "HeatMap": "attnscope.heatmap.result",
     "heat_map": "attnscope.heatmap.heat_map",
     "heat_maps": "attnscope.heatmap.heat_map",
@@ -101,8 +107,10 @@ __all__ = [
     "Custom",
     "Explanation",
     "Freeze",
+    "HeadGrid",
     "HeatMap",
     "Inversion",
+    "MapDifference",
     "Policy",
     "Ranking",
     "Reduced",
@@ -114,14 +122,18 @@ __all__ = [
     "Temperature",
     "Trace",
     "__version__",
+    "animate",
     "capture",
+    "difference",
     "diffseg",
     "doctor",
     "edit",
     "estimate",
     "explain",
+    "head_grid",
     "heat_map",
     "heat_maps",
+    "heat_maps_by_step",
     "invert_photo",
     "layers",
     "load_pipeline",

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from attnscope.cli.loading import open_pass
-from attnscope.cli.open_words import readings_of
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Pass, parse_numbers
-from attnscope.cli.output import (
-    counted,
-    print_json,
-    progress,
-    refuse_overwriting,
-    say_wrote,
-    working,
-)
+from attnscope.cli.output import print_json, refuse_overwriting, working
 from attnscope.cli.photo import is_photo, prompt_and_words, read, refuse_for_a_trace
 from attnscope.cli.tables import PlainTable
-from attnscope.cli.targets import map_files, refuse_inside_a_trace
+from attnscope.cli.targets import refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
-from attnscope.errors import ParameterError, WordError
-from attnscope.files.names import file_names
-
-if TYPE_CHECKING:
-    from attnscope.heatmap.result import HeatMap
-    from attnscope.records import TokenSpan
-    from attnscope.trace.trace import Trace
+from attnscope.cli.views import Animate, Grid, Minus, MinusTrace, Mp4, Seconds, View, write_view
+from attnscope.cli.word_maps import read_words, write_maps
+from attnscope.errors import ParameterError
 
 EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
@@ -38,6 +25,14 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
   attnscope heatmap output/run.trace "red house" --blocks 11-16 --json
 
   attnscope heatmap output/output.png "a red house on grass" house -o photo
+
+One word less another, each head by itself, and each step by itself:
+
+  attnscope heatmap output/run.trace house --minus grass -o views
+
+  attnscope heatmap output/run.trace house --grid -o views
+
+  attnscope heatmap output/run.trace house --animate -o views
 
 Of words that are not in the prompt (after `attnscope generate "a picture" -o any --open-words`):
 
@@ -138,6 +133,12 @@ def heatmap_command(
     numbers: Annotated[
         bool, typer.Option("--numbers", help="Write WORD.heat.npy too: the map's values.")
     ] = False,
+    minus: Minus = None,
+    minus_trace: MinusTrace = None,
+    grid: Grid = False,
+    animate: Animate = False,
+    mp4: Mp4 = False,
+    seconds: Seconds = None,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
@@ -145,9 +146,10 @@ def heatmap_command(
 
     A photo is read by a model with a text: attnscope heatmap photo.jpg "a cat on a sofa" cat
     """
+    view = View(minus, minus_trace, grid, animate, mp4, seconds)
+    view.check({"--preset": preset, "--same-scale": same_scale, "--numbers": numbers})
     with working(f"reading {source}"):
-        from attnscope.heatmap.heat_map import heat_maps
-        from attnscope.heatmap.picture_keys import picture_span, picture_spans
+        import attnscope.heatmap.heat_map  # noqa: F401, takes its time with torch
     for_photos = {
         "timestep": timestep,
         "noise_seed": noise_seed,
@@ -163,7 +165,7 @@ def heatmap_command(
         prompt, words = prompt_and_words(source, words)
         refuse_inside_a_trace(output)
         if words:
-            refuse_overwriting(*map_files(output, file_names(words), drawn=True), force=force)
+            refuse_overwriting(*view.files(output, words, drawn=True), force=force)
         model_options["model"] = model or "demo"
         kept = {"open_words": True} if open_words else {}
         opened = read(
@@ -178,19 +180,18 @@ def heatmap_command(
         unread = {} if open_words else model_options
         refuse_for_a_trace(source, {**for_photos, **unread, "save_trace": save_trace})
         opened = open_pass(source, of_pass)
-    readings: list[tuple[Trace, Sequence[TokenSpan]]] = []
-    if open_words:
-        where = {"branch": branch, "image": image, "occurrence": occurrence}
-        readings = readings_of(opened, words, context, model_options, kind=kind, **where)
-        spans = [span for _, of_text in readings for span in of_text]
-    elif context is not None:
-        raise ParameterError("--context is for words that are not in the prompt: add --open")
-    elif kind == "cross":
-        spans = chosen_spans(opened, words, image, occurrence, branch)
-    else:
-        spans = [picture_span(opened, word, kind) for word in words] if words else picture_spans(opened, kind)
-    names = file_names(span.word for span in spans)
-    files = map_files(output, names, drawn=opened.picture_of(image) is not None)
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "branch": branch,
+        "image": image,
+        "occurrence": occurrence,
+        "open_words": open_words,
+        "context": context,
+        "model": model_options,
+    }
+    readings = read_words(opened, words, **asked)
+    spans = [span for _, of_text in readings for span in of_text]
+    files = view.files(output, [span.word for span in spans], drawn=opened.picture_of(image) is not None)
     with_numbers = [file.with_suffix(".npy") for file in files if numbers]
     refuse_inside_a_trace(output)
     refuse_overwriting(*dict.fromkeys((*files, *with_numbers)), force=force)
@@ -203,90 +204,12 @@ def heatmap_command(
         "image": image,
         "kind": kind,
     }
-    with progress("heat maps") as bars:
-        tell = counted(bars, "heat maps")
-        maps = [
-            heat
-            for trace_read, of_text in readings or [(opened, spans)]
-            for heat in heat_maps(trace_read, of_text, progress=tell, **choice)
-        ]
-    save_maps(maps, files, same_scale=same_scale, numbers=numbers)
-    objects = [map_object(heat, span, file) for heat, span, file in zip(maps, spans, files, strict=True)]
+    if view.name == "maps":
+        shown = write_maps(readings, files, choice, same_scale=same_scale, numbers=numbers)
+    else:
+        choice |= {"same_scale": same_scale, "numbers": numbers}
+        shown = write_view(view, opened, readings, files, choice, asked)
     if as_json:
-        print_json(objects)
+        print_json(shown.objects)
         return
-    rows = [
-        (entry["word"], f"{entry['mean']:.4f}", f"{entry['maximum']:.4f}", str(tuple(entry["peak"])))
-        for entry in objects
-    ]
-    columns = ("Word", "Mean share", "Maximum", "Peak (row, column)")
-    data_console().print(PlainTable("Attention to each word", columns, rows))
-
-
-def chosen_spans(
-    trace: Trace, words: Sequence[str] | None, image: int, occurrence: int = 0, branch: str = "cond"
-) -> list[TokenSpan]:
-    """The words that were asked for, or all of the prompt.
-
-    Args:
-        trace: A trace of one pass.
-        words: Words or phrases. None: all.
-        image: Which image of the batch, from 0.
-        occurrence: Which one of several such words, from 0; -1 is the last.
-        branch: Guidance branch, whose own text is meant.
-
-    Raises:
-        WordError: The branch's text lacks a word, has none at all, or is unknown.
-    """
-    from attnscope.trace.texts import read_text
-
-    if words:
-        try:
-            return [trace.span(word, image=image, occurrence=occurrence, branch=branch) for word in words]
-        except WordError as error:
-            if not trace.records.projections:
-                raise
-            raise WordError(f"{error}; to read it all the same: --open") from None
-    read = read_text(trace.run, branch, image)
-    if spans := list(read.known_words()):
-        return spans
-    raise WordError(f"no words: the {read.name} has none, {read.text!r}; give <start>, <end> or <padding>")
-
-
-def save_maps(maps: Sequence[HeatMap], files: Sequence[Path], *, same_scale: bool, numbers: bool) -> None:
-    """Write each map over its picture, or its numbers where the file is an .npy.
-
-    Args:
-        maps: The maps.
-        files: A file for each, a picture or .npy.
-        same_scale: Give all maps the colours of the largest value among them.
-        numbers: Also write each map's numbers, beside its picture, as .npy.
-    """
-    from attnscope.pictures.writing import write_picture
-
-    top = max((float(heat.array.max()) for heat in maps), default=0.0) if same_scale else None
-    for heat, file in zip(maps, files, strict=True):
-        if file.suffix.lower() != ".npy":
-            write_picture(heat.overlay(maximum=top), file)
-            say_wrote(file)
-        if numbers or file.suffix.lower() == ".npy":
-            say_wrote(heat.save(file.with_suffix(".npy"), overwrite=True))
-
-
-def map_object(heat: HeatMap, span: TokenSpan, file: Path) -> dict[str, Any]:
-    """A heat map as a JSON object. Shares are 0..1, and the peak is on the latent grid.
-
-    Args:
-        heat: The map.
-        span: The word.
-        file: Where its picture is.
-    """
-    return {
-        "word": span.word,
-        "tokens": list(span.tokens),
-        "mean": float(heat.array.mean()),
-        "maximum": float(heat.array.max()),
-        "peak": list(heat.peak),
-        "grid": list(heat.array.shape),
-        "file": str(file),
-    }
+    data_console().print(PlainTable(shown.title, shown.columns, shown.rows))

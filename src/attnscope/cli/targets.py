@@ -40,33 +40,59 @@ def expect_folder(output: Path, what: str) -> None:
         )
 
 
-def map_files(output: Path, names: list[str], *, drawn: bool) -> list[Path]:
+def map_files(output: Path, names: list[str], *, drawn: bool, kind: str = "heat") -> list[Path]:
     """A file for each heat map: the one that -o names, or NAME.heat.png in the folder that it names.
 
     Args:
         output: What -o was given.
         names: A name for each map.
         drawn: Whether there is a picture to draw on; the maps' numbers are written otherwise.
+        kind: What stands before the ending of names in a folder.
 
     Raises:
         ParameterError: -o is one file for several maps, or has another ending.
     """
     if not is_file_name(output):
-        return [output / f"{name}.heat{'.png' if drawn else '.npy'}" for name in names]
+        return [output / f"{name}.{kind}{'.png' if drawn else '.npy'}" for name in names]
     if output.suffix.lower() not in _MAP_ENDINGS:
         raise ParameterError(
             f"-o {output}: a heat map is written as .png, .jpg or .webp, and its numbers as .npy; expected one of "
             "these, or a folder"
         )
-    if len(names) > 1:
-        raise ParameterError(
-            f"-o {output} is one file for {len(names)} heat maps: give one word, or a folder for all of them"
-        )
+    _expect_one(output, names, "heat maps")
     if not drawn and output.suffix.lower() != ".npy":
         raise ParameterError(
             f"-o {output}: the trace holds no picture to draw on; give a name that ends in .npy for the numbers"
         )
     return [output]
+
+
+def view_files(output: Path, names: list[str], ending: str, endings: tuple[str, ...]) -> list[Path]:
+    """A file for each word: the one that -o names, or the word with an ending in the folder that it names.
+
+    Args:
+        output: What -o was given.
+        names: A name for each word.
+        ending: Of files in a folder.
+        endings: Those that the name of one file may have.
+
+    Raises:
+        ParameterError: -o is one file for several words, or has another ending.
+    """
+    if output.is_dir() or not (is_file_name(output) or output.suffix.lower() in endings):
+        return [output / f"{name}{ending}" for name in names]
+    if output.suffix.lower() not in endings:
+        listed = ", ".join(endings)
+        raise ParameterError(f"-o {output}: expected a name that ends in {listed}, or a folder")
+    _expect_one(output, names, "words")
+    return [output]
+
+
+def _expect_one(output: Path, names: list[str], what: str) -> None:
+    if len(names) > 1:
+        raise ParameterError(
+            f"-o {output} is one file for {len(names)} {what}: give one word, or a folder for all of them"
+        )
 
 
 def picture_file(output: Path, name: str) -> Path:

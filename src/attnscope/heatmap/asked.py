@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from attnscope.errors import ParameterError, WordError
 from attnscope.heatmap.picture_keys import picture_span, picture_spans
-from attnscope.records import Kind, TokenSpan
+from attnscope.records import TEXT_KINDS, Kind, Layer, TokenSpan
 from attnscope.trace.rereading.reread import RereadRecords
+from attnscope.trace.selection import pick_number
 from attnscope.trace.texts import read_text
 from attnscope.trace.trace import Trace
 
 Word = str | int | TokenSpan
+Preset = Literal["daam", "ovam"]
 
 
 def spans_of(
@@ -86,3 +89,38 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
         if not trace.records.projections or isinstance(trace.records, RereadRecords):
             raise
         raise WordError(f"{error}; to read it all the same: open_words=True, pipe=pipe") from None
+
+
+def key_axis(layer: Layer) -> str:
+    """What `probabilities` calls the keys of a layer: tokens of the text, or just keys.
+
+    Args:
+        layer: The layer.
+    """
+    return "token" if layer.reads_text else "key"
+
+
+def layers_that_read(trace: Trace, kind: Kind, blocks: Any, preset: Preset | None = None) -> list[Layer]:
+    """The layers that read the text, or an adapter's pictures; without a choice those that a preset takes.
+
+    Args:
+        trace: Of one pass.
+        kind: As for `heat_map`.
+        blocks: As for `heat_map`.
+        preset: As for `heat_map`.
+
+    Raises:
+        SelectionError: The trace has no such layers.
+    """
+    layers = trace.layers_of_kind(*(TEXT_KINDS if kind == "cross" else (kind,)))
+    numbers = sorted({layer.block for layer in layers})
+    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
+    chosen = [layer for layer in layers if layer.block in wanted]
+    if preset is None or blocks is not None:
+        return chosen
+    coarsest = min(layer.grid.places for layer in chosen)
+    is_taken = {
+        "daam": lambda layer: layer.grid.places > coarsest,
+        "ovam": lambda layer: layer.stage != "mid",
+    }
+    return [layer for layer in chosen if is_taken[preset](layer)] or chosen

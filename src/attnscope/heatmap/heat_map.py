@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.heatmap.asked import Word, as_span, read_branch, spans_of
+from attnscope.heatmap.asked import Preset, Word, as_span, key_axis, layers_that_read, read_branch, spans_of
+from attnscope.heatmap.drawn import SHARE
 from attnscope.heatmap.open_words import OpenText, check_one, check_open, read_openly
 from attnscope.heatmap.picture_keys import picture_span
 from attnscope.heatmap.result import HeatMap
 from attnscope.pictures.maps import resize_maps
-from attnscope.records import TEXT_KINDS, Grid, Kind, Layer, TokenSpan
+from attnscope.records import Grid, Kind, Layer, TokenSpan
 from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.picture_shape import check_shows_picture
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
-
-Preset = Literal["daam", "ovam"]
 
 
 @both_spellings("steps", "blocks", "heads")
@@ -180,16 +179,29 @@ def heat_maps(
     spans = spans_of(trace, words, branch, image, kind)
     if preset not in (None, "daam", "ovam"):
         raise ParameterError(f"preset {preset!r}: expected 'daam', 'ovam' or None")
+    unit = SHARE
     if reduced is not None:
         other_kind = None if kind == "cross" else kind
         arrays = _reduced_maps(trace, reduced, spans, image, {**how, "kind": other_kind})
     else:
         choice = {"step": steps, "branch": branch, "image": image, "head": heads}
-        layers = _layers_that_read(trace, kind, blocks, preset)
+        layers = layers_that_read(trace, kind, blocks, preset)
         arrays = _word_maps(trace, spans, layers, choice, preset, progress)
+        unit = _unit(trace, layers, choice, preset)
     check_shows_picture(trace.run)
     size, picture = trace.run.image_size_hw, trace.picture_of(image)
-    return [HeatMap.of(array, span.word, size, picture) for array, span in zip(arrays, spans, strict=True)]
+    return [
+        HeatMap.of(array, span.word, size, picture, unit) for array, span in zip(arrays, spans, strict=True)
+    ]
+
+
+def _unit(trace: Trace, layers: Sequence[Layer], choice: dict[str, Any], preset: Preset | None) -> str:
+    """What the numbers of maps are; sums over different numbers of steps or heads are different units."""
+    if preset is None:
+        return SHARE
+    steps = len(pick_number("step", choice["step"], [step.index for step in trace.steps]).positions)
+    heads = sum(len(pick_number("head", choice["head"], range(layer.heads)).positions) for layer in layers)
+    return f"attention, summed over {steps} steps" + (f" and {heads} heads" if preset == "ovam" else "")
 
 
 def _word_maps(
@@ -207,7 +219,7 @@ def _word_maps(
     total = torch.zeros(len(spans), *size, dtype=torch.float64)
     of_layer = {"daam": _daam_maps, "ovam": _ovam_maps}.get(str(preset), _share_maps)
     for done, layer in enumerate(layers if spans else (), start=1):
-        total += of_layer(trace, layer, choice | {_axis(layer): tokens}, places, size).cpu()
+        total += of_layer(trace, layer, choice | {key_axis(layer): tokens}, places, size).cpu()
         if progress is not None:
             progress(done, len(layers))
     return total if preset == "ovam" else total / len(layers)
@@ -270,24 +282,3 @@ def _at_size(
     shares: Float[Tensor, query], grid: Grid, size: tuple[int, int]
 ) -> Float[Tensor, "height width"]:
     return resize_maps(shares.reshape(*grid), size)
-
-
-def _axis(layer: Layer) -> str:
-    """What `probabilities` calls the keys of a layer: tokens of the text, or just keys."""
-    return "token" if layer.reads_text else "key"
-
-
-def _layers_that_read(trace: Trace, kind: Kind, blocks: Any, preset: Preset | None) -> list[Layer]:
-    """The layers that read the text, or an adapter's pictures; without a choice those that a preset takes."""
-    layers = trace.layers_of_kind(*(TEXT_KINDS if kind == "cross" else (kind,)))
-    numbers = sorted({layer.block for layer in layers})
-    wanted = {numbers[at] for at in pick_number("block", blocks, numbers).positions}
-    chosen = [layer for layer in layers if layer.block in wanted]
-    if preset is None or blocks is not None:
-        return chosen
-    coarsest = min(layer.grid.places for layer in chosen)
-    is_taken = {
-        "daam": lambda layer: layer.grid.places > coarsest,
-        "ovam": lambda layer: layer.stage != "mid",
-    }
-    return [layer for layer in chosen if is_taken[preset](layer)] or chosen

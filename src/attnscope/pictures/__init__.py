@@ -11,10 +11,11 @@ lettering.py     lines of text in any script
 overlays.py      labels over a picture, palettes
 lines.py         the lines between segments
 captions.py      names on segments
-heat_colours.py  one ramp of colours for every heat map
+heat_colours.py  one ramp of colours for every heat map, and one for differences
 regions.py       a segment's area, box and run lengths
 maps.py          maps at other sizes
 strips.py        large pictures a few rows at a time
+moving.py        several one after the other, as GIF or MP4
 writing.py       pictures as files, whole or not at all
 axes.py          matplotlib's axes and their titles
 """
