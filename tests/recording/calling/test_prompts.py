@@ -95,7 +95,9 @@ def test_words_of_embeddings_are_unknown_until_they_are_told(pipe, seeded):
     given = {"prompt_embeds": EMBEDS, "negative_prompt_embeds": -EMBEDS}
     trace = captured(pipe, seeded, **given)
     for branch, name in (("cond", "prompt"), ("uncond", "negative_prompt")):
-        with pytest.raises(WordError, match=rf"capture\(pipe, {name}=\.\.\.\); use token numbers, 0 to 76"):
+        with pytest.raises(
+            WordError, match=rf"tell it with {name}=\.\.\., an argument .*; use token numbers, 0 to 76"
+        ):
             trace.span("cat", branch=branch)
     told = {"prompt": "a (red:1.3) cat", "negative_prompt": ["the star"]}
     trace = captured(pipe, seeded, told, **given)
