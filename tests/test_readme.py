@@ -2,12 +2,14 @@
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 
 import attnscope
+from attnscope.cli import main
 from attnscope.demo.scenes import scene
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +70,19 @@ def test_the_guide_to_statistics_runs(tmp_path, monkeypatch):
     exec("\n".join(blocks("docs/statistics.md", "python")), given)
     assert (tmp_path / "report.html").exists()
     assert given["ranking"].all.auc > 0.9 > 0.5
+
+
+@pytest.mark.slow
+def test_the_guide_to_views_runs_with_the_commands_that_it_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks("docs/views.md", "python")).replace("steps=10", "steps=2"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"house.heads.png", "house.gif"}
+    page = (ROOT / "docs" / "views.md").read_text("utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("attnscope ")]
+    assert len(commands) == 4
+    for command in commands:
+        assert main(shlex.split(command.replace("--previews", "--previews -n 2"))[1:]) == 0
+    assert len(list((tmp_path / "views").iterdir())) == 3
 
 
 @pytest.mark.slow

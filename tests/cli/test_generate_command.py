@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 from picture_file import read
+from PIL import Image
 
 import attnscope
 from ldm_layout import save_as_single_file
@@ -261,3 +262,15 @@ def test_a_single_file_loads_with_the_configuration_of_a_folder(run, model, pipe
     options = ["--model", file, "--config", model, "-o", tmp_path / "out", "-n", "1"]
     assert run("generate", "a cat", *options)[0] == 0
     assert read(tmp_path / "out" / "output.png").size == (128, 128)
+
+
+def test_previews_of_steps_are_kept_and_told_of(run, model, tmp_path):
+    folder = tmp_path / "with"
+    assert run("generate", "a red cat", "-m", model, "-n", "2", "-o", folder, "--previews")[0] == 0
+    trace = attnscope.load_trace(folder)
+    assert list(trace.previews) == [0, 1]
+    code, out, _ = run("info", folder)
+    assert (code, "of 2 steps" in out) == (0, True)
+    assert run("heatmap", folder, "cat", "--animate", "-o", tmp_path)[0] == 0
+    with Image.open(tmp_path / "cat.gif") as gif:
+        assert gif.width == 2 * 256 + 4

@@ -69,6 +69,10 @@ def generate_command(
             "--open-words", help="Keep what reads words that are not in the prompt: heatmap --open."
         ),
     ] = False,
+    previews: Annotated[
+        bool,
+        typer.Option("--previews", help="Keep a small picture of each step: heatmap --animate shows them."),
+    ] = False,
     max_trace_gb: Annotated[
         float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")
     ] = MAX_TRACE_GB,
@@ -98,6 +102,7 @@ def generate_command(
         "branch": None if keep_branch == "all" else keep_branch,
         "steps": slice(None, None, keep_every) if keep_every > 1 else None,
         "open_words": open_words,
+        "previews": previews,
     }
     if guidance_scale is None and model == "demo":
         guidance_scale = GUIDANCE_SCALE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnscope.errors import SelectionError
 from attnscope.files import check_free, whole_file
@@ -19,6 +19,9 @@ from attnscope.spelling import both_spellings
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.selection import pick_number
 from attnscope.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Progress = Callable[[int, int], None]
 
@@ -100,8 +103,8 @@ def animate(
 ) -> Path:
     """Write a word's map as a moving picture, a frame for each step, and return its path.
 
-    All steps have one colour scale, so that a word that fades gets darker. A map lies on the picture as it was in that
-    step where the trace keeps that (`capture(previews=True)`), else on the finished one.
+    All steps have one colour scale, so that a word that fades gets darker. A map lies on the finished picture;
+    where the trace keeps the picture of each step (`capture(previews=True)`), on that one, which is shown beside it.
 
     Args:
         trace: From `attnscope.capture` or `attnscope.load_trace`, or the folder of one.
@@ -167,7 +170,7 @@ def write_steps(
     return maps
 
 
-def step_frames(trace: Trace, maps: dict[int, HeatMap], image: int = 0) -> list[Any]:
+def step_frames(trace: Trace, maps: dict[int, HeatMap], image: int = 0) -> list[Image]:
     """A picture for each step: the map over the picture, and under it the word, the step and the map's largest value.
 
     Args:
@@ -182,8 +185,13 @@ def step_frames(trace: Trace, maps: dict[int, HeatMap], image: int = 0) -> list[
     largest = max(float(heat.array.max()) for heat in maps.values())
     last = trace.steps[-1].index
     return [
-        draw_frame(heat, heat.picture, largest, step, last, timesteps[step]) for step, heat in maps.items()
+        draw_frame(heat, _preview(trace, step, image), largest, step, last, timesteps[step])
+        for step, heat in maps.items()
     ]
+
+
+def _preview(trace: Trace, step: int, image: int) -> Image | None:
+    return trace.preview(step, image) if step in trace.previews else None
 
 
 def _steps_of(trace: Trace, steps: Any, blocks: Any, branch: str, image: int, kind: Kind) -> list[int]:

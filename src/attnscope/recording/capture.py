@@ -18,6 +18,7 @@ from attnscope.recording.observing.observation import Observe, Sighting
 from attnscope.recording.planning.keeping import Keeping
 from attnscope.recording.planning.modules import TappedLayer
 from attnscope.recording.planning.plan import Asked, Plan, plan_capture
+from attnscope.recording.planning.previews import pixels_of
 from attnscope.recording.running.attaching import attach, watched_models
 from attnscope.recording.running.owners import Purpose, own
 from attnscope.recording.running.passes import Passes
@@ -63,6 +64,10 @@ class capture:
         qk: Whether to keep Q and K; False keeps the maps of `keep` alone, as an empty list of steps does.
         open_words: Keep how each cross-attention makes its keys of a text, too, once for the run: `heat_map` can then
             read words that are not in the prompt. 38 MB for Stable Diffusion v1 in float32, beside a budget.
+        previews: Keep a small picture of each step, too, of what the model takes the picture to be by then: its longer
+            side in pixels, or True for at most 128. They are `trace.previews` once the run is over. A pixel is a place
+            of the latent, in transformers a patch, so 64x64 for Stable Diffusion v1 at 512x512, 12 kB a step; colours
+            follow from the finished picture, without which there are none. Of pictures alone, not of videos.
         budget: The most memory that Q and K may take: "2GB", a number of bytes, or "80%" of what is free. With a
             folder, steps are written while the model goes on, and it waits when more than that is unwritten.
             Otherwise the oldest steps go to a temporary folder, which is gone with the trace; without a budget,
@@ -115,6 +120,7 @@ class capture:
         negative_prompt: str | Sequence[str] | None = None,
         grad: bool = False,
         open_words: bool = False,
+        previews: bool | int = False,
     ) -> None:
         self._budget = None if budget is None else parse_bytes(budget)
         if folder is not None and where != "cpu":
@@ -131,7 +137,9 @@ class capture:
             )
         place = "device" if grad else where if folder is None else Path(folder)
         keeping = Keeping(place, dtype, value, grad)
-        asked = Asked(blocks, kind, steps, branch, branches, keep or {}, keeping, qk, open_words)
+        asked = Asked(
+            blocks, kind, steps, branch, branches, keep or {}, keeping, qk, open_words, pixels_of(previews)
+        )
         self._stays, self._grad = keeping.where == "device", grad
         self._folder = (
             None if keeping.folder is None else Path(keeping.folder).absolute()

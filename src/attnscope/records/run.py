@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -237,6 +237,7 @@ class Run:
         planned_steps: Steps that the pipeline set out to take.
         versions: Version of Python and of each library, by name.
         pictures: The pictures that the run made, one an image.
+        previews: By step a small picture for each image, from `capture(previews=True)`.
         edits: What `attnscope.edit` changed of its attention, as text.
         frames: Frames of each video; 1 for pictures. An image is a frame: image k is frame k % frames of video
             k // frames, and the frames of a video share its prompt.
@@ -263,6 +264,7 @@ class Run:
     planned_steps: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     pictures: Sequence[Image] = field(default_factory=list)
+    previews: Mapping[int, Sequence[Image]] = field(default_factory=dict)
     frames: int = 1
     edits: list[str] = field(default_factory=list)
 

@@ -23,6 +23,7 @@ shard_headers.py   what it says of itself
 reduced_maps.py    maps that were reduced over the run
 projections.py     how layers make keys of a text
 pictures.py        pictures of a run, decoded when somebody looks
+previews.py        previews of its steps
 digests.py         what finds damage
 plain_files.py     files that are plain, read and never mapped
 """

@@ -135,7 +135,7 @@ class TraceFolder:
     def close(self) -> None:
         """The capture is over. Where it recorded nothing, all is taken away again that it made, and nothing else."""
         if not any(manifest.calls or manifest.reduced for manifest in self._manifests):
-            names = [name for manifest in self._manifests for name in manifest.pictures]
+            names = [name for manifest in self._manifests for name in manifest.picture_files]
             for name in (*names, MANIFEST) if self._manifests else ():
                 (self.folder / name).unlink(missing_ok=True)
             for manifest in self._manifests:

@@ -20,6 +20,7 @@ from attnscope.storage.memory import Projections
 from attnscope.storage.pictures import check_picture
 from attnscope.storage.plain import layer_key
 from attnscope.storage.plain_files import Stamp, damaged
+from attnscope.storage.previews import write_previews
 from attnscope.storage.projections import projections_path, read_projections, write_projections
 from attnscope.storage.recent import Recent
 from attnscope.storage.record_facts import RecordFacts
@@ -122,6 +123,7 @@ class FolderRecords:
             name = manifest.picture_name(image)
             write_picture(picture, folder / name)
             manifest.pictures[name] = zlib.crc32((folder / name).read_bytes())
+        manifest.previews = write_previews(folder, manifest.prefix, manifest.run.previews)
         self.write_manifest()
 
     def has(self, call_index: int, layer: LayerId) -> bool:
@@ -161,7 +163,7 @@ class FolderRecords:
     def files(self) -> list[Path]:
         """The files of the pass, as its manifest names them."""
         manifest = self.manifest
-        names = [*(manifest.shard_name(call.index) for call in self.calls), *manifest.pictures]
+        names = [*(manifest.shard_name(call.index) for call in self.calls), *manifest.picture_files]
         reduced = (reduced_path(self.folder, manifest.prefix, name) for name in manifest.reduced)
         projections = [projections_path(self.folder, manifest.prefix)] if manifest.projections else []
         return [*(self.folder / name for name in names), *reduced, *projections]
@@ -215,7 +217,7 @@ class FolderRecords:
                 for key in of_key:
                     of_key[key]
         dict(self.projections)
-        for name, known in self.manifest.pictures.items():
+        for name, known in self.manifest.picture_files.items():
             check_picture(self.folder / name, known)
         yield total, total
 

@@ -21,6 +21,7 @@ from attnscope.storage.plain import (
     parse_run,
     run_json,
 )
+from attnscope.storage.previews import parse_previews, preview_files
 from attnscope.storage.record_facts import RecordFacts, parse_facts
 from attnscope.storage.shard_headers import VERSION, OfRecord, check_header, shard_header
 from attnscope.storage.values import brief, items, number, storable
@@ -47,6 +48,7 @@ class PassManifest:
         pictures: Digest of each of its pictures' files, by name; None where it is unknown, as in earlier traces.
         reduced: Entry of each reduced map, by name.
         projections: Entry of the layers' key projections; empty without any.
+        previews: Entry of the steps' previews; empty without any.
     """
 
     run: Run
@@ -58,6 +60,7 @@ class PassManifest:
     pictures: dict[str, int | None] = field(default_factory=dict)
     reduced: dict[str, Any] = field(default_factory=dict)
     projections: dict[str, Any] = field(default_factory=dict)
+    previews: dict[str, Any] = field(default_factory=dict)
     _call_texts: dict[int, tuple[str, int]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -82,6 +85,11 @@ class PassManifest:
             image: Which image of the batch, from 0.
         """
         return f"{self.prefix}picture-{image:02d}.png"
+
+    @property
+    def picture_files(self) -> dict[str, int | None]:
+        """Digest of the file of each picture and of each image's previews, by name."""
+        return {**self.pictures, **preview_files(self.prefix, self.previews)}
 
     def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
         """Note a call whose shard is written.
@@ -155,6 +163,7 @@ class PassManifest:
             "picture_digests": list(self.pictures.values()),
             "reduced": self.reduced,
             **({"key_projections": self.projections} if self.projections else {}),
+            **({"previews": self.previews} if self.previews else {}),
         }
 
     def record_shapes(self, call: Call) -> dict[str, tuple[int, ...]]:
@@ -204,22 +213,12 @@ class PassManifest:
             raise ValueError("a layer that is a part of another's softmax")
         if len(manifest.facts) < len(manifest.calls) or len(manifest.layers) < len(layers):
             raise ValueError("a call or a layer stands twice")
-        manifest._check_sizes()
+        _check_sizes(manifest.run, manifest.layers)
         manifest._parse_pictures(items(item["pictures"]), item.get("picture_digests"))
         manifest.reduced = dict(item.get("reduced", {}))
         manifest.projections = dict(item.get("key_projections", {}))
+        manifest.previews = parse_previews(item.get("previews", {}))
         return manifest
-
-    def _check_sizes(self) -> None:
-        """Small grids are those of a small picture: whatever is drawn at its size stays small."""
-        finest = max((layer.grid.places for layer in self.layers.values()), default=MAX_PIXELS)
-        sizes = (
-            ("latent", self.run.latent_size_hw, MAX_LATENT),
-            ("picture", self.run.image_size_hw, MAX_ZOOM),
-        )
-        for what, size, most in sizes:
-            if size is not None and size[0] * size[1] > most * finest:
-                raise ValueError(f"a {what} of {size[0]}x{size[1]} over grids of at most {finest} places")
 
     def _parse_pictures(self, names: list[Any], digests: Any) -> None:
         for image, name in enumerate(names):
@@ -232,6 +231,15 @@ class PassManifest:
             raise ValueError(f"{len(known)} digests of {len(names)} pictures")
         sums = (None if each is None else number(each, least=0, most=2**32 - 1) for each in known)
         self.pictures = dict(zip(names, sums, strict=True))
+
+
+def _check_sizes(run: Run, layers: Mapping[LayerId, Layer]) -> None:
+    """Small grids are those of a small picture: whatever is drawn at its size stays small."""
+    finest = max((layer.grid.places for layer in layers.values()), default=MAX_PIXELS)
+    sizes = (("latent", run.latent_size_hw, MAX_LATENT), ("picture", run.image_size_hw, MAX_ZOOM))
+    for what, size, most in sizes:
+        if size is not None and size[0] * size[1] > most * finest:
+            raise ValueError(f"a {what} of {size[0]}x{size[1]} over grids of at most {finest} places")
 
 
 def digest_of_pass(about: Any, of_calls: Iterable[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -78,12 +78,19 @@ class StoredPictures(Sequence["Image"]):
     Args:
         folder: The trace's folder.
         known: CRC-32 of each file, by name; None if that is unknown.
+        decode: Makes a picture of a file's bytes.
 
     Raises:
         TraceFormatError: A file is missing, or no PNG of a usual size.
     """
 
-    def __init__(self, folder: Path, known: Mapping[str, int | None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        known: Mapping[str, int | None],
+        decode: Callable[[bytes], Image] | None = None,
+    ) -> None:
+        self._decode = decode or _picture
         self._files = [(folder / name, crc32) for name, crc32 in known.items()]
         self.sizes: list[SizeHW] = [picture_size(path) for path, _ in self._files]
         self._last: tuple[int, Image] | None = None
@@ -102,7 +109,8 @@ class StoredPictures(Sequence["Image"]):
             return [self[each] for each in range(len(self))[at]]
         number = range(len(self))[at]
         if self._last is None or self._last[0] != number:
-            self._last = number, _decoded(*self._files[number])
+            path, known = self._files[number]
+            self._last = number, _decoded(path, known, self._decode)
         return self._last[1]
 
     def __iter__(self) -> Iterator[Image]:
@@ -119,11 +127,15 @@ class StoredPictures(Sequence["Image"]):
         return {**vars(self), "_last": None}
 
 
-def _decoded(path: Path, known: int | None) -> Image:
+def _picture(contents: bytes) -> Image:
     from attnscope.pictures.reading import load_picture
 
+    return load_picture(contents)
+
+
+def _decoded(path: Path, known: int | None, decode: Callable[[bytes], Image]) -> Image:
     try:
-        return load_picture(check_picture(path, known))
+        return decode(check_picture(path, known))
     except ImageError as error:
         raise damaged(path, str(error)) from error
 

@@ -2,6 +2,7 @@
 
 trace.py          Trace: its passes, probabilities by layer, step, branch, image, head, query and token, saving
 contents.py       what one pass holds: layers, steps, rows, prompts, words, pictures
+pictures.py       of these the pictures, and the previews of steps
 asking.py         what a user asks, as a Query
 query.py          Query, and the one loop that answers it
 step_rows.py      which call and row of a step answers for a branch

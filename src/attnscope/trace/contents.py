@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from attnscope.atlas.families import TRANSFORMERS
 from attnscope.errors import SelectionError, nearest
@@ -12,12 +11,10 @@ from attnscope.records.reduced import ReducedMaps
 from attnscope.records.run import images_of, steps_of
 from attnscope.storage.memory import MemoryRecords, Records
 from attnscope.trace.layers import Layers
+from attnscope.trace.pictures import Pictures
 from attnscope.trace.selection import pick_name, pick_number
 from attnscope.trace.step_rows import has_rows
 from attnscope.trace.texts import read_text
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass
@@ -35,7 +32,7 @@ class Pass:
     reduced: dict[str, ReducedMaps] = field(default_factory=dict)
 
 
-class Contents:
+class Contents(Pictures):
     """What one pass holds. A trace of several passes must be asked through one of its `passes`."""
 
     @property
@@ -116,19 +113,6 @@ class Contents:
     def images(self) -> int:
         """The number of images in the batch."""
         return len(images_of(self.calls)) or len(self.run.tokens)
-
-    @property
-    def picture(self) -> Image | None:
-        """The first picture that the run made, None if the capture did not see it."""
-        return self.picture_of(0)
-
-    def picture_of(self, image: int) -> Image | None:
-        """The picture that the run made of one image, None if the capture did not see it.
-
-        Args:
-            image: Which image of the batch, from 0.
-        """
-        return self.run.pictures[image] if 0 <= image < len(self.run.pictures) else None
 
     def prompt(self, image: int = 0, branch: str = "cond") -> str:
         """The text that a branch of one image reads; '' if the run got embeddings without one.

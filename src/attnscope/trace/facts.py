@@ -46,6 +46,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
         },
         "open_words": len(trace.records.projections),
         "pictures": len(run.pictures),
+        "previews": len(run.previews),
         "versions": run.versions,
     }
 

@@ -11,6 +11,7 @@ from attnscope.storage.folder import TraceFolder
 from attnscope.storage.folder_records import FolderRecords
 from attnscope.storage.manifest import MANIFEST
 from attnscope.storage.pictures import StoredPictures
+from attnscope.storage.previews import StoredPreviews
 from attnscope.trace.contents import Pass
 from attnscope.trace.trace import Trace
 
@@ -83,4 +84,5 @@ def files_of(trace: Trace) -> list[Path]:
 def _as_pass(records: FolderRecords) -> Pass:
     run, manifest = records.manifest.run, records.manifest
     run.pictures = StoredPictures(records.folder, manifest.pictures)
+    run.previews = StoredPreviews(records.folder, manifest.prefix, manifest.previews)
     return Pass(records, run, records.reduced())

@@ -26,9 +26,11 @@ def check(policies, case, pipe, *, batch=1, **options):
         scope = {"pipe": pipe, "capture": attnscope.capture, "Reduced": attnscope.Reduced}
         with eval(policy.call, scope) as trace:
             prompts = [PROMPT] * batch  # a new list each time: Z-Image writes into it
-            case.run(pipe, prompts, **options, output_type="latent")
+            shown = "pil" if "previews" in policy.call else "latent"
+            case.run(pipe, prompts, **options, output_type=shown)
         maps = [value for kept in trace.reduced.values() for value in kept.maps.values()]
         held = sum(tensor.numel() * tensor.element_size() for tensor in (*recorded(trace), *maps))
+        held += sum(3 * each.width * each.height for of_step in trace.previews.values() for each in of_step)
         assert held == policy.run_bytes, policy.name
 
 

@@ -5,4 +5,5 @@ modules.py     which attention modules a model has
 keeping.py     what is kept of a layer, as which type, on which device
 estimate.py    how many bytes a capture is going to take
 open_words.py  whether keys of other texts can be known
+previews.py    how large previews are, and of which runs
 """

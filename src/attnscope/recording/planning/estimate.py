@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnscope.atlas import calls_a_step, layers
+from attnscope.atlas.families import UNET
 from attnscope.atlas.source import model_facts
 from attnscope.errors import ParameterError
+from attnscope.recording.planning.previews import LONGEST_PX
 from attnscope.records import KINDS, TEXT_KINDS, Grid, Kind, Layer
 from attnscope.records.reduced import Reduced
 from attnscope.records.relations import as_kind
@@ -91,6 +93,7 @@ def estimate(
         *([_one_branch(whole // rows, steps)] if rows > 1 else []),
         Policy("with V", "capture(pipe, value=True)", whole + value, steps * (whole + value)),
         *_with_open_words(model, every_layer, each, whole, steps),
+        *_with_previews(model, size, every_layer, batch, whole, steps),
         *(
             Policy(_name(kind, every_layer), f"capture(pipe, kind={kind!r})", kept[kind], steps * kept[kind])
             for kind in reversed(KINDS)
@@ -135,6 +138,24 @@ def _with_open_words(
     projections = inner * states * itemsize
     name, call = "with any other word (open words)", "capture(pipe, open_words=True)"
     return [Policy(name, call, a_step, steps * a_step + projections)] if inner else []
+
+
+def _with_previews(
+    model: Any,
+    size: tuple[int, int] | None,
+    every_layer: Sequence[Layer],
+    batch: int,
+    a_step: int,
+    steps: int,
+) -> list[Policy]:
+    """A pixel for each place, as it is in memory; files are smaller. There are no previews of videos."""
+    if every_layer[0].frames > 1:
+        return []
+    facts = model_facts(model)
+    grid = facts.latent(size) if facts.family is UNET else max(layer.grid for layer in every_layer)
+    scale = min(1.0, LONGEST_PX / max(grid))
+    each = a_step + 3 * batch * round(grid.height * scale) * round(grid.width * scale)
+    return [Policy("with a preview of each step", "capture(pipe, previews=True)", each, steps * each)]
 
 
 _REDUCTIONS = {

@@ -34,6 +34,7 @@ class Asked:
     keeping: Keeping
     qk: bool
     open_words: bool = False
+    previews_px: int = 0
 
     @property
     def is_everything(self) -> bool:

@@ -10,6 +10,8 @@ calls.py          the calls of a pass: step and rows of each
 reducing.py       which calls go into reduced maps
 reductions.py     maps that are kept of the whole run
 open_words.py     how the layers of a pass make keys of the text
+previews.py       a small picture of each step
+predicted.py      the latent that a model predicts in a step
 lost.py           what can't be recorded any more once a run is under way
 gaps.py           what a trace lacks of a run
 """

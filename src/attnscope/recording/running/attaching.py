@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -17,7 +18,7 @@ from attnscope.recording.planning.plan import Plan
 from attnscope.recording.running.passes import Passes
 from attnscope.recording.running.watched_model import Model
 from attnscope.recording.tapping.tap import Tap, TapPlan
-from attnscope.recording.tapping.watching import Hook
+from attnscope.recording.tapping.watching import Hook, WatchedMethod
 
 
 def watched_models(model: Any, plan_of: Callable[[Family, nn.Module], Plan], told: Told) -> list[Model]:
@@ -77,10 +78,42 @@ def attach(
     for tapped in plan.layers if plan.asked.open_words else ():
         noter = Hook(_state_noter(passes, tapped.path))
         leaving.callback(tapped.module.register_forward_pre_hook(noter, with_kwargs=True).remove)
+    if plan.asked.previews_px:
+        for watch in _with_steps(model):
+            leaving.callback(WatchedMethod(watch.scheduler, "step", _step_noter(passes, watch)).take_off)
     for turn, tapped in enumerate(plan.layers):
         tap = Tap(tapped.module, plan_of(tapped, turn), is_on=lambda: passes.session is not None)
         leaving.callback(tap.detach)
         tap.attach()
+
+
+def _with_steps(model: Model) -> list[PipelineWatch]:
+    """The pipelines of a model, each of which has a scheduler."""
+    name = type(model.plan.model).__name__
+    if not model.watches:
+        raise CaptureError(
+            f"previews need a pipeline, whose scheduler says how much noise there is, and this is a {name} alone: "
+            "capture the pipeline, or leave previews out"
+        )
+    for watch in model.watches:
+        if not hasattr(watch.scheduler, "step"):
+            raise CaptureError(
+                f"previews need a scheduler, and {type(watch.pipeline).__name__} has none: leave previews out"
+            )
+    return model.watches
+
+
+def _step_noter(passes: Passes, watch: PipelineWatch) -> Callable[..., Any]:
+    signature = inspect.signature(watch.scheduler.step)
+
+    def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if passes.session is not None:
+            arguments = signature.bind(*args, **kwargs).arguments
+            passes.session.previews.note_step(watch.scheduler, arguments, result)
+        return result
+
+    return step
 
 
 def _map_noter(passes: Passes, path: str):

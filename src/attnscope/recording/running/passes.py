@@ -101,6 +101,7 @@ class Passes:
             session = None
         self._session = session or self._begin_pass(model, watch, call, asked)
         self._session.begin_call(asked)
+        self._session.previews.note_call(asked, self._session.call_under_way)
 
     def end_call(self) -> None:
         """The call of the model that was begun in this thread has ended."""

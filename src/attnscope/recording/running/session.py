@@ -26,6 +26,7 @@ from attnscope.recording.running.calls import Calls
 from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.running.lost import Lost
 from attnscope.recording.running.open_words import OpenWords
+from attnscope.recording.running.previews import Previews
 from attnscope.recording.running.reducing import Reducing
 from attnscope.records import Call, Grid, Layer, LayerId, Row, Run
 from attnscope.records.qkv import Record
@@ -93,13 +94,13 @@ class Session:
         self.plan, self.call, self.run, self._is_first = plan, call, call.run, is_first
         self._store, self._watch = store, watch
         self._latent = Grid(*first.shape[-2:]) if first.attended is None else first.attended.grid
-        self.is_whole = True
-        """Whether all steps of a pipeline's call fall into this pass."""
+        self.is_whole = True  # all steps of a pipeline's call fall into this pass
         self._running: _Running | None = None
         self.book = LayerBook()
         self._missing: dict[LayerId, Missed] = {}
         self.lost, self.open_words = Lost(), OpenWords(plan.asked.open_words, is_first=is_first)
-        self.run.frames = _frames(plan, first)
+        self.run.frames, self.run.previews = _frames(plan, first), {}
+        self.previews = Previews(plan.asked.previews_px, self.run.frames, is_first=is_first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)
@@ -111,9 +112,8 @@ class Session:
             self._watch.model_runs()
             scale = pixels_per_latent(self._watch.pipeline)
             self.run.image_size_hw = (latent[0] * scale, latent[1] * scale) if scale else None
-        if self.run.planned_steps is not None:
-            self.run.planned_steps = -(-self.run.planned_steps // self.calls.order)
-        planned = self.run.planned_steps
+        if (planned := self.run.planned_steps) is not None:
+            planned = self.run.planned_steps = -(-planned // self.calls.order)
         # a step that the first pass lacks is the user's slip; a later pass must not stop the run
         self._wanted = self.plan.wanted(planned, strict=self._is_first)
         self._reducing = Reducing(self.plan.asked.keep, planned, self._latent, strict=self._is_first)
@@ -239,6 +239,7 @@ class Session:
         """The pass is over. A call that did not end is dropped."""
         self._running = None
         self._reducing.flush()
+        self.previews.finish(self.run)
         self.open_words.finish(self.into.records)
         self.into.records.finish(self.into.reduced)
 
@@ -266,7 +267,7 @@ class Session:
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
         yield from self.calls.extra_calls()
         yield from self._reducing.gaps(self.calls.steps)
-        yield from (*self.lost.gaps(), *self.open_words.gaps())
+        yield from (*self.lost.gaps(), *self.open_words.gaps(), *self.previews.gaps())
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
 
 
