@@ -182,9 +182,16 @@ def test_without_a_picture_there_are_none_and_it_is_said(pipe, seeded):
     assert trace.preview(0)
 
 
-def test_a_scheduler_that_does_not_tell_its_noise_costs_the_previews_not_the_run(pipe, seeded):
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (None, "DDIMScheduler with 'epsilon' does not tell how much noise"),
+        (torch.ones(2), "there are no previews: IndexError"),
+    ],
+)
+def test_a_scheduler_that_does_not_tell_its_noise_costs_the_previews_not_the_run(pipe, seeded, told, says):
     pipeline = with_scheduler(pipe, "DDIMScheduler", prediction_type="epsilon")
-    pipeline.scheduler.alphas_cumprod, alphas = None, pipeline.scheduler.alphas_cumprod
+    pipeline.scheduler.alphas_cumprod, alphas = told, pipeline.scheduler.alphas_cumprod
     original = pipeline.scheduler.step
 
     def step(model_output, timestep, sample, eta=0.0, generator=None, return_dict=True):
@@ -194,12 +201,10 @@ def test_a_scheduler_that_does_not_tell_its_noise_costs_the_previews_not_the_run
                 model_output, timestep, sample, eta=eta, generator=generator, return_dict=return_dict
             )
         finally:
-            pipeline.scheduler.alphas_cumprod = None
+            pipeline.scheduler.alphas_cumprod = told
 
     pipeline.scheduler.step = step
-    with pytest.warns(
-        IncompleteCaptureWarning, match="DDIMScheduler with 'epsilon' does not tell how much noise"
-    ):
+    with pytest.warns(IncompleteCaptureWarning, match=says):
         with attnscope.capture(pipeline, previews=True) as trace:
             pipeline("a cat", generator=seeded(), **RUN)
     assert len(trace.steps) == 3

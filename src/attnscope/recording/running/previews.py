@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from attnscope.errors import CaptureError, SelectionError
+from attnscope.errors import AttnscopeError, CaptureError
 from attnscope.recording.calling.callers import Asking
 from attnscope.recording.planning.previews import check_no_video
 from attnscope.recording.running.predicted import predicted_latent
@@ -82,8 +82,8 @@ class Previews:
         (asked, call), self._call = self._call, None
         try:
             self._predicted[call.step], self._last = _step(scheduler, arguments, result, asked, call)
-        except CaptureError as error:
-            self._lost, self._predicted, self._last = str(error), {}, None
+        except Exception as error:  # of a scheduler unlike all that are known: the run must go on
+            self._lost, self._predicted, self._last = _why(error), {}, None
 
     def finish(self, run: Run) -> None:
         """The pass is over: draw the previews.
@@ -96,13 +96,17 @@ class Previews:
             return
         try:
             run.previews = _drawn(self._predicted, self._last, run, self._longest_px)
-        except (CaptureError, SelectionError) as error:
-            self._lost = str(error)
+        except Exception as error:
+            self._lost = _why(error)
 
     def gaps(self) -> Iterator[str]:
         """Why there are none although they were asked for."""
         if self._lost is not None:
             yield f"there are no previews: {self._lost}"
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, AttnscopeError) else f"{type(error).__name__}: {error}"
 
 
 def _step(
