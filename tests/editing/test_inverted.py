@@ -1,13 +1,15 @@
 """Prompt-to-prompt of a photo: the source is the photo made again, by the program that makes it alone."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
 import attnscope
-from attnscope.errors import ParameterError
+from attnscope.errors import ModelError, ParameterError
 from attnscope.photos.inversion import ddim_making
 from capture_cases import leftovers
 from photo_cases import sdxl
@@ -95,11 +97,53 @@ def test_the_pipeline_is_as_before_after_an_exception(model, photo):
         ({"latents": torch.zeros(1, 4, 8, 8), "height": 64}, "latents and height can't be given"),
         ({"guidance_scale": 3.0}, "is for 7.5"),
         ({"negative_prompt": ["bad", "bad"]}, "negative_prompt can't be given"),
+        ({"negative_prompt_embeds": torch.zeros(2, 77, 16)}, "negative_prompt_embeds can't be given"),
+        ({"image": "photo.png"}, "image can't be given"),
+        ({"eta": 1.0}, "eta can't be given"),
+        ({"timesteps": [999, 500, 1]}, "timesteps can't be given"),
     ],
 )
 def test_what_the_inversion_settles_is_refused(pipe, photo, options, says):
     with pytest.raises(ParameterError, match=says):
         edited(pipe, inverted(pipe, photo, null_text=True), **options)
+
+
+@pytest.mark.parametrize("wrong", ["photo.png", torch.zeros(1, 4, 8, 8)])
+def test_what_is_no_inversion_is_refused(pipe, wrong):
+    with pytest.raises(ParameterError, match="expected what attnscope.invert_photo"):
+        edited(pipe, wrong)
+
+
+def test_another_model_is_refused(pipe, photo):
+    inversion = inverted(pipe, photo, null_text=True)
+    with pytest.raises(ParameterError, match="inverted with another model"):
+        edited(pipe, replace(inversion, null_embeddings=inversion.null_embeddings[..., :8]))
+    flow = type(pipe)(
+        **{**pipe.components, "scheduler": FlowMatchEulerDiscreteScheduler()}, requires_safety_checker=False
+    )
+    with pytest.raises(ModelError, match="can't be inverted with DDIM"):
+        edited(flow, inversion)
+
+
+def test_without_null_text_there_may_be_a_negative_prompt_and_any_guidance(pipe, photo):
+    inversion, options = inverted(pipe, photo), {"guidance_scale": 7.5}
+    plain = edited(pipe, inversion, **options)
+    negative = edited(pipe, inversion, negative_prompt=["bad", "bad"], **options)
+    assert (plain.images - negative.images).abs().max() > 1e-3
+
+
+def test_a_callback_that_names_its_own_tensors_gets_them(pipe, photo):
+    seen = []
+
+    def see(pipeline, step, timestep, tensors):
+        seen.append(sorted(tensors))
+        return tensors
+
+    edited(
+        pipe, inverted(pipe, photo, null_text=True), callback_on_step_end=see,
+        callback_on_step_end_tensor_inputs=["negative_prompt_embeds"],
+    )  # fmt: skip
+    assert seen == [["latents", "negative_prompt_embeds", "prompt_embeds"]] * 3
 
 
 def test_another_source_is_refused(pipe, photo):

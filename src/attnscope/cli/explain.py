@@ -96,7 +96,7 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, ...]]:
         if landing is None:
             yield report.word, report.verdict.says, "", "", "", "", tokens
             continue
-        leads = "" if report.read.is_function else f"{landing.leads:.0%}"
+        leads = "" if report.read.is_function else percent(landing.leads, whole=True)
         yield (
             report.word,
             report.verdict.says,

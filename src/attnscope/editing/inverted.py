@@ -7,46 +7,76 @@ from contextlib import contextmanager
 from typing import Any
 
 from attnscope.errors import ParameterError
+from attnscope.photos.checking import check_invertible, check_pipeline
 from attnscope.photos.conditioning import conditions
 from attnscope.photos.inversion import Inversion, ddim_making
 from attnscope.photos.latents import device_of
 
-_SET_BY_IT = ("latents", "num_inference_steps", "height", "width", "negative_prompt")
+_SETTLED = (
+    "latents", "num_inference_steps", "timesteps", "sigmas", "eta", "height", "width", "image",
+    "prompt_embeds", "negative_prompt_embeds",
+)  # fmt: skip
+_SETTLED_WITH_NULL_TEXT = ("negative_prompt", "negative_prompt_2")
+_TENSORS = "callback_on_step_end_tensor_inputs"
 
 
-def check_inverted(inversion: Inversion, prompts: Sequence[str], call: dict[str, Any]) -> None:
-    """Refuse arguments that the inversion settles.
+def check_inverted(inversion: Any, pipe: Any, prompts: Sequence[str], call: dict[str, Any]) -> None:
+    """Refuse what does not go together with an inversion.
 
     Args:
         inversion: Of the photo.
+        pipe: The pipeline.
         prompts: The source and its targets.
         call: What the caller gives the pipeline.
 
     Raises:
-        ParameterError: The source is not what the photo was inverted with, or an argument is settled already.
+        ParameterError: It is no inversion, is of another model or of another source, or settles an argument already.
+        ModelError: The pipeline's model can't be inverted.
     """
+    if not isinstance(inversion, Inversion):
+        raise ParameterError(
+            f"inversion is a {type(inversion).__name__}; expected what attnscope.invert_photo(pipe, photo, "
+            f"{prompts[0]!r}) gives"
+        )
+    check_pipeline(pipe)
+    check_invertible(pipe)
+    _check_model(inversion, pipe)
     if prompts[0] != inversion.prompt:
         raise ParameterError(
             f"the source is {prompts[0]!r}, but the photo was inverted with {inversion.prompt!r}: "
             "give that as the source"
         )
-    if given := [name for name in _SET_BY_IT if call.get(name) is not None]:
+    has_null_text = inversion.null_embeddings is not None
+    settled = (*_SETTLED, *(_SETTLED_WITH_NULL_TEXT if has_null_text else ()))
+    if given := [name for name in settled if call.get(name) is not None]:
         raise ParameterError(f"{' and '.join(given)} can't be given with inversion=, which settles them")
-    scale, null = call.get("guidance_scale"), inversion.null_embeddings is not None
-    if null and scale is not None and scale != inversion.guidance_scale:
+    scale = call.get("guidance_scale")
+    if has_null_text and scale is not None and scale != inversion.guidance_scale:
         raise ParameterError(
-            f"guidance_scale is {scale}; the inversion's null text is for {inversion.guidance_scale:g}: "
-            f"leave it out, or invert_photo(..., null_text=True, guidance_scale={scale})"
+            f"guidance_scale is {scale}; the inversion's null text is for {inversion.guidance_scale:g}: leave it out, "
+            "or invert the photo for the other one"
         )
 
 
-def call_of(inversion: Inversion, pipe: Any, count: int) -> dict[str, Any]:
+def _check_model(inversion: Inversion, pipe: Any) -> None:
+    """A latent and a text of other sizes are another model's."""
+    config, text = pipe.unet.config, inversion.null_embeddings
+    if inversion.noise.shape[1] != config["in_channels"] or (
+        text is not None and text.shape[-1] != config["cross_attention_dim"]
+    ):
+        raise ParameterError(
+            f"the photo was inverted with another model than this {type(pipe).__name__}'s: invert it with this one"
+        )
+
+
+def call_of(inversion: Inversion, pipe: Any, count: int, call: dict[str, Any]) -> dict[str, Any]:
     """What the pipeline is called with.
 
     Args:
         inversion: Of the photo.
         pipe: What the photo was inverted with.
         count: Of all prompts.
+        call: What the caller gives it.
     """
     width, height = inversion.photo.size
     given: dict[str, Any] = {
@@ -61,8 +91,8 @@ def call_of(inversion: Inversion, pipe: Any, count: int) -> dict[str, Any]:
         given["negative_prompt_embeds"] = _text(inversion, pipe, 0, count)
         if "text_embeds" in null.added:  # SDXL
             given["negative_pooled_prompt_embeds"] = null.added["text_embeds"].expand(count, -1)
-        given["callback_on_step_end_tensor_inputs"] = ["latents", "prompt_embeds"]
-    return given
+        call = {**call, _TENSORS: list(dict.fromkeys(("latents", "prompt_embeds", *call.get(_TENSORS, ()))))}
+    return given | call
 
 
 def branches_of(inversion: Inversion) -> tuple[str, ...] | None:

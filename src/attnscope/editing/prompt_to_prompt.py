@@ -80,7 +80,7 @@ def prompt_to_prompt(
         latents: One noise for all prompts, (1, channel, h, w).
         generator: Of the noise, if it is not given; or its seed.
         inversion: Of a photo, from `attnscope.invert_photo`: the source is then the photo, made again by DDIM's steps.
-            It settles the noise, the steps, the size and, by default, the guidance.
+            It settles the noise, the steps and the size; with null text also the guidance, otherwise 1 by default.
         keep_steps: Keep the latents after each step.
         **call: For the pipeline: num_inference_steps, guidance_scale, height, width, output_type ...
 
@@ -106,8 +106,8 @@ def prompt_to_prompt(
             "num_images_per_prompt: each prompt has one picture here; call again for another noise"
         )
     if inversion is not None:
-        check_inverted(inversion, prompts, call | {"latents": latents})
-        call = call_of(inversion, pipe, len(prompts)) | call
+        check_inverted(inversion, pipe, prompts, call | {"latents": latents})
+        call = call_of(inversion, pipe, len(prompts), call)
         latents = call.pop("latents")
     steps = int(call.setdefault("num_inference_steps", 50))
     alignments = [_alignment(pipe.tokenizer, prompts[0], target, edit) for target in prompts[1:]]

@@ -51,7 +51,7 @@ def _sentences(report: WordReport, is_measured: bool) -> Iterator[str]:
         each = " a token" if len(report.read.span.tokens) > 1 else ""
         yield (
             f"Its map is largest {_at(landing.where)}, {percent(landing.peak)}{each} at row {landing.peak_at[0]}, "
-            f"column {landing.peak_at[1]}, and fills {landing.area:.0%} of the picture."
+            f"column {landing.peak_at[1]}, and fills {percent(landing.area, whole=True)} of the picture."
         )
         yield from _over_the_run(report.spread)
     if not report.read.is_function:
@@ -89,14 +89,15 @@ def _overlaps(overlaps: Sequence[Overlap]) -> Iterator[str]:
     together = sorted((one for one in overlaps if one.lies_together), key=lambda one: -one.alike)
     apart = [one for one in overlaps if not one.lies_together]
     for one in together[:_MOST_OVERLAPS]:
+        common, own, chance = (percent(share, whole=True) for share in (one.alike, one.lies_on, one.chance))
         yield (
-            f"It lies on {one.other!r}: {one.alike:.0%} of the two maps is common, and {one.lies_on:.0%} of its own is "
-            f"on that word's {one.chance:.0%} of the picture."
+            f"It lies on {one.other!r}: {common} of the two maps is common, and {own} of its own is on that word's "
+            f"{chance} of the picture."
         )
     if apart:
-        most = max(one.alike for one in apart)
+        most = percent(max(one.alike for one in apart), whole=True)
         limit = "" if len(apart) == 1 else "at most "
-        yield f"It does not lie on {listed([one.other for one in apart])}: {limit}{most:.0%} of the maps is common."
+        yield f"It does not lie on {listed([one.other for one in apart])}: {limit}{most} of the maps is common."
 
 
 def _segment(word: str, segment: InSegments | None) -> Iterator[str]:
@@ -107,9 +108,10 @@ def _segment(word: str, segment: InSegments | None) -> Iterator[str]:
         named = "no word stands out there"
     elif segment.best_word == word:
         named = "it is the word that stands out most there"
+    inside, area = percent(segment.inside, whole=True), percent(segment.area, whole=True)
     yield (
-        f"Of the segments number {segment.segment} fits its map best (IoU {segment.iou:.2f}, {segment.inside:.0%} of "
-        f"the map on {segment.area:.0%} of the picture); {named}."
+        f"Of the segments number {segment.segment} fits its map best (IoU {segment.iou:.2f}, {inside} of the map on "
+        f"{area} of the picture); {named}."
     )
 
 

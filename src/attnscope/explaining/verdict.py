@@ -106,7 +106,8 @@ def _of_modifier(case: Case, head: str, of_head: Verdict) -> Verdict:
         return Verdict("unclear", (f"It belongs to {head!r}, which was not drawn.",), known)
     if on_head is None:
         return Verdict("unclear", (f"It belongs to {head!r}, which can't be judged.",), known)
-    lies = f"{on_head.lies_on:.0%} of its map lies where {head!r} is, which is {on_head.chance:.0%} of the picture"
+    part, chance = percent(on_head.lies_on, whole=True), percent(on_head.chance, whole=True)
+    lies = f"{part} of its map lies where {head!r} is, which is {chance} of the picture"
     if not on_head.lies_together:
         return Verdict("unclear", (f"It belongs to {head!r}, but only {lies}.",), known)
     return Verdict(
@@ -136,7 +137,7 @@ def _beside_the_others(case: Case) -> Verdict:
     other, peak = strongest
     told = (
         f"Its largest share at any place is {percent(landing.peak)}, that of {other!r} is {percent(peak)}; it gets "
-        f"more than the other words on {landing.leads:.0%} of the picture."
+        f"more than the other words on {percent(landing.leads, whole=True)} of the picture."
     )
     is_beaten = landing.peak < BEHIND * peak and landing.leads < LEADS_NOWHERE
     if is_beaten or landing.peak < FAR_BEHIND * peak:

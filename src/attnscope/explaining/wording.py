@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from math import isfinite
 
 
-def percent(share: float) -> str:
+def percent(share: float, *, whole: bool = False) -> str:
     """A share as text: 4.2 %, and as many digits as it takes to be no 0.
 
     Args:
         share: 0..1.
+        whole: Without digits after the point.
 
-    >>> percent(0.042), percent(0.00012), percent(0.0)
-    ('4.2 %', '0.012 %', '0 %')
+    >>> percent(0.042), percent(0.00012), percent(0.0), percent(0.042, whole=True)
+    ('4.2 %', '0.012 %', '0 %', '4 %')
     """
+    if whole:
+        return f"{100 * share:.0f} %"
     if share == 0 or not isfinite(share):
         return "0 %"
     return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"

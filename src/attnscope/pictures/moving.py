@@ -53,14 +53,14 @@ def check_seconds(seconds: float, name: str = "seconds") -> None:
 
 
 def gif_bytes(frames: Sequence[Image.Image], seconds: float) -> bytes:
-    """A GIF that goes round and round, all frames in the same 256 colours, so that nothing flickers.
+    """A GIF that goes round and round, all frames in the same 256 colours, which are dithered.
 
     Args:
         frames: RGB pictures of one size.
         seconds: How long each of them stands, in hundredths; the last one stands a second longer.
     """
     colours = _common_colours(frames)
-    first, *others = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    first, *others = [frame.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     each = round(seconds * 100) * 10
     made = io.BytesIO()
     first.save(

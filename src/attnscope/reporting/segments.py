@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnscope.explaining.wording import percent
 from attnscope.pictures.overlays import segment_colours
 from attnscope.reporting.markup import foreign, picture, section, text
 from attnscope.segmentation.result import Segmentation
@@ -25,7 +26,7 @@ def segments_section(segments: Segmentation) -> str:
         f'<li><svg class="swatch" aria-hidden="true"><rect width="100%" height="100%" '
         f'fill="{_colour(segment.id, count)}"/></svg>'
         f"{foreign(segment.label) if segment.label else 'no name'} "
-        f"<b>{segment.area / segments.labels.size:.0%}</b></li>"
+        f"<b>{text(percent(segment.area / segments.labels.size, whole=True))}</b></li>"
         for segment in sorted(segments.segments, key=lambda segment: -segment.area)
     )
     shown = picture(drawn, _counted(count), SIDE_PX)

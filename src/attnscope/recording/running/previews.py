@@ -159,7 +159,7 @@ def _drawn(
 ) -> dict[int, list[Image.Image]]:
     """Previews by step, one an image. Steps whose prediction is infinite, as of pure noise, have none."""
     if last is None:
-        raise CaptureError("no step of the pipeline's scheduler was seen")
+        raise CaptureError("no step was seen of the scheduler that the pipeline had when the capture began")
     if not run.pictures:
         raise CaptureError("the run gave no pictures, which tell the colours; leave output_type='pil'")
     check_shows_picture(run)
