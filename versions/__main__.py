@@ -36,12 +36,13 @@ print(json.dumps({"python": platform.python_version(), **found}))
 """
 
 
-def run(combination: Combination, *, quick: bool = False) -> Result:
+def run(combination: Combination, *, quick: bool = False, processes: int = 1) -> Result:
     """Run the tests of a combination.
 
     Args:
         combination: The combination.
         quick: Leave out slow tests.
+        processes: How many run tests side by side.
     """
     python = environment(combination)
     with TemporaryDirectory() as folder:
@@ -49,7 +50,8 @@ def run(combination: Combination, *, quick: bool = False) -> Result:
         pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
         warnings = [option for each in _OF_LIBRARIES for option in ("-W", each)]
         chosen = ["-m", "not slow"] if quick else []
-        subprocess.run([*pytest, *warnings, *chosen, *TESTS], cwd=ROOT)
+        beside = [f"--numprocesses={processes}", "--dist=loadfile"] if processes > 1 else []
+        subprocess.run([*pytest, *warnings, *chosen, *beside, *TESTS], cwd=ROOT)
         if not report.exists():
             raise SystemExit(f"{combination.name}: pytest could not start; it says above why")
         cases = list(ElementTree.parse(report).iter("testcase"))
@@ -79,13 +81,16 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="without slow tests; nothing is kept of it")
     parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="tests run in so many processes"
+    )
+    parser.add_argument(
         "--page", action="store_true", help="run nothing: write docs/versions.md of the results so far"
     )
     asked = parser.parse_args()
     wanted = [] if asked.page else [each for each in combinations() if each.name in (asked.only or names)]
     failed = 0
     for combination in wanted:
-        result = run(combination, quick=asked.quick)
+        result = run(combination, quick=asked.quick, processes=asked.processes)
         print(
             f"{combination.name}: {result.passed} passed, {len(result.failed)} failed, {result.skipped} skipped"
         )

@@ -13,7 +13,7 @@ from versions.combinations import Combination
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-matrix"
-_TOOLS = ("pytest>=8", "hypothesis>=6.100")
+_TOOLS = ("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100")
 
 
 def environment(combination: Combination) -> Path:
