@@ -162,6 +162,16 @@ def test_passes_have_their_own(pipe, seeded):
     assert first.preview(0) != second.preview(0)
 
 
+def test_those_of_many_steps_are_as_small_as_a_file_of_all_of_them_has_to_be(
+    pipe, seeded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("attnscope.recording.running.previews.MAX_PIXELS", 3 * 100)
+    with attnscope.capture(pipe, folder=tmp_path / "run.trace", previews=True) as trace:
+        pipe("a red cat", generator=seeded(), **RUN)
+    assert trace.preview(0).size == (10, 5)
+    assert attnscope.load_trace(tmp_path / "run.trace").preview(2).size == (10, 5)
+
+
 def test_reduced_maps_alone_have_previews_too(pipe, seeded, tmp_path):
     keep = {"words": attnscope.Reduced("cross")}
     with attnscope.capture(pipe, qk=False, keep=keep, previews=True, folder=tmp_path / "run") as trace:

@@ -38,7 +38,7 @@ def predicted_latent(
         raise CaptureError(f"{type(scheduler).__name__} with {kind!r} does not tell how much noise there is")
     if model_input is None or model_input.shape != sample.shape:
         raise CaptureError("the model's input is not the noisy latent alone")
-    a = alphas.to(sample.device)[torch.as_tensor(timestep, device=sample.device).long()]
+    a = _at(alphas, torch.as_tensor(timestep, device=sample.device).long())
     if kind == "v_prediction":
         return a.sqrt() * model_input - (1 - a).sqrt() * output
     return (model_input - (1 - a).sqrt() * output) / a.sqrt()
@@ -47,5 +47,9 @@ def predicted_latent(
 def _sigma(scheduler: Any, timestep: Any, device: torch.device) -> Tensor:
     """The part of noise at a timestep, NaN if the scheduler has no such timestep; no look at a GPU's numbers."""
     at = scheduler.timesteps.to(device) == torch.as_tensor(timestep, device=device)
-    sigma = scheduler.sigmas.to(device)[at.int().argmax()]
-    return torch.where(at.any(), sigma, torch.nan)
+    return torch.where(at.any(), _at(scheduler.sigmas, at.int().argmax()), torch.nan)
+
+
+def _at(numbers: Tensor, index: Tensor) -> Tensor:
+    """One of the numbers; indexing by a number on a GPU would wait for it."""
+    return numbers.to(index.device).index_select(0, index.reshape(-1)).squeeze(0)

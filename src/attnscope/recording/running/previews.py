@@ -7,6 +7,7 @@ latent and the picture that became of it, so it is known for every model, and no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from attnscope.recording.calling.callers import Asking
 from attnscope.recording.planning.previews import check_no_video
 from attnscope.recording.running.predicted import predicted_latent
 from attnscope.records import Call, Grid, Run
+from attnscope.storage.plain import MAX_PIXELS
 from attnscope.trace.picture_shape import check_shows_picture
 
 _RIDGE = 1e-3
@@ -166,6 +168,7 @@ def _drawn(
     if len(run.pictures) != len(last.numbers):
         raise CaptureError(f"the run gave {len(run.pictures)} pictures of {len(last.numbers)} latents")
     colours = _colours(last, run.pictures)
+    longest_px = min(longest_px, isqrt(MAX_PIXELS // len(predicted)))  # a file holds those of all steps
     previews = {}
     for number, latents in sorted(predicted.items()):
         numbers = latents.numbers.double().cpu()
