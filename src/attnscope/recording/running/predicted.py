@@ -52,4 +52,4 @@ def _sigma(scheduler: Any, timestep: Any, device: torch.device) -> Tensor:
 
 def _at(numbers: Tensor, index: Tensor) -> Tensor:
     """One of the numbers; indexing by a number on a GPU would wait for it."""
-    return numbers.to(index.device).index_select(0, index.reshape(-1)).squeeze(0)
+    return numbers.to(index.device).index_select(0, index.reshape(1)).squeeze(0)
