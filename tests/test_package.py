@@ -16,6 +16,11 @@ HEAVY = (
     "diffusers",
     "transformers",
     "triton",
+    "kornia",
+    "skimage",
+    "pyarrow",
+    "ray",
+    "fsspec",
     "matplotlib",
     "sklearn",
     "scipy",
@@ -36,6 +41,8 @@ ORDER = [
     "probability",
     "pictures",
     "diffseg",
+    "markov",
+    "ncut",
     "storage",
     "trace",
     "heatmap",
@@ -43,12 +50,14 @@ ORDER = [
     "measuring",
     "pipelines",
     "recording",
+    "jobs",
     "photos",
     "segmentation",
     "editing",
     "guidance",
     "demo",
     "testing",
+    "evaluation",
     "explaining",
     "reporting",
     "viewer",
@@ -143,7 +152,7 @@ def test_rooms_files_and_classes_stay_small():
     rooms = {
         path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    assert len(rooms) <= 28
+    assert len(rooms) <= 30
     assert [
         str(path) for path in SOURCE.rglob("*.py") if len(path.read_text("utf-8").splitlines()) > 300
     ] == []
