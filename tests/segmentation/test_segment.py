@@ -24,7 +24,7 @@ from attnscope.errors import (
 from attnscope.pictures.overlays import segment_colours
 from attnscope.pictures.regions import rle_mask
 from attnscope.segmentation import photo as photo_pass
-from attnscope.segmentation.recipe import recommended_threshold
+from attnscope.segmentation.methods.diffseg import recommended_threshold
 from attnscope.segmentation.segment import segment, segment_many, segment_trace
 from attnscope.segmentation.words import asked_words, groups_that_fit, named_spans
 from attnscope.testing.made_traces import made_trace
@@ -273,7 +273,7 @@ def test_another_recipe_needs_no_model(found, monkeypatch):
     assert coarser.recipe.thresholds == (10.0,) * 3
     assert np.array_equal(coarser.again([TAU] * 3).labels, found.labels)
     assert found.again(preset="reference").recipe.preset == "reference"
-    with pytest.raises(KeywordError, match="a recipe has no 'tau'"):
+    with pytest.raises(KeywordError, match="a diffseg recipe has no 'tau'"):
         found.again(tau=1)
 
 

@@ -129,6 +129,8 @@ def write_scene(result: SceneResult, folder: Path) -> None:
 
 
 def _summary(prompt: str, seed: int, generated: Segmentation, result: SceneResult) -> dict[str, Any]:
+    from attnscope.segmentation.recipe import as_dict
+
     return {
         "prompt": prompt,
         "seed": seed,
@@ -139,7 +141,7 @@ def _summary(prompt: str, seed: int, generated: Segmentation, result: SceneResul
             "parts": list(result.scene.parts),
             "segments": len(result.found),
             "mean_iou": round(result.score, 4),
-            "thresholds": list(result.found.recipe.thresholds),
+            "thresholds": as_dict(result.found.recipe)["thresholds"],
         },
     }
 

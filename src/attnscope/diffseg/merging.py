@@ -81,6 +81,10 @@ class Merger:
         preset: As for `merge`.
         anchors: As for `merge`.
 
+    Attributes:
+        size_hw: The grid's height and width.
+        anchors: How many maps the first pass starts from.
+
     Cost: 16 bytes for each anchor and map from the first merge on: 16 MiB for 256 anchors at 64x64.
     """
 
@@ -100,7 +104,7 @@ class Merger:
         maps = aggregated.detach().reshape(height * width, height * width)
         if maps.device.type == "mps":  # has no float64
             maps, points = maps.cpu(), points.cpu()
-        self._anchors = len(points)
+        self.anchors = len(points)
         self._tiles = maps.split(max(TILE_VALUES // maps.shape[1], 1))
         self._neighbours = of_preset(maps[points[:, 0] * width + points[:, 1]])
         self._distances: list[Any] = []
@@ -112,6 +116,12 @@ class Merger:
         float32: 0.3 s where most pairs are about tau apart, 0.02 s where segments are clear.
         """
         self._distances = self._computed(self._neighbours.settled)
+
+    def distances(self) -> list[Float[Tensor, "anchor map"]]:
+        """The distances of the anchors to all maps, in nats, some maps at a time."""
+        if not self._distances:
+            self._distances = self._computed(self._neighbours.distances)
+        return [distance for distance, _ in self._distances]
 
     def merge(
         self, thresholds: float | Sequence[float] = (PAPER_THRESHOLD,) * PASSES
@@ -125,8 +135,7 @@ class Merger:
         to 0.09 s.
         """
         taus = _checked_thresholds(thresholds)
-        if not self._distances:
-            self._distances = self._computed(self._neighbours.distances)
+        self.distances()
         merged = self._proposals(taus[0])
         for tau in taus[1:]:
             merged = _unite(merged, tau)
@@ -138,8 +147,8 @@ class Merger:
     def _proposals(self, tau: float) -> Float[Tensor, "proposal position"]:
         """First pass: every anchor becomes the mean of all maps near it; an anchor near nothing is dropped."""
         device, positions = self._tiles[0].device, self._tiles[0].shape[1]
-        sums = torch.zeros((self._anchors, positions), dtype=torch.float64, device=device)
-        counts = torch.zeros(self._anchors, dtype=torch.float64, device=device)
+        sums = torch.zeros((self.anchors, positions), dtype=torch.float64, device=device)
+        counts = torch.zeros(self.anchors, dtype=torch.float64, device=device)
 
         def collected(number: int) -> tuple[Tensor, Tensor, Tensor]:
             tile = self._tiles[number]
@@ -154,7 +163,7 @@ class Merger:
         kept = counts > 0
         if not kept.any():
             raise ParameterError(
-                f"none of the {self._anchors} anchors is near any map, itself included: in every one a value is 0 in "
+                f"none of the {self.anchors} anchors is near any map, itself included: in every one a value is 0 in "
                 "float16 (below 3e-8). Use preset='paper', which compares exactly"
             )
         return sums[kept] / counts[kept, None]

@@ -19,8 +19,8 @@ def segments_section(segments: Segmentation) -> str:
     drawn = segments.overlay() if segments.has_picture else segments.label_image()
     count = len(segments)
     lead = (
-        f"{_counted(count)} from the picture's attention to itself, merged at a threshold of "
-        f"{segments.recipe.thresholds[0]:g}, and named by the word that stands out most."
+        f"{_counted(count)} from the picture's attention to itself ({segments.recipe}), "
+        f"and named by the word that stands out most."
     )
     rows = "".join(
         f'<li><svg class="swatch" aria-hidden="true"><rect width="100%" height="100%" '

@@ -1,4 +1,4 @@
-"""DiffSeg from a photo or a trace to labels, names and files.
+"""Segments: from a photo or a trace to labels, names and files.
 
 segment.py    the entries: a photo or a trace to its segments
 photo.py      the evidence of a photo: one pass over it, and one for words
@@ -7,6 +7,7 @@ result.py     Evidence and Segmentation: what segments are made of, and what the
 label_map.py  from merged maps to the segment of every pixel
 words.py      the words that segments can be named by
 naming.py     which word names a segment, and how well it fits
-recipe.py     thresholds and the other choices, and where they are from
+recipe.py     what all methods share: what they look at, what they find
+methods/      DiffSeg and the others, a file each
 files.py      segments as files
 """

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from attnscope.diffseg.suppression import segment_map
@@ -16,8 +16,10 @@ from attnscope.records.layers import SizeHW
 Merged = Float[Tensor, "segment grid_height grid_width"]
 
 
-def label_map(merged: Merged, size_hw: SizeHW) -> tuple[Integer[np.ndarray, "height width"], Merged]:
-    """The segment of every pixel, numbered without gaps, and the maps of those that have a pixel.
+def label_map(
+    merged: Merged, size_hw: SizeHW
+) -> tuple[Integer[np.ndarray, "height width"], Bool[Tensor, " segment"]]:
+    """The segment of every pixel, numbered without gaps, and which of the maps have a pixel.
 
     Args:
         merged: The map of each segment on the grid.
@@ -31,4 +33,4 @@ def label_map(merged: Merged, size_hw: SizeHW) -> tuple[Integer[np.ndarray, "hei
     present = pixels_of_labels(labels, len(merged)) > 0
     if not present.all():
         labels = renumbered(labels, (present.cumsum() - 1).astype(labels.dtype))
-    return labels, merged[torch.from_numpy(present).to(merged.device)]
+    return labels, torch.from_numpy(present).to(merged.device)

@@ -33,8 +33,7 @@ def names_of_segments(
         words: The words.
         recipe: The choices.
     """
-    weak = 0.0 if recipe.preset == "reference" else recipe.weak  # the authors' program names every segment
-    numbers = named_segments(labels, merged, maps, weak)
+    numbers = named_segments(labels, merged, maps, recipe.least_score)
     if recipe.unite:
         labels, numbers = united(labels, numbers)
     return labels, tuple(None if at < 0 else words[at] for at in numbers.tolist())

@@ -1,132 +1,141 @@
-"""How aggregated attention becomes segments: thresholds, anchors, passes, and where they are from."""
+"""What all ways to find segments share: what they may look at, what they find, and how they are said as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, fields, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
-from attnscope.atlas.known import DEMO_FOLDER, DEMO_MERGE_THRESHOLD
-from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
+from attnscope.diffseg.merging import Merger
 from attnscope.errors import KeywordError, ParameterError, nearest
 
 WEAK = 1.0
 """A word that gets less attention inside a segment than in the whole picture does not name it."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How aggregated attention became segments; plain data.
+class Basis(Protocol):
+    """What a method may look at: a picture's attention. An `Evidence` is one."""
+
+    @property
+    def aggregated(self) -> Float[Tensor, "grid_height grid_width grid_height grid_width"]:
+        """DiffSeg's aggregate of self-attention."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words that may name segments."""
+
+    @property
+    def word_maps(self) -> Float[Tensor, "word input_height input_width"] | None:
+        """Where each of them landed."""
+
+    def merger(self, preset: str, anchors: int | tuple[int, int]) -> Merger:
+        """DiffSeg's distances between maps, which are computed once."""
+
+
+class Recipe(Protocol):
+    """How the attention of a picture becomes segments; frozen, plain data. Each method has its own.
 
     Attributes:
-        thresholds: tau of each pass, in nats.
-        threshold_source: 'given', 'model' (its own recommendation) or 'paper'.
-        preset: 'paper' or 'reference', see `attnscope.diffseg.merge`.
-        anchors: A side, or rows and columns, see `attnscope.diffseg.merge`.
-        refine: k-means after merging.
+        method: Name of the method.
         unite: Segments of one word are one segment.
         weak: The least score of a segment's name, see `attnscope.segment`.
     """
 
-    thresholds: tuple[float, ...]
-    threshold_source: str = "given"
-    preset: str = "paper"
-    anchors: int | tuple[int, int] = ANCHORS
-    refine: bool = False
-    unite: bool = True
-    weak: float = WEAK
+    method: ClassVar[str]
 
-    def __post_init__(self) -> None:
-        """Rows and columns of anchors may come as any sequence."""
-        if isinstance(self.weak, bool) or not isinstance(self.weak, (int, float)) or not self.weak >= 0:
-            raise ParameterError(
-                f"weak is {self.weak!r}; expected the least score of a name, 0 or more: 1 is the word's mean in the "
-                "picture, and 0 names every segment"
-            )
-        if not isinstance(self.anchors, int):
-            object.__setattr__(self, "anchors", tuple(self.anchors))
+    @property
+    def unite(self) -> bool:
+        """Segments of one word are one segment."""
 
-    def changed(self, **changes: Any) -> Recipe:
-        """The same with other choices.
+    @property
+    def weak(self) -> float:
+        """The least score of a segment's name."""
+
+    @property
+    def least_score(self) -> float:
+        """That of names in fact."""
+
+    def find(self, basis: Basis, words: Sequence[int]) -> Found:
+        """The maps of the segments.
 
         Args:
-            changes: Fields by name.
-
-        Raises:
-            KeywordError: A recipe has no such field.
+            basis: The picture's attention.
+            words: Numbers, among its words, of those that may name segments.
         """
-        check_fields(changes)
-        return replace(self, **changes)
 
 
-def check_fields(changes: Mapping[str, Any]) -> None:
-    """Refuse names that are no fields of a recipe.
+class Found(NamedTuple):
+    """What a method found.
+
+    Attributes:
+        maps: One a segment on the grid; a pixel belongs to the segment whose resized map is largest there.
+        recipe: The recipe with what the picture settled, such as an automatic threshold.
+        names: The name of each segment, where the method itself gives it; else ().
+    """
+
+    maps: Float[Tensor, "segment grid_height grid_width"]
+    recipe: Recipe
+    names: tuple[str | None, ...] = ()
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def changed(recipe: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
+    """The same with other choices.
 
     Args:
+        recipe: The recipe.
         changes: Fields by name.
 
     Raises:
-        KeywordError: A recipe has no such field.
+        KeywordError: A recipe of this method has no such field.
+        ParameterError: A choice is outside its range.
     """
-    known = [field.name for field in fields(Recipe)]
-    if unknown := [name for name in changes if name not in known]:
-        raise KeywordError(f"a recipe has no {unknown[0]!r}; the nearest: {nearest(unknown[0], known)}")
+    check_fields(type(recipe), changes)
+    return replace(recipe, **changes)  # type: ignore[type-var]
 
 
-def recipe_for(
-    model: str | None, thresholds: float | Sequence[float] | None, passes: int, **changes: Any
-) -> Recipe:
-    """A recipe, its threshold recommended by the model where none is given.
+def check_fields(kind: type[Recipe], changes: Mapping[str, Any]) -> None:
+    """Refuse names that are no fields of a recipe.
 
     Args:
-        model: Id or folder of the model.
-        thresholds: One number or one a pass; None for the model's recommendation.
-        passes: How often a single number is applied.
-        changes: Other fields of `Recipe`.
+        kind: The recipe's class.
+        changes: Fields by name.
 
     Raises:
-        ParameterError: There are no passes, or the preset is unknown.
-        KeywordError: A recipe has no such field.
+        KeywordError: Such a recipe has no such field.
     """
-    if passes < 1:
-        raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
-    check_fields(changes)
-    preset = changes.get("preset", "paper")
-    if preset not in PRESETS:
-        raise ParameterError(f"preset is {preset!r}; expected one of {nearest(str(preset), PRESETS)}")
-    source = "given"
-    if thresholds is None:
-        thresholds, source = recommended_threshold(model)
-    return Recipe(per_pass(thresholds, passes), source, **changes)
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    if unknown := [name for name in changes if name not in known]:
+        raise KeywordError(
+            f"a {kind.method} recipe has no {unknown[0]!r}; the nearest: {nearest(unknown[0], known)}"
+        )
 
 
-def recommended_threshold(model: str | None) -> tuple[float, str]:
-    """The threshold for the attention of a model, and where it is from: 'model' or 'paper'.
+def check_weak(weak: object) -> None:
+    """Refuse what is no score.
 
     Args:
-        model: Id or folder; None if unknown.
+        weak: The least score of a name.
+
+    Raises:
+        ParameterError: It is no number from 0.
     """
-    if model == "demo" or (model and _is_demo_folder(model)):
-        return DEMO_MERGE_THRESHOLD, "model"
-    return PAPER_THRESHOLD, "paper"
+    if isinstance(weak, bool) or not isinstance(weak, (int, float)) or not weak >= 0:
+        raise ParameterError(
+            f"weak is {weak!r}; expected the least score of a name, 0 or more: 1 is the word's mean in the "
+            "picture, and 0 names every segment"
+        )
 
 
-def _is_demo_folder(model: str) -> bool:
-    try:
-        return Path(model).resolve() == DEMO_FOLDER.resolve()
-    except (OSError, ValueError):  # the name in a trace may hold what no path can
-        return False
-
-
-def per_pass(thresholds: float | Sequence[float], passes: int = PASSES) -> tuple[float, ...]:
-    """One threshold per pass.
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values for JSON.
 
     Args:
-        thresholds: One number, which is repeated, or one a pass.
-        passes: How many.
+        recipe: The recipe.
     """
-    numbers = tuple(float(number) for number in np.ravel(thresholds))
-    return numbers * passes if np.ndim(thresholds) == 0 else numbers
+    return {"method": recipe.method, **asdict(recipe)}  # type: ignore[call-overload]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
-from attnscope.diffseg.refinement import refine
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.pictures.axes import new_axes
 from attnscope.pictures.decoded import Decoded
@@ -23,8 +23,10 @@ from attnscope.pictures.regions import Segment, describe_segments
 from attnscope.pictures.strips import Strips
 from attnscope.segmentation.files import write_files
 from attnscope.segmentation.label_map import label_map
+from attnscope.segmentation.methods import recipe_like
+from attnscope.segmentation.methods.diffseg import Thresholds
 from attnscope.segmentation.naming import means_inside, names_of_segments, word_scores
-from attnscope.segmentation.recipe import Recipe, per_pass
+from attnscope.segmentation.recipe import Recipe, as_dict
 from attnscope.spelling import both_spellings
 
 
@@ -79,24 +81,22 @@ class Evidence:
         return merger
 
     def segments(self, recipe: Recipe, words: Sequence[int] | None = None) -> Segmentation:
-        """Merge, refine, suppress and name.
+        """Find the segments' maps, give each pixel to one of them, and name them.
 
         Args:
-            recipe: Thresholds and the other choices.
+            recipe: The method and its choices.
             words: Numbers, among `self.words`, of those that may name segments; all by default.
 
         Cost: see `Segmentation.again`.
         """
-        merged = self.merger(recipe.preset, recipe.anchors).merge(recipe.thresholds)
-        if recipe.refine:
-            merged = refine(self.aggregated, merged)
-        labels, merged = label_map(merged, self.size_hw)
-        names: tuple[str | None, ...] = ()
         chosen = list(range(len(self.words)) if words is None else words)
-        if self.word_maps is not None and chosen:
-            of_chosen = [self.words[at] for at in chosen]
-            labels, names = names_of_segments(labels, merged, self.word_maps[chosen], of_chosen, recipe)
-        return Segmentation(labels, recipe, self, merged, names)
+        found = recipe.find(self, chosen)
+        labels, there = label_map(found.maps, self.size_hw)
+        maps, names = found.maps[there], tuple(compress(found.names, there.tolist()))
+        if not found.names and self.word_maps is not None and chosen:
+            of_chosen, at_words = [self.words[at] for at in chosen], self.word_maps[chosen]
+            labels, names = names_of_segments(labels, maps, at_words, of_chosen, recipe)
+        return Segmentation(labels, found.recipe, self, maps, names)
 
     def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:
         """The mean in each segment of every word's map; maps have unit L2 norm over the picture.
@@ -116,7 +116,7 @@ class Segmentation:
     Attributes:
         labels: The segment of every pixel, from 0 without gaps, at the picture's size: int32;
             uint8 above 40 megapixels, for up to 256 segments.
-        recipe: The thresholds and other choices that made them.
+        recipe: The method and the choices that made them.
         evidence: What they were made of, and what `again` merges.
         merged: The map of each segment on the grid, before segments of one word are united.
         names: The word of each segment, None where the best one is weak; () when no words were given.
@@ -173,8 +173,7 @@ class Segmentation:
         height, width = self.labels.shape
         known = list(dict.fromkeys(filter(None, self.names)))
         named = f" ({', '.join(known) or 'none has a name'})" if self.names else ""
-        taus = ", ".join(f"{tau:g}" for tau in self.recipe.thresholds)
-        return f"<Segmentation {len(self)} segments{named}, {height}x{width} px, thresholds {taus}>"
+        return f"<Segmentation {len(self)} segments{named}, {height}x{width} px, {self.recipe}>"
 
     def mask(self, segment: int | str) -> Bool[np.ndarray, "height width"]:
         """The pixels of a segment.
@@ -194,23 +193,26 @@ class Segmentation:
         return self.labels == segment
 
     @both_spellings("thresholds")
-    def again(self, thresholds: float | Sequence[float] | None = None, **changes: Any) -> Segmentation:
-        """The same attention merged with another recipe; the model is not needed.
+    def again(
+        self, thresholds: Thresholds | None = None, *, method: str | None = None, **changes: Any
+    ) -> Segmentation:
+        """The same attention with another recipe; the model is not needed.
 
         Args:
             thresholds: As for `attnscope.segment`.
-            changes: preset, anchors, refine, unite, as for `attnscope.segment`.
+            method: Another method, as for `attnscope.segment`.
+            changes: Fields of the method's recipe, such as preset, anchors, refine, unite.
 
         Raises:
             KeywordError: A change is none of a recipe.
             ParameterError: It is outside its range.
 
-        Cost: 0.06 to 0.09 s at a 64x64 grid on two cores where segments are clear, up to 0.5 s where they are not,
-        and the label map; with another preset or other anchors 0.3 s more; k-means if asked.
+        Cost: DiffSeg 0.06 to 0.5 s at a 64x64 grid on two cores, the less the clearer segments are, and the label map;
+        0.3 s more with another preset or other anchors, and k-means if asked.
         """
-        if thresholds is not None:
-            changes |= {"thresholds": per_pass(thresholds), "threshold_source": "given"}
-        return self.evidence.segments(self.recipe.changed(**changes))
+        changes |= {} if thresholds is None else {"thresholds": thresholds}
+        model = self.evidence.model
+        return self.evidence.segments(recipe_like(self.recipe, changes, method=method, model=model))
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay, or where there is no picture the coloured labels."""
@@ -226,9 +228,7 @@ class Segmentation:
             ParameterError: No picture is known.
         """
         if (picture := self.picture) is None:
-            raise ParameterError(
-                "this segmentation has no picture: the trace holds none. Give one with picture="
-            )
+            raise ParameterError("no picture is known, the trace holds none: give one with picture=")
         own = picture is not self.evidence.picture  # decoded for this overlay, which may be drawn on it
         return overlay_labels(picture, self.labels, names=self._written(), opacity=opacity, in_place=own)
 
@@ -275,7 +275,7 @@ class Segmentation:
             "size": {"height": height, "width": width},
             "units": {"box": "left, top, width, height in px", "centroid": "x, y in px", "area": "px"},
             "segments": [asdict(segment) | self._scores(segment.id) for segment in self.segments],
-            "recipe": asdict(self.recipe),
+            "recipe": as_dict(self.recipe),
             "origin": self.origin,
         }
 

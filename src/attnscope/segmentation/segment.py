@@ -12,8 +12,10 @@ from attnscope.files import is_folder
 from attnscope.pictures.reading import Picture
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import evidence_of_trace
+from attnscope.segmentation.methods import recipe_for
+from attnscope.segmentation.methods.diffseg import Thresholds
 from attnscope.segmentation.photo import evidence_of_photo
-from attnscope.segmentation.recipe import WEAK, recipe_for
+from attnscope.segmentation.recipe import WEAK, Recipe
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.words import asked_words, named_words
 from attnscope.spelling import both_spellings
@@ -28,7 +30,8 @@ def segment(
     *,
     labels: str | Sequence[str] | None = None,
     prompt: str | None = None,
-    thresholds: float | Sequence[float] | None = None,
+    method: str | Recipe = "diffseg",
+    thresholds: Thresholds | None = None,
     passes: int = PASSES,
     anchors: int | tuple[int, int] = ANCHORS,
     weights: Mapping[SizeHW, float] | None = None,
@@ -43,6 +46,7 @@ def segment(
     branch: str | None = None,
     image: int | None = None,
     reduced: str | None = None,
+    **choices: Any,
 ) -> Segmentation:
     """The segments of a picture, found without training by the self-attention of a diffusion model.
 
@@ -64,8 +68,11 @@ def segment(
             trace they stand in the text that its branch reads. More than the model reads at once take several passes.
         prompt: For a photo: the text in which the words stand, for their pass through the model; by default the words
             themselves, joined by commas.
-        thresholds: tau in nats, one number or one a pass; larger gives fewer segments. By default what the model
-            recommends, else 1.1 as in the paper. The result's recipe says which was used.
+        method: "diffseg" merges maps that look at the same place; or a recipe. What follows up to `refine`, and
+            preset, are DiffSeg's choices.
+        thresholds: tau in nats, one number or one a pass; larger gives fewer segments. "auto" finds one from the
+            picture's own attention. By default what the model recommends, else 1.1 as in the paper. The result's
+            recipe says which was used.
         passes: How often a single number is applied.
         anchors: See `attnscope.diffseg.merge`.
         weights: See `attnscope.diffseg.aggregate`.
@@ -87,6 +94,7 @@ def segment(
         image: For a trace: number of the image in the batch; 0 by default.
         reduced: For a trace: name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q
             and K.
+        choices: Other fields of the method's recipe.
 
     Returns:
         Labels at the picture's own size; a photo upright as its EXIF says. For a trace without a picture at the size
@@ -124,6 +132,7 @@ def segment(
         "refine": refine,
         "unite": unite,
         "weak": weak,
+        **choices,
     }
     if isinstance(picture, str | Path) and is_folder(picture):
         picture = as_trace(picture)
@@ -134,6 +143,7 @@ def segment(
             picture,
             pipe=pipe,
             labels=labels,
+            method=method,
             thresholds=thresholds,
             passes=passes,
             weights=weights,
@@ -141,7 +151,8 @@ def segment(
             **changes,
         )
     _refuse(for_trace, "a photo: only a trace has it")
-    recipe = recipe_for(getattr(pipe, "name_or_path", None), thresholds, passes, **changes)
+    model = getattr(pipe, "name_or_path", None)
+    recipe = recipe_for(method, model, thresholds=thresholds, passes=passes, **changes)
     words = asked_words(labels)
     evidence = evidence_of_photo(picture, pipe, words=words, preset=preset, weights=weights, **for_photo)
     return evidence.segments(recipe)
@@ -200,7 +211,8 @@ def segment_trace(
     image: int = 0,
     labels: str | Sequence[str] | None = None,
     picture: Picture | None = None,
-    thresholds: float | Sequence[float] | None = None,
+    method: str | Recipe = "diffseg",
+    thresholds: Thresholds | None = None,
     passes: int = PASSES,
     weights: Mapping[SizeHW, float] | None = None,
     pipe: Any = None,
@@ -216,13 +228,14 @@ def segment_trace(
         image: Number of the image in the batch.
         labels: Words of the text that the branch reads.
         picture: What to draw on; the trace's own picture by default.
+        method: As for `segment`.
         thresholds: As for `segment`.
         passes: As for `segment`.
         weights: As for `segment`.
         pipe: Asked for its recommended threshold only, in case the trace does not know its model.
         reduced: Name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q and K; which
             steps and branch went in was settled then.
-        recipe_changes: preset, anchors, refine, unite, weak, as for `segment`.
+        recipe_changes: preset, anchors, refine, unite, weak and the method's other choices, as for `segment`.
 
     Returns:
         Labels at the picture's size; without a picture at the size that the run was asked for, else 8 pixels a place.
@@ -234,10 +247,10 @@ def segment_trace(
     Cost: head means of all captured self-attention layers and steps.
     """
     trace = as_trace(trace)
-    recipe = recipe_for(
-        trace.run.model or getattr(pipe, "name_or_path", None), thresholds, passes, **recipe_changes
-    )
-    words = named_words(trace, asked_words(labels), image, branch, recipe.preset)
+    model = trace.run.model or getattr(pipe, "name_or_path", None)
+    recipe = recipe_for(method, model, thresholds=thresholds, passes=passes, **recipe_changes)
+    preset = recipe_changes.get("preset", "paper")
+    words = named_words(trace, asked_words(labels), image, branch, preset)
     evidence = evidence_of_trace(
         trace,
         steps=steps,
@@ -247,7 +260,7 @@ def segment_trace(
         picture=picture,
         weights=weights,
         reduced=reduced,
-        preset=recipe.preset,
+        preset=preset,
     )
     return evidence.segments(recipe)
 

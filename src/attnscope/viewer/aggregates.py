@@ -11,7 +11,7 @@ from typing import Literal
 
 from attnscope.errors import BusyError, ParameterError
 from attnscope.segmentation.evidence import evidence_of_trace
-from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe
 from attnscope.segmentation.result import Evidence, Segmentation
 from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.trace import Trace
@@ -99,7 +99,7 @@ class Aggregate:
             )
         return {(height, width): weights[height] for height, width in grids}
 
-    def segmented(self, recipe: Recipe, words: tuple[int, ...]) -> Segmentation:
+    def segmented(self, recipe: DiffSegRecipe, words: tuple[int, ...]) -> Segmentation:
         """Segments by a recipe, named by these words of the prompt (their places among its words)."""
         assert self.evidence is not None
         return self.evidence.segments(recipe, words if self.evidence.words else ())

@@ -16,7 +16,8 @@ from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
 from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
 from attnscope.places import Box, View
-from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe
+from attnscope.segmentation.recipe import as_dict
 from attnscope.segmentation.result import Segmentation
 from attnscope.storage.recent import Recent
 from attnscope.trace.trace import Trace
@@ -217,7 +218,7 @@ class Answers:
         return Response(self._cache.get(tag, in_turn), media_type=media_type, headers=headers)
 
     def _segmented(
-        self, request: Request, number: int, source: Source, recipe: Recipe, words: list[int] | None
+        self, request: Request, number: int, source: Source, recipe: DiffSegRecipe, words: list[int] | None
     ) -> Segmentation:
         trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
         if aggregate is None or aggregate.state != "ready":
@@ -245,7 +246,7 @@ def segments_info(segmentation: Segmentation) -> SegmentsInfo:
     return SegmentsInfo(
         height=height,
         width=width,
-        thresholds=list(segmentation.recipe.thresholds),
+        thresholds=as_dict(segmentation.recipe)["thresholds"],
         colours=segment_colours(len(segmentation)).tolist(),
         segments=[
             SegmentInfo(

@@ -27,7 +27,7 @@ from attnscope.files import check_free, whole_file
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.places import View
 from attnscope.records import TokenSpan
-from attnscope.segmentation.recipe import Recipe, per_pass
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe, per_pass
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.aggregates import Aggregate, Source
@@ -168,7 +168,7 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
     threshold = opened.info.threshold
     segmentations = []
     for tau in (float(f"{threshold * factor:.3g}") for factor in THRESHOLD_FACTORS):
-        segmentation = aggregate.segmented(Recipe(per_pass(tau), unite=False), names)
+        segmentation = aggregate.segmented(DiffSegRecipe(per_pass(tau), unite=False), names)
         labels = Image.fromarray(segmentation.labels.astype(np.int32))
         labels.thumbnail((LABELS_PX, LABELS_PX), Image.Resampling.NEAREST)
         described = segments_info(segmentation)

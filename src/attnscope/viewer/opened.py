@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from attnscope.errors import SelectionError, TraceFormatError, describe_numbers
 from attnscope.records import KINDS, Layer
-from attnscope.segmentation.recipe import recommended_threshold
+from attnscope.segmentation.methods.diffseg import recommended_threshold
 from attnscope.storage.manifest import MANIFEST
 from attnscope.storage.pictures import size_of_picture
 from attnscope.trace.files import load_trace, trace_folder

@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from attnscope.diffseg.merging import ANCHORS, PASSES, PRESETS
 from attnscope.errors import ParameterError
 from attnscope.places import Box, View
-from attnscope.segmentation.recipe import Recipe, per_pass
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe, per_pass
 from attnscope.viewer.aggregates import Source
 
 MOST_TOKENS = 1024
@@ -95,13 +95,13 @@ def _recipe(
     anchors: Annotated[int, Query(ge=1, le=MOST_ANCHORS)] = ANCHORS,
     preset: Annotated[str, Query(pattern="^(" + "|".join(PRESETS) + ")$")] = PRESETS[0],
     unite: bool = False,
-) -> Recipe:
+) -> DiffSegRecipe:
     one_or_many = threshold[0] if len(threshold) == 1 else threshold
-    return Recipe(per_pass(one_or_many, passes), preset=preset, anchors=anchors, unite=unite)
+    return DiffSegRecipe(per_pass(one_or_many, passes), preset=preset, anchors=anchors, unite=unite)
 
 
 Views = Annotated[View, Depends(_view)]
 Boxes = Annotated[Box, Depends(_box)]
 PlacesOrTokens = Annotated[Box | list[int], Depends(_asked)]
 Sources = Annotated[Source, Depends(_source)]
-Recipes = Annotated[Recipe, Depends(_recipe)]
+Recipes = Annotated[DiffSegRecipe, Depends(_recipe)]
