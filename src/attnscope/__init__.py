@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attnscope._version import __version__
 
 if TYPE_CHECKING:
-    from attnscope import diffseg
+    from attnscope import diffseg, ncut
     from attnscope.atlas import layers
     from attnscope.editing.context import edit
     from attnscope.editing.custom import Custom
@@ -92,6 +92,7 @@ _MODULES = (
     "editing",
     "errors",
     "guidance",
+    "ncut",
     "pictures",
     "places",
     "probability",
@@ -138,6 +139,7 @@ __all__ = [
     "layers",
     "load_pipeline",
     "load_trace",
+    "ncut",
     "prompt_to_prompt",
     "rank_layers",
     "read_photo",
