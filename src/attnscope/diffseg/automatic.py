@@ -28,8 +28,8 @@ def automatic_threshold(merger: Merger, *, passes: int = PASSES) -> float:
 
     Thresholds are tried from the picture's largest distances down, three an octave, as long as they leave at most as
     many segments as the square root of the number of anchors, which is the usual limit for a number of clusters. Of
-    those that leave two segments or more, the one is taken whose labels have the largest summed adjusted Rand index
-    with the labels of the others. So segments that hold over a wide range of thresholds win.
+    those that leave two segments or more, the one is taken whose labels share the most information with the labels of
+    the others, on average. So segments that hold over a wide range of thresholds win.
 
     Args:
         merger: The picture's attention.
@@ -42,8 +42,9 @@ def automatic_threshold(merger: Merger, *, passes: int = PASSES) -> float:
         ParameterError: The attention has no distance that is a number.
 
     Cost: 12 to 25 merges: 1 s for 256 anchors at 64x64 on two cores.
-    Source: the index is that of Hubert and Arabie 1985, "Comparing partitions", equation 5; the rest is ours.
-    docs/segments.md says what else was tried.
+    Source: the labels that share the most information with a whole ensemble of labels: Strehl and Ghosh 2002,
+    "Cluster Ensembles", section 2.2. That thresholds are the ensemble is ours; docs/segments.md says what else was
+    tried.
     """
     most = math.isqrt(merger.anchors)
     tried = list(_tried(merger, passes, most))
@@ -84,32 +85,28 @@ def _highest(merger: Merger) -> float:
 
 
 def agreements(labelings: Sequence[Labels]) -> Float[Tensor, "labeling labeling"]:
-    """Adjusted Rand index of every two labellings of the same places.
+    """Normalised mutual information of every two labellings of the same places.
 
     Args:
         labelings: The segment of every place, each from 0.
 
     Returns:
-        1 for the same segments, however they are numbered; about 0 where they agree by chance only; float64.
+        0..1, float64: 1 for the same segments, however they are numbered, 0 where one labelling says nothing of the
+        other, and where one has a single segment.
 
-    Source: Hubert and Arabie 1985, equation 5.
+    Source: Strehl and Ghosh 2002, equation 2: I(X; Y) / sqrt(H(X) H(Y)).
     """
     count = len(labelings)
+    entropies = [_entropy(labels) for labels in labelings]
     result = torch.eye(count, dtype=torch.float64)
     for row, column in combinations(range(count), 2):
-        result[row, column] = result[column, row] = _adjusted_rand(labelings[row], labelings[column])
+        x, y = labelings[row], labelings[column]
+        shared = entropies[row] + entropies[column] - _entropy(x * (int(y.max()) + 1) + y)
+        scale = math.sqrt(entropies[row] * entropies[column])
+        result[row, column] = result[column, row] = shared / scale if scale else 0.0
     return result
 
 
-def _adjusted_rand(x: Labels, y: Labels) -> float:
-    in_both = _pairs(x * (int(y.max()) + 1) + y)
-    in_x, in_y = _pairs(x), _pairs(y)
-    by_chance = in_x * in_y / (len(x) * (len(x) - 1) / 2)
-    most = (in_x + in_y) / 2
-    return (in_both - by_chance) / (most - by_chance) if most != by_chance else 1.0
-
-
-def _pairs(labels: Labels) -> float:
-    """How many pairs of places have one label."""
-    counts = labels.bincount().double()
-    return float((counts * (counts - 1)).sum() / 2)
+def _entropy(labels: Labels) -> float:
+    """In nats."""
+    return float(torch.special.entr(labels.bincount().double() / len(labels)).sum())

@@ -41,7 +41,7 @@ class Recipe(Protocol):
     Attributes:
         method: Name of the method.
         unite: Segments of one word are one segment.
-        weak: The least score of a segment's name, see `attnscope.segment`.
+        least_score: A segment whose best word has less stays without a name, see `attnscope.segment`.
     """
 
     method: ClassVar[str]
@@ -51,12 +51,8 @@ class Recipe(Protocol):
         """Segments of one word are one segment."""
 
     @property
-    def weak(self) -> float:
-        """The least score of a segment's name."""
-
-    @property
     def least_score(self) -> float:
-        """That of names in fact."""
+        """A segment whose best word has less stays without a name."""
 
     def find(self, basis: Basis, words: Sequence[int]) -> Found:
         """The maps of the segments.

@@ -68,11 +68,12 @@ def segment(
             trace they stand in the text that its branch reads. More than the model reads at once take several passes.
         prompt: For a photo: the text in which the words stand, for their pass through the model; by default the words
             themselves, joined by commas.
-        method: "diffseg" merges maps that look at the same place; or a recipe. What follows up to `refine`, and
-            preset, are DiffSeg's choices.
-        thresholds: tau in nats, one number or one a pass; larger gives fewer segments. "auto" finds one from the
-            picture's own attention. By default what the model recommends, else 1.1 as in the paper. The result's
-            recipe says which was used.
+        method: "diffseg" merges maps that look at the same place; "ncut" cuts the picture where the least likeness of
+            attention is lost, and finds the number of segments itself; "words" makes a segment of each label, and
+            leaves the rest as background, without a name. Or a recipe of `attnscope.segmentation.methods`.
+        thresholds: tau of "diffseg" in nats, one number or one a pass; larger gives fewer segments. "auto" finds one
+            from the picture's own attention. By default what the model recommends, else 1.1 as in the paper. The
+            result's recipe says which was used. passes, anchors, refine and preset are of "diffseg", too.
         passes: How often a single number is applied.
         anchors: See `attnscope.diffseg.merge`.
         weights: See `attnscope.diffseg.aggregate`.
@@ -94,7 +95,8 @@ def segment(
         image: For a trace: number of the image in the batch; 0 by default.
         reduced: For a trace: name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q
             and K.
-        choices: Other fields of the method's recipe.
+        choices: The method's own: for "ncut" power, sharpness, limit and most, see `attnscope.ncut.normalized_cut`;
+            for "words" form, steps, entropy_weight and background, see `attnscope.segmentation.spreading`.
 
     Returns:
         Labels at the picture's own size; a photo upright as its EXIF says. For a trace without a picture at the size
@@ -106,7 +108,7 @@ def segment(
         ParameterError: A number is outside its range, or a choice of photos is made for a trace, or the other way.
         SelectionError: The trace lacks something that was chosen.
         WordError: The prompt lacks a word.
-        MissingExtraError: refine needs scikit-learn.
+        MissingExtraError: refine needs scikit-learn, "ncut" and "words" need pip install 'attnscope[segment]'.
 
     Cost: VAE encode and one pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for Q and K
     of 16 layers and four 64 MiB maps at 64x64. The pipeline is left as it was.

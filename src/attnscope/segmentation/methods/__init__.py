@@ -1,22 +1,35 @@
 """Ways from the attention of a picture to its segments: a recipe of plain data each, by name.
 
 diffseg.py   maps that look at the same place are merged
+ncut.py      the picture is cut where the least likeness is lost
+words.py     words become segments, the rest is background
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from attnscope.diffseg.merging import ANCHORS, PASSES
 from attnscope.errors import ParameterError, nearest
 from attnscope.segmentation.methods.diffseg import DiffSegRecipe, diffseg_recipe
-from attnscope.segmentation.recipe import Recipe, changed, check_fields
+from attnscope.segmentation.methods.ncut import NcutRecipe
+from attnscope.segmentation.methods.words import WordsRecipe
+from attnscope.segmentation.recipe import WEAK, Recipe, changed, check_fields
 
-_RECIPES: dict[str, type[Recipe]] = {"diffseg": DiffSegRecipe}
+_RECIPES: dict[str, type[Recipe]] = {kind.method: kind for kind in (DiffSegRecipe, NcutRecipe, WordsRecipe)}
 METHODS = tuple(_RECIPES)
-_OF_DIFFSEG = {"thresholds": None, "passes": PASSES, "preset": "paper", "anchors": ANCHORS, "refine": False}
-"""What `attnscope.segment` takes for DiffSeg, where nothing is chosen."""
+_DEFAULTS = {
+    "thresholds": None,
+    "passes": PASSES,
+    "preset": "paper",
+    "anchors": ANCHORS,
+    "refine": False,
+    "unite": True,
+    "weak": WEAK,
+}
+"""What `attnscope.segment` has by name, though not every method does, where nothing is chosen."""
 
 
 def recipe_for(method: str | Recipe, model: str | None, **choices: Any) -> Recipe:
@@ -25,26 +38,37 @@ def recipe_for(method: str | Recipe, model: str | None, **choices: Any) -> Recip
     Args:
         method: Its name; or a recipe, which is taken as it is.
         model: Id or folder of the model, for what it recommends.
-        choices: Fields of the recipe, and DiffSeg's, of which other methods take none.
+        choices: Fields of the recipe.
 
     Raises:
-        ParameterError: There is no such method, it has no such choice, or the choice is outside its range.
-        KeywordError: It has no such field.
+        ParameterError: There is no such method, or a choice is outside its range.
+        KeywordError: The method has no such choice.
     """
-    chosen = {name: value for name, value in choices.items() if name not in _OF_DIFFSEG}
-    of_diffseg = {name: value for name, value in choices.items() if value != _OF_DIFFSEG.get(name, value)}
     if not isinstance(method, str):
+        if chosen := _chosen(choices, ()):
+            raise ParameterError(f"{', '.join(chosen)} beside a recipe: say it in the recipe itself")
         return method
     if method not in _RECIPES:
         raise ParameterError(f"method is {method!r}; expected one of {nearest(method, METHODS)}")
     if method == "diffseg":
-        return diffseg_recipe(model, **_OF_DIFFSEG | choices)
-    if of_diffseg:
-        raise ParameterError(
-            f"{', '.join(of_diffseg)} can't be chosen for the method {method!r}: DiffSeg alone has it. Leave it out"
-        )
-    check_fields(_RECIPES[method], chosen)
-    return _RECIPES[method](**chosen)
+        return diffseg_recipe(model, **_DEFAULTS | choices)
+    kind = _RECIPES[method]
+    chosen = _chosen(choices, [field.name for field in fields(kind)])  # type: ignore[arg-type]
+    check_fields(kind, chosen)
+    return kind(**chosen)
+
+
+def _chosen(choices: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Choices without those that a recipe does not have and nobody made."""
+    return {
+        name: value
+        for name, value in choices.items()
+        if name in known or not (name in _DEFAULTS and _alike(value, _DEFAULTS[name]))
+    }
+
+
+def _alike(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | int | float) and value == default)
 
 
 def recipe_like(
@@ -63,7 +87,6 @@ def recipe_like(
         KeywordError: The method has no such field.
     """
     if method is not None and method != recipe.method:
-        shared = {"unite": recipe.unite, "weak": recipe.weak}
-        return recipe_for(method, model, **shared | dict(changes))
+        return recipe_for(method, model, **changes)
     given = {"threshold_source": "given"} if "thresholds" in changes else {}
     return changed(recipe, given | dict(changes))

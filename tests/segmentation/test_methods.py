@@ -1,0 +1,127 @@
+"""Methods beside DiffSeg at its given thresholds, on the same attention."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import attnscope
+from attnscope.demo.scenes import scene
+from attnscope.demo.scoring import matched_iou
+from attnscope.diffseg.automatic import automatic_threshold
+from attnscope.errors import KeywordError, ParameterError
+from attnscope.ncut import normalized_cut
+from attnscope.segmentation.methods import METHODS, recipe_for
+from attnscope.segmentation.methods.ncut import NcutRecipe
+
+WORDS = ("house", "sun", "sky", "grass")
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return attnscope.load_pipeline("demo")
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return scene(3)
+
+
+@pytest.fixture(scope="module")
+def found(pipe, drawn):
+    return attnscope.segment(drawn.pil_image, pipe, labels=drawn.parts)
+
+
+def test_an_automatic_threshold_is_said_and_used(pipe, drawn, found):
+    automatic = attnscope.segment(drawn.pil_image, pipe, thresholds="auto", labels=drawn.parts)
+    tau = automatic_threshold(automatic.evidence.merger())
+    assert automatic.recipe.thresholds == (tau,) * 3
+    assert automatic.recipe.threshold_source == "auto"
+    assert automatic == found.again("auto") == found.again(tau)
+    assert automatic.again(unite=False).recipe.thresholds == (tau,) * 3
+    assert (
+        found.again("auto", passes=2).recipe.thresholds[1:]
+        == found.again("auto", passes=2).recipe.thresholds[:1]
+    )
+    assert json.loads(json.dumps(automatic.to_dict()))["recipe"]["threshold_source"] == "auto"
+
+
+def test_every_method_works_on_a_photo_and_on_the_same_attention(pipe, drawn, found):
+    for method in METHODS:
+        segmented = attnscope.segment(drawn.pil_image, pipe, method=method, labels=drawn.parts)
+        assert segmented.recipe.method == method == segmented.to_dict()["recipe"]["method"]
+        assert segmented == found.again(method=method)
+        assert segmented.labels.shape == drawn.segments.shape
+        assert segmented.labels.max() + 1 == len(segmented) == len(segmented.names)
+        assert str(segmented.recipe) in repr(segmented)
+        assert matched_iou(segmented.labels, drawn.segments) > 0.5
+
+
+def test_normalised_cuts_are_those_of_the_function(found):
+    cut = found.again(method="ncut", limit=0.3)
+    maps = normalized_cut(found.aggregated, limit=0.3)
+    torch.testing.assert_close(cut.merged, maps)
+    assert cut.again(limit=0.9, most=2).recipe == NcutRecipe(limit=0.9, most=2)
+    assert len(found.again(method="ncut", limit=0.9, most=2, unite=False)) == 2
+
+
+def test_words_become_segments_and_the_rest_has_no_name(pipe, drawn):
+    things = [word for word in drawn.parts if word not in ("sky", "grass")][:1]
+    segmented = attnscope.segment(drawn.pil_image, pipe, method="words", labels=things)
+    assert set(segmented.names) == {None, things[0]}
+    everywhere = segmented.again(background=0.0)
+    assert everywhere.mask(things[0]).sum() > segmented.mask(things[0]).sum()
+
+
+def test_words_need_labels(pipe, drawn):
+    with pytest.raises(ParameterError, match="give them with labels="):
+        attnscope.segment(drawn.pil_image, pipe, method="words")
+
+
+def test_a_recipe_is_taken_as_it_is(pipe, drawn, found):
+    recipe = NcutRecipe(most=3)
+    assert attnscope.segment(drawn.pil_image, pipe, method=recipe, labels=drawn.parts).recipe is recipe
+
+
+def test_traces_take_all_methods(pipe):
+    with attnscope.capture(pipe) as trace:
+        pipe("a red house on grass", num_inference_steps=2, output_type="latent")
+    for method in METHODS:
+        segmented = attnscope.segment(trace, method=method, labels=["house", "grass"])
+        assert segmented.recipe.method == method
+    assert attnscope.segment_trace(trace, thresholds="auto").recipe.threshold_source == "auto"
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "message"),
+    [
+        ({"method": "cuts"}, ParameterError, "method is 'cuts'; expected one of"),
+        ({"method": "ncut", "thresholds": 0.5}, KeywordError, "a ncut recipe has no 'thresholds'"),
+        ({"method": "ncut", "preset": "reference"}, KeywordError, "a ncut recipe has no 'preset'"),
+        ({"method": "words", "unite": False}, KeywordError, "a words recipe has no 'unite'"),
+        ({"method": "ncut", "powr": 2}, KeywordError, "the nearest: 'power'"),
+        ({"method": "diffseg", "power": 2}, KeywordError, "a diffseg recipe has no 'power'"),
+        ({"thresholds": "automatic"}, ParameterError, "or 'auto'"),
+        ({"method": NcutRecipe(), "power": 2}, ParameterError, "power beside a recipe"),
+        ({"method": "ncut", "weak": -1}, ParameterError, "weak is -1"),
+    ],
+)
+def test_choices_that_a_method_does_not_have_are_refused(pipe, drawn, choices, error, message):
+    with pytest.raises(error, match=message):
+        attnscope.segment(drawn.pil_image, pipe, **choices)
+
+
+def test_defaults_of_diffseg_are_no_choice():
+    assert recipe_for("ncut", None, thresholds=None, passes=3, preset="paper", anchors=16) == NcutRecipe()
+
+
+@pytest.mark.slow
+def test_an_automatic_threshold_is_as_good_as_the_best_fixed_one(pipe):
+    fixed, automatic = [], []
+    for seed in range(12):
+        drawn = scene(seed)
+        segmented = attnscope.segment(drawn.pil_image, pipe)
+        fixed.append(matched_iou(segmented.labels, drawn.segments))
+        automatic.append(matched_iou(segmented.again("auto").labels, drawn.segments))
+    assert np.mean(automatic) >= np.mean(fixed) - 0.01
