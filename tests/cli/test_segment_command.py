@@ -152,3 +152,18 @@ def test_nothing_is_overwritten_without_force(run, model, photo, tmp_path):
     assert "exists already" in err
     assert (tmp_path / "photo.json").read_text() == "mine"
     assert run("segment", photo, "--model", model, "-o", tmp_path, "--force")[0] == 0
+
+
+def test_a_threshold_is_found_and_other_methods_are_there(run, model, photo, tmp_path):
+    _, out, _ = run("segment", photo, "--model", model, "-o", tmp_path / "a", "-t", "auto", "--json")
+    assert json.loads(out)[0]["recipe"]["threshold_source"] == "auto"
+    options = ["-o", tmp_path / "b", "--method", "ncut", "--json"]
+    _, out, _ = run("segment", photo, "--model", model, *options)
+    assert json.loads(out)[0]["recipe"]["method"] == "ncut"
+
+
+@pytest.mark.parametrize("threshold", [["automatic"], ["auto", "-t", "0.5"], ["nan?"]])
+def test_a_threshold_that_is_none_is_refused(run, model, photo, tmp_path, threshold):
+    code, _, err = run("segment", photo, "--model", model, "-o", tmp_path, "-t", *threshold)
+    assert code == 2
+    assert "expected numbers in nats, or auto alone" in err

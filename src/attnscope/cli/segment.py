@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,15 +25,21 @@ from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.files import is_folder
 from attnscope.files.names import distinct_names
 
+if TYPE_CHECKING:
+    from attnscope.segmentation.methods.diffseg import Thresholds
+
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
   attnscope segment attnscope-demo/scene.png -o segments
 
-  attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold 0.6 --json"""
+  attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold auto --json -o automatic
+
+  attnscope segment attnscope-demo/scene.png --method ncut -o cuts"""
 
 _ENDINGS = (".labels.png", ".overlay.png", ".json")
 
 
+Method = Literal["diffseg", "ncut", "words"]
 Preset = Literal["paper", "reference"]
 
 
@@ -47,13 +53,15 @@ def segment_command(
         list[str] | None,
         typer.Option("--labels", "--label", "-l", help="Words to name segments with: house,grass"),
     ] = None,
+    method: Annotated[Method, typer.Option("--method", help="How segments are found.")] = "diffseg",
     threshold: Annotated[
-        list[float] | None,
+        list[str] | None,
         typer.Option(
             "--threshold",
             "--thresholds",
             "-t",
-            help="In nats; larger gives fewer segments. Repeat it: one per pass.",
+            metavar="NATS|auto",
+            help="Larger gives fewer segments; auto finds one for each picture. Repeat it: one per pass.",
         ),
     ] = None,
     preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
@@ -80,6 +88,7 @@ def segment_command(
     refuse_overwriting(*files, force=force)
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
+        "method": method,
         "preset": preset,
         "refine": refine,
         "thresholds": _thresholds(threshold),
@@ -141,10 +150,18 @@ def _score(segment: dict[str, Any]) -> str:
     return f"{scores[best]:.2f}" if segment["label"] else f"{scores[best]:.2f} ({best})"
 
 
-def _thresholds(thresholds: list[float] | None) -> float | list[float] | None:
-    if not thresholds:
+def _thresholds(texts: list[str] | None) -> Thresholds | None:
+    if not texts:
         return None
-    return thresholds[0] if len(thresholds) == 1 else thresholds
+    if texts == ["auto"]:
+        return "auto"
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError as cause:
+        raise ParameterError(
+            f"--threshold {' '.join(texts)}: expected numbers in nats, or auto alone"
+        ) from cause
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _names(images: Iterable[Path]) -> list[str]:
