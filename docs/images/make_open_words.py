@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import attnscope
-from attnscope.cli.sheet import Tile, tile_row
+from attnscope.pictures.sheets import Tile, tile_row
 
 WORDS = ("boat", "sea", "sand", "sky")
 CONTEXT = "a boat on the sea and sand under the sky"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import attnscope
 from attnscope.cli.run import word_tile
-from attnscope.cli.sheet import Tile, tile_row
 from attnscope.demo.scenes import scene
+from attnscope.pictures.sheets import Tile, tile_row
 
 SEED, WORDS = 4, ("green heart", "pink tree", "balloon", "brick wall", "grass")
 

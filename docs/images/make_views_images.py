@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import attnscope
-from attnscope.cli.sheet import Tile, tile_row
+from attnscope.pictures.sheets import Tile, tile_row
 
 PROMPT, STEPS = "a red house on grass under the sun", 10
 FOLDER = Path(__file__).parent

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.pictures import fonts
 from attnscope.pictures.axes import new_axes, write_title
 from attnscope.pictures.lettering import FontWarning, clusters, fitted_line, line_of
 from attnscope.pictures.overlays import overlay_labels
+from attnscope.pictures.sheets import Tile, stacked, tile_row
 
 WORLD = "漢ぁहแ👍"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the test puts fonts where Linux has them")

@@ -110,7 +110,7 @@ def _rows(explanation: Explanation) -> Iterator[tuple[str, ...]]:
 
 def _sheet(explanation: Explanation) -> Image:
     """All pictures on one page, two in a row so that a phone shows them, too."""
-    from attnscope.cli.sheet import Tile, stacked, tile_row
+    from attnscope.pictures.sheets import Tile, stacked, tile_row
 
     tiles = [Tile(*shown) for shown in explanation.pictures()]
     subtitle = "; ".join(f"{report.word}: {report.verdict.says}" for report in explanation.asked)

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 from attnscope.atlas import Section, sections
 from attnscope.atlas.diagram import SCALE_TINTS, staircase
 from attnscope.cli.run import about_run
-from attnscope.cli.sheet import INK, PAPER, SOFT, Tile, font, stacked, tile_row
 from attnscope.pictures.overlays import overlay_labels
+from attnscope.pictures.sheets import INK, PAPER, SOFT, Tile, font, stacked, tile_row
 
 if TYPE_CHECKING:
     from attnscope.demo.segmented_scene import SceneResult

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.output import counted, progress, save_picture, say_wrote
 from attnscope.cli.plan import Plan, call_arguments, check_size_of_trace, step_watcher
-from attnscope.cli.sheet import Tile, stacked, tile_row
 from attnscope.cli.word_maps import save_maps
 from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.files import whole_folder
 from attnscope.files.names import file_names
+from attnscope.pictures.sheets import Tile, stacked, tile_row
 from attnscope.storage.saving import check_replaceable, is_trace
 from attnscope.trace.files import load_trace
 

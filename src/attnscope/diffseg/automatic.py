@@ -43,7 +43,7 @@ def automatic_threshold(merger: Merger, *, passes: int = PASSES) -> float:
 
     Cost: 12 to 25 merges: 1 s for 256 anchors at 64x64 on two cores.
     Source: the labels that share the most information with a whole ensemble of labels: Strehl and Ghosh 2002,
-    "Cluster Ensembles", section 2.2. That thresholds are the ensemble is ours; docs/segments.md says what else was
+    "Cluster Ensembles", section 2.2. That thresholds are the ensemble is ours; docs/segmenters.md says what else was
     tried.
     """
     most = math.isqrt(merger.anchors)

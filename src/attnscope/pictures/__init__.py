@@ -11,6 +11,7 @@ lettering.py     lines of text in any script
 overlays.py      labels over a picture, palettes
 lines.py         the lines between segments
 captions.py      names on segments
+sheets.py        pictures side by side, with captions
 heat_colours.py  one ramp of colours for every heat map, and one for differences
 regions.py       a segment's area, box and run lengths
 maps.py          maps at other sizes

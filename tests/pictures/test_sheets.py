@@ -10,9 +10,9 @@ from attnscope.atlas import sections
 from attnscope.cli.layer_tables import readable_bytes
 from attnscope.cli.options import parse_numbers, parse_size, parse_words
 from attnscope.cli.overview import unet_strip
-from attnscope.cli.sheet import Tile, fitted, font, stacked, tile_row
 from attnscope.errors import ParameterError
 from attnscope.files.names import file_names
+from attnscope.pictures.sheets import Tile, fitted, font, stacked, tile_row
 
 
 def test_tiles_keep_their_aspect_ratio():
