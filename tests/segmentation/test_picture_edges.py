@@ -35,12 +35,12 @@ def test_a_disc_off_the_grid_is_found_to_the_pixel():
 
 
 def test_sums_over_segments_stay_and_sizes_that_are_not_square_fit():
-    picture = np.random.default_rng(1).random((24, 40, 3)).astype(np.float32)
+    picture = np.random.default_rng(1).random((101, 163, 3)).astype(np.float32)
     maps = torch.rand(5, 6, 5, generator=torch.Generator().manual_seed(0)).softmax(0)
     fitted = fit_to_picture(maps, picture)
-    assert fitted.shape == (5, 24, 40)
+    assert fitted.shape == (5, 101, 163)
     assert fitted.dtype == torch.float32
-    torch.testing.assert_close(fitted.sum(0), torch.ones(24, 40), atol=1e-4, rtol=0)
+    torch.testing.assert_close(fitted.sum(0), torch.ones(101, 163), atol=1e-4, rtol=0)
 
 
 def test_a_map_that_is_linear_in_the_colours_stays_and_a_flat_picture_changes_nothing_it_can_not_see():

