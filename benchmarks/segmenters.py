@@ -5,7 +5,7 @@
 Segments: mean IoU over the true parts of a scene, each matched with at most one segment. Edges: the F score of pixels
 on an edge, right within two pixels. Words: the things of a scene are the words, the rest is background; IoU of each
 word's mask, and of the background. An opponent for each: DiffSeg with the demo's own threshold, and
-cross-attention as it is. Takes about 3 s a scene on one core.
+cross-attention as it is. Takes 2 to 6 s a scene.
 """
 
 from __future__ import annotations
