@@ -253,3 +253,23 @@ def test_hops_average_noise_away():
     attention, region = regions(120, 60, 90, 30, noise=1.0)
     assert len(normalized_cut(attention)) > 4
     assert torch.equal(normalized_cut(attention, power=2).argmax(0), region)
+
+
+def test_many_parts_that_nothing_joins_are_found_up_to_the_most():
+    assert torch.equal(normalized_cut(torch.eye(60)), torch.eye(60))
+    assert len(normalized_cut(torch.eye(60), most=40)) == 40
+
+
+def test_attention_that_changes_slowly_along_a_chain_is_cut_in_even_parts():
+    places = torch.arange(300)
+    near = ((places[:, None] - places).abs() < 4).float()
+    labels = normalized_cut(near / near.sum(1, keepdim=True), most=4).argmax(0)
+    assert labels.unique_consecutive().tolist() == [0, 1, 2, 3]
+    assert labels.bincount().min() > 40
+
+
+def test_likeness_that_leaves_the_range_of_numbers_is_none():
+    scores = 30 * torch.randn(40, 40, generator=torch.Generator().manual_seed(0))
+    maps = normalized_cut(scores.softmax(-1))
+    assert maps.isfinite().all()
+    torch.testing.assert_close(maps.sum(0), torch.ones(40))

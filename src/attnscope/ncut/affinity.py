@@ -14,6 +14,7 @@ from attnscope.errors import ParameterError
 SHARPNESS = 10.0
 """DiffCut's exponent of the affinity."""
 _ROWS_AT_ONCE = 512
+_LIKE_NO_OTHER = 1e-12  # far above the least number of float32, which sharpened cosines can reach
 _ROW_SUM = 0.02  # float16 rows of 16,384 numbers sum to 1 within this
 
 
@@ -64,7 +65,7 @@ def _products_with_itself(rows: Float[Tensor, "place key"]) -> Float[Tensor, "pl
 
 def _with_themselves(affinity: Float[Tensor, "place place"]) -> Float[Tensor, "place place"]:
     nearest = affinity.fill_diagonal_(0).amax(1)
-    affinity.diagonal().copy_(nearest.masked_fill(nearest == 0, 1))
+    affinity.diagonal().copy_(nearest.masked_fill(nearest < _LIKE_NO_OTHER, 1))
     return affinity
 
 

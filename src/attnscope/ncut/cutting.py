@@ -11,7 +11,8 @@ from torch import Tensor
 
 from attnscope.errors import MissingExtraError
 
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}  # of the eigenvalue
+_TOLERANCES = {4: (1e-5, 1e-3, 1e-1), 8: (1e-10, 1e-5, 1e-3, 1e-1)}  # of the eigenvalue, by bytes a number
+_EQUAL = 1e-9  # cuts that cost the same but for rounding
 _DENSE = 3  # ARPACK wants more places than vectors
 _VECTORS, _RESTARTS = 20, 50
 
@@ -89,14 +90,20 @@ def _eigenvector(product: Any, start: np.ndarray) -> np.ndarray:
         raise MissingExtraError("normalised cuts need scipy: pip install 'attnscope[segment]'") from cause
     size = len(start)
     matrix = LinearOperator((size, size), matvec=product, dtype=start.dtype)
-    tolerance = _TOLERANCE[torch.float64 if start.dtype == np.float64 else torch.float32]
-    choice: dict[str, Any] = {"k": 1, "which": "LA", "v0": start, "tol": tolerance}
-    try:
-        return eigsh(matrix, ncv=min(_VECTORS, size), maxiter=_RESTARTS, **choice)[1][:, 0]
-    except (
-        ArpackNoConvergence
-    ):  # many eigenvalues nearly alike: any mixture of theirs will do, but it takes its time
-        return eigsh(matrix, ncv=min(4 * _VECTORS, size), maxiter=40 * _RESTARTS, **choice)[1][:, 0]
+    choice: dict[str, Any] = {
+        "k": 1,
+        "which": "LA",
+        "v0": start,
+        "ncv": min(_VECTORS, size),
+        "maxiter": _RESTARTS,
+    }
+    *first, last = _TOLERANCES[start.dtype.itemsize]
+    for tolerance in first:
+        try:
+            return eigsh(matrix, tol=tolerance, **choice)[1][:, 0]
+        except ArpackNoConvergence:  # many eigenvalues nearly alike: a mixture of their vectors will do
+            continue
+    return eigsh(matrix, tol=last, **choice)[1][:, 0]
 
 
 def least_cut(
@@ -119,7 +126,8 @@ def least_cut(
     volume, whole = below[:-1], below[-1]
     between = (volume - within).clamp_(min=0)
     ncuts = between / volume + between / (whole - volume)
-    at = int(ncuts.argmin())
+    equal = (ncuts <= ncuts.min() + _EQUAL).nonzero()[:, 0]
+    at = int(equal[(2 * equal + 2 - len(order)).abs().argmin()])  # the most even of equal ones
     return Cut(float(ncuts[at]), rank > at)
 
 

@@ -116,8 +116,8 @@ def _before_gap(values: list[float], value: float) -> int:
     """How many cuts come before the widest gap, the earliest of equal ones. `value` is that of the cut not made."""
     if not values:
         return 0
-    gaps = [after - before for before, after in itertools.pairwise([*values, min(value, 1.0)])]
-    return gaps.index(max(gaps)) + 1
+    gaps = [after - before for before, after in itertools.pairwise([*values, min(value, 1.0), 1.0])]
+    return min(gaps.index(max(gaps)) + 1, len(values))
 
 
 def _numbered(parts: list[Places], count: int) -> Int[Tensor, " place"]:

@@ -7,6 +7,8 @@ result.py     Evidence and Segmentation: what segments are made of, and what the
 label_map.py  from merged maps to the segment of every pixel
 words.py      the words that segments can be named by
 spreading.py  words as segments: their maps spread by self-attention, and the background
+edges.py      where things end, by attention
+picture_edges.py  maps of segments drawn to the picture's own edges
 naming.py     which word names a segment, and how well it fits
 recipe.py     what all methods share: what they look at, what they find
 methods/      DiffSeg and the others, a file each
