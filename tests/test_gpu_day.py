@@ -253,6 +253,7 @@ NOT_NEEDED = {
     "xarray": {"named.py"},
     "pandas": {"ranking.py", "result.py", "word_table.py"},
     "skimage": {"spreading.py"},
+    "kornia": {"picture_edges.py"},
 }
 """Films, figures, named arrays, tables and backgrounds, which no stage asks for."""
 PLACES = [ROOT, *(ROOT / place for place in ("src", "tests", "benchmarks", "benchmarks/gpu"))]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import attnscope
 from attnscope.demo.scenes import scene
@@ -12,8 +13,11 @@ from attnscope.demo.scoring import matched_iou
 from attnscope.diffseg.automatic import automatic_threshold
 from attnscope.errors import KeywordError, ParameterError
 from attnscope.ncut import normalized_cut
+from attnscope.segmentation import result
+from attnscope.segmentation.edges import edge_image
 from attnscope.segmentation.methods import METHODS, recipe_for
 from attnscope.segmentation.methods.ncut import NcutRecipe
+from attnscope.segmentation.picture_edges import fit_to_picture
 
 WORDS = ("house", "sun", "sky", "grass")
 
@@ -114,6 +118,47 @@ def test_choices_that_a_method_does_not_have_are_refused(pipe, drawn, choices, e
 
 def test_defaults_of_diffseg_are_no_choice():
     assert recipe_for("ncut", None, thresholds=None, passes=3, preset="paper", anchors=16) == NcutRecipe()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_segments_are_drawn_to_the_pictures_edges(found, drawn, method):
+    coarse = found.again(method=method)
+    fitted = coarse.again(fit=True)
+    assert fitted.recipe.fit
+    assert (fitted.labels != coarse.labels).any()
+    if method == "ncut":  # whose maps say how sure they are
+        assert matched_iou(fitted.labels, drawn.segments) > matched_iou(coarse.labels, drawn.segments)
+    assert fitted.merged.shape[1:] == coarse.merged.shape[1:]
+
+
+def test_large_pictures_are_fitted_at_a_smaller_size(found, monkeypatch):
+    seen = []
+    monkeypatch.setattr(result, "MOST_FITTED_PX", 64 * 64)
+    monkeypatch.setattr(
+        result,
+        "fit_to_picture",
+        lambda maps, picture: seen.append(picture.size) or fit_to_picture(maps, picture),
+    )
+    assert found.again(fit=True).labels.shape == found.labels.shape
+    assert seen == [(64, 64)]
+
+
+def test_a_trace_without_a_picture_has_nothing_to_fit_to(pipe):
+    with attnscope.capture(pipe) as trace:
+        pipe("a red house on grass", num_inference_steps=1, output_type="latent")
+    with pytest.raises(ParameterError, match="needs the picture"):
+        attnscope.segment(trace, fit=True)
+
+
+def test_edges_are_there_and_saved(found, tmp_path):
+    assert found.edges.shape == found.aggregated.shape[:2]
+    image = edge_image(found.edges, found.labels.shape)
+    assert image.size == found.labels.shape[::-1]
+    assert np.asarray(image).max() == 255
+    paths = found.save(tmp_path / "scene", edges=True)
+    assert [path.name for path in paths][-2:] == ["scene.edges.png", "scene.json"]
+    with Image.open(paths[-2]) as saved:
+        assert np.array_equal(np.asarray(saved), np.asarray(image))
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
   attnscope segment attnscope-demo/scene.png --method ncut -o cuts"""
 
-_ENDINGS = (".labels.png", ".overlay.png", ".json")
+_ENDINGS = (".labels.png", ".overlay.png", ".edges.png", ".json")
 
 
 Method = Literal["diffseg", "ncut", "words"]
@@ -66,6 +66,8 @@ def segment_command(
     ] = None,
     preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
     refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,
+    fit: Annotated[bool, typer.Option("--fit", help="Draw segments to the picture's own edges.")] = False,
+    edges: Annotated[bool, typer.Option("--edges", help="NAME.edges.png, too.")] = False,
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
@@ -82,7 +84,8 @@ def segment_command(
     """
     expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
     names = _names(images)
-    files = [output / (name + ending) for name in names for ending in _ENDINGS]
+    endings = [ending for ending in _ENDINGS if edges or ending != ".edges.png"]
+    files = [output / (name + ending) for name in names for ending in endings]
     _spare_inputs(images, files)
     refuse_inside_a_trace(output)
     refuse_overwriting(*files, force=force)
@@ -91,10 +94,12 @@ def segment_command(
         "method": method,
         "preset": preset,
         "refine": refine,
+        "fit": fit,
         "thresholds": _thresholds(threshold),
     }
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}
+    saving = {"edges": edges, "overwrite": force}
     pipe = load(model, config=config, device=device, dtype=dtype)
     results: list[dict[str, Any]] = []  # no Segmentation: they are large and there may be many
     failed = 0
@@ -102,7 +107,7 @@ def segment_command(
         for image, name in bars.track(list(zip(images, names, strict=True)), description="segments"):
             try:
                 results.append(
-                    _segment(image, output / name, pipe, settings, for_photos, of_pass=of_pass, force=force)
+                    _segment(image, output / name, pipe, settings, for_photos, of_pass=of_pass, saving=saving)
                 )
             except Exception as error:  # whatever one picture does, the others are still done
                 if len(images) == 1:
@@ -124,7 +129,7 @@ def _segment(
     for_photos: dict[str, Any],
     *,
     of_pass: int | None,
-    force: bool,
+    saving: dict[str, bool],
 ) -> dict[str, Any]:
     """Segment one picture, which is decoded once, and write its files. Returns what to print."""
     from attnscope.pictures.reading import decoded_picture
@@ -136,7 +141,7 @@ def _segment(
         segmentation = segment(open_pass(image, of_pass), pipe, **settings, **for_photos)
     else:
         segmentation = segment(decoded_picture(image), pipe, **settings, **for_photos)
-    for path in segmentation.save(f"{name}.json", overwrite=force):  # one ending is taken off, and no other
+    for path in segmentation.save(f"{name}.json", **saving):  # one ending is taken off, and no other
         say_wrote(path)
     return {"image": str(image), **segmentation.to_dict()}
 

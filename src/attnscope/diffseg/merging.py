@@ -81,10 +81,6 @@ class Merger:
         preset: As for `merge`.
         anchors: As for `merge`.
 
-    Attributes:
-        size_hw: The grid's height and width.
-        anchors: How many maps the first pass starts from.
-
     Cost: 16 bytes for each anchor and map from the first merge on: 16 MiB for 256 anchors at 64x64.
     """
 

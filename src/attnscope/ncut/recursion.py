@@ -50,9 +50,8 @@ def cut_recursively(
     if affinity.device.type != "cpu":
         return _cut(affinity, limit, most)
     cut = partial(_cut, limit=limit, most=most)
-    return in_tile_threads(cut, [affinity])[
-        0
-    ]  # products with a vector wait for memory, so more threads only wait
+    (labels,) = in_tile_threads(cut, [affinity])  # one thread: products with a vector wait for memory
+    return labels
 
 
 def _cut(affinity: Float[Tensor, "place place"], limit: float | None, most: int) -> Int[Tensor, " place"]:

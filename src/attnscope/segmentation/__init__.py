@@ -3,6 +3,7 @@
 segment.py    the entries: a photo or a trace to its segments
 photo.py      the evidence of a photo: one pass over it, and one for words
 evidence.py   the evidence of a trace: its attention, aggregated
+basis.py      what methods look at: a picture's attention
 result.py     Evidence and Segmentation: what segments are made of, and what they are
 label_map.py  from merged maps to the segment of every pixel
 words.py      the words that segments can be named by

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from attnscope.errors import ParameterError
 from attnscope.ncut.affinity import checked_attention
+from attnscope.pictures.maps import resize_maps
+from attnscope.records.layers import SizeHW
 
 Rows = Float[Tensor, "height width key"]
 
@@ -56,3 +59,15 @@ def _across(rows: Rows, logs: Rows) -> Float[Tensor, "height width"]:
         for up, down in zip(above, below, strict=True)
     ]
     return torch.stack(strips).clamp_(min=0)
+
+
+def edge_image(at_places: Float[Tensor, "height width"], size_hw: SizeHW) -> Image.Image:
+    """Edges in grey, white where attention changes most.
+
+    Args:
+        at_places: As `edges` returns them.
+        size_hw: Height and width of the picture in pixels.
+    """
+    at_pixels = resize_maps(at_places[None], size_hw)[0]
+    grey = (at_pixels / at_pixels.max().clamp_min(torch.finfo(torch.float32).tiny) * 255).round()
+    return Image.fromarray(grey.byte().cpu().numpy())

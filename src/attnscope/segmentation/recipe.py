@@ -9,30 +9,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.diffseg.merging import Merger
 from attnscope.errors import KeywordError, ParameterError, nearest
+from attnscope.segmentation.basis import Basis
 
 WEAK = 1.0
 """A word that gets less attention inside a segment than in the whole picture does not name it."""
-
-
-class Basis(Protocol):
-    """What a method may look at: a picture's attention. An `Evidence` is one."""
-
-    @property
-    def aggregated(self) -> Float[Tensor, "grid_height grid_width grid_height grid_width"]:
-        """DiffSeg's aggregate of self-attention."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Words that may name segments."""
-
-    @property
-    def word_maps(self) -> Float[Tensor, "word input_height input_width"] | None:
-        """Where each of them landed."""
-
-    def merger(self, preset: str, anchors: int | tuple[int, int]) -> Merger:
-        """DiffSeg's distances between maps, which are computed once."""
 
 
 class Recipe(Protocol):
@@ -40,8 +21,6 @@ class Recipe(Protocol):
 
     Attributes:
         method: Name of the method.
-        unite: Segments of one word are one segment.
-        least_score: A segment whose best word has less stays without a name, see `attnscope.segment`.
     """
 
     method: ClassVar[str]
@@ -51,8 +30,12 @@ class Recipe(Protocol):
         """Segments of one word are one segment."""
 
     @property
+    def fit(self) -> bool:
+        """Draw segments to the picture's own edges, see `attnscope.segmentation.picture_edges.fit_to_picture`."""
+
+    @property
     def least_score(self) -> float:
-        """A segment whose best word has less stays without a name."""
+        """A segment whose best word has less stays without a name, see `attnscope.segment`."""
 
     def find(self, basis: Basis, words: Sequence[int]) -> Found:
         """The maps of the segments.

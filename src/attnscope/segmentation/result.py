@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -12,73 +13,33 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from PIL import Image
+from PIL.Image import Resampling
 from torch import Tensor
 
-from attnscope.diffseg.merging import ANCHORS, PRESETS, Merger
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.pictures.axes import new_axes
-from attnscope.pictures.decoded import Decoded
 from attnscope.pictures.overlays import indexed_png, overlay_labels, overlay_strips, png_bytes
 from attnscope.pictures.regions import Segment, describe_segments
 from attnscope.pictures.strips import Strips
+from attnscope.segmentation import edges as by_attention
+from attnscope.segmentation.basis import Basis
 from attnscope.segmentation.files import write_files
 from attnscope.segmentation.label_map import label_map
 from attnscope.segmentation.methods import recipe_like
 from attnscope.segmentation.methods.diffseg import Thresholds
 from attnscope.segmentation.naming import means_inside, names_of_segments, word_scores
+from attnscope.segmentation.picture_edges import fit_to_picture
 from attnscope.segmentation.recipe import Recipe, as_dict
 from attnscope.spelling import both_spellings
 
+MOST_FITTED_PX = 2**22
+"""Pixels at which maps are fitted to a picture's edges: each map takes 16 MB there."""
+Maps = Float[Tensor, "segment grid_height grid_width"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evidence:
-    """What segments are made of: a picture's self-attention, and where each word landed. The model is not needed.
-
-    Attributes:
-        aggregated: DiffSeg's aggregate of self-attention on the latent grid, each place's map of sum 1.
-        size_hw: Height and width of the labels in pixels.
-        picture: The upright RGB picture that the labels lie on, None if unknown or too large to be kept.
-        decode: Decodes it anew where it is too large to be kept.
-        words: Words that may name segments.
-        word_maps: Where each of them landed: cross-attention at the size that the model saw, None without words.
-        origin: What is known of where the attention is from: timestep, noise, crop, steps ...
-        model: Name of the model, for the threshold that it recommends.
-    """
-
-    aggregated: Float[Tensor, "grid_height grid_width grid_height grid_width"]
-    size_hw: tuple[int, int]
-    picture: Image.Image | None = None
-    words: tuple[str, ...] = ()
-    word_maps: Float[Tensor, "word input_height input_width"] | None = None
-    origin: dict[str, Any] = field(default_factory=dict)
-    model: str | None = None
-    decode: Callable[[], Decoded] | None = None
-    _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_mergers": {}}  # copies and pickles compute distances again
-
-    def __repr__(self) -> str:
-        height, width = self.aggregated.shape[:2]
-        named = f", words {', '.join(self.words)}" if self.words else ""
-        return f"<Evidence of a {height}x{width} grid for {self.size_hw[0]}x{self.size_hw[1]} px{named}>"
-
-    def merger(self, preset: str = PRESETS[0], anchors: int | tuple[int, int] = ANCHORS) -> Merger:
-        """The distances that merging needs, computed once for each preset and anchors.
-
-        Args:
-            preset: "paper" or "reference".
-            anchors: A side, or rows and columns.
-
-        Cost: 0.3 s at a 64x64 grid on two cores; 16 bytes for each pair of anchor and place are kept.
-        """
-        merger = self._mergers.get((preset, anchors))
-        if merger is None:
-            merger = Merger(self.aggregated, preset, anchors=anchors)
-            while len(self._mergers) > 1:  # the first, which all thresholds share, and one more
-                self._mergers.popitem()
-            self._mergers[preset, anchors] = merger
-        return merger
+class Evidence(Basis):
+    """What segments are made of: a picture's self-attention, and where each word landed. The model is not needed."""
 
     def segments(self, recipe: Recipe, words: Sequence[int] | None = None) -> Segmentation:
         """Find the segments' maps, give each pixel to one of them, and name them.
@@ -91,12 +52,21 @@ class Evidence:
         """
         chosen = list(range(len(self.words)) if words is None else words)
         found = recipe.find(self, chosen)
-        labels, there = label_map(found.maps, self.size_hw)
+        labels, there = label_map(self._fitted(found.maps) if recipe.fit else found.maps, self.size_hw)
         maps, names = found.maps[there], tuple(compress(found.names, there.tolist()))
         if not found.names and self.word_maps is not None and chosen:
             of_chosen, at_words = [self.words[at] for at in chosen], self.word_maps[chosen]
             labels, names = names_of_segments(labels, maps, at_words, of_chosen, recipe)
         return Segmentation(labels, found.recipe, self, maps, names)
+
+    def _fitted(self, maps: Maps) -> Float[Tensor, "segment height width"]:
+        """Maps that follow the picture's own edges, at its size or, of a large picture, at a smaller one."""
+        hw = _at_most(MOST_FITTED_PX, self.size_hw)
+        if self.picture is not None:
+            return fit_to_picture(maps, self.picture.resize(hw[::-1], Resampling.BOX))
+        if self.decode is not None:
+            return fit_to_picture(maps, self.decode().resized(hw))
+        raise ParameterError("fit=True needs the picture, and none is known: give one with picture=")
 
     def word_scores(self, labels: Int[np.ndarray, "height width"]) -> Float[np.ndarray, "segment word"]:
         """The mean in each segment of every word's map; maps have unit L2 norm over the picture.
@@ -142,6 +112,11 @@ class Segmentation:
     def aggregated(self) -> Float[Tensor, "grid_height grid_width grid_height grid_width"]:
         """DiffSeg's aggregate of self-attention, which the segments were merged from."""
         return self.evidence.aggregated
+
+    @cached_property
+    def edges(self) -> Float[Tensor, "grid_height grid_width"]:
+        """Where attention changes from place to place, in nats, see `attnscope.segmentation.edges.edges`."""
+        return by_attention.edges(self.aggregated)
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -279,15 +254,16 @@ class Segmentation:
             "origin": self.origin,
         }
 
-    def save(self, name: str | Path, *, overwrite: bool = False) -> list[Path]:
+    def save(self, name: str | Path, *, edges: bool = False, overwrite: bool = False) -> list[Path]:
         """Write NAME.labels.png, NAME.overlay.png (if the picture is known) and NAME.json.
 
         Args:
             name: NAME with or without a folder; a picture's ending or .json is taken off.
+            edges: Write NAME.edges.png, too.
             overwrite: Write over files that are there already.
 
         Returns:
-            The paths, in this order.
+            The paths, in this order; of the edges before the last.
 
         Raises:
             OutputError: One of the files is there already, or can't be written.
@@ -297,4 +273,14 @@ class Segmentation:
             pictures[".overlay.png"] = lambda: overlay_strips(decode(), self.labels, names=self._written())
         elif self.has_picture:
             pictures[".overlay.png"] = self.overlay
+        if edges:
+            pictures[".edges.png"] = lambda: by_attention.edge_image(
+                self.edges, _at_most(MOST_FITTED_PX, self.evidence.size_hw)
+            )
         return write_files(Path(name), pictures, self.to_dict(), overwrite=overwrite)
+
+
+def _at_most(pixels: int, size_hw: tuple[int, int]) -> tuple[int, int]:
+    """A size of the same shape with no more pixels."""
+    scale = min(math.sqrt(pixels / math.prod(size_hw)), 1)
+    return max(round(size_hw[0] * scale), 1), max(round(size_hw[1] * scale), 1)

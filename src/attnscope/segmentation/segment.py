@@ -36,6 +36,7 @@ def segment(
     anchors: int | tuple[int, int] = ANCHORS,
     weights: Mapping[SizeHW, float] | None = None,
     refine: bool = False,
+    fit: bool = False,
     unite: bool = True,
     weak: float = WEAK,
     preset: str = "paper",
@@ -78,6 +79,7 @@ def segment(
         anchors: See `attnscope.diffseg.merge`.
         weights: See `attnscope.diffseg.aggregate`.
         refine: k-means after merging (pip install 'attnscope[refine]').
+        fit: Draw segments to the picture's own edges with a guided filter (pip install 'attnscope[segment]').
         unite: Make one segment of those with the same word.
         weak: A segment stays without a name where its best word's score is less: the attention that the word gets
             inside it, divided by what it gets in the picture on average. 0 names every segment, as
@@ -132,6 +134,7 @@ def segment(
         "preset": preset,
         "anchors": anchors,
         "refine": refine,
+        "fit": fit,
         "unite": unite,
         "weak": weak,
         **choices,
@@ -237,7 +240,7 @@ def segment_trace(
         pipe: Asked for its recommended threshold only, in case the trace does not know its model.
         reduced: Name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q and K; which
             steps and branch went in was settled then.
-        recipe_changes: preset, anchors, refine, unite, weak and the method's other choices, as for `segment`.
+        recipe_changes: preset, anchors, refine, fit, unite, weak and the method's other choices, as for `segment`.
 
     Returns:
         Labels at the picture's size; without a picture at the size that the run was asked for, else 8 pixels a place.

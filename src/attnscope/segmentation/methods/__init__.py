@@ -26,6 +26,7 @@ _DEFAULTS = {
     "preset": "paper",
     "anchors": ANCHORS,
     "refine": False,
+    "fit": False,
     "unite": True,
     "weak": WEAK,
 }

@@ -14,7 +14,8 @@ from attnscope.diffseg.automatic import automatic_threshold
 from attnscope.diffseg.merging import ANCHORS, PAPER_THRESHOLD, PASSES, PRESETS
 from attnscope.diffseg.refinement import refine
 from attnscope.errors import ParameterError, nearest
-from attnscope.segmentation.recipe import WEAK, Basis, Found, check_fields, check_weak
+from attnscope.segmentation.basis import Basis
+from attnscope.segmentation.recipe import WEAK, Found, check_fields, check_weak
 
 Thresholds = float | Sequence[float] | Literal["auto"]
 
@@ -30,6 +31,7 @@ class DiffSegRecipe:
         preset: 'paper' or 'reference', see `attnscope.diffseg.merge`.
         anchors: A side, or rows and columns, see `attnscope.diffseg.merge`.
         refine: k-means after merging.
+        fit: Draw segments to the picture's own edges.
         unite: Segments of one word are one segment.
         weak: The least score of a segment's name, see `attnscope.segment`.
     """
@@ -41,6 +43,7 @@ class DiffSegRecipe:
     preset: str = "paper"
     anchors: int | tuple[int, int] = ANCHORS
     refine: bool = False
+    fit: bool = False
     unite: bool = True
     weak: float = WEAK
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 from attnscope.ncut.affinity import SHARPNESS
 from attnscope.ncut.maps import normalized_cut
 from attnscope.ncut.recursion import MOST_SEGMENTS
-from attnscope.segmentation.recipe import WEAK, Basis, Found, check_weak
+from attnscope.segmentation.basis import Basis
+from attnscope.segmentation.recipe import WEAK, Found, check_weak
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class NcutRecipe:
         sharpness: Exponent of the likeness; more part places that are less unlike.
         limit: Cuts of this NCut or more are not made; None: the widest gap between the picture's own cuts.
         most: No more segments than this.
+        fit: Draw segments to the picture's own edges.
         unite: Segments of one word are one segment.
         weak: The least score of a segment's name, see `attnscope.segment`.
     """
@@ -30,6 +32,7 @@ class NcutRecipe:
     sharpness: float = SHARPNESS
     limit: float | None = None
     most: int = MOST_SEGMENTS
+    fit: bool = False
     unite: bool = True
     weak: float = WEAK
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope.errors import ParameterError
-from attnscope.segmentation.recipe import Basis, Found
+from attnscope.segmentation.basis import Basis
+from attnscope.segmentation.recipe import Found
 from attnscope.segmentation.spreading import ENTROPY_WEIGHT, spread, with_background
 
 
@@ -22,6 +23,7 @@ class WordsRecipe:
         steps: How often; None: as often as suits the form.
         entropy_weight: lambda of "entropy".
         background: Share of a word's range below which a place is background, 0 to 1; None: Otsu's of the picture.
+        fit: Draw segments to the picture's own edges.
     """
 
     method: ClassVar[str] = "words"
@@ -31,6 +33,7 @@ class WordsRecipe:
     steps: int | None = None
     entropy_weight: float = ENTROPY_WEIGHT
     background: float | None = None
+    fit: bool = False
 
     def __str__(self) -> str:
         return f"words spread by {self.form}"
