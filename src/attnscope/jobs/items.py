@@ -1,0 +1,153 @@
+"""A folder, a pattern, a list or an address to items, with names that are unique, safe and stable."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+
+from attnscope.errors import ParameterError
+from attnscope.files.names import distinct_names
+from attnscope.jobs.job import Item
+from attnscope.jobs.places import file_system, is_remote, local_path, read
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+"""Files of a folder that are taken for pictures."""
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
+_Found = tuple[str, str]  # path relative to where it was looked for, address
+
+
+def is_many(source: str) -> bool:
+    """Whether a text names pictures to be found, not one of them: a pattern, a list, an address.
+
+    Args:
+        source: What was given.
+    """
+    if is_remote(source):
+        return True
+    return not os.path.lexists(source) and glob.has_magic(source) or source.lower().endswith(".txt")
+
+
+def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[Item]:
+    """The pictures that are named, sorted by address where they are found, each once.
+
+    A name is the path below the folder, without the picture's ending; of a.jpg and a.png both keep it.
+
+    Args:
+        sources: Folders (searched with all below them), patterns with `*` and `**`, lists (a path or an address a
+            line, relative to the list; # begins a comment), pictures; all of them also as fsspec addresses.
+        leave_out: A folder whose files are none of the pictures: the output.
+
+    Raises:
+        ParameterError: A source gives no picture.
+        OSError: A list can't be read.
+
+    Cost: 100,000 files of a local folder take a second or two.
+    """
+    out = os.path.realpath(leave_out) + os.sep if leave_out and not is_remote(leave_out) else leave_out
+    found: dict[str, str] = {}
+    for source in sources:
+        before = len(found)
+        for relative, address in _found(source):
+            if not (out and _inside(address, out)):
+                found.setdefault(address, relative)
+        if len(found) == before:
+            raise ParameterError(
+                f"{source} gives no pictures; expected files that end in {', '.join(ENDINGS)}"
+            )
+    return [Item(name, address) for name, address in zip(_names(list(found.values())), found, strict=True)]
+
+
+def _inside(address: str, folder: str) -> bool:
+    return address.startswith(folder if is_remote(folder) else (folder, os.path.abspath(folder) + os.sep))
+
+
+def _found(source: str) -> Iterator[_Found]:
+    if source.lower().endswith(".txt"):
+        return _in_list(source)
+    if is_remote(source):
+        return _remote(source)
+    path = os.fspath(local_path(source))
+    if os.path.isdir(path):
+        return _in_folder(path)
+    if glob.has_magic(path) and not os.path.lexists(path):
+        return _in_pattern(path)
+    return iter([(os.path.basename(path), path)])
+
+
+def _in_folder(folder: str) -> Iterator[_Found]:
+    root = os.path.abspath(folder)
+    for place, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if _is_picture(name):
+                path = os.path.join(place, name)
+                yield os.path.relpath(path, root) if place != root else name, path
+
+
+def _in_pattern(pattern: str) -> Iterator[_Found]:
+    paths = sorted(
+        path for path in glob.iglob(pattern, recursive=True) if _is_picture(path) and os.path.isfile(path)
+    )
+    return _below_common([os.path.abspath(path) for path in paths])
+
+
+def _remote(source: str) -> Iterator[_Found]:
+    files, path = file_system(source)
+    if glob.has_magic(path):
+        paths = files.glob(path)
+    else:
+        paths = [path] if _is_picture(path) else files.find(path)
+    addresses = [files.unstrip_protocol(each) for each in sorted(paths) if _is_picture(each)]
+    if glob.has_magic(path) or _is_picture(path):
+        return _below_common(addresses)
+    start = files.unstrip_protocol(path).rstrip("/") + "/"
+    return ((address.removeprefix(start), address) for address in addresses)
+
+
+def _in_list(source: str) -> Iterator[_Found]:
+    folder = (
+        source.rpartition("/")[0]
+        if is_remote(source)
+        else os.path.dirname(os.path.abspath(local_path(source)))
+    )
+    lines = (line.strip() for line in read(source).decode("utf-8-sig").splitlines())
+    written = [line for line in lines if line and not line.startswith("#")]
+    absolute = (line if is_remote(line) or os.path.isabs(line) else f"{folder}/{line}" for line in written)
+    return _below_common(
+        [line if is_remote(line) else os.path.normpath(local_path(line)) for line in absolute]
+    )
+
+
+def _below_common(addresses: list[str]) -> Iterator[_Found]:
+    """Addresses with their paths below the folder that all of them are in."""
+    folders = [address.replace(os.sep, "/").split("/")[:-1] for address in addresses]
+    shared = len(os.path.commonprefix(folders)) if folders else 0  # of lists: whole parts
+    return (("/".join(address.replace(os.sep, "/").split("/")[shared:]), address) for address in addresses)
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(ENDINGS) and not PurePosixPath(name).name.startswith(".")
+
+
+def _names(relatives: Iterable[str]) -> list[str]:
+    """A name for each relative path, with `/` between parts. It does not depend on the order of those alike in stem."""
+    safe = [_safe(relative) for relative in relatives]
+    stems = Counter(path.with_suffix("") for path in safe)
+    wanted = [path if stems[path.with_suffix("")] > 1 else path.with_suffix("") for path in safe]
+    by_folder: dict[PurePosixPath, list[int]] = defaultdict(list)
+    for number, path in enumerate(wanted):
+        by_folder[path.parent].append(number)
+    names = [""] * len(wanted)
+    for folder, numbers in by_folder.items():
+        for number, name in zip(numbers, distinct_names(wanted[each].name for each in numbers), strict=True):
+            names[number] = str(folder / name)
+    return names
+
+
+def _safe(relative: str) -> PurePosixPath:
+    parts = relative.replace(os.sep, "/").split("/")
+    return PurePosixPath(*(_UNSAFE.sub("-", part) for part in parts if part not in ("", ".", "..")))
