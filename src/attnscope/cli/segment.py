@@ -18,12 +18,15 @@ from attnscope.cli.output import (
     say_error,
     say_wrote,
 )
+from attnscope.cli.segment_folder import engine_named, names_many, segment_folder
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
 from attnscope.errors import AttnscopeError, ParameterError
 from attnscope.files import is_folder
 from attnscope.files.names import distinct_names
+from attnscope.jobs.places import is_remote
+from attnscope.segmentation.folder_job import SegmentJob
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -38,11 +41,16 @@ Preset = Literal["paper", "reference"]
 
 
 def segment_command(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of traces.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE", help="Pictures or traces; or a FOLDER, a pattern, a LIST.txt, s3://..."
+        ),
+    ],
     model: Model = "demo",
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where NAME.labels.png and the rest go.")
-    ] = Path(),
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="Where NAME.labels.png and the rest go.")
+    ] = ".",
     labels: Annotated[
         list[str] | None,
         typer.Option("--labels", "--label", "-l", help="Words to name segments with: house,grass"),
@@ -67,17 +75,16 @@ def segment_command(
     dtype: Dtype = None,
     as_json: Json = False,
     force: Force = False,
+    overlays: Annotated[bool, typer.Option(help="Of many: also NAME.overlay.png.")] = True,
+    engine: Annotated[Literal["loop", "ray"], typer.Option("--engine", help="Of many: where.")] = "loop",
+    address: Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Of Ray; 2 by default.")] = None,
+    gpus: Annotated[float | None, typer.Option("--gpus-per-worker", help="Of Ray; 0 by default.")] = None,
 ) -> None:
     """Find the segments of each picture: NAME.labels.png, NAME.overlay.png and NAME.json.
 
     A picture that fails is reported, the others are still done; then the exit code is 1.
     """
-    expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
-    names = _names(images)
-    files = [output / (name + ending) for name in names for ending in _ENDINGS]
-    _spare_inputs(images, files)
-    refuse_inside_a_trace(output)
-    refuse_overwriting(*files, force=force)
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
         "preset": preset,
@@ -86,7 +93,47 @@ def segment_command(
     }
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}
-    pipe = load(model, config=config, device=device, dtype=dtype)
+    loading = {"config": config, "device": device, "dtype": dtype}
+    if names_many(images):
+        job = _job(output, model, settings | for_photos, loading, overlays=overlays, overwrite=force)
+        segment_folder(images, job, engine_named(engine, address, workers, gpus), as_json=as_json)
+        return
+    if (engine, address, workers, gpus, overlays) != ("loop", None, None, None, True):
+        raise ParameterError(
+            "--engine, its options and --no-overlays are for folders, patterns and lists of pictures"
+        )
+    _segment_each(
+        [Path(image) for image in images],
+        Path(output),
+        model,
+        loading,
+        settings,
+        for_photos,
+        of_pass,
+        force,
+        as_json,
+    )
+
+
+def _segment_each(
+    images: list[Path],
+    output: Path,
+    model: str,
+    loading: dict[str, Any],
+    settings: dict[str, Any],
+    for_photos: dict[str, Any],
+    of_pass: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Segment pictures and traces that are named one by one."""
+    expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
+    names = _names(images)
+    files = [output / (name + ending) for name in names for ending in _ENDINGS]
+    _spare_inputs(images, files)
+    refuse_inside_a_trace(output)
+    refuse_overwriting(*files, force=force)
+    pipe = load(model, **loading)
     results: list[dict[str, Any]] = []  # no Segmentation: they are large and there may be many
     failed = 0
     with progress("segments") as bars:
@@ -105,6 +152,18 @@ def segment_command(
     if failed:
         say_error(f"{failed} of {len(images)} pictures failed, as said above; {len(results)} are done")
         raise typer.Exit(1)
+
+
+def _job(
+    output: str, model: str, settings: dict[str, Any], loading: dict[str, Any], **choices: bool
+) -> SegmentJob:
+    """What is done to each of many pictures."""
+    if not is_remote(output):
+        expect_folder(Path(output), "many files")
+        refuse_inside_a_trace(Path(output))
+    given = {name: str(value) for name, value in loading.items() if value is not None}
+    asked = {name: value for name, value in settings.items() if value not in (None, False)}
+    return SegmentJob(output, model, asked, given, **choices)
 
 
 def _segment(

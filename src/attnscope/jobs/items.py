@@ -1,5 +1,8 @@
 """A folder, a pattern, a list or an address to items, with names that are unique, safe and stable."""
 
+# Texts, not Path objects: there may be 100,000, and many are addresses; the common prefix is one of lists.
+# ruff: noqa: PTH, RUF071
+
 from __future__ import annotations
 
 import glob
@@ -28,7 +31,7 @@ def is_many(source: str) -> bool:
     """
     if is_remote(source):
         return True
-    return not os.path.lexists(source) and glob.has_magic(source) or source.lower().endswith(".txt")
+    return source.lower().endswith(".txt") or (glob.has_magic(source) and not os.path.lexists(source))
 
 
 def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[Item]:

@@ -6,7 +6,6 @@ an object is there when all of it came. Other places: written under another name
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -100,7 +99,7 @@ def exists(address: str) -> bool:
         address: A path or an address.
     """
     if not is_remote(address):
-        return os.path.isfile(local_path(address))
+        return local_path(address).is_file()
     files, path = file_system(address)
     return bool(files.exists(path))
 
@@ -168,9 +167,9 @@ def identity(address: str) -> dict[str, Any]:
         OSError: There is no such input.
     """
     if not is_remote(address):
-        known = os.stat(local_path(address))
+        known = local_path(address).stat()
         return {
-            "address": os.path.abspath(local_path(address)),
+            "address": str(local_path(address).absolute()),
             "bytes": known.st_size,
             "mtime_ns": known.st_mtime_ns,
         }

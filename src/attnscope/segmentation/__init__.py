@@ -9,4 +9,5 @@ words.py      the words that segments can be named by
 naming.py     which word names a segment, and how well it fits
 recipe.py     thresholds and the other choices, and where they are from
 files.py      segments as files
+folder_job.py segments of many photos as a job: what is written, and when it is done
 """
