@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import fsspec
 import pyarrow.parquet
@@ -116,8 +117,7 @@ def test_the_report_has_a_row_for_each(folder, tmp_path):
     parquet, plain = write_report(rows, str(tmp_path / "result"))
     table = pyarrow.parquet.read_table(parquet).to_pylist()
     assert table[0]["error"] == "ValueError"
-    with open(plain) as file:
-        whole = json.load(file)
+    whole = json.loads(Path(plain).read_text())
     assert whole["counts"] == {"done": 4, "skipped": 0, "failed": 1}
     assert [row["name"] for row in whole["rows"]] == [row["name"] for row in table]
 

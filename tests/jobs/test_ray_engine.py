@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import os
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from many_cases import Lengths
@@ -20,10 +22,8 @@ def test_wrong_numbers_are_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
 def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monkeypatch):
-    import os
-    import sys
-
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     (tmp_path / "in").mkdir()
     for number in range(12):
@@ -35,4 +35,4 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monke
     assert [row.item.name for row in rows if row.error] == ["7"]
     done = (tmp_path / "log").read_text().split()
     assert sorted(done, key=int) == [str(number) for number in range(12) if number != 7]
-    assert not glob.glob(f"{tempfile.gettempdir()}/attnscope-ray-*")
+    assert not list(Path(tempfile.gettempdir()).glob("attnscope-ray-*"))

@@ -1,7 +1,7 @@
 """A folder, a pattern, a list or an address to items, with names that are unique, safe and stable."""
 
 # Texts, not Path objects: there may be 100,000, and many are addresses; the common prefix is one of lists.
-# ruff: noqa: PTH, RUF071
+# ruff: noqa: PTH100, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH207, RUF071
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from attnscope.errors import ParameterError
 from attnscope.files.names import distinct_names
@@ -19,6 +18,7 @@ from attnscope.jobs.places import file_system, is_remote, local_path, read
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """Files of a folder that are taken for pictures."""
+_PLAIN_LENGTH = 200
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
 _Found = tuple[str, str]  # path relative to where it was looked for, address
 
@@ -50,12 +50,12 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
 
     Cost: 100,000 files of a local folder take a second or two.
     """
-    out = os.path.realpath(leave_out) + os.sep if leave_out and not is_remote(leave_out) else leave_out
+    outside = _prefixes(leave_out)
     found: dict[str, str] = {}
     for source in sources:
         before = len(found)
         for relative, address in _found(source):
-            if not (out and _inside(address, out)):
+            if not address.startswith(outside):
                 found.setdefault(address, relative)
         if len(found) == before:
             raise ParameterError(
@@ -64,8 +64,13 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
     return [Item(name, address) for name, address in zip(_names(list(found.values())), found, strict=True)]
 
 
-def _inside(address: str, folder: str) -> bool:
-    return address.startswith(folder if is_remote(folder) else (folder, os.path.abspath(folder) + os.sep))
+def _prefixes(folder: str | None) -> tuple[str, ...]:
+    """What addresses inside a folder begin with."""
+    if folder is None:
+        return ()
+    if is_remote(folder):
+        return (folder.rstrip("/") + "/",)
+    return tuple(f"{place}{os.sep}" for place in (os.path.realpath(folder), os.path.abspath(folder)))
 
 
 def _found(source: str) -> Iterator[_Found]:
@@ -133,24 +138,31 @@ def _below_common(addresses: list[str]) -> Iterator[_Found]:
 
 
 def _is_picture(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and not PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(ENDINGS) and not name.rpartition("/")[2].startswith(".")
 
 
 def _names(relatives: Iterable[str]) -> list[str]:
     """A name for each relative path, with `/` between parts. It does not depend on the order of those alike in stem."""
     safe = [_safe(relative) for relative in relatives]
-    stems = Counter(path.with_suffix("") for path in safe)
-    wanted = [path if stems[path.with_suffix("")] > 1 else path.with_suffix("") for path in safe]
-    by_folder: dict[PurePosixPath, list[int]] = defaultdict(list)
-    for number, path in enumerate(wanted):
-        by_folder[path.parent].append(number)
-    names = [""] * len(wanted)
+    split = [os.path.splitext(name)[0] for name in safe]
+    alike = Counter(split)
+    wanted = [name if alike[stem] > 1 else stem for name, stem in zip(safe, split, strict=True)]
+    by_folder: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(wanted):
+        by_folder[name.rpartition("/")[0]].append(number)
     for folder, numbers in by_folder.items():
-        for number, name in zip(numbers, distinct_names(wanted[each].name for each in numbers), strict=True):
-            names[number] = str(folder / name)
-    return names
+        last = _distinct([wanted[each].rpartition("/")[2] for each in numbers])
+        for number, name in zip(numbers, last, strict=True):
+            wanted[number] = f"{folder}/{name}" if folder else name
+    return wanted
 
 
-def _safe(relative: str) -> PurePosixPath:
+def _distinct(names: list[str]) -> list[str]:
+    """As `distinct_names`, and quick where names are plain and distinct already."""
+    plain = all(name.isascii() and len(name) <= _PLAIN_LENGTH for name in names)
+    return names if plain and len({name.lower() for name in names}) == len(names) else distinct_names(names)
+
+
+def _safe(relative: str) -> str:
     parts = relative.replace(os.sep, "/").split("/")
-    return PurePosixPath(*(_UNSAFE.sub("-", part) for part in parts if part not in ("", ".", "..")))
+    return "/".join(_UNSAFE.sub("-", part) for part in parts if part not in ("", ".", ".."))
