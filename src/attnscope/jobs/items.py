@@ -1,7 +1,7 @@
 """A folder, a pattern, a list or an address to items, with names that are unique, safe and stable."""
 
 # Texts, not Path objects: there may be 100,000, and many are addresses; the common prefix is one of lists.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH207, RUF071
+# ruff: noqa: PTH100, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH122, PTH207, RUF071
 
 from __future__ import annotations
 

@@ -93,8 +93,6 @@ class RayEngine:
             compute=ray.data.ActorPoolStrategy(size=self._size(items)),
             num_gpus=self.num_gpus,
             num_cpus=self.num_cpus,
-            max_restarts=-1,
-            max_task_retries=-1,
         )
 
     def _size(self, items: Sequence[Item]) -> int:
