@@ -11,6 +11,7 @@ import pytest
 from many_cases import Lengths
 
 from attnscope.errors import ParameterError
+from attnscope.jobs import ray_engine
 from attnscope.jobs.items import items_of
 from attnscope.jobs.ray_engine import RayEngine
 from attnscope.jobs.running import run
@@ -25,6 +26,10 @@ def test_wrong_numbers_are_refused():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
 def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    folders, make = [], tempfile.mkdtemp
+    monkeypatch.setattr(
+        ray_engine.tempfile, "mkdtemp", lambda **how: folders.append(make(**how)) or folders[-1]
+    )
     (tmp_path / "in").mkdir()
     for number in range(12):
         (tmp_path / "in" / f"{number}.png").write_bytes({3: b"kill", 7: b"broken"}.get(number, b"x" * number))
@@ -35,4 +40,6 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monke
     assert [row.item.name for row in rows if row.error] == ["7"]
     done = (tmp_path / "log").read_text().split()
     assert sorted(done, key=int) == [str(number) for number in range(12) if number != 7]
-    assert not list(Path(tempfile.gettempdir()).glob("attnscope-ray-*"))
+    ours = [folder for folder in folders if "attnscope-ray-" in folder]
+    assert len(ours) == 1
+    assert not Path(ours[0]).exists()

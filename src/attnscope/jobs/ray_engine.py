@@ -6,6 +6,7 @@ Ray Data starts the workers, hands them small blocks, holds back what they can't
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -84,6 +85,7 @@ class RayEngine:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = 0
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans; what goes wrong is raised
         blocks = min(len(items), _MOST_BLOCKS)
         given = ray.data.from_items([asdict(item) for item in items], override_num_blocks=blocks)
         return given.map_batches(
