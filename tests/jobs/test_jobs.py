@@ -63,7 +63,7 @@ def test_many_files_are_listed_quickly(tmp_path):
     began = time.perf_counter()
     found = items_of([str(tmp_path / "list.txt")])
     assert len({item.name for item in found}) == 100_000
-    assert time.perf_counter() - began < 20  # 1 to 2 s on an idle core
+    assert time.perf_counter() - began < 20  # 8 s on a busy core
 
 
 @pytest.fixture

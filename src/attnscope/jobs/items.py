@@ -48,7 +48,7 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
         ParameterError: A source gives no picture.
         OSError: A list can't be read.
 
-    Cost: 100,000 files of a local folder take a second or two.
+    Cost: a list of 100,000 files took 8 s on a core that others used, too.
     """
     outside = _prefixes(leave_out)
     found: dict[str, str] = {}
