@@ -14,4 +14,5 @@ naming.py     which word names a segment, and how well it fits
 recipe.py     what all methods share: what they look at, what they find
 methods/      DiffSeg and the others, a file each
 files.py      segments as files
+folder_job.py segments of many photos as a job: what is written, and when it is done
 """

@@ -173,6 +173,9 @@ def segment_many(
 ) -> Iterator[Segmentation]:
     """Segments of many photos, one after the other, as they are done.
 
+    For a folder that is to be interrupted, started again or shared among machines: `attnscope segment FOLDER`, or
+    `attnscope.segmentation.folder_job.SegmentJob` with `attnscope.jobs.running.run`.
+
     Args:
         pictures: Paths, PIL images or arrays.
         pipe: As for `segment`.
