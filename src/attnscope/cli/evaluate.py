@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ EXAMPLES = """Examples (the first one needs no data set):
 
   attnscope evaluate scenes:20 -o scores
 
-  attnscope evaluate scenes:20 -o scores --search thresholds=0.3:0.8:0.1
+  attnscope evaluate scenes:20 -o scores --search thresholds=0.3:0.8:0.1 --force
 
   attnscope evaluate voc2012 VOCdevkit -m stable-diffusion-v1-5/stable-diffusion-v1-5 --preparation diffseg -o voc"""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from attnscope.evaluation.assigning import best_columns
 from attnscope.evaluation.counting import IGNORE
 from attnscope.evaluation.datasets import picture_of, truth_of
 from attnscope.evaluation.job import EvaluationJob
@@ -59,22 +60,17 @@ def _example(job: EvaluationJob, rank: str, name: str, counted: Counted, miou: f
 
 
 def _as_classes(counted: Counted) -> np.ndarray:
-    """Segments under the numbers of the classes that they mostly are, so that colours match; others after them."""
-    numbers: dict[int, int] = {}
-    largest = counted.table.shape[0]
-    for segment in np.unique(counted.labels):
-        pixels = counted.table[:, segment] if segment < counted.table.shape[1] else np.zeros(1)
-        best = int(pixels.argmax()) if pixels.any() else -1
-        if best < 0 or best in numbers.values():
-            best, largest = largest, largest + 1
-        numbers[int(segment)] = best
-    lookup = np.zeros(int(counted.labels.max()) + 1, np.int64)
-    lookup[list(numbers)] = list(numbers.values())
-    return lookup[counted.labels]
+    """Segments under the numbers of the classes that are assigned to them, so that colours match; others after them."""
+    table, segments = counted.table, int(counted.labels.max()) + 1
+    numbers = len(table) + np.arange(segments)
+    for of_class, column in enumerate(best_columns(table)):
+        if column < table.shape[1] and table[of_class, column]:
+            numbers[column] = of_class
+    return numbers[counted.labels]
 
 
 def _coloured(labels: np.ndarray) -> np.ndarray:
     """sRGB of each label; what is not judged is grey."""
-    colours = segment_colours(max(int(labels.max()) + 1, IGNORE + 1)).copy()
+    colours = segment_colours(max(int(labels.max()), IGNORE) + 1).copy()
     colours[IGNORE] = 128
     return colours[labels]

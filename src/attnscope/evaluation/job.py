@@ -173,8 +173,8 @@ def _check_shapes(labels: np.ndarray, truth: np.ndarray) -> None:
     if labels.shape != truth.shape:
         raise ParameterError(
             f"segments are {labels.shape[0]}x{labels.shape[1]} and the truth {truth.shape[0]}x{truth.shape[1]} "
-            "(height x width): these settings crop the picture; take preparation='diffseg', which crops both, or leave crop and "
-            "preset='reference' out"
+            "(height x width): these settings crop the picture; take preparation='diffseg', which crops both, or "
+            "leave crop and preset='reference' out"
         )
 
 
