@@ -168,6 +168,14 @@ def test_wrong_places_are_named(tmp_path, name, folder, said):
         open_dataset(name, None if folder is None else tmp_path / folder)
 
 
+@pytest.mark.parametrize(("line", "said"), [("../../x", "expected names of pictures"), ("2007_01", "twice")])
+def test_a_list_that_leads_elsewhere_or_names_twice_is_refused(tmp_path, line, said):
+    voc(tmp_path, [0])
+    (tmp_path / "VOC2012/ImageSets/Segmentation/val.txt").write_text(f"2007_01\n{line}\n")
+    with pytest.raises(ParameterError, match=said):
+        open_dataset("voc2012", tmp_path)
+
+
 def test_diffseg_takes_the_middle_square_and_compares_at_512():
     prepared, truth = preparation("diffseg"), np.arange(10 * 14).reshape(10, 14)
     picture = prepared.picture(Image.fromarray(truth.astype(np.uint8)).convert("RGB"))

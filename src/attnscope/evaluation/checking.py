@@ -26,7 +26,7 @@ def check_dataset(
         ParameterError: Files are missing.
         ImageError: A file is broken, a mask holds numbers that are no classes, or has another size than its picture.
 
-    Cost: every file is decoded, 10 to 50 ms a picture.
+    Cost: every file is decoded: 50 ms a pair of 480x640 and 0.6 s one of 1024x2048 on one busy core.
     """
     if whole and len(dataset) < dataset.whole:
         raise ParameterError(

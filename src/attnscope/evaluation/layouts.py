@@ -76,7 +76,7 @@ def _coco(folder: Path) -> Dataset:
     masks = _folder(
         folder, "annotations/val2017", "stuffthingmaps/val2017", "stuffthingmaps_trainval2017/val2017"
     )
-    names = _names(_file(folder, COCO_LIST, f"curated/val2017/{COCO_LIST}", f"curated/{COCO_LIST}"))
+    names = _stems(_file(folder, COCO_LIST, f"curated/val2017/{COCO_LIST}", f"curated/{COCO_LIST}"))
     pairs = ((name, pictures / f"{name}.jpg", masks / f"{name}.png") for name in names)
     return _dataset("coco-stuff-27", "COCO-Stuff-27 val2017", COCO_27, pairs, COCO_MAPPING, 2175)
 
@@ -97,7 +97,7 @@ def _cityscapes(folder: Path) -> Dataset:
 def _voc(folder: Path) -> Dataset:
     root = _root(folder, "VOCdevkit/VOC2012", "VOC2012")
     pictures, masks = _folder(root, "JPEGImages"), _folder(root, "SegmentationClass")
-    names = _names(_file(root, "ImageSets/Segmentation/val.txt"))
+    names = _stems(_file(root, "ImageSets/Segmentation/val.txt"))
     pairs = ((name, pictures / f"{name}.jpg", masks / f"{name}.png") for name in names)
     return _dataset("voc2012", "VOC2012 val", VOC_21, pairs, VOC_MAPPING, 1449, "Background is a class.")
 
@@ -191,4 +191,14 @@ def _names(listed: Path) -> list[str]:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ParameterError(f"{listed} names {twice!r} twice; take the list as it is published")
+    return names
+
+
+def _stems(listed: Path) -> list[str]:
+    """Names of files: none that leads out of the data set's folders, since files of an evaluation get them, too."""
+    names = _names(listed)
+    if wrong := [name for name in names if not name.isprintable() or set(name) & set("/\\:")]:
+        raise ParameterError(
+            f"{listed} names {wrong[0]!r}; expected names of pictures without folder and ending"
+        )
     return names
