@@ -91,6 +91,7 @@ _MODULES = (
     "diffseg",
     "editing",
     "errors",
+    "evaluation",
     "guidance",
     "ncut",
     "pictures",

@@ -18,6 +18,7 @@ from attnscope._version import __version__
 from attnscope.cli import (
     demo,
     doctor,
+    evaluate,
     explain,
     export,
     generate,
@@ -79,6 +80,7 @@ _add("generate", generate.generate_command, generate.EXAMPLES)
 _add("heatmap", heatmap.heatmap_command, heatmap.EXAMPLES)
 _add("explain", explain.explain_command, explain.EXAMPLES)
 _add("segment", segment.segment_command, segment.EXAMPLES)
+_add("evaluate", evaluate.evaluate_command, evaluate.EXAMPLES)
 _add("view", view.view_command, view.EXAMPLES)
 _add("export", export.export_command, export.EXAMPLES)
 _add("report", report.report_command, report.EXAMPLES)

@@ -8,6 +8,7 @@ page.py        the page's parts in order
 words.py       the words on the page
 segments.py    the segments on the page
 statistics.py  the statistics on the page
+evaluation.py  an evaluation as a page, and its files
 figures.py     coloured tables, bars and curves as markup
 markup.py      text and pictures as markup
 style.css      how it looks, light and dark, wide and narrow

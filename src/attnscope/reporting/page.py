@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +28,16 @@ def page(report: Contents) -> str:
     Args:
         report: What it says.
     """
-    title = text(report.prompt or "a run without a text")
+    return document(report.prompt or "a run without a text", _body(report))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page, with the style sheet and a policy that lets nothing else in.
+
+    Args:
+        title: Its title, as text.
+        body: Its content, as markup.
+    """
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -38,7 +47,7 @@ def page(report: Contents) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{title} · attnscope</title><style>{style()}</style></head><body><main>{_body(report)}"
+        f"<title>{text(title)} · attnscope</title><style>{style()}</style></head><body><main>{body}"
         f"<footer>Made by attnscope {text(__version__)}.</footer></main></body></html>\n"
     )
 
@@ -67,15 +76,24 @@ def _head(report: Contents) -> str:
     shown = ""
     if report.picture is not None:
         shown = picture(report.picture, "the picture", SIDE_PX)
-    facts = "".join(
-        f"<div{' class=long' if len(value) > LONG else ''}><dt>{text(name)}</dt><dd>{foreign(value)}</dd></div>"
-        for name, value in _facts(report)
-    )
     prompt = foreign(report.prompt) if report.prompt else "A run without a text"
     return (
         f'<header>{shown}<div><p class="kicker">attnscope report</p><h1>{prompt}</h1>'
-        f'<dl class="facts">{facts}</dl></div></header>'
+        f"{facts_list(_facts(report))}</div></header>"
     )
+
+
+def facts_list(facts: Iterable[tuple[str, str]]) -> str:
+    """Short facts beside each other; long ones have a line for themselves.
+
+    Args:
+        facts: Their names and values, as texts.
+    """
+    told = "".join(
+        f"<div{' class=long' if len(value) > LONG else ''}><dt>{text(name)}</dt><dd>{foreign(value)}</dd></div>"
+        for name, value in facts
+    )
+    return f'<dl class="facts">{told}</dl>'
 
 
 def _facts(report: Contents) -> Iterator[tuple[str, str]]:
