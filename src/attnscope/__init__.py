@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attnscope.editing.prompt_to_prompt import prompt_to_prompt
     from attnscope.editing.sources import Freeze, Replace
     from attnscope.errors import AttnscopeError
+    from attnscope.evaluation.comparing import Comparison, compare
     from attnscope.explaining.explain import explain
     from attnscope.explaining.result import Explanation
     from attnscope.heatmap.difference import MapDifference, difference
@@ -58,6 +59,7 @@ _HOMES = {
     "capture": "attnscope.recording.capture",
     "doctor": "attnscope.recording.doctor.report",
     "AttnscopeError": "attnscope.errors",
+    **dict.fromkeys(("Comparison", "compare"), "attnscope.evaluation.comparing"),
     "explain": "attnscope.explaining.explain",
     "Explanation": "attnscope.explaining.result",
     **dict.fromkeys(("MapDifference", "difference"), "attnscope.heatmap.difference"),
@@ -93,6 +95,7 @@ _MODULES = (
     "errors",
     "evaluation",
     "guidance",
+    "jobs",
     "ncut",
     "pictures",
     "places",
@@ -106,6 +109,7 @@ __all__ = [
     "Ablate",
     "AttentionStatistics",
     "AttnscopeError",
+    "Comparison",
     "Custom",
     "Explanation",
     "Freeze",
@@ -126,6 +130,7 @@ __all__ = [
     "__version__",
     "animate",
     "capture",
+    "compare",
     "difference",
     "diffseg",
     "doctor",

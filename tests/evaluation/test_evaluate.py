@@ -16,8 +16,8 @@ from attnscope.evaluation import evaluate, scores
 from attnscope.evaluation.evaluating import search_values
 from attnscope.evaluation.job import EvaluationJob
 from attnscope.evaluation.layouts import open_dataset
-from attnscope.evaluation.looping import loop
 from attnscope.evaluation.markdown import markdown
+from attnscope.jobs.loop import Loop
 from attnscope.reporting.evaluation import evaluation_page, save_evaluation
 
 
@@ -81,14 +81,15 @@ def test_scores_are_those_of_segments_made_by_hand(ask, photos, pipe):
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_alike(ask, passes, tmp_path):
-    def stopped(job, items):
-        for number, row in enumerate(loop(job, items)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield row
+    class Stopped(Loop):
+        def rows(self, job, items):
+            for number, row in enumerate(super().rows(job, items)):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield row
 
     with pytest.raises(KeyboardInterrupt):
-        ask(engine=stopped)
+        ask(engine=Stopped())
     done = len(passes)
     assert done == 3
     again = ask()
@@ -165,7 +166,7 @@ def test_a_job_is_plain_data(model, photos, tmp_path):
         open_dataset("folder", photos).first(1), str(tmp_path), model, settings={"thresholds": 0.05}
     )
     again = pickle.loads(pickle.dumps(job))
-    (row,) = loop(again, again.items())
+    (row,) = Loop().rows(again, again.items())
     assert row.error is None
     assert job.is_done(job.items()[0])
 

@@ -16,6 +16,7 @@ import typer
 
 from attnscope._version import __version__
 from attnscope.cli import (
+    compare,
     demo,
     doctor,
     evaluate,
@@ -81,6 +82,7 @@ _add("heatmap", heatmap.heatmap_command, heatmap.EXAMPLES)
 _add("explain", explain.explain_command, explain.EXAMPLES)
 _add("segment", segment.segment_command, segment.EXAMPLES)
 _add("evaluate", evaluate.evaluate_command, evaluate.EXAMPLES)
+_add("compare", compare.compare_command, compare.EXAMPLES)
 _add("view", view.view_command, view.EXAMPLES)
 _add("export", export.export_command, export.EXAMPLES)
 _add("report", report.report_command, report.EXAMPLES)

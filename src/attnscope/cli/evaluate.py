@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from attnscope.cli.engines import Address, Engine, Gpus, Workers, engine_named
 from attnscope.cli.loading import quietly
+from attnscope.cli.methods import Method, Threshold, thresholds_of
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, parse_words
 from attnscope.cli.output import counted, print_json, progress, refuse_overwriting, say_error, say_wrote
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import expect_folder
 from attnscope.cli.terminal import data_console
-from attnscope.errors import ParameterError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -53,11 +54,9 @@ def evaluate_command(
     preparation: Annotated[
         Preparation, typer.Option("--preparation", help="What the model sees, and the size of comparison.")
     ] = "own",
-    method: Annotated[str | None, typer.Option("--method", help="As for segment.")] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", "--thresholds", "-t", help="A number, or auto. Repeat it: one per pass."),
-    ] = None,
+    method: Annotated[Method, typer.Option("--method", help="As for segment.")] = "diffseg",
+    threshold: Threshold = None,
+    fit: Annotated[bool, typer.Option("--fit", help="As for segment.")] = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,6 +75,10 @@ def evaluate_command(
     dtype: Dtype = None,
     as_json: Json = False,
     force: Force = False,
+    engine: Engine = "loop",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
 ) -> None:
     """Score a model's segments on pictures with masks: report.json, report.md and report.html.
 
@@ -90,7 +93,8 @@ def evaluate_command(
     refuse_overwriting(*(output / name for name in NAMES), force=force)
     asked = {
         "method": method,
-        "thresholds": _thresholds(threshold),
+        "thresholds": thresholds_of(threshold),
+        "fit": fit or None,
         "labels": parse_words(labels),
         "preset": preset,
     }
@@ -108,6 +112,7 @@ def evaluate_command(
             search=search_values(search) if search else (),
             keep=keep,
             loading={name: value for name, value in loading.items() if value is not None},
+            engine=engine_named(engine, address, workers, gpus),
             progress=_bars(bars),
             **settings,
         )
@@ -134,18 +139,6 @@ def _bars(bars: Progress) -> Callable[[str, int, int], None]:
         tasks[what](done, total)
 
     return tell
-
-
-def _thresholds(given: list[str] | None) -> str | float | list[float] | None:
-    if not given:
-        return None
-    if given == ["auto"]:
-        return "auto"
-    try:
-        numbers = [float(each) for each in given]
-    except ValueError as error:
-        raise ParameterError(f"--threshold {' '.join(given)}: expected numbers in nats, or auto") from error
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _print(evaluation: Evaluation) -> None:

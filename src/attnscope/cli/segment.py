@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from attnscope.cli.engines import Address, Engine, Gpus, Workers, engine_named
+from attnscope.cli.methods import Method, Threshold, thresholds_of
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.segment_each import Asked, segment_each
-from attnscope.cli.segment_folder import engine_named, names_many, segment_folder
+from attnscope.cli.segment_folder import names_many, segment_folder
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.errors import ParameterError
 from attnscope.jobs.places import is_remote
 from attnscope.segmentation.folder_job import SegmentJob
-
-if TYPE_CHECKING:
-    from attnscope.segmentation.methods.diffseg import Thresholds
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -26,7 +25,6 @@ EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
   attnscope segment attnscope-demo/scene.png --method ncut -o cuts"""
 
-Method = Literal["diffseg", "ncut", "words"]
 Preset = Literal["paper", "reference"]
 
 
@@ -46,16 +44,7 @@ def segment_command(
         typer.Option("--labels", "--label", "-l", help="Words to name segments with: house,grass"),
     ] = None,
     method: Annotated[Method, typer.Option("--method", help="How segments are found.")] = "diffseg",
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--threshold",
-            "--thresholds",
-            "-t",
-            metavar="NATS|auto",
-            help="Larger gives fewer segments; auto finds one for each picture. Repeat it: one per pass.",
-        ),
-    ] = None,
+    threshold: Threshold = None,
     preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
     refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,
     fit: Annotated[bool, typer.Option("--fit", help="Draw segments to the picture's own edges.")] = False,
@@ -70,10 +59,10 @@ def segment_command(
     as_json: Json = False,
     force: Force = False,
     overlays: Annotated[bool, typer.Option(help="Of many: also NAME.overlay.png.")] = True,
-    engine: Annotated[Literal["loop", "ray"], typer.Option("--engine", help="Of many: where.")] = "loop",
-    address: Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Of Ray; 2 by default.")] = None,
-    gpus: Annotated[float | None, typer.Option("--gpus-per-worker", help="Of Ray; 0 by default.")] = None,
+    engine: Engine = "loop",
+    address: Address = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
 ) -> None:
     """Find the segments of each picture: NAME.labels.png, NAME.overlay.png and NAME.json.
 
@@ -85,7 +74,7 @@ def segment_command(
         "preset": preset,
         "refine": refine,
         "fit": fit,
-        "thresholds": _thresholds(threshold),
+        "thresholds": thresholds_of(threshold),
     }
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}
@@ -114,17 +103,3 @@ def _job(
     given = {name: str(value) for name, value in loading.items() if value is not None}
     asked = {name: value for name, value in settings.items() if value not in (None, False)}
     return SegmentJob(output, model, asked, given, **choices)
-
-
-def _thresholds(texts: list[str] | None) -> Thresholds | None:
-    if not texts:
-        return None
-    if texts == ["auto"]:
-        return "auto"
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError as cause:
-        raise ParameterError(
-            f"--threshold {' '.join(texts)}: expected numbers in nats, or auto alone"
-        ) from cause
-    return numbers[0] if len(numbers) == 1 else numbers

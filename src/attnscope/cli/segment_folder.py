@@ -13,12 +13,10 @@ from rich.progress import Progress, TaskID
 
 from attnscope.cli.loading import quietly
 from attnscope.cli.output import print_json, progress, say, say_error
-from attnscope.errors import ParameterError
 from attnscope.files import is_folder
 from attnscope.files.temporary import tidy
 from attnscope.jobs.items import is_many, items_of
 from attnscope.jobs.job import Engine, Row
-from attnscope.jobs.loop import Loop
 from attnscope.jobs.places import is_remote
 from attnscope.jobs.report import check_extra, plain_row, write_report
 from attnscope.jobs.running import run
@@ -41,27 +39,6 @@ def _is_picture_folder(source: str) -> bool:
     return (
         is_folder(source) and not (Path(source) / "manifest.json").exists() and not source.endswith(".trace")
     )
-
-
-def engine_named(name: str, address: str | None, workers: int | None, gpus: float | None) -> Engine:
-    """The engine that options choose.
-
-    Args:
-        name: "loop" or "ray".
-        address: Of a cluster.
-        workers: How many.
-        gpus: Of each worker.
-
-    Raises:
-        ParameterError: An option of Ray's without Ray, or a number outside its range.
-    """
-    if name == "ray":
-        from attnscope.jobs.ray_engine import RayEngine
-
-        return RayEngine(address, workers, num_gpus=gpus or 0)
-    if (address, workers, gpus) != (None, None, None):
-        raise ParameterError("--address, --workers and --gpus-per-worker are for --engine ray; add it")
-    return Loop()
 
 
 def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ layouts.py     data sets found in folders, and the demo world
 checking.py    what is wrong with a data set, before the first pass
 preparing.py   what a model is shown and at which size is compared: ours and the papers'
 kept.py        files of each picture, whole or not at all
-looping.py     items one after the other
+comparing.py   methods side by side on one picture
 job.py         one picture, segmented and counted
 evaluating.py  the question, and what it takes to answer
 examples.py    the best, the median and the worst picture
@@ -27,15 +27,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnscope.evaluation.comparing import Comparison, compare
     from attnscope.evaluation.datasets import Dataset
     from attnscope.evaluation.evaluating import evaluate
     from attnscope.evaluation.layouts import open_dataset
     from attnscope.evaluation.result import Evaluation
     from attnscope.evaluation.scoring import Scores, scores
 
-__all__ = ["Dataset", "Evaluation", "Scores", "evaluate", "open_dataset", "scores"]
+__all__ = ["Comparison", "Dataset", "Evaluation", "Scores", "compare", "evaluate", "open_dataset", "scores"]
 
 _HOMES = {
+    "Comparison": "comparing",
+    "compare": "comparing",
     "Dataset": "datasets",
     "Evaluation": "result",
     "Scores": "scoring",

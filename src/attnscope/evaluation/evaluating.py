@@ -18,10 +18,11 @@ from attnscope.evaluation.examples import examples
 from attnscope.evaluation.job import EvaluationJob
 from attnscope.evaluation.kept import Counted, bytes_in
 from attnscope.evaluation.layouts import open_dataset
-from attnscope.evaluation.looping import Engine, loop
 from attnscope.evaluation.preparing import preparation as preparation_of
 from attnscope.evaluation.result import Evaluation, Tried
 from attnscope.evaluation.scoring import RESAMPLES, Scores, scores_of_tables
+from attnscope.jobs.job import Engine
+from attnscope.jobs.running import run
 from attnscope.segmentation.words import asked_words
 
 PROTOCOLS = {
@@ -51,7 +52,7 @@ def evaluate(
     loading: Mapping[str, Any] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    engine: Engine = loop,
+    engine: Engine | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
@@ -72,7 +73,7 @@ def evaluate(
         loading: Keywords of `attnscope.load_pipeline`.
         resamples: For the intervals.
         seed: Of their drawing.
-        engine: What runs the job.
+        engine: `attnscope.jobs.RayEngine(...)`; one picture after the other in this process by default.
         progress: Called as progress(what, done, total); what is 'checking' or 'pictures'.
         settings: Keywords of `attnscope.segment`. labels='classes' stands for the names of the classes.
 
@@ -132,15 +133,12 @@ def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
 
 
 def _run(
-    job: EvaluationJob, engine: Engine, progress: Callable[[int, int], None] | None
+    job: EvaluationJob, engine: Engine | None, progress: Callable[[int, int], None] | None
 ) -> tuple[tuple[str, str], ...]:
     """Do what is missing; the pictures that failed, with what was wrong."""
-    items, failed = job.items(), []
-    for done, row in enumerate(engine(job, items), start=1):
-        if row.error is not None:
-            failed.append((row.item.name, ": ".join(row.error)))
-        if progress is not None:
-            progress(done, len(items))
+    items = job.items()
+    rows = run(job, items, engine=engine, progress=progress)
+    failed = [(row.item.name, f"{row.error.type}: {row.error.message}") for row in rows if row.error]
     if len(failed) == len(items):
         raise ParameterError(f"none of {len(items)} pictures could be segmented; the first: {failed[0][1]}")
     return tuple(failed)

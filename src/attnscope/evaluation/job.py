@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attnscope.diffseg.merging import PASSES
 from attnscope.errors import ParameterError
 from attnscope.evaluation.counting import count_table
 from attnscope.evaluation.datasets import DRAWN, Dataset, Sample, picture_of, truth_of
 from attnscope.evaluation.edges import edge_counts
 from attnscope.evaluation.kept import Counted, digest, read_counted, read_evidence, save_evidence
-from attnscope.evaluation.looping import Item
 from attnscope.evaluation.preparing import preparation
+from attnscope.jobs.job import Item
+from attnscope.pictures.reading import load_picture
 from attnscope.pipelines import load_pipeline
-from attnscope.segmentation.recipe import Recipe, recipe_for
+from attnscope.segmentation.methods import recipe_for
+from attnscope.segmentation.recipe import Recipe, as_dict
 from attnscope.segmentation.result import Evidence, Segmentation
 from attnscope.segmentation.segment import segment
 from attnscope.segmentation.words import asked_words
 
 FORMAT = 1
 """Of the files; another number makes all of them anew."""
+OF_THE_PASS = ("labels", "prompt", "preset", "weights", "crop", "timestep", "noise_seed")
+"""Keywords of `attnscope.segment` that attention depends on; the others are the recipe's, as preset is, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ class EvaluationJob:
         Args:
             name: The sample's.
         """
-        own = {name: value for name, value in self.settings.items() if name != "thresholds"}
+        own = {name: value for name, value in self.settings.items() if name in OF_THE_PASS}
         return Path(self.folder, "attention", digest(self._said(own)), f"{name}.npz")
 
     def _said(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +164,7 @@ def _one(job: EvaluationJob, pipe: Callable[[], Any], item: Item) -> dict[str, A
             "seconds": seconds,
             "model_passes": passes,
             "segments": len(segmentation),
-            "recipe": asdict(segmentation.recipe),
+            "recipe": as_dict(segmentation.recipe),
         }
         _check_shapes(labels, truth)
         table = count_table(labels, truth, classes=len(job.dataset.classes))
@@ -183,11 +186,13 @@ def _segmentations(
 ) -> Iterable[tuple[Mapping[str, Any], Segmentation, float, int]]:
     """Each variant with its segments, their seconds, and how many passes of the model they took."""
     evidence = read_evidence(job.attention_file(sample.name), key)
+    picture = preparation(job.preparation).picture(picture_of(sample))
+    if evidence is not None:
+        evidence = replace(evidence, picture=load_picture(picture))
     for variant in variants:
         loaded = pipe() if evidence is None else None
         began = time.perf_counter()
         if evidence is None:
-            picture = preparation(job.preparation).picture(picture_of(sample))
             segmentation, passes = segment(picture, loaded, **variant), 1
         else:
             segmentation, passes = evidence.segments(recipe_of(evidence, variant)), 0
@@ -204,9 +209,10 @@ def recipe_of(evidence: Evidence, settings: Mapping[str, Any]) -> Recipe:
         evidence: Of a picture.
         settings: Keywords of `attnscope.segment`.
     """
-    known = {each.name for each in fields(Recipe)} - {"thresholds", "threshold_source"}
-    changes = {name: value for name, value in settings.items() if name in known}
-    return recipe_for(evidence.model, settings.get("thresholds"), settings.get("passes", PASSES), **changes)
+    of_recipe = {
+        name: value for name, value in settings.items() if name not in OF_THE_PASS or name == "preset"
+    }
+    return recipe_for(of_recipe.pop("method", "diffseg"), evidence.model, **of_recipe)
 
 
 def numbered(segmentation: Segmentation, settings: Mapping[str, Any], classes: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""Options of where many pictures are worked on, which several commands have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attnscope.errors import ParameterError
+from attnscope.jobs.loop import Loop
+
+if TYPE_CHECKING:
+    from attnscope.jobs import job
+
+Engine = Annotated[Literal["loop", "ray"], typer.Option("--engine", help="Of many: where.")]
+Address = Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Of Ray; 2 by default.")]
+Gpus = Annotated[float | None, typer.Option("--gpus-per-worker", help="Of Ray; 0 by default.")]
+
+
+def engine_named(name: str, address: str | None, workers: int | None, gpus: float | None) -> job.Engine:
+    """The engine that options choose.
+
+    Args:
+        name: "loop" or "ray".
+        address: Of a cluster.
+        workers: How many.
+        gpus: Of each worker.
+
+    Raises:
+        ParameterError: An option of Ray's without Ray, or a number outside its range.
+    """
+    if name == "ray":
+        from attnscope.jobs.ray_engine import RayEngine
+
+        return RayEngine(address, workers, num_gpus=gpus or 0)
+    if (address, workers, gpus) != (None, None, None):
+        raise ParameterError("--address, --workers and --gpus-per-worker are for --engine ray; add it")
+    return Loop()
