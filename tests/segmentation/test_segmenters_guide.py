@@ -1,4 +1,4 @@
-"""The guide to cuts, words and edges: its program runs."""
+"""The guide to ways to segment: its program runs."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from attnscope.demo.scenes import scene
+from attnscope.pictures.maps import resize_maps
 
 GUIDE = Path(__file__).parents[2] / "docs" / "segmenters.md"
 
@@ -19,12 +20,13 @@ def test_the_guides_python_runs_and_finds_the_parts(tmp_path, monkeypatch):
     program = "\n".join(re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL))
     given = {}
     exec(program, given)
-    assert given["labels"].shape == given["sharp"].shape == picture.segments.shape
-    assert len(given["maps"]) == len(picture.parts)
-    balloon = given["of_words"].numpy() == 1
+    assert given["cuts"].labels.shape == given["sharp"].labels.shape == picture.segments.shape
+    assert len(given["cuts"].merged) == len(picture.parts)
+    balloon = given["words"].mask("balloon")
     overlap = balloon & picture.masks["balloon"]
     assert overlap.sum() > 0.7 * (balloon | picture.masks["balloon"]).sum()
-    edge = given["at_edges"].numpy()
-    changes = np.zeros(edge.shape, bool)
+    edges = resize_maps(given["found"].edges[None], picture.segments.shape)[0].numpy()
+    changes = np.zeros(edges.shape, bool)
     changes[:, 1:] = picture.segments[:, 1:] != picture.segments[:, :-1]
-    assert edge[changes].mean() > 3 * edge.mean()
+    assert edges[changes].mean() > 3 * edges.mean()
+    assert (tmp_path / "compare.png").is_file()
