@@ -254,8 +254,9 @@ NOT_NEEDED = {
     "pandas": {"ranking.py", "result.py", "word_table.py"},
     "skimage": {"spreading.py"},
     "kornia": {"picture_edges.py"},
+    "ray": {"ray_engine.py"},
 }
-"""Films, figures, named arrays, tables and backgrounds, which no stage asks for."""
+"""Films, figures, named arrays, tables, backgrounds and clusters, which no stage asks for."""
 PLACES = [ROOT, *(ROOT / place for place in ("src", "tests", "benchmarks", "benchmarks/gpu"))]
 LAZY = ("heatmap/heat_map", "pipelines/__init__", "recording/capture", "segmentation/segment", "trace/files")
 """Files of what `import attnscope` resolves by name."""
