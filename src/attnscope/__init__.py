@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attnscope._version import __version__
 
 if TYPE_CHECKING:
-    from attnscope import diffseg
+    from attnscope import diffseg, markov
     from attnscope.atlas import layers
     from attnscope.editing.context import edit
     from attnscope.editing.custom import Custom
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from attnscope.records.reduced import Reduced
     from attnscope.reporting.report import report
     from attnscope.reporting.result import Report
+    from attnscope.segmentation.clicking import click
+    from attnscope.segmentation.clicks import ClickMask
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
     from attnscope.trace.files import load_trace
@@ -79,6 +81,8 @@ _HOMES = {
     "Report": "attnscope.reporting.result",
     "report": "attnscope.reporting.report",
     "reread": "attnscope.trace.rereading.reread",
+    "ClickMask": "attnscope.segmentation.clicks",
+    "click": "attnscope.segmentation.clicking",
     "Segmentation": "attnscope.segmentation.result",
     "segment": "attnscope.segmentation.segment",
     "segment_many": "attnscope.segmentation.segment",
@@ -92,6 +96,7 @@ _MODULES = (
     "editing",
     "errors",
     "guidance",
+    "markov",
     "pictures",
     "places",
     "probability",
@@ -104,6 +109,7 @@ __all__ = [
     "Ablate",
     "AttentionStatistics",
     "AttnscopeError",
+    "ClickMask",
     "Custom",
     "Explanation",
     "Freeze",
@@ -124,6 +130,7 @@ __all__ = [
     "__version__",
     "animate",
     "capture",
+    "click",
     "difference",
     "diffseg",
     "doctor",
@@ -138,6 +145,7 @@ __all__ = [
     "layers",
     "load_pipeline",
     "load_trace",
+    "markov",
     "prompt_to_prompt",
     "rank_layers",
     "read_photo",
