@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from attnscope.cli.clicks import segment_by_clicks
 from attnscope.cli.loading import load, open_pass
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.output import (
@@ -29,7 +30,9 @@ EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
   attnscope segment attnscope-demo/scene.png -o segments
 
-  attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold 0.6 --json"""
+  attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold 0.6 --json
+
+  attnscope segment attnscope-demo/scene.png --click 128,160 --minus 20,20 -o segments"""
 
 _ENDINGS = (".labels.png", ".overlay.png", ".json")
 
@@ -61,6 +64,12 @@ def segment_command(
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
+    click: Annotated[
+        list[str] | None, typer.Option("--click", metavar="X,Y", help="A point on a thing: only its mask.")
+    ] = None,
+    minus: Annotated[
+        list[str] | None, typer.Option("--minus", metavar="X,Y", help="With --click: a point beside it.")
+    ] = None,
     of_pass: Pass = None,
     config: Config = None,
     device: Device = None,
@@ -72,6 +81,13 @@ def segment_command(
 
     A picture that fails is reported, the others are still done; then the exit code is 1.
     """
+    if click or minus:
+        own = {"labels": labels, "threshold": threshold, "preset": preset != "paper", "refine": refine}
+        own |= {"crop": crop, "noise-seed": noise_seed is not None}
+        with_model = {"model": model, "config": config, "device": device, "dtype": dtype}
+        asked: dict[str, Any] = {"timestep": timestep, "of_pass": of_pass, "as_json": as_json, "force": force}
+        segment_by_clicks(images, click or (), minus or (), output, with_model, not_for_clicks=own, **asked)
+        return
     expect_folder(output, "NAME.labels.png, NAME.overlay.png and NAME.json")
     names = _names(images)
     files = [output / (name + ending) for name in names for ending in _ENDINGS]

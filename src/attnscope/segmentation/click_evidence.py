@@ -20,6 +20,7 @@ from attnscope.pictures.reading import Picture, load_picture
 from attnscope.pictures.sizes import resized, size_hw
 from attnscope.records import PLACE_KINDS, Layer
 from attnscope.records.layers import SizeHW
+from attnscope.segmentation.click_overlay import Click, checked_clicks
 from attnscope.segmentation.clicks import Clicks
 from attnscope.segmentation.evidence import layers_of_places, step_numbers
 from attnscope.segmentation.photo import check_places
@@ -35,6 +36,7 @@ MOST_PIXELS = 512 * 512
 def clicks_on_photo(
     picture: Picture,
     pipe: Any,
+    points: Sequence[Click] = (),
     *,
     timestep: int | None = None,
     layers: Sequence[Any] | None = None,
@@ -46,6 +48,7 @@ def clicks_on_photo(
     Args:
         picture: A path, a PIL image or an array.
         pipe: A text-to-image pipeline.
+        points: (x, y) that must lie in the picture; asked before the model runs.
         timestep: Of the pass; 100 by default.
         layers: As for `attnscope.click`.
         weights: As for `attnscope.click`.
@@ -60,6 +63,7 @@ def clicks_on_photo(
     check_pipeline(pipe)
     check_places(pipe)
     image, at = load_picture(picture), TIMESTEP if timestep is None else timestep
+    checked_clicks(points, "a", image.size)
     seen_hw = input_size(pipe, size_hw(image), crop=False)
     latent = photo_latent(pipe, photo_tensor(image, seen_hw))
     trace = photo_trace(pipe, latent, "", timestep=at, kind="self")
@@ -70,6 +74,7 @@ def clicks_on_photo(
 
 def clicks_on_trace(
     trace: Trace,
+    points: Sequence[Click] = (),
     *,
     steps: int | Sequence[int] | slice | None = None,
     branch: str = "cond",
@@ -83,6 +88,7 @@ def clicks_on_trace(
 
     Args:
         trace: Of one pass.
+        points: (x, y) that must lie in the picture.
         steps: Steps whose attention is averaged; all by default.
         branch: Guidance branch.
         image: Number of the image in the batch.
@@ -101,6 +107,8 @@ def clicks_on_trace(
     shown = trace.picture_of(image) if picture is None else picture
     if shown is None:
         raise ParameterError("this trace holds no picture to click on: give it with picture=")
+    drawn = load_picture(shown)
+    checked_clicks(points, "a", drawn.size)
     numbers = step_numbers(trace, steps)
     attention, grid, used = chosen_attention(trace, layers, weights, step=numbers, branch=branch, image=image)
     origin = {
@@ -110,7 +118,7 @@ def clicks_on_trace(
         "prompt": trace.prompt(image),
         "layers": used,
     }
-    return prepared(attention, grid, load_picture(shown), origin, **choices)
+    return prepared(attention, grid, drawn, origin, **choices)
 
 
 def chosen_attention(

@@ -94,10 +94,10 @@ def click(
     if isinstance(picture, Trace):
         _refuse(for_photo, "a trace: its attention was computed already")
         chosen: dict[str, Any] = {name: value for name, value in for_trace.items() if value is not None}
-        clicks = clicks_on_trace(picture, **chosen, **choices)
+        clicks = clicks_on_trace(picture, (*plus, *minus), **chosen, **choices)
     else:
         _refuse(for_trace, "a photo: only a trace has it")
-        clicks = clicks_on_photo(picture, pipe, timestep=timestep, **choices)
+        clicks = clicks_on_photo(picture, pipe, (*plus, *minus), timestep=timestep, **choices)
     return clicks.mask(plus, minus, threshold=threshold)
 
 

@@ -94,9 +94,11 @@ class Clicks:
             maps.append(distances / max(best, SMALLEST))
             scores.append(score / STEPS)
         signs = [True] * len(pluses) + [False] * len(minuses)
-        decided = nearest_click(np.stack(maps), signs, points)
+        mask = self._at_size(nearest_click(np.stack(maps), signs, points))
+        for (x, y), sign in zip((*pluses, *minuses), signs, strict=True):
+            mask[min(round(y), len(mask) - 1), min(round(x), mask.shape[1] - 1)] = sign
         score = float(np.mean(scores[: len(pluses)]))
-        return ClickMask(self._at_size(decided), score, np.stack(maps), pluses, minuses, self)
+        return ClickMask(mask, score, np.stack(maps), pluses, minuses, self)
 
     def distances(self, click: Click, threshold: float = THRESHOLD) -> Float[np.ndarray, "height width"]:
         """How far every pixel is from a click, 0 to 1, at the size at which clicks are decided.
