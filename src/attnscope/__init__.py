@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attnscope._version import __version__
 
 if TYPE_CHECKING:
-    from attnscope import diffseg, ncut
+    from attnscope import diffseg, markov, ncut
     from attnscope.atlas import layers
     from attnscope.editing.context import edit
     from attnscope.editing.custom import Custom
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from attnscope.records.reduced import Reduced
     from attnscope.reporting.report import report
     from attnscope.reporting.result import Report
+    from attnscope.segmentation.clicking import click
+    from attnscope.segmentation.clicks import ClickMask
     from attnscope.segmentation.result import Segmentation
     from attnscope.segmentation.segment import segment, segment_many, segment_trace
     from attnscope.trace.files import load_trace
@@ -81,6 +83,8 @@ _HOMES = {
     "Report": "attnscope.reporting.result",
     "report": "attnscope.reporting.report",
     "reread": "attnscope.trace.rereading.reread",
+    "ClickMask": "attnscope.segmentation.clicks",
+    "click": "attnscope.segmentation.clicking",
     "Segmentation": "attnscope.segmentation.result",
     "segment": "attnscope.segmentation.segment",
     "segment_many": "attnscope.segmentation.segment",
@@ -96,6 +100,7 @@ _MODULES = (
     "evaluation",
     "guidance",
     "jobs",
+    "markov",
     "ncut",
     "pictures",
     "places",
@@ -109,6 +114,7 @@ __all__ = [
     "Ablate",
     "AttentionStatistics",
     "AttnscopeError",
+    "ClickMask",
     "Comparison",
     "Custom",
     "Explanation",
@@ -130,6 +136,7 @@ __all__ = [
     "__version__",
     "animate",
     "capture",
+    "click",
     "compare",
     "difference",
     "diffseg",
@@ -145,6 +152,7 @@ __all__ = [
     "layers",
     "load_pipeline",
     "load_trace",
+    "markov",
     "ncut",
     "prompt_to_prompt",
     "rank_layers",

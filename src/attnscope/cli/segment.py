@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from attnscope.cli.clicks import segment_by_clicks
 from attnscope.cli.engines import Address, Engine, Gpus, Workers, engine_named
 from attnscope.cli.methods import Method, Threshold, thresholds_of
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
@@ -23,7 +24,9 @@ EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
   attnscope segment attnscope-demo/scene.png --labels house,grass,sky --threshold auto --json -o automatic
 
-  attnscope segment attnscope-demo/scene.png --method ncut -o cuts"""
+  attnscope segment attnscope-demo/scene.png --method ncut -o cuts
+
+  attnscope segment attnscope-demo/scene.png --click 128,160 --minus 20,20 -o clicked"""
 
 Preset = Literal["paper", "reference"]
 
@@ -52,6 +55,12 @@ def segment_command(
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
+    click: Annotated[
+        list[str] | None, typer.Option("--click", metavar="X,Y", help="A point on a thing: only its mask.")
+    ] = None,
+    minus: Annotated[
+        list[str] | None, typer.Option("--minus", metavar="X,Y", help="With --click: a point beside it.")
+    ] = None,
     of_pass: Pass = None,
     config: Config = None,
     device: Device = None,
@@ -68,6 +77,20 @@ def segment_command(
 
     A picture that fails is reported, the others are still done; then the exit code is 1.
     """
+    if click or minus:
+        own = {"labels": labels, "threshold": threshold, "preset": preset != "paper", "refine": refine}
+        own |= {"crop": crop, "noise-seed": noise_seed is not None, "method": method != "diffseg"}
+        own |= {"fit": fit, "edges": edges, "engine": engine != "loop", "no-overlays": not overlays}
+        with_model = {"model": model, "config": config, "device": device, "dtype": dtype}
+        choice: dict[str, Any] = {
+            "timestep": timestep,
+            "of_pass": of_pass,
+            "as_json": as_json,
+            "force": force,
+        }
+        places, folder = [Path(image) for image in images], Path(output)
+        segment_by_clicks(places, click or (), minus or (), folder, with_model, not_for_clicks=own, **choice)
+        return
     settings: dict[str, Any] = {
         "labels": parse_words(labels),
         "method": method,

@@ -1,4 +1,4 @@
-"""Segments: from a photo or a trace to labels, names and files.
+"""Segments: from a photo or a trace to labels, names, masks of clicks, and files.
 
 segment.py    the entries: a photo or a trace to its segments
 photo.py      the evidence of a photo: one pass over it, and one for words
@@ -15,4 +15,8 @@ recipe.py     what all methods share: what they look at, what they find
 methods/      DiffSeg and the others, a file each
 files.py      segments as files
 folder_job.py segments of many photos as a job: what is written, and when it is done
+clicking.py   the entry for clicks: a thing that is clicked on to its mask
+click_evidence.py  the evidence of clicks: chosen layers of a photo or a trace, as a chain
+clicks.py     Clicks and ClickMask: a picture to click on, and the mask
+click_overlay.py  clicks as numbers and as drawn
 """

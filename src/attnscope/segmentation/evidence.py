@@ -103,7 +103,7 @@ def aggregated_attention(
         SelectionError: The trace lacks something that was chosen, or holds no self-attention.
     """
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
-    layers = _layers_of_places(trace)
+    layers = layers_of_places(trace)
     steps = choice.pop("step")
     sums, places = ScaleSums(), _places(trace, layers, steps, choice)
     for done, (layer, step) in enumerate(places, start=1):
@@ -114,8 +114,15 @@ def aggregated_attention(
     return sums.aggregated(weights=weights)
 
 
-def _layers_of_places(trace: Trace) -> tuple[Layer, ...]:
-    """Self-attention over the layer's own places, which is what segments are made of."""
+def layers_of_places(trace: Trace) -> tuple[Layer, ...]:
+    """Self-attention over the layer's own places, which is what segments are made of.
+
+    Args:
+        trace: Of one pass.
+
+    Raises:
+        SelectionError: There is none, or a layer's places attend to others, too.
+    """
     layers = trace.layers_of_kind(*PLACE_KINDS)
     if shared := next((layer for layer in layers if layer.parts), None):
         parts = " and ".join(f"{part.keys} of the kind {part.name!r}" for part in shared.parts)

@@ -66,7 +66,7 @@ def evidence_of_photo(
     Cost: VAE encode and one pass, with words one more for each text that the model reads at once.
     """
     check_pipeline(pipe)
-    _check_places(pipe)
+    check_places(pipe)
     reference = preset == "reference"
     readings = list(_readings(pipe, words, prompt, preset))
     crop, at = reference if crop is None else crop, TIMESTEP if timestep is None else timestep
@@ -113,8 +113,15 @@ def evidence_of_photo(
     )
 
 
-def _check_places(pipe: Any) -> None:
-    """Refuse a model whose image does not attend to itself by probabilities, of which segments are made."""
+def check_places(pipe: Any) -> None:
+    """Refuse a model whose image does not attend to itself by probabilities, of which segments are made.
+
+    Args:
+        pipe: A diffusers pipeline.
+
+    Raises:
+        ModelError: It is such a model.
+    """
     family, model = model_of(pipe)
     if not any("self" in tapped.kinds("self") for tapped in choose_layers(family, model, None, None)):
         raise ModelError(

@@ -1,0 +1,66 @@
+"""Markov maps of clicks as pure functions: chain, iterations, upsampling, flood fill, threshold, nearest click.
+
+chain.py       attention as a chain: sharpened and balanced
+walking.py     how many steps of the chain it takes to get from a start to every place
+bilateral.py   a map at the picture's size, along the picture's colours
+flooding.py    the least height that a way from the click has to climb
+borders.py     how sharp the border of every threshold is, and the best threshold
+nearest.py     each pixel belongs to its nearest click
+
+Source: Karmann and Urfalioglu, "Repurposing Stable Diffusion Attention for Training-Free Unsupervised Interactive
+Segmentation" (M2N2), CVPR 2025.
+
+    iterations = markov_map(attention, (row, column))       # (h, w), from an attention (h * w, h * w)
+
+torch is loaded with the first use of a name, not with this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnscope.markov.bilateral import Upsampling, upsampling
+    from attnscope.markov.borders import BorderScores, border_scores, sobel_steps
+    from attnscope.markov.chain import balanced, markov_chain, sharpened
+    from attnscope.markov.flooding import flood_fill
+    from attnscope.markov.nearest import nearest_click
+    from attnscope.markov.walking import iterations, markov_map, start_of_place
+
+_HOMES = {
+    **dict.fromkeys(("BorderScores", "border_scores", "sobel_steps"), "attnscope.markov.borders"),
+    **dict.fromkeys(("balanced", "markov_chain", "sharpened"), "attnscope.markov.chain"),
+    "flood_fill": "attnscope.markov.flooding",
+    **dict.fromkeys(("iterations", "markov_map", "start_of_place"), "attnscope.markov.walking"),
+    "nearest_click": "attnscope.markov.nearest",
+    **dict.fromkeys(("Upsampling", "upsampling"), "attnscope.markov.bilateral"),
+}
+
+__all__ = [
+    "BorderScores",
+    "Upsampling",
+    "balanced",
+    "border_scores",
+    "flood_fill",
+    "iterations",
+    "markov_chain",
+    "markov_map",
+    "nearest_click",
+    "sharpened",
+    "sobel_steps",
+    "start_of_place",
+    "upsampling",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attnscope.markov' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
