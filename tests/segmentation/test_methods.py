@@ -17,6 +17,7 @@ from attnscope.segmentation import result
 from attnscope.segmentation.edges import edge_image
 from attnscope.segmentation.methods import METHODS, recipe_for
 from attnscope.segmentation.methods.ncut import NcutRecipe
+from attnscope.segmentation.methods.words import WordsRecipe
 from attnscope.segmentation.picture_edges import fit_to_picture
 
 WORDS = ("house", "sun", "sky", "grass")
@@ -68,6 +69,12 @@ def test_normalised_cuts_are_those_of_the_function(found):
     torch.testing.assert_close(cut.merged, maps)
     assert cut.again(limit=0.9, most=2).recipe == NcutRecipe(limit=0.9, most=2)
     assert len(found.again(method="ncut", limit=0.9, most=2, unite=False)) == 2
+
+
+def test_another_method_keeps_what_is_not_its_own(found):
+    apart = found.again(unite=False, fit=True).again(method="ncut")
+    assert apart.recipe == NcutRecipe(unite=False, fit=True)
+    assert apart.again(method="words").recipe == WordsRecipe(fit=True)
 
 
 def test_words_become_segments_and_the_rest_has_no_name(pipe, drawn):

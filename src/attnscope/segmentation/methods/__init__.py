@@ -75,7 +75,7 @@ def _alike(value: Any, default: Any) -> bool:
 def recipe_like(
     recipe: Recipe, changes: Mapping[str, Any], *, method: str | None, model: str | None
 ) -> Recipe:
-    """A recipe with other choices, or one of another method.
+    """A recipe with other choices, or one of another method, which keeps `fit` and `unite`.
 
     Args:
         recipe: The recipe.
@@ -88,6 +88,7 @@ def recipe_like(
         KeywordError: The method has no such field.
     """
     if method is not None and method != recipe.method:
-        return recipe_for(method, model, **changes)
+        shared = {"fit": recipe.fit} | ({} if method == WordsRecipe.method else {"unite": recipe.unite})
+        return recipe_for(method, model, **shared | dict(changes))
     given = {"threshold_source": "given"} if "thresholds" in changes else {}
     return changed(recipe, given | dict(changes))
