@@ -17,7 +17,7 @@ from diffseg_merge import regions_attention
 from harness import Report, in_turns
 
 import attnscope
-from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.full_size import full_size_unet, inputs
@@ -43,7 +43,9 @@ def main() -> None:
         return trace
 
     trace = traced()
-    made_up = Evidence(regions_attention(64), (512, 512)).segments(Recipe((REGIONS_THRESHOLDS[0],) * 3))
+    made_up = Evidence(regions_attention(64), (512, 512)).segments(
+        DiffSegRecipe((REGIONS_THRESHOLDS[0],) * 3)
+    )
     merger = made_up.evidence.merger()
     timings = in_turns(
         {

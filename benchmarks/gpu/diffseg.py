@@ -17,7 +17,7 @@ from diffseg_merge import regions_attention
 from harness import Report, in_turns
 
 import attnscope
-from attnscope.segmentation.recipe import Recipe
+from attnscope.segmentation.methods.diffseg import DiffSegRecipe
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.segment import segment_trace
 from attnscope.testing.full_size import inputs
@@ -44,7 +44,7 @@ def main() -> None:
 
     trace = traced()
     pixels_hw = (8 * side, 8 * side)
-    recipe = Recipe((REGIONS_THRESHOLDS[0],) * 3)
+    recipe = DiffSegRecipe((REGIONS_THRESHOLDS[0],) * 3)
     made_up = Evidence(regions_attention(side).to(DEVICE), pixels_hw).segments(recipe)
     todo = {
         "plain pass": plain,

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 import attnscope
-from attnscope.cli.sheet import Tile, tile_row
 from attnscope.demo.scenes import scene
 from attnscope.diffseg import segment_map
 from attnscope.ncut import normalized_cut
 from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.overlays import overlay_labels
+from attnscope.pictures.sheets import Tile, tile_row
 from attnscope.segmentation.edges import edges
 from attnscope.segmentation.picture_edges import fit_to_picture
 

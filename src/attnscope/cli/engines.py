@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from attnscope.errors import ParameterError
-from attnscope.jobs.loop import Loop
 
 if TYPE_CHECKING:
     from attnscope.jobs import job
@@ -36,4 +35,6 @@ def engine_named(name: str, address: str | None, workers: int | None, gpus: floa
         return RayEngine(address, workers, num_gpus=gpus or 0)
     if (address, workers, gpus) != (None, None, None):
         raise ParameterError("--address, --workers and --gpus-per-worker are for --engine ray; add it")
+    from attnscope.jobs.loop import Loop
+
     return Loop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,8 +15,9 @@ from attnscope.cli.segment_each import Asked, segment_each
 from attnscope.cli.segment_folder import names_many, segment_folder
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.errors import ParameterError
-from attnscope.jobs.places import is_remote
-from attnscope.segmentation.folder_job import SegmentJob
+
+if TYPE_CHECKING:
+    from attnscope.segmentation.folder_job import SegmentJob
 
 EXAMPLES = """Examples (after `attnscope demo`, which makes the picture):
 
@@ -120,6 +121,9 @@ def _job(
     output: str, model: str, settings: dict[str, Any], loading: dict[str, Any], **choices: bool
 ) -> SegmentJob:
     """What is done to each of many pictures."""
+    from attnscope.jobs.places import is_remote
+    from attnscope.segmentation.folder_job import SegmentJob
+
     if not is_remote(output):
         expect_folder(Path(output), "many files")
         refuse_inside_a_trace(Path(output))

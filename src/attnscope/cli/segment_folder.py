@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.progress import Progress, TaskID
@@ -15,12 +15,10 @@ from attnscope.cli.loading import quietly
 from attnscope.cli.output import print_json, progress, say, say_error
 from attnscope.files import is_folder
 from attnscope.files.temporary import tidy
-from attnscope.jobs.items import is_many, items_of
-from attnscope.jobs.job import Engine, Row
-from attnscope.jobs.places import is_remote
-from attnscope.jobs.report import check_extra, plain_row, write_report
-from attnscope.jobs.running import run
-from attnscope.segmentation.folder_job import SegmentJob
+
+if TYPE_CHECKING:
+    from attnscope.jobs.job import Engine, Row
+    from attnscope.segmentation.folder_job import SegmentJob
 
 _MOST_SAID = 20  # failures that are said; all of them are in the report
 
@@ -31,6 +29,8 @@ def names_many(sources: Sequence[str]) -> bool:
     Args:
         sources: The arguments.
     """
+    from attnscope.jobs.items import is_many
+
     return any(is_many(source) or _is_picture_folder(source) for source in sources)
 
 
@@ -54,6 +54,11 @@ def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, a
         typer.Exit: Code 1; at least one failed.
         OutputError: There are outputs of another recipe.
     """
+    from attnscope.jobs.items import items_of
+    from attnscope.jobs.places import is_remote
+    from attnscope.jobs.report import check_extra, write_report
+    from attnscope.jobs.running import run
+
     check_extra()
     items = items_of(sources, leave_out=job.output)
     if not is_remote(job.output):
@@ -99,6 +104,8 @@ def _time(seconds: float) -> str:
 
 def _end(rows: list[Row], output: str, as_json: bool) -> None:
     if as_json:
+        from attnscope.jobs.report import plain_row
+
         plain: list[dict[str, Any]] = [plain_row(row) for row in rows]
         print_json(plain)
     counts = {status: sum(row.status == status for row in rows) for status in ("done", "skipped", "failed")}
