@@ -49,14 +49,13 @@ def markov_map(
         ParameterError: Attention, start or a number is not as said.
 
     Cost: the chain, 3 s at a 64x64 grid on two cores, then a product of vector and matrix a step, 5 ms. For several
-    starts make
-    the chain once: `markov_chain`, then `iterations`.
+    starts make the chain once: `markov_chain`, then `iterations`.
     Source: M2N2, section 3.2.
 
     >>> import torch
     >>> attention = torch.tensor([[0.8, 0.2, 0.0], [0.2, 0.6, 0.2], [0.0, 0.2, 0.8]])
     >>> markov_map(attention, (0, 0), grid=(1, 3)).round(decimals=1)
-    tensor([[0.0000, 2.9000, 7.8000]])
+    tensor([[0.0000, 2.5000, 7.8000]])
     """
     matrix = checked_attention(attention)
     size = checked_grid(attention, grid)
