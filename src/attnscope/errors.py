@@ -93,6 +93,10 @@ class OutputError(AttnscopeError, OSError):
     """A file can't be written."""
 
 
+class WorkerError(AttnscopeError, RuntimeError):
+    """A worker in another process can't do anything, such as without its model."""
+
+
 def nearest(
     name: str, known: Iterable[str], *, count: int = 3, otherwise: Sequence[str] | None = None
 ) -> str:

@@ -1,13 +1,13 @@
-"""Keywords that are right in the singular and in the plural, and answers to those that are wrong."""
+"""Keywords that are right in the singular and in the plural, and answers to those that are wrong or out of place."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from attnscope.errors import KeywordError, nearest
+from attnscope.errors import KeywordError, ParameterError, nearest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,3 +63,17 @@ def _other(name: str) -> str:
     if name.endswith("s"):
         return name.removesuffix("es") if name.endswith("ches") else name.removesuffix("s")
     return f"{name}es" if name.endswith("ch") else f"{name}s"
+
+
+def refuse_choices(choices: Mapping[str, Any], why: str) -> None:
+    """Refuse keywords that were given where they mean nothing.
+
+    Args:
+        choices: Values by keyword; None where nothing was given.
+        why: What they can't be chosen for.
+
+    Raises:
+        ParameterError: One was given.
+    """
+    if chosen := [name for name, value in choices.items() if value is not None]:
+        raise ParameterError(f"{', '.join(chosen)} can't be chosen for {why}. Leave it out")

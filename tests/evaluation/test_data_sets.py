@@ -131,7 +131,7 @@ def spoil_mask(root):
             "10x14 and its picture 20x28",
         ),
         (spoil_picture, ImageError, "one.jpg"),
-        (spoil_mask, ImageError, "one.png can't be read"),
+        (spoil_mask, ImageError, "one.png is broken"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_before_the_first_pass(tmp_path, spoil, error, said):

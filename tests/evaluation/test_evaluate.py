@@ -112,6 +112,17 @@ def test_another_recipe_picture_or_broken_file_is_done_anew(ask, passes, photos,
     assert len(passes) in (11, 12)  # the broken file may be the other recipe's
 
 
+def test_other_methods_take_no_pass_where_attention_was_kept(ask, passes, photos, pipe):
+    ask(keep=True, limit=2)
+    seen = len(passes)
+    for settings in ({"method": "ncut"}, {"method": "ncut", "fit": True}, {"thresholds": "auto"}):
+        made = ask(limit=2, **{"thresholds": None, **settings})
+        assert len(passes) == seen == 2
+        labels = [attnscope.segment(photos / f"images/{n}.png", pipe, **settings).labels for n in range(2)]
+        truths = [np.asarray(Image.open(photos / f"masks/{n}.png")) for n in range(2)]
+        assert made.scores["per-image"].miou == scores(labels, truths, classes=3, resamples=0).miou
+
+
 def test_a_search_makes_one_pass_a_picture_and_then_none(ask, passes):
     made = ask(search=(0.02, 0.3))
     assert len(passes) == 5

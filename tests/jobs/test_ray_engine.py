@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from many_cases import Lengths
 
-from attnscope.errors import ParameterError
+from attnscope.errors import ModelError, ParameterError, WorkerError
 from attnscope.jobs import ray_engine
 from attnscope.jobs.items import items_of
 from attnscope.jobs.ray_engine import RayEngine
@@ -20,6 +22,21 @@ from attnscope.jobs.running import run
 def test_wrong_numbers_are_refused():
     with pytest.raises(ParameterError, match="workers is 0"):
         RayEngine(workers=0)
+
+
+@dataclass(frozen=True)
+class WithoutModel(Lengths):
+    """A job that no worker can begin."""
+
+    def open(self):
+        raise ModelError("no such folder")
+
+
+def test_a_worker_that_cannot_begin_ends_the_run_and_says_why(tmp_path):
+    worker = ray_engine._Worker(WithoutModel(str(tmp_path), str(tmp_path / "log")))
+    (answer,) = worker({"name": ["a"], "address": ["a.png"]})["row"]
+    with pytest.raises(WorkerError, match="a worker could not begin: ModelError: no such folder"):
+        ray_engine._row(json.loads(answer))
 
 
 @pytest.mark.slow

@@ -259,3 +259,22 @@ def test_an_overlay_leaves_what_is_beside_the_thing(two_discs):
     assert not np.array_equal(drawn[18, 20], before[18, 20])
     with pytest.raises(ParameterError, match="opacity is 2"):
         found.overlay(opacity=2)
+
+
+def test_further_clicks_keep_the_threshold(two_discs):
+    clicks, _ = two_discs
+    first = clicks.mask([(20, 24)], threshold=0.6)
+    again = first.again(plus=[(60, 24)])
+    assert again.threshold == again.to_dict()["threshold"] == 0.6
+    assert np.array_equal(again.maps, clicks.mask([(20, 24), (60, 24)], threshold=0.6).maps)
+    assert not np.array_equal(again.maps, clicks.mask([(20, 24), (60, 24)]).maps)
+
+
+def test_a_trace_without_a_picture_is_clicked_on_one_that_is_given(pipe, photo):
+    with attnscope.capture(pipe, kind="self") as trace:
+        pipe("a", num_inference_steps=1, output_type="latent", height=64, width=96)
+    with pytest.raises(ParameterError, match="give it with shown="):
+        attnscope.click(trace, [(5, 5)])
+    assert attnscope.click(trace, [(30, 30)], shown=photo).mask.shape == (60, 95)
+    with pytest.raises(ParameterError, match="shown can't be chosen for a photo"):
+        attnscope.click(photo, [(5, 5)], pipe=pipe, shown=photo)

@@ -113,6 +113,8 @@ def test_traces_take_all_methods(pipe):
         ({"method": "words", "unite": False}, KeywordError, "a words recipe has no 'unite'"),
         ({"method": "ncut", "powr": 2}, KeywordError, "the nearest: 'power'"),
         ({"method": "diffseg", "power": 2}, KeywordError, "a diffseg recipe has no 'power'"),
+        ({"promt": "a cat"}, KeywordError, "no 'promt'; the nearest: 'prompt'"),
+        ({"method": "ncut", "time_step": 3}, KeywordError, "the nearest: 'timestep'"),
         ({"thresholds": "automatic"}, ParameterError, "or 'auto'"),
         ({"method": NcutRecipe(), "power": 2}, ParameterError, "power beside a recipe"),
         ({"method": "ncut", "weak": -1}, ParameterError, "weak is -1"),

@@ -105,7 +105,7 @@ def test_threshold_of_a_picture_is_otsus():
         ({"seeds": torch.ones(2, 3)}, "expected floating-point"),
         ({"seeds": -torch.ones(2, 2, 3)}, "negative numbers"),
         ({"seeds": torch.full((1, 2, 3), torch.nan)}, "hold NaN"),
-        ({"attention": torch.zeros(2, 3, 2, 3)}, "sums to 0"),
+        ({"attention": torch.zeros(2, 3, 2, 3)}, "attend to nothing"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -11,10 +11,23 @@ from attnscope.errors import ParameterError
 if TYPE_CHECKING:
     from attnscope.jobs import job
 
-Engine = Annotated[Literal["loop", "ray"], typer.Option("--engine", help="Of many: where.")]
-Address = Annotated[str | None, typer.Option("--address", help="Of a Ray cluster; auto.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Of Ray; 2 by default.")]
-Gpus = Annotated[float | None, typer.Option("--gpus-per-worker", help="Of Ray; 0 by default.")]
+MANY = "Many pictures"
+"""The panel of these options in a command's help."""
+Engine = Annotated[
+    Literal["loop", "ray"],
+    typer.Option("--engine", help="One process, or workers of Ray.", rich_help_panel=MANY),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Of a Ray cluster, or auto; by default one of this machine.", rich_help_panel=MANY
+    ),
+]
+Workers = Annotated[int | None, typer.Option("--workers", help="Ray's; 2 by default.", rich_help_panel=MANY)]
+Gpus = Annotated[
+    float | None,
+    typer.Option("--gpus-per-worker", help="Also a part of one; 0 by default.", rich_help_panel=MANY),
+]
 
 
 def engine_named(name: str, address: str | None, workers: int | None, gpus: float | None) -> job.Engine:

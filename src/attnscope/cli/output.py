@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from rich.text import Text
 
 from attnscope.cli.terminal import HIDDEN, shown, word_console
 from attnscope.files import check_free
+from attnscope.files.plain import finite
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,17 +54,8 @@ def print_json(value: Any) -> None:
 def _json(value: Any, indent: int | None = None) -> str:
     """Letters as they are where stdout has them all; what would act on a terminal as JSON's own escapes."""
     is_utf = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    text = json.dumps(_finite(value), ensure_ascii=not is_utf, indent=indent, allow_nan=False)
+    text = json.dumps(finite(value), ensure_ascii=not is_utf, indent=indent, allow_nan=False)
     return HIDDEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON lacks, NaN and the infinite ones, as null."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def say(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from attnscope.cli.clicks import segment_by_clicks
-from attnscope.cli.engines import Address, Engine, Gpus, Workers, engine_named
+from attnscope.cli.engines import MANY, Address, Engine, Gpus, Workers, engine_named
 from attnscope.cli.methods import Method, Threshold, thresholds_of
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.segment_each import Asked, segment_each
@@ -57,10 +57,14 @@ def segment_command(
     timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
     click: Annotated[
-        list[str] | None, typer.Option("--click", metavar="X,Y", help="A point on a thing: only its mask.")
+        list[str] | None,
+        typer.Option(
+            "--click", metavar="X,Y", help="A point on a thing: only its mask.", rich_help_panel="Clicks"
+        ),
     ] = None,
     minus: Annotated[
-        list[str] | None, typer.Option("--minus", metavar="X,Y", help="With --click: a point beside it.")
+        list[str] | None,
+        typer.Option("--minus", metavar="X,Y", help="A point beside it.", rich_help_panel="Clicks"),
     ] = None,
     of_pass: Pass = None,
     config: Config = None,
@@ -68,7 +72,7 @@ def segment_command(
     dtype: Dtype = None,
     as_json: Json = False,
     force: Force = False,
-    overlays: Annotated[bool, typer.Option(help="Of many: also NAME.overlay.png.")] = True,
+    overlays: Annotated[bool, typer.Option(help="NAME.overlay.png, too.", rich_help_panel=MANY)] = True,
     engine: Engine = "loop",
     address: Address = None,
     workers: Workers = None,

@@ -12,7 +12,8 @@ from PIL import Image
 
 from attnscope.demo.scenes import Scene, scene
 from attnscope.errors import ImageError, ParameterError
-from attnscope.pictures.reading import load_picture
+from attnscope.pictures.decoding import decoding, file_contents, opened, shown
+from attnscope.pictures.reading import check_pixels, load_picture
 
 DRAWN = "scene:"
 """How the address of a picture of the demo world begins; its seed comes then."""
@@ -127,19 +128,15 @@ def mask_numbers(path: str | Path) -> Int[np.ndarray, "height width"]:
         path: A PNG.
 
     Raises:
-        ImageError: It is missing, broken, or in colours.
+        ImageError: It is missing, broken, too large, or in colours.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode, numbers = image.mode, np.asarray(image)
-    except FileNotFoundError as error:
-        raise ImageError(f"no such file: {path}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} can't be read ({error}): download it again") from error
+    name = shown(path)
+    with file_contents(path) as contents, decoding(name), opened(contents, name) as image:
+        check_pixels(image.height, image.width, name)
+        mode, numbers = image.mode, np.asarray(image)
     if mode not in ("P", "L", "1", "I", "I;16", "I;16B"):
         raise ImageError(
-            f"{path} is a picture in colours ({mode}); expected a palette or grey PNG whose values are numbers of "
+            f"{name} is a picture in colours ({mode}); expected a palette or grey PNG whose values are numbers of "
             "classes: take the masks as published, not converted to colours"
         )
     return numbers.astype(np.int64)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from attnscope.evaluation.edges import EdgeCounts
 from attnscope.files import whole_file
 from attnscope.segmentation.result import Evidence
 
-_BROKEN = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
+Made = TypeVar("Made")
+_BROKEN = (OSError, LookupError, TypeError, ValueError, EOFError, zipfile.BadZipFile)
 """What reading a file gives that this program did not write, or not to its end."""
 
 
@@ -60,14 +61,13 @@ def read_counted(path: Path, key: str) -> Counted | None:
         path: Its file.
         key: What it has to be of.
     """
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            facts = json.loads(str(kept["facts"]))
-            if facts.get("key") != key:
-                return None
-            return Counted(kept["labels"], kept["table"], EdgeCounts(*map(int, kept["lines"])), facts)
-    except _BROKEN:
-        return None
+    return _read(
+        path,
+        key,
+        lambda kept, facts: Counted(
+            kept["labels"], kept["table"], EdgeCounts(*map(int, kept["lines"])), facts
+        ),
+    )
 
 
 def save_evidence(evidence: Evidence, path: Path, key: str) -> None:
@@ -93,19 +93,25 @@ def read_evidence(path: Path, key: str) -> Evidence | None:
         path: Its file.
         key: What it has to be of.
     """
+    return _read(path, key, _evidence)
+
+
+def _evidence(kept: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Evidence:
+    return Evidence(
+        torch.from_numpy(kept["aggregated"]),
+        tuple(facts["size_hw"]),
+        words=tuple(facts["words"]),
+        word_maps=torch.from_numpy(kept["word_maps"]) if "word_maps" in kept else None,
+        model=facts["model"],
+    )
+
+
+def _read(path: Path, key: str, made: Callable[[Any, dict[str, Any]], Made]) -> Made | None:
+    """What is made of a file's arrays and facts; None if it is not there, broken, or of something else."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             facts = json.loads(str(kept["facts"]))
-            if facts.get("key") != key:
-                return None
-            maps = torch.from_numpy(kept["word_maps"]) if "word_maps" in kept else None
-            return Evidence(
-                torch.from_numpy(kept["aggregated"]),
-                tuple(facts["size_hw"]),
-                words=tuple(facts["words"]),
-                word_maps=maps,
-                model=facts["model"],
-            )
+            return made(kept, facts) if facts["key"] == key else None
     except _BROKEN:
         return None
 

@@ -1,6 +1,7 @@
 """Files and folders that are written whole or not at all; nothing is written over unasked.
 
-`names` has names for files that are made of texts, `temporary` those of what is not whole yet.
+`names` has names for files that are made of texts, `temporary` those of what is not whole yet, `plain` values as JSON
+has them.
 """
 
 from __future__ import annotations

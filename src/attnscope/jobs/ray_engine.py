@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import MissingExtraError, ParameterError, WorkerError
 from attnscope.jobs.job import Failure, Item, Job, Row, attempt
 
 _MOST_BLOCKS = 10_000
@@ -26,9 +26,15 @@ class _Worker:
     """What Ray keeps in each worker process."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.work = job, job.open()
+        self.job, self.begun = job, False
+        try:
+            self.work, self.begun = job.open(), True
+        except Exception as error:  # raised here, it would start workers again and again
+            self.failure = f"{type(error).__name__}: {error}"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        if not self.begun:
+            return {"row": [json.dumps({"not_begun": self.failure})]}
         pairs = zip(batch["name"], batch["address"], strict=True)
         rows = [self._row(Item(str(name), str(address))) for name, address in pairs]
         return {"row": [json.dumps(asdict(row)) for row in rows]}
@@ -72,6 +78,7 @@ class RayEngine:
 
         Raises:
             MissingExtraError: Ray is not installed.
+            WorkerError: A worker could not begin, such as without its model.
         """
         if not items:
             return
@@ -135,5 +142,7 @@ class RayEngine:
 
 
 def _row(plain: dict[str, Any]) -> Row:
+    if "not_begun" in plain:
+        raise WorkerError(f"a worker could not begin: {plain['not_begun']}")
     error = Failure(**plain["error"]) if plain["error"] else None
     return Row(Item(**plain["item"]), plain["facts"], error, plain["seconds"], plain["skipped"])

@@ -57,8 +57,7 @@ def border_scores(
 
     Cost: 0.04 s for 512x512 pixels on one core; only the pixels that may lie inside are sorted.
     Source: M2N2, section 3.3: mean gradient along the border, times the share of clicks inside, zero with a wrong
-    click inside or
-    beyond `most`.
+    click inside or beyond `most`.
     """
     if not 0 < most <= 1:
         raise ParameterError(f"most is {most}; expected above 0, to 1: the largest part of the picture")

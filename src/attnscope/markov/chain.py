@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
+from attnscope.probability.places import place_matrix
 from attnscope.records.layers import SizeHW
 
 TEMPERATURE = 0.65
@@ -73,7 +74,7 @@ def sharpened(
         )
     if dtype not in (torch.float32, torch.float64):
         raise ParameterError(f"dtype is {dtype}; expected torch.float32 or torch.float64")
-    matrix = checked_attention(attention).to(dtype)
+    matrix = place_matrix(attention, rows_sum_to_1=False).to(dtype)
     matrix = (matrix / matrix.amax(1, keepdim=True)).pow_(1 / temperature)  # the largest is 1: no underflow
     return matrix.div_(matrix.sum(1, keepdim=True))
 
@@ -114,40 +115,6 @@ def _one_over(sums: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
 def _spread(factors: Float[Tensor, " place"]) -> float:
     low, high = (float(factor) for factor in factors.aminmax())
     return max(high, 1 / low if low > 0 else math.inf)
-
-
-def checked_attention(attention: object) -> Square:
-    """Attention as a square matrix of probabilities.
-
-    Args:
-        attention: As for `markov_chain`; an array is taken, too.
-
-    Raises:
-        ParameterError: As for `markov_chain`.
-    """
-    matrix = torch.as_tensor(attention).detach()
-    shape = tuple(matrix.shape)
-    if 0 in shape or not ((len(shape) == 2 and shape[0] == shape[1]) or shape[:2] == shape[2:] != ()):
-        raise ParameterError(
-            f"attention has shape {shape}; expected (places, places) or (height, width, height, width): the mean over "
-            "heads of one image's self-attention"
-        )
-    places = math.isqrt(matrix.numel())
-    matrix = matrix.reshape(places, places)
-    if not matrix.is_floating_point():
-        matrix = matrix.float()
-    low, high = (float(value) for value in matrix.aminmax())
-    if not (low >= 0 and math.isfinite(high)):
-        raise ParameterError(
-            f"attention has values from {low:.3g} to {high:.3g}; expected probabilities. NaN often means a float16 "
-            "overflow: run the model in float32 or bfloat16"
-        )
-    if (empty := int((matrix.amax(1) <= 0).sum())) > 0:
-        raise ParameterError(
-            f"{empty} of {places} places attend to nothing, all of their attention is 0: a mask hides all of their "
-            "keys. Leave out the layers or steps that have the mask"
-        )
-    return matrix
 
 
 def checked_grid(attention: object, grid: SizeHW | None) -> SizeHW:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.markov.chain import ROUNDS, TEMPERATURE, Square, checked_attention, checked_grid, markov_chain
+from attnscope.markov.chain import ROUNDS, TEMPERATURE, Square, checked_grid, markov_chain
+from attnscope.probability.places import place_matrix
 from attnscope.records.layers import SizeHW
 
 THRESHOLD = 0.3
@@ -57,7 +58,7 @@ def markov_map(
     >>> markov_map(attention, (0, 0), grid=(1, 3)).round(decimals=1)
     tensor([[0.0000, 2.5000, 7.8000]])
     """
-    matrix = checked_attention(attention)
+    matrix = place_matrix(attention, rows_sum_to_1=False)
     size = checked_grid(attention, grid)
     weights = start_weights(start, size)
     chain = markov_chain(matrix, temperature=temperature, rounds=rounds, dtype=dtype)
@@ -85,8 +86,7 @@ def iterations(
     Cost: one reading of the chain for each start and step, until its last place is reached.
     Source: M2N2: state = state @ chain, divided by its maximum; the step at which a place first exceeds the
     threshold, interpolated between the states before and after. As in the authors' program, the first step is
-    interpolated from a rise of
-    1 - threshold.
+    interpolated from a rise of 1 - threshold.
     """
     if not 0 <= threshold < 1:
         raise ParameterError(f"threshold is {threshold}; expected 0 to below 1, such as {THRESHOLD}")

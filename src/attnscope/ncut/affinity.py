@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import ParameterError
+from attnscope.probability.places import place_matrix
 
 SHARPNESS = 10.0
 """DiffCut's exponent of the affinity."""
 _ROWS_AT_ONCE = 512
 _LIKE_NO_OTHER = 1e-12  # far above the least number of float32, which sharpened cosines can reach
-_ROW_SUM = 0.02  # float16 rows of 16,384 numbers sum to 1 within this
 
 
 def row_affinity(
@@ -43,7 +43,7 @@ def row_affinity(
     stretching of cosines to 0..1, which they need since features may be negative and attention is not. So attention
     that is alike everywhere is not cut by its noise.
     """
-    attention = checked_attention(attention)
+    attention = place_matrix(attention)
     power, sharpness = _checked_numbers(power, sharpness)
     walk = _walk(attention.to(_working_type(attention)), power)
     rows = walk / torch.linalg.vector_norm(walk, dim=1, keepdim=True)
@@ -67,43 +67,6 @@ def _with_themselves(affinity: Float[Tensor, "place place"]) -> Float[Tensor, "p
     nearest = affinity.fill_diagonal_(0).amax(1)
     affinity.diagonal().copy_(nearest.masked_fill(nearest < _LIKE_NO_OTHER, 1))
     return affinity
-
-
-def checked_attention(attention: Tensor) -> Float[Tensor, "query key"]:
-    """Attention as a matrix, or the error that says why it is none.
-
-    Args:
-        attention: (place, place) or (height, width, height, width).
-
-    Raises:
-        ParameterError: It has another shape, or holds what no probability is.
-    """
-    attention = torch.as_tensor(attention).detach()
-    shape = tuple(attention.shape)
-    half = shape[: len(shape) // 2]
-    if len(shape) not in (2, 4) or half * 2 != shape or 0 in shape or not attention.is_floating_point():
-        raise ParameterError(
-            f"attention is {attention.dtype} of shape {shape}; expected floating-point (place, place) or "
-            "(height, width, height, width), one map for each place"
-        )
-    matrix = attention.reshape(math.prod(half), math.prod(half))
-    _check_rows(matrix)
-    return matrix
-
-
-def _check_rows(matrix: Float[Tensor, "query key"]) -> None:
-    low, high = (float(value) for value in matrix.aminmax())
-    if not (low >= 0 and math.isfinite(high)):  # NaN is neither
-        raise ParameterError(
-            f"attention has values from {low:.3g} to {high:.3g}; expected probabilities, 0 to 1 and no NaN"
-        )
-    sums = matrix.sum(1, dtype=torch.float32)
-    worst = int((sums - 1).abs().argmax())
-    if abs(float(sums[worst]) - 1) > _ROW_SUM:
-        raise ParameterError(
-            f"row {worst} of attention sums to {float(sums[worst]):.4g}; expected rows that sum to 1: divide each by "
-            "its sum, and leave out places that attend to nothing"
-        )
 
 
 def _working_type(attention: Tensor) -> torch.dtype:

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.ncut.affinity import SHARPNESS, checked_attention, row_affinity
+from attnscope.ncut.affinity import SHARPNESS, row_affinity
 from attnscope.ncut.recursion import MOST_SEGMENTS, cut_recursively
+from attnscope.probability.places import place_matrix
 
 
 def normalized_cut(
@@ -53,7 +54,7 @@ def normalized_cut(
     >>> normalized_cut(halves).tolist()
     [[1.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 1.0]]
     """
-    matrix = checked_attention(attention)
+    matrix = place_matrix(attention)
     labels = cut_recursively(row_affinity(matrix, power=power, sharpness=sharpness), limit=limit, most=most)
     members = torch.nn.functional.one_hot(labels).to(torch.promote_types(matrix.dtype, torch.float32))
     after_a_step = (members + matrix.to(members) @ members) / 2

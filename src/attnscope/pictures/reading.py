@@ -105,10 +105,20 @@ def _check_size(image: Image.Image, name: str) -> None:
             f"{name} is {height}x{width} pixels (height x width); expected at least {MIN_SIDE_PX} a side, "
             "there is nothing to see in less"
         )
-    _check_pixels(height, width, name)
+    check_pixels(height, width, name)
 
 
-def _check_pixels(height: int, width: int, name: str) -> None:
+def check_pixels(height: int, width: int, name: str) -> None:
+    """Refuse a picture whose pixels would take too much memory.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        name: What it is called in messages.
+
+    Raises:
+        ImageError: It has more than `MAX_PIXELS`.
+    """
     if height * width > MAX_PIXELS:
         raise ImageError(
             f"{name} is {height}x{width} (height x width), {height * width:,} pixels; at most {MAX_PIXELS:,} "
@@ -130,7 +140,7 @@ def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
 
 def _from_array(array: np.ndarray) -> Decoded:
     if array.ndim >= 2:
-        _check_pixels(array.shape[0], array.shape[1], "the array")
+        check_pixels(array.shape[0], array.shape[1], "the array")
     tones = bytes_of_array(array)
     with decoding("the array"):
         return _decoded(Image.fromarray(tones), "the array")

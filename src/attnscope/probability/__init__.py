@@ -13,6 +13,7 @@ triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not
 choose.py          the entry points: they choose the path, and say which
 rows.py            the head mean of one batch row of a record
+places.py          attention of places to places, handed in from anywhere, checked
 changed.py         attention whose P is changed before it is multiplied with V
 
     from attnscope import probability

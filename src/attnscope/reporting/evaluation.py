@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from attnscope.evaluation.markdown import (
     PUBLISHED,
@@ -20,6 +18,7 @@ from attnscope.evaluation.markdown import (
 )
 from attnscope.evaluation.result import Evaluation, per_cent
 from attnscope.files import check_free, whole_files
+from attnscope.files.plain import finite
 from attnscope.reporting.markup import foreign, picture, section, text
 from attnscope.reporting.page import document, facts_list
 
@@ -42,22 +41,13 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path, *, overwrite: bo
     paths = [Path(folder, name) for name in NAMES]
     check_free(paths, overwrite=overwrite)
     numbers = json.dumps(
-        _finite(evaluation.to_dict()), indent=1, ensure_ascii=False, allow_nan=False, default=str
+        finite(evaluation.to_dict()), indent=1, ensure_ascii=False, allow_nan=False, default=str
     )
     contents = (numbers + "\n", markdown(evaluation), evaluation_page(evaluation))
     with whole_files(paths) as partials:
         for partial, content in zip(partials, contents, strict=True):
             partial.write_text(content, "utf-8")
     return paths
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON lacks as null."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def evaluation_page(evaluation: Evaluation) -> str:

@@ -79,7 +79,7 @@ def clicks_on_trace(
     steps: int | Sequence[int] | slice | None = None,
     branch: str = "cond",
     image: int = 0,
-    picture: Picture | None = None,
+    shown: Picture | None = None,
     layers: Sequence[Any] | None = None,
     weights: Sequence[float] | None = None,
     **choices: Any,
@@ -92,7 +92,7 @@ def clicks_on_trace(
         steps: Steps whose attention is averaged; all by default.
         branch: Guidance branch.
         image: Number of the image in the batch.
-        picture: The trace's own by default.
+        shown: The picture that is clicked on; the trace's own by default.
         layers: As for `attnscope.click`.
         weights: As for `attnscope.click`.
         choices: Of `prepared`.
@@ -104,9 +104,9 @@ def clicks_on_trace(
     Cost: head means of the chosen layers and steps, and `prepared`.
     """
     check_shows_picture(trace.run)
-    shown = trace.picture_of(image) if picture is None else picture
+    shown = trace.picture_of(image) if shown is None else shown
     if shown is None:
-        raise ParameterError("this trace holds no picture to click on: give it with picture=")
+        raise ParameterError("this trace holds no picture to click on: give it with shown=")
     drawn = load_picture(shown)
     checked_clicks(points, "a", drawn.size)
     numbers = step_numbers(trace, steps)
@@ -160,8 +160,7 @@ def default_layers(trace: Trace) -> list[Layer]:
     of texture; of a transformer all of the image to itself.
 
     For Stable Diffusion v1 and v2 these are M2N2's two, with its equal weights. That the rule holds for others was
-    measured on
-    the demo model only.
+    measured on the demo model only.
 
     Args:
         trace: Of one pass.

@@ -13,6 +13,7 @@ from attnscope.markov.walking import THRESHOLD
 from attnscope.pictures.reading import Picture
 from attnscope.segmentation.click_evidence import clicks_on_photo, clicks_on_trace
 from attnscope.segmentation.clicks import ClickMask
+from attnscope.spelling import refuse_choices
 from attnscope.trace.files import as_trace
 from attnscope.trace.trace import Trace
 
@@ -33,6 +34,7 @@ def click(
     steps: int | Sequence[int] | slice | None = None,
     branch: str | None = None,
     image: int | None = None,
+    shown: Picture | None = None,
 ) -> ClickMask:
     """The mask of the thing that was clicked on, found without training by the self-attention of a diffusion model.
 
@@ -41,9 +43,9 @@ def click(
         plus: Points on the thing: (x, y) in pixels from the upper left corner.
         minus: Points beside it.
         pipe: For a photo: a text-to-image pipeline of diffusers, as for `attnscope.segment`.
-        layers: Numbers of blocks, or paths of modules, whose self-attention is averaged; all of one grid. By
-            default, of a U-Net
-            the finest grid on the way up without its last layer; of a transformer all of the image to itself.
+        layers: Numbers of blocks, or paths of modules, whose self-attention is averaged; all of one grid. By default,
+            of a U-Net the finest grid on the way up without its last layer; of a transformer all of the image to
+            itself.
         weights: A number for each of `layers`; equal by default.
         threshold: Share of the largest probability at which a place is reached, 0 to 1.
         temperature: Of the attention; below 1 sharpens.
@@ -53,6 +55,7 @@ def click(
         steps: For a trace: steps whose attention is averaged; all captured ones by default.
         branch: For a trace: guidance branch; "cond" by default.
         image: For a trace: number of the image in the batch; 0 by default.
+        shown: For a trace: the picture that is clicked on; the trace's own by default.
 
     Returns:
         `.mask` at the picture's own size, and `.again(plus=, minus=)` for further clicks.
@@ -66,8 +69,7 @@ def click(
 
     Cost: docs/clicks.md: one pass, and seconds for the chain; further clicks are cheap.
     Source: Karmann and Urfalioglu, M2N2, CVPR 2025; differs: aspect ratio kept, large pictures decided at a smaller
-    size,
-    fewer pixels compared in upsampling.
+    size, fewer pixels compared in upsampling.
 
     >>> import attnscope
     >>> from attnscope.demo.scenes import scene
@@ -81,7 +83,7 @@ def click(
             "there is no plus click; expected at least one, plus=[(x, y)], on the thing itself"
         )
     for_photo = {"timestep": timestep}
-    for_trace = {"steps": steps, "branch": branch, "image": image}
+    for_trace = {"steps": steps, "branch": branch, "image": image, "shown": shown}
     choices: dict[str, Any] = {
         "layers": layers,
         "weights": weights,
@@ -92,15 +94,10 @@ def click(
     if isinstance(picture, str | Path) and is_folder(picture):
         picture = as_trace(picture)
     if isinstance(picture, Trace):
-        _refuse(for_photo, "a trace: its attention was computed already")
+        refuse_choices(for_photo, "a trace: its attention was computed already")
         chosen: dict[str, Any] = {name: value for name, value in for_trace.items() if value is not None}
         clicks = clicks_on_trace(picture, (*plus, *minus), **chosen, **choices)
     else:
-        _refuse(for_trace, "a photo: only a trace has it")
+        refuse_choices(for_trace, "a photo: only a trace has it")
         clicks = clicks_on_photo(picture, pipe, (*plus, *minus), timestep=timestep, **choices)
     return clicks.mask(plus, minus, threshold=threshold)
-
-
-def _refuse(choices: dict[str, Any], why: str) -> None:
-    if chosen := [name for name, value in choices.items() if value is not None]:
-        raise ParameterError(f"{', '.join(chosen)} can't be chosen for {why}. Leave it out")

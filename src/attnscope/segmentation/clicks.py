@@ -98,7 +98,7 @@ class Clicks:
         for (x, y), sign in zip((*pluses, *minuses), signs, strict=True):
             mask[min(round(y), len(mask) - 1), min(round(x), mask.shape[1] - 1)] = sign
         score = float(np.mean(scores[: len(pluses)]))
-        return ClickMask(mask, score, np.stack(maps), pluses, minuses, self)
+        return ClickMask(mask, score, np.stack(maps), pluses, minuses, self, threshold)
 
     def distances(self, click: Click, threshold: float = THRESHOLD) -> Float[np.ndarray, "height width"]:
         """How far every pixel is from a click, 0 to 1, at the size at which clicks are decided.
@@ -163,6 +163,7 @@ class ClickMask:
         plus: (x, y) in pixels.
         minus: (x, y) in pixels.
         clicks: What further clicks are answered from.
+        threshold: At which places count as reached.
     """
 
     mask: Bool[np.ndarray, "height width"]
@@ -171,6 +172,7 @@ class ClickMask:
     plus: tuple[Click, ...]
     minus: tuple[Click, ...]
     clicks: Clicks
+    threshold: float = THRESHOLD
 
     @property
     def picture(self) -> Image.Image:
@@ -201,7 +203,8 @@ class ClickMask:
         Cost: of the new clicks only: docs/clicks.md.
         """
         pluses, minuses = self.clicks._checked(plus, "plus"), self.clicks._checked(minus, "minus")
-        return self.clicks.mask((*self.plus, *pluses), (*self.minus, *minuses))
+        every = (*self.plus, *pluses), (*self.minus, *minuses)
+        return self.clicks.mask(*every, threshold=self.threshold)
 
     def overlay(self, *, opacity: float = 0.6) -> Image.Image:
         """The picture, the thing in colour with a line around it, and the clicks: plus white, minus black.
@@ -246,6 +249,7 @@ class ClickMask:
             "minus": [list(click) for click in self.minus],
             "area": int(self.mask.sum()),
             "score": self.score,
+            "threshold": self.threshold,
             "origin": self.clicks.origin,
         }
 

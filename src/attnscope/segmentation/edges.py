@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from attnscope.errors import ParameterError
-from attnscope.ncut.affinity import checked_attention
 from attnscope.pictures.maps import resize_maps
+from attnscope.probability.places import place_matrix
 from attnscope.records.layers import SizeHW
 
 Rows = Float[Tensor, "height width key"]
@@ -44,7 +44,7 @@ def edges(aggregated: Float[Tensor, "height width height width"]) -> Float[Tenso
             f"aggregated has shape {tuple(aggregated.shape)}; expected (height, width, height, width), as aggregate() "
             "returns"
         )
-    rows = checked_attention(aggregated).float().view(*aggregated.shape[:2], -1)
+    rows = place_matrix(aggregated).float().view(*aggregated.shape[:2], -1)
     logs = rows.clamp(min=torch.finfo(torch.float32).tiny).log()
     return _across(rows, logs) + _across(rows.transpose(0, 1), logs.transpose(0, 1)).T
 

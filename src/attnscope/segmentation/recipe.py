@@ -78,12 +78,13 @@ def changed(recipe: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
     return replace(recipe, **changes)  # type: ignore[type-var]
 
 
-def check_fields(kind: type[Recipe], changes: Mapping[str, Any]) -> None:
+def check_fields(kind: type[Recipe], changes: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
     """Refuse names that are no fields of a recipe.
 
     Args:
         kind: The recipe's class.
         changes: Fields by name.
+        beside: Other names that may have been meant.
 
     Raises:
         KeywordError: Such a recipe has no such field.
@@ -91,7 +92,7 @@ def check_fields(kind: type[Recipe], changes: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if unknown := [name for name in changes if name not in known]:
         raise KeywordError(
-            f"a {kind.method} recipe has no {unknown[0]!r}; the nearest: {nearest(unknown[0], known)}"
+            f"a {kind.method} recipe has no {unknown[0]!r}; the nearest: {nearest(unknown[0], [*known, *beside])}"
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attnscope.diffseg.merging import ANCHORS, PASSES
-from attnscope.errors import ParameterError
 from attnscope.files import is_folder
 from attnscope.pictures.reading import Picture
 from attnscope.records.layers import SizeHW
@@ -18,7 +18,7 @@ from attnscope.segmentation.photo import evidence_of_photo
 from attnscope.segmentation.recipe import WEAK, Recipe
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.words import asked_words, named_words
-from attnscope.spelling import both_spellings
+from attnscope.spelling import both_spellings, refuse_choices
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.trace import Trace
 
@@ -142,7 +142,7 @@ def segment(
     if isinstance(picture, str | Path) and is_folder(picture):
         picture = as_trace(picture)
     if isinstance(picture, Trace):
-        _refuse(for_photo, "a trace: its attention was computed already")
+        refuse_choices(for_photo, "a trace: its attention was computed already")
         chosen: dict[str, Any] = {name: value for name, value in for_trace.items() if value is not None}
         return segment_trace(
             picture,
@@ -155,9 +155,9 @@ def segment(
             **chosen,
             **changes,
         )
-    _refuse(for_trace, "a photo: only a trace has it")
+    refuse_choices(for_trace, "a photo: only a trace has it")
     model = getattr(pipe, "name_or_path", None)
-    recipe = recipe_for(method, model, thresholds=thresholds, passes=passes, **changes)
+    recipe = recipe_for(method, model, beside=_KEYWORDS, thresholds=thresholds, passes=passes, **changes)
     words = asked_words(labels)
     evidence = evidence_of_photo(picture, pipe, words=words, preset=preset, weights=weights, **for_photo)
     return evidence.segments(recipe)
@@ -256,7 +256,9 @@ def segment_trace(
     """
     trace = as_trace(trace)
     model = trace.run.model or getattr(pipe, "name_or_path", None)
-    recipe = recipe_for(method, model, thresholds=thresholds, passes=passes, **recipe_changes)
+    recipe = recipe_for(
+        method, model, beside=_KEYWORDS, thresholds=thresholds, passes=passes, **recipe_changes
+    )
     preset = recipe_changes.get("preset", "paper")
     words = named_words(trace, asked_words(labels), image, branch, preset)
     evidence = evidence_of_trace(
@@ -273,6 +275,5 @@ def segment_trace(
     return evidence.segments(recipe)
 
 
-def _refuse(choices: Mapping[str, Any], why: str) -> None:
-    if chosen := [name for name, value in choices.items() if value is not None]:
-        raise ParameterError(f"{', '.join(chosen)} can't be chosen for {why}. Leave it out")
+_KEYWORDS = tuple(inspect.signature(segment).parameters)
+"""Which one may be meant where a keyword is none of a recipe."""

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnscope.errors import MissingExtraError, ParameterError, nearest
-from attnscope.ncut.affinity import checked_attention, row_affinity
+from attnscope.ncut.affinity import row_affinity
+from attnscope.probability.places import place_matrix
 
 ENTROPY_WEIGHT = 0.2
 """lambda of iSeg for open vocabulary; its authors take 0.002 to 0.2, by data set."""
@@ -51,7 +52,7 @@ def spread(
     Source: "entropy": Sun et al., "iSeg", 2024, and the authors' program; "power": P^k of Ivanova et al. 2024.
     """
     _check(form, steps, entropy_weight)
-    matrix = checked_attention(attention)
+    matrix = place_matrix(attention)
     _check_seeds(seeds, attention)
     maps = seeds.detach().flatten(1).to(torch.promote_types(matrix.dtype, torch.float32))
     matrix = matrix.to(maps)

@@ -33,12 +33,15 @@ _DEFAULTS = {
 """What `attnscope.segment` has by name, though not every method does, where nothing is chosen."""
 
 
-def recipe_for(method: str | Recipe, model: str | None, **choices: Any) -> Recipe:
+def recipe_for(
+    method: str | Recipe, model: str | None, *, beside: Sequence[str] = (), **choices: Any
+) -> Recipe:
     """The recipe of a method.
 
     Args:
         method: Its name; or a recipe, which is taken as it is.
         model: Id or folder of the model, for what it recommends.
+        beside: Keywords of the function that was called, of which a misspelt one may be meant.
         choices: Fields of the recipe.
 
     Raises:
@@ -51,12 +54,10 @@ def recipe_for(method: str | Recipe, model: str | None, **choices: Any) -> Recip
         return method
     if method not in _RECIPES:
         raise ParameterError(f"method is {method!r}; expected one of {nearest(method, METHODS)}")
-    if method == "diffseg":
-        return diffseg_recipe(model, **_DEFAULTS | choices)
     kind = _RECIPES[method]
     chosen = _chosen(choices, [field.name for field in fields(kind)])  # type: ignore[arg-type]
-    check_fields(kind, chosen)
-    return kind(**chosen)
+    check_fields(kind, chosen, beside)
+    return diffseg_recipe(model, **_DEFAULTS | choices) if kind is DiffSegRecipe else kind(**chosen)
 
 
 def _chosen(choices: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
