@@ -28,8 +28,8 @@ def place_matrix(attention: object, *, rows_sum_to_1: bool = True) -> Float[Tens
     half = shape[: len(shape) // 2]
     if len(shape) not in (2, 4) or half * 2 != shape or 0 in shape or matrix.is_complex():
         raise ParameterError(
-            f"attention has shape {shape} and dtype {matrix.dtype}; expected real numbers, (places, places) or (height, width, height, width): the "
-            "mean over heads of one image's self-attention"
+            f"attention has shape {shape} and dtype {matrix.dtype}; expected real numbers, (places, places) or "
+            "(height, width, height, width): the mean over heads of one image's self-attention"
         )
     matrix = matrix.reshape(math.prod(half), math.prod(half))
     matrix = matrix if matrix.is_floating_point() else matrix.float()
