@@ -22,6 +22,8 @@ TESTS = (
     "tests/recording",
     "tests/editing",
     "tests/guidance",
+    "tests/segmentation",
+    "tests/jobs",
 )
 _OF_LIBRARIES = (  # what they say of each other: diffusers 0.36 of torch 2.10, torch of Python 3.13.0
     "ignore::DeprecationWarning",

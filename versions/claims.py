@@ -64,9 +64,10 @@ def page(rows: Iterable[Combination], tests: Iterable[str]) -> str:
 
 
 def _before(result: Result, tests: Iterable[str]) -> str:
-    """What this row has not run of what is run now."""
+    """What this row has not run of what is run now, and what was not installed."""
     missing = [f"`{test}`" for test in tests if test not in result.tests]
-    return f" Run without {' and '.join(missing)}, which came later." if missing else ""
+    missing += [library for library in floors() if library not in result.versions]
+    return f" Run without {', '.join(missing)}, which came later." if missing else ""
 
 
 def _outcome(result: Result) -> str:

@@ -19,6 +19,8 @@ WITH_VIDEO = {**GUIDED, "video": CLIP, "num_frames": DEFAULT, "num_inference_ste
 """The default strength leaves two steps of three."""
 COGVIDEOX, WAN, COSMOS = "CogVideoXPipeline", "WanPipeline", "CosmosTextToWorldPipeline"
 LONG = {"max_sequence_length": 512}
+OF_512_KEYS = 5e-6
+"""A softmax of 512 scores that are exact is off by 3e-6 in float32."""
 
 
 def video(name: str, like: str, options: Any, **truth: Any) -> Case:
@@ -103,6 +105,7 @@ CASES = [
         known={"tokens": {"text": 512}},
         make=cleaned("wan.pipeline_wan_i2v", tiny.tiny_wan_with_picture),
         main=1,
+        tolerance=OF_512_KEYS,
     ),
     video(
         "WanVideoToVideoPipeline",
@@ -144,6 +147,7 @@ CASES = [
         make=_skyreels_parts,
         changes={"in_channels": 12, "image_dim": 8, "added_kv_proj_dim": 32},
         main=1,
+        tolerance=OF_512_KEYS,
     ),
     forced("SkyReelsV2DiffusionForcingPipeline", "", {**GUIDED, "base_num_frames": 9}),
     forced("SkyReelsV2DiffusionForcingImageToVideoPipeline", "_i2v", {**WITH_PICTURE, "base_num_frames": 9}),

@@ -39,6 +39,15 @@ def test_names_are_relative_and_of_two_alike_both_keep_their_endings(folder):
     assert names(folder, leave_out=str(folder / "out")) == ["a", "b/a", "b/c.jpg", "b/c.png"]
 
 
+def test_pictures_inside_a_trace_are_not_a_folders_pictures(folder):
+    for place, manifest in (("b/run", '{"format": "attnscope-trace"}'), ("other", '{"name": "a web page"}')):
+        (folder / place).mkdir()
+        (folder / place / "manifest.json").write_text(manifest)
+        (folder / place / "picture-00.png").touch()
+    found = names(folder, leave_out=str(folder / "out"))
+    assert found == ["a", "b/a", "b/c.jpg", "b/c.png", "other/picture-00"]
+
+
 def test_patterns_and_lists_give_names_below_what_they_have_in_common(folder):
     assert names(folder / "b" / "*.jpg") == ["c"]
     assert names(folder / "**" / "a.png") == ["a", "b/a"]

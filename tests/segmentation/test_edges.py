@@ -47,8 +47,8 @@ def test_attention_that_is_alike_everywhere_and_one_place_have_no_edges():
     ("maps", "message"),
     [
         (torch.full((4, 4), 0.25), r"shape \(4, 4\); expected \(height, width, height, width\)"),
-        (torch.zeros(2, 2, 2, 2), "sums to 0"),
-        (torch.full((2, 2, 2, 2), torch.nan), "no NaN"),
+        (torch.zeros(2, 2, 2, 2), "4 of 4 places attend to nothing"),
+        (torch.full((2, 2, 2, 2), torch.nan), "values from nan to nan; expected probabilities"),
     ],
 )
 def test_what_is_no_attention_on_a_grid_is_refused(maps, message):

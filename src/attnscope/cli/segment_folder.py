@@ -35,10 +35,12 @@ def names_many(sources: Sequence[str]) -> bool:
 
 
 def _is_picture_folder(source: str) -> bool:
-    """Any folder but a trace, whole or broken."""
-    return (
-        is_folder(source) and not (Path(source) / "manifest.json").exists() and not source.endswith(".trace")
-    )
+    """Any folder but a trace, whole or broken, and but what `attnscope generate` wrote, whose trace is meant."""
+    from attnscope.trace.files import trace_folder
+
+    path = Path(source)
+    named = path.suffix == ".trace" or (path / "manifest.json").exists()
+    return is_folder(path) and not named and trace_folder(path) == path
 
 
 def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, as_json: bool) -> None:

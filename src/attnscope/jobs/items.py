@@ -10,11 +10,13 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from attnscope.errors import ParameterError
 from attnscope.files.names import distinct_names
 from attnscope.jobs.job import Item
 from attnscope.jobs.places import file_system, is_remote, local_path, read
+from attnscope.storage.saving import is_trace
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """Files of a folder that are taken for pictures."""
@@ -40,7 +42,7 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
     A name is the path below the folder, without the picture's ending; of a.jpg and a.png both keep it.
 
     Args:
-        sources: Folders (searched with all below them), patterns with `*` and `**`, lists (a path or an address a
+        sources: Folders (searched with all below them but traces), patterns with `*` and `**`, lists (a path or an address a
             line, relative to the list; # begins a comment), pictures; all of them also as fsspec addresses.
         leave_out: A folder whose files are none of the pictures: the output.
 
@@ -89,6 +91,9 @@ def _found(source: str) -> Iterator[_Found]:
 def _in_folder(folder: str) -> Iterator[_Found]:
     root = os.path.abspath(folder)
     for place, folders, files in os.walk(root):
+        if is_trace(Path(place)):  # its pictures are what was generated, once more
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if _is_picture(name):
