@@ -46,7 +46,9 @@ def test_every_combination_was_run_as_it_stands_and_passed(combination):
     }
     assert there == {library: pins[library] for library in there}
     missing = set(floors()) - set(result.versions)
-    assert not missing or set(TESTS) - set(result.tests), "only a row from before they were asked for lacks them"
+    assert not missing or set(TESTS) - set(result.tests), (
+        "only a row from before they were asked for lacks them"
+    )
 
 
 @pytest.mark.parametrize("name", ["oldest", "newest"])

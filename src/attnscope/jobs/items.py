@@ -42,7 +42,7 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
     A name is the path below the folder, without the picture's ending; of a.jpg and a.png both keep it.
 
     Args:
-        sources: Folders (searched with all below them but traces), patterns with `*` and `**`, lists (a path or an address a
+        sources: Folders (with all below them but traces), patterns with `*` and `**`, lists (a path or an address a
             line, relative to the list; # begins a comment), pictures; all of them also as fsspec addresses.
         leave_out: A folder whose files are none of the pictures: the output.
 
