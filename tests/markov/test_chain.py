@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from attnscope.errors import ParameterError
-from attnscope.markov import balanced, iterations, markov_chain, markov_map, sharpened, start_of_place
+from attnscope.markov import (
+    balanced,
+    chain_powers,
+    iterations,
+    markov_chain,
+    markov_map,
+    sharpened,
+    start_of_place,
+)
 
 
 def attention(height, width, seed=0):
@@ -124,3 +132,24 @@ def test_wrong_input_gets_one_clear_error(change, message):
     arguments = {"attention": torch.full((4, 4), 0.25), "start": (0, 0), **change}
     with pytest.raises(ParameterError, match=message):
         markov_map(**arguments)
+
+
+@pytest.mark.parametrize("limit", [1, 15, 16, 17, 40, 1000])
+def test_powers_give_the_same_steps(limit):
+    chain = markov_chain(attention(6, 7), dtype=torch.float64)
+    starts = torch.stack(
+        [start_of_place((2.5, 1.25), (6, 7)), torch.linspace(0, 1, 42).view(6, 7).double()]
+    ).flatten(1)
+    starts[1, 3] = 0.1  # of weights that begin above the threshold some are reached at once
+    one_by_one = iterations(chain, starts, limit=limit)
+    assert one_by_one.max() > min(limit, 30) - 1  # more than two long strides
+    torch.testing.assert_close(
+        iterations(chain_powers(chain), starts, limit=limit), one_by_one, rtol=0, atol=1e-9
+    )
+
+
+def test_powers_never_reach_what_no_step_reaches():
+    chain = torch.block_diag(torch.full((2, 2), 0.5), torch.ones(1, 1))
+    start = torch.tensor([[1.0, 0, 0]])
+    assert iterations(chain_powers(chain), start).tolist() == iterations(chain, start).tolist()
+    assert iterations(chain, start)[0, 2] == 1000

@@ -60,9 +60,9 @@ def segment_by_clicks(
     if of_pass is not None and not is_folder(image):
         raise ParameterError(f"--pass {of_pass}: {image} is a picture; only a trace has passes")
     if is_folder(image):
-        clicked = click(open_pass(image, of_pass), clicks, beside)
+        clicked = click(open_pass(image, of_pass), clicks, beside, further=False)
     else:
-        clicked = click(image, clicks, beside, load(**model), timestep=timestep)
+        clicked = click(image, clicks, beside, load(**model), timestep=timestep, further=False)
     for path in clicked.save(f"{name}.json", overwrite=force):
         say_wrote(path)
     if as_json:

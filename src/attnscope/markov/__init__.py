@@ -1,6 +1,7 @@
 """Markov maps of clicks as pure functions: chain, iterations, upsampling, flood fill, threshold, nearest click.
 
 chain.py       attention as a chain: sharpened and balanced
+powers.py      many steps of the chain by few readings of it
 walking.py     how many steps of the chain it takes to get from a start to every place
 bilateral.py   a map at the picture's size, along the picture's colours
 flooding.py    the least height that a way from the click has to climb
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from attnscope.markov.chain import balanced, markov_chain, sharpened
     from attnscope.markov.flooding import flood_fill
     from attnscope.markov.nearest import nearest_click
+    from attnscope.markov.powers import ChainPowers, chain_powers
     from attnscope.markov.walking import iterations, markov_map, start_of_place
 
 _HOMES = {
@@ -34,14 +36,17 @@ _HOMES = {
     "flood_fill": "attnscope.markov.flooding",
     **dict.fromkeys(("iterations", "markov_map", "start_of_place"), "attnscope.markov.walking"),
     "nearest_click": "attnscope.markov.nearest",
+    **dict.fromkeys(("ChainPowers", "chain_powers"), "attnscope.markov.powers"),
     **dict.fromkeys(("Upsampling", "upsampling"), "attnscope.markov.bilateral"),
 }
 
 __all__ = [
     "BorderScores",
+    "ChainPowers",
     "Upsampling",
     "balanced",
     "border_scores",
+    "chain_powers",
     "flood_fill",
     "iterations",
     "markov_chain",

@@ -13,6 +13,7 @@ from torch import Tensor
 from attnscope.errors import ParameterError, SelectionError
 from attnscope.markov.bilateral import upsampling
 from attnscope.markov.chain import markov_chain
+from attnscope.markov.powers import chain_powers
 from attnscope.photos.checking import check_pipeline
 from attnscope.photos.latents import input_size, photo_latent, photo_tensor
 from attnscope.photos.one_pass import photo_trace
@@ -31,6 +32,8 @@ TIMESTEP = 100
 """Of the pass over a photo; M2N2's program."""
 MOST_PIXELS = 512 * 512
 """A larger picture is decided at this area."""
+MOST_PLACES = 64 * 64
+"""Of a chain whose powers are made: their cost grows with the third power of this."""
 
 
 def clicks_on_photo(
@@ -201,6 +204,7 @@ def prepared(
     temperature: float,
     step_px: int | None = None,
     most_pixels: int | None = None,
+    further: bool = True,
 ) -> Clicks:
     """The chain, and the upsampling along the picture.
 
@@ -212,6 +216,7 @@ def prepared(
         temperature: As for `attnscope.click`.
         step_px: As for `attnscope.click`.
         most_pixels: As for `attnscope.click`.
+        further: As for `attnscope.click`.
 
     Raises:
         ParameterError: A number is outside its range, or attention holds none.
@@ -224,8 +229,9 @@ def prepared(
             f"most_pixels is {most!r}; expected a whole number from 1, such as {MOST_PIXELS}"
         )
     chain = markov_chain(attention.cpu(), temperature=temperature, dtype=torch.float32)
+    powers = chain_powers(chain) if further and len(chain) <= MOST_PLACES else None
     guide = _at_most(image, most)
-    return Clicks(chain, grid, upsampling(np.asarray(guide), grid, step_px=step_px), image, origin)
+    return Clicks(chain, grid, upsampling(np.asarray(guide), grid, step_px=step_px), image, origin, powers)
 
 
 def _at_most(image: Image.Image, pixels: int) -> Image.Image:

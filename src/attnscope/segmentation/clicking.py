@@ -35,6 +35,7 @@ def click(
     branch: str | None = None,
     image: int | None = None,
     shown: Picture | None = None,
+    further: bool = True,
 ) -> ClickMask:
     """The mask of the thing that was clicked on, found without training by the self-attention of a diffusion model.
 
@@ -56,6 +57,7 @@ def click(
         branch: For a trace: guidance branch; "cond" by default.
         image: For a trace: number of the image in the batch; 0 by default.
         shown: For a trace: the picture that is clicked on; the trace's own by default.
+        further: Prepare for further clicks, which takes a few seconds at a 64x64 grid and is not done for larger ones.
 
     Returns:
         `.mask` at the picture's own size, and `.again(plus=, minus=)` for further clicks.
@@ -90,6 +92,7 @@ def click(
         "temperature": temperature,
         "step_px": step_px,
         "most_pixels": most_pixels,
+        "further": further,
     }
     if isinstance(picture, str | Path) and is_folder(picture):
         picture = as_trace(picture)
