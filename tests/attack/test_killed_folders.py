@@ -1,4 +1,4 @@
-"""`attnscope segment FOLDER` killed at any moment, and started again: nothing half, the results of an undisturbed run."""
+"""`attnscope segment FOLDER` killed at any moment and started again: nothing half, results as of an undisturbed run."""
 
 import json
 import os
