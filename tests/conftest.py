@@ -20,6 +20,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--attack-times", type=float, default=1.0, metavar="X", help="try X times as many inputs in attacks"
     )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="also further cases of a kind that the other tests have already, as -m, -k and FILE::TEST do",
+    )
 
 
 def pytest_configure(config):
@@ -46,8 +51,13 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.line(f"{name}: {said}")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """What is marked gpu needs one, except in a rehearsal; the lines of slow tests are not counted, to save time."""
+    chosen = config.option.markexpr or config.option.keyword or any("::" in arg for arg in config.args)
+    if not (config.option.thorough or chosen):
+        further = [item for item in items if item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=further)
     for item in items:
         if item.get_closest_marker("gpu") and not (torch.cuda.is_available() or REHEARSAL):
             item.add_marker(pytest.mark.skip(reason=NO_GPU))

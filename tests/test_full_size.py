@@ -47,7 +47,10 @@ class WorstError:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "changes"), [("sd1", {}), ("sd2-base", {"upcast_attention": True})])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [pytest.param("sd1", {}, marks=pytest.mark.thorough), ("sd2-base", {"upcast_attention": True})],
+)
 def test_all_32_layers_equal_diffusers_scores(name, changes):
     unet = full_size_unet(name, **changes)
     oracle = WorstError(unet)

@@ -70,6 +70,7 @@ def test_last(): pass
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_tests_that_an_earlier_call_did_not_run_are_run_by_the_next(tmp_path, monkeypatch):
     file, path = tmp_path / "test_for_a_gpu.py", tmp_path / "tests.json"

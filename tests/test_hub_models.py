@@ -163,6 +163,7 @@ def made(kind, *config, **changes):
         pytest.skip(str(error))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", schedulers(), ids=lambda kind: kind.__name__)
 def test_every_word_that_diffusers_knows_is_let_pass(kind):
     scheduler = made(kind)

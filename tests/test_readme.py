@@ -42,6 +42,7 @@ def test_the_guide_to_passes_gives_the_output_that_it_shows(tmp_path, monkeypatc
     assert results.failed == 0, "".join(report)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_guide_to_photos_runs_with_fewer_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

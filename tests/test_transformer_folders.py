@@ -59,6 +59,7 @@ def test_a_saved_pipeline_is_loaded_with_all_of_its_numbers_and_captured(case, s
     assert (trace.run.family, trace.run.model, len(trace.layers)) == (case.family, str(folder), case.layers)
 
 
+@pytest.mark.thorough
 @every_case
 def test_weights_in_several_files_with_an_index_are_loaded(case, saved, tmp_path):
     pipe, folder = saved(case)

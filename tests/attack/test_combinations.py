@@ -73,6 +73,7 @@ def kept(random, folder):
     )
 
 
+@pytest.mark.thorough
 def test_combinations(attack, tmp_path):
     for number in attack.tries(16):
         change = attack.random.choice(list(CHANGES))

@@ -141,6 +141,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BOMBS)
 def test_small_files_never_take_gigabytes_or_minutes(attack, copies, good, truth, name):
     folder = copies(good)

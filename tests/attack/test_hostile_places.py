@@ -73,6 +73,7 @@ INSTEAD = tuple(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as POSIX has them")
 def test_only_files_that_the_manifest_names_count(attack, copies, good, truth):
     for _ in attack.tries(40):
@@ -94,6 +95,7 @@ def test_only_plain_files_are_read(attack, copies, good, truth):
 # Files that change while a trace is open
 
 
+@pytest.mark.thorough
 def test_files_that_change_while_a_trace_is_open_end_no_process(attack, copies, good, truth):
     for _ in attack.tries(80):
         folder = copies(good)

@@ -49,6 +49,7 @@ def check_whole(output, whole):
     return {name for name in there if name.endswith(".json")}
 
 
+@pytest.mark.thorough
 def test_killed_at_any_moment_and_started_again(tmp_path, attack):
     photos, output = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()

@@ -64,6 +64,7 @@ def test_killed_at_any_line_of_writing(started, attack, case):
         assert not left.startswith("WRONG"), f"line {line}: {left}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", killing.CASES)
 def test_killed_at_any_time(started, attack, case):
     killer = started(case)

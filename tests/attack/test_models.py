@@ -79,6 +79,7 @@ def break_something(folder, random):
     random.choice(ways.get(path.suffix, (broken_bytes, broken_bytes, lost, pickled)))(path, random)
 
 
+@pytest.mark.thorough
 def test_broken_folders_are_refused_or_load(attack, whole, tmp_path):
     for number in attack.tries(110):
         folder = shutil.copytree(whole, tmp_path / f"model-{number}")

@@ -71,6 +71,7 @@ def hidden(record, random):
     )
 
 
+@pytest.mark.thorough
 def test_every_question_answers_alike(attack):
     for _ in attack.tries(250):
         random = attack.random

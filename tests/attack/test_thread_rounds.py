@@ -170,6 +170,7 @@ def machine(pipe, seeded, tmp_path, monkeypatch):
     assert not [thread for thread in left if "tqdm" not in thread.name]  # progress bars keep one
 
 
+@pytest.mark.thorough
 def test_rounds_of_threads(machine, attack):
     for _ in attack.tries(16):
         together = threading.Barrier(THREADS)
@@ -195,6 +196,7 @@ def test_rounds_of_threads(machine, attack):
         assert not leftovers(machine.pipes[0])
 
 
+@pytest.mark.thorough
 def test_rounds_of_threads_with_one_pipeline(machine, attack):
     """One thread captures it; others run the very same one, in the same number of steps, and begin at any moment."""
     pipe = machine.pipes[0]
@@ -225,6 +227,7 @@ def test_rounds_of_threads_with_one_pipeline(machine, attack):
         attack.count("captures right beside the same pipeline")
 
 
+@pytest.mark.thorough
 def test_questions_of_many_threads_to_one_trace(machine, attack):
     pipe = machine.pipes[0]
     with (

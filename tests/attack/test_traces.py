@@ -22,6 +22,7 @@ def other(tmp_path_factory):
 # Bytes
 
 
+@pytest.mark.thorough
 def test_bytes_that_change_are_found_wherever_they_are(attack, copies, good, truth):
     for _ in attack.tries(250):
         folder = copies(good)

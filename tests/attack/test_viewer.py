@@ -84,6 +84,7 @@ def test_questions_that_were_left_do_not_delay_the_next(attack):
             attack.count("answered at once")
 
 
+@pytest.mark.thorough
 def test_a_trace_that_is_replaced_is_said_and_never_mixed(attack, tmp_path):
     for number in attack.tries(12):
         random = attack.random

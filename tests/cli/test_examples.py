@@ -34,6 +34,7 @@ def examples(module):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_all_examples_run_in_this_order(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "DEMO_FOLDER", model)

@@ -68,6 +68,7 @@ def test_a_run_that_fails_leaves_the_older_trace_and_its_words(run, made, model,
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_killed_before_its_first_manifest_is_begun_again(run, model, tmp_path):
     program = f"""

@@ -27,6 +27,7 @@ def test_words_are_drawn_over_the_photo(run, asked, photo, model, tmp_path):
     assert np.allclose(np.load(tmp_path / "maps" / "red-cat.heat.npy"), expected.array, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_all_words_come_by_default_and_only_with_force_again(run, asked, tmp_path):
     words, options = asked
     code, out, err = run(*words, *options)
@@ -40,6 +41,7 @@ def test_all_words_come_by_default_and_only_with_force_again(run, asked, tmp_pat
     assert run(*words, "cat", *options, "--force")[0] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "timesteps"),
     [

@@ -109,6 +109,7 @@ def test_broken_exif_costs_neither_the_picture_nor_its_orientation(run, model, p
     assert np.array_equal(*labels)
 
 
+@pytest.mark.thorough
 def test_of_many_pictures_none_is_held_while_the_next_is_segmented(run, model, photo, tmp_path, monkeypatch):
     made, alive = [], []
     segment = segmentation.segment

@@ -151,6 +151,7 @@ def test_a_real_terminal_shows_every_command(hostile, environment):
             assert arguments[0] == "layers" or b"reading . ..." in out
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["layers", "info", "heatmap", "segment", "export", "generate", "demo", "view"]

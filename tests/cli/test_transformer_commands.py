@@ -102,6 +102,7 @@ def test_info_says_the_family_the_layers_and_the_words(case, made, run):
     assert {word["word"] for word in facts["words"][0]} >= {"cat", "star"}
 
 
+@pytest.mark.thorough
 @every_picture
 def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path):
     trace = made(case) / "run.trace"
@@ -119,6 +120,7 @@ def test_heatmap_and_segment_and_export_take_the_trace(case, made, run, tmp_path
     assert (tmp_path / "page.html").stat().st_size > 100_000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case", [case for case in CASES if {*case.options} <= {*COMMON, "num_frames"}], ids=str
 )
@@ -130,6 +132,7 @@ def test_doctor_tries_every_layer_with_a_run_of_the_pipeline(case, saved, run):
     assert all(layer["seen"] for layer in layers)
 
 
+@pytest.mark.thorough
 @every_picture
 def test_a_size_that_patches_do_not_fit_is_refused_with_what_does(case, saved, run, tmp_path):
     size = f"{HEIGHT + case.place // 2}x{WIDTH}"
@@ -233,6 +236,7 @@ TOKENS = {"sd3": 3 * (77 + 256 + PLACES) + PLACES, "flux": 4 * (512 + PLACES), "
 """Of all layers of a call with one row: three joint ones and a second one, or four joint ones."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("family", TOKENS)
 @pytest.mark.parametrize("extra", [(), ("--keep-branch", "cond"), ("--guidance-scale", 1)], ids=str)
 def test_the_size_of_the_trace_is_known_before_the_run(family, extra, saved, run, tmp_path):

@@ -33,7 +33,14 @@ def cells_of(name):
 
 
 def cases():
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
+    """A fifth of those that are not quick stands for the others where `--thorough` is not asked for."""
+    return [
+        pytest.param(
+            name,
+            marks=() if name in QUICK else [pytest.mark.slow, *[pytest.mark.thorough] * (number % 5 > 0)],
+        )
+        for number, name in enumerate(CASES)
+    ]
 
 
 @pytest.mark.parametrize("column", [*COLUMNS, AS_THE_PAGE_SAYS])

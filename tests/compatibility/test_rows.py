@@ -54,7 +54,14 @@ def _change_word(part, tokenizers):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.thorough] * (number % 5 > 0))
+        for number, case in enumerate(CASES)
+    ],
+    ids=lambda case: case.name,
+)
 def test_the_prompts_rows_are_those_that_change_with_its_word(case):
     with quiet():
         before, after = texts(case), texts(case, another_word=True)

@@ -81,6 +81,7 @@ def test_a_scene_knows_the_colour_of_every_thing():
         assert {NAMES[i]: COLOURS[c] for i, c in enumerate(answer(picture)) if c >= 0} == picture.colours
 
 
+@pytest.mark.thorough
 def test_the_recogniser_learns_from_drawings_and_leaves_the_random_numbers_alone():
     torch.manual_seed(7)
     expected = torch.rand(1)
@@ -110,6 +111,7 @@ def test_the_grid_shows_every_picture_over_its_caption():
     assert (below[:, 256:] == 255).all()
 
 
+@pytest.mark.thorough
 def test_painting_depends_on_the_scene_alone():
     pipe, asked = untrained_pipeline(), asked_scenes(1, 2)
     pipe.unet.config.sample_size = 8
@@ -117,6 +119,7 @@ def test_painting_depends_on_the_scene_alone():
     assert np.abs(np.asarray(together, int) - np.asarray(alone, int)).max() <= 1
 
 
+@pytest.mark.thorough
 def test_both_trainings_start_alike_and_take_as_many_steps(monkeypatch):
     monkeypatch.setattr(supervision, "SMALL", replace(supervision.SMALL, size_px=64, batch=2))
     vae = untrained_pipeline().vae

@@ -48,6 +48,7 @@ def test_training_writes_a_model_that_plain_diffusers_loads(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"model", "checkpoint.pt"}
 
 
+@pytest.mark.thorough
 def test_training_goes_on_where_the_checkpoint_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
     first = Training(settings(tmp_path, minutes=1), TINY)
@@ -64,6 +65,7 @@ def test_training_goes_on_where_the_checkpoint_stopped(tmp_path, monkeypatch):
     assert second.record.phases["decoder"].done
 
 
+@pytest.mark.thorough
 def test_writing_the_model_during_a_phase_leaves_its_weights_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0)
     training, export, compared = Training(settings(tmp_path, minutes=0.01), TINY), Training.export, []
@@ -85,6 +87,7 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.thorough
 def test_training_on_from_a_model_keeps_its_autoencoder_and_history_and_draws_new_scenes(tmp_path):
     first = Training(settings(tmp_path, minutes=0.01), TINY)
     first.run(Console(quiet=True))
@@ -121,6 +124,7 @@ def speeds_of(monkeypatch, seconds):
     monkeypatch.setattr(card_filling, "_seconds_of_a_step", seconds_of_a_step)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("seconds", "batch"),
     [
@@ -161,6 +165,7 @@ def test_a_card_too_small_for_the_phases_own_batch_is_said(monkeypatch):
         card_filling.filling(untrained_pipeline(), TINY[1])
 
 
+@pytest.mark.thorough
 def test_a_filled_training_says_its_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "filling", lambda pipe, phase, most: replace(phase, batch=4))
     filled = replace(settings(tmp_path, minutes=0.01), most_batch=16)

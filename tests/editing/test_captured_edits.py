@@ -94,6 +94,7 @@ def test_heat_maps_and_reduced_maps_are_of_what_was_used(captured):
     torch.testing.assert_close(maps, by_hand)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options", [{}, {"dtype": torch.float16}, {"folder": True}, {"budget": "25MB"}], ids=str
 )

@@ -57,6 +57,7 @@ def test_the_source_is_the_photo_made_again_and_the_target_another(model, photo,
     assert (made.images[1] - made.images[0]).abs().max() > 0.01
 
 
+@pytest.mark.thorough
 def test_without_its_null_text_the_source_is_another(model, photo):
     inversion = inverted(model, photo, null_text=True)
     alone = inversion.made_again(ddim_making(model, 3))[-1]
@@ -67,6 +68,7 @@ def test_without_its_null_text_the_source_is_another(model, photo):
     assert (empty[:1] - alone).abs().max() > 0.1
 
 
+@pytest.mark.thorough
 def test_words_that_may_change_and_callbacks_work_with_it(model, photo):
     inversion, seen = inverted(model, photo, null_text=True), []
 
@@ -79,6 +81,7 @@ def test_words_that_may_change_and_callbacks_work_with_it(model, photo):
     assert seen == [(step, ["latents", "prompt_embeds"]) for step in range(3)]
 
 
+@pytest.mark.thorough
 def test_the_pipeline_is_as_before_after_an_exception(model, photo):
     class Stopped(Exception):
         pass
@@ -90,6 +93,7 @@ def test_the_pipeline_is_as_before_after_an_exception(model, photo):
         edited(model, inverted(model, photo, null_text=True), callback_on_step_end=stop)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -132,6 +136,7 @@ def test_without_null_text_there_may_be_a_negative_prompt_and_any_guidance(pipe,
     assert (plain.images - negative.images).abs().max() > 1e-3
 
 
+@pytest.mark.thorough
 def test_a_callback_that_names_its_own_tensors_gets_them(pipe, photo):
     seen = []
 

@@ -79,6 +79,7 @@ def test_scores_are_those_of_segments_made_by_hand(ask, photos, pipe):
     assert [each.rank for each in made.examples] == ["best", "median", "worst"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_alike(ask, passes, tmp_path):
     class Stopped(Loop):
@@ -100,6 +101,7 @@ def test_an_interrupted_run_goes_on_and_ends_alike(ask, passes, tmp_path):
     assert len(passes) == 10
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_another_recipe_picture_or_broken_file_is_done_anew(ask, passes, photos, tmp_path):
     ask()
@@ -112,6 +114,7 @@ def test_another_recipe_picture_or_broken_file_is_done_anew(ask, passes, photos,
     assert len(passes) in (11, 12)  # the broken file may be the other recipe's
 
 
+@pytest.mark.thorough
 def test_other_methods_take_no_pass_where_attention_was_kept(ask, passes, photos, pipe):
     ask(keep=True, limit=2)
     seen = len(passes)
@@ -123,6 +126,7 @@ def test_other_methods_take_no_pass_where_attention_was_kept(ask, passes, photos
         assert made.scores["per-image"].miou == scores(labels, truths, classes=3, resamples=0).miou
 
 
+@pytest.mark.thorough
 def test_a_search_makes_one_pass_a_picture_and_then_none(ask, passes):
     made = ask(search=(0.02, 0.3))
     assert len(passes) == 5
@@ -226,6 +230,7 @@ def test_three_files_say_the_same_numbers(ask, tmp_path):
         save_evaluation(made, tmp_path / "report")
 
 
+@pytest.mark.thorough
 def test_names_from_a_data_set_are_text_on_the_page(ask, photos):
     listed = photos / "classes.txt"
     before = listed.read_text()
@@ -236,6 +241,7 @@ def test_names_from_a_data_set_are_text_on_the_page(ask, photos):
     assert "door\\|gate" in markdown(made)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_published_rows_stand_beside_their_data_set_alone(ask, photos):
     made = ask()

@@ -208,6 +208,7 @@ def test_the_demo_model_did_not_draw_the_elephant_but_the_house():
     assert not house["red"].on("grass").lies_together
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_word_that_an_edit_took_away_is_accused_and_the_others_are_not():
     pipe = attnscope.load_pipeline("demo")

@@ -57,6 +57,7 @@ def test_the_table_has_a_column_for_each_way():
     assert [column.header for column in table(WORDS).columns] == ["measure", "all", *WAYS]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_words_of_the_demo_model_are_judged():
     from attnscope.demo.recognition import Recogniser

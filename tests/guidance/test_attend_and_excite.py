@@ -56,6 +56,7 @@ def first_loss_and_gradient(theirs, latent, timestep, indices, resolution):
     return loss.detach(), torch.autograd.grad(loss, [seen])[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("side", [16, 64])
 def test_the_first_loss_and_gradient_are_those_of_diffusers(pipe, theirs, side):
     latent, timestep = noise_of(pipe, side), torch.tensor(981)

@@ -137,6 +137,7 @@ def test_a_compiled_unet_is_refused_by_its_cause(pipe, halves):
         pipe.unet = own
 
 
+@pytest.mark.thorough
 def test_ip_adapters_are_left_out_of_an_inversion_and_of_guidance(pipe, halves):
     options = {"num_inference_steps": 1, "null_text": True, "progress": lambda done, total: None}
     expected = invert_photo(pipe, halves, "a cat", **options)

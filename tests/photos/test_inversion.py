@@ -107,6 +107,7 @@ def psnr(image, other):
     return 10 * np.log10(255**2 / np.mean(difference**2))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_noise_gives_the_photo_back_and_guidance_does_not():
     demo = attnscope.load_pipeline("demo", device="cpu")

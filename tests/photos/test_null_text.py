@@ -64,6 +64,7 @@ def test_embeddings_are_those_of_whole_losses(pipe, two_inner_steps):
     ).abs().max() < 0.02 * moved  # Adam divides small gradients by themselves
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_guidance_leads_nearer_to_the_photo(pipe, kind):
     pipe = sdxl(pipe) if kind == "sdxl" else pipe

@@ -119,6 +119,7 @@ def test_a_photo_gets_segments_and_the_pipeline_is_left_as_it_was(name, pipes, h
     check_segments(pipe, halves)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_flux_sees_a_photo_at_its_own_size(pipes, halves):
     check_segments(pipes["tiny_flux"], halves)

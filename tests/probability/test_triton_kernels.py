@@ -33,12 +33,14 @@ def run(*command, **variables):
     return done.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @needs_triton
 def test_every_case_holds_in_the_interpreter():
     run("-m", "pytest", HERE / "triton_kernel_cases.py", TRITON_INTERPRET="1")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @needs_triton
 def test_every_kernel_compiles_for_gpus_and_fits_into_them(tmp_path):

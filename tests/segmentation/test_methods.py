@@ -170,6 +170,7 @@ def test_edges_are_there_and_saved(found, tmp_path):
         assert np.array_equal(np.asarray(saved), np.asarray(image))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_automatic_threshold_is_as_good_as_the_best_fixed_one(pipe):
     fixed, automatic = [], []

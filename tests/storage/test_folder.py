@@ -175,6 +175,7 @@ def test_a_read_only_trace_is_replaced_without_a_rest(nobody):
     assert len(attnscope.load_trace(folder).steps) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_killed_half_way_opens_and_says_how_far_it_came(tmp_path):
     program = f"""

@@ -96,6 +96,7 @@ def test_a_copy_outlives_its_original(pipe, seeded, copied):
     assert not place.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("options", [{}, {"budget": "6MB"}])
 def test_a_copy_made_during_a_run_ends_there(pipe, seeded, copied, options, tmp_path):

@@ -52,6 +52,7 @@ def answers(tmp_path):
     return {name: ask() for name, ask in questions(recorded(torch.no_grad), tmp_path).items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("of_run", "where"), [*((mode, "memory") for mode in MODES), ("inference", "disk")])

@@ -205,6 +205,7 @@ def test_every_word_of_any_prompt_is_found_by_its_own_text(letters, clip, t5):
         check((letters, clip, t5)[seed % 3], made_prompt(seed))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_every_word_of_6000_prompts_is_found_by_its_own_text(letters, clip, t5):
     for seed in range(6_000):

@@ -70,6 +70,7 @@ def test_grids_finer_than_32_are_summed(tmp_path):
     np.testing.assert_allclose(found, expected, atol=expected.max() / 500)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("grid", [(65, 64), (23, 40), (33, 1)])
 def test_grids_that_do_not_divide_are_summed_too(grid, tmp_path):

@@ -54,6 +54,7 @@ def test_an_unexpected_failure_is_told_to_the_server(trace):
             client.get(path)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_viewer_and_leaves_nothing(trace, tmp_path, number):

@@ -90,6 +90,7 @@ def test_nothing_to_view_is_said():
         serve()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("host", ["", " ", "[]"])
 def test_an_empty_host_is_refused_and_opens_no_port(folder, host):
     with pytest.raises(ParameterError, match="expected an address of this machine, such as 127.0.0.1"):

@@ -147,6 +147,7 @@ def test_an_exported_page_has_the_same_numbers(case, traces, tmp_path):
     assert all(each["found"]["segments"] for each in page["segments"])
 
 
+@pytest.mark.thorough
 @needs_chromium
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -177,6 +178,7 @@ def test_a_transformer_is_a_column_of_its_stages_and_parts_say_their_sum(traces,
             assert page.locator("nav.blocks").count() == 0
 
 
+@pytest.mark.thorough
 @needs_chromium
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

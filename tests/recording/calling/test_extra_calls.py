@@ -25,6 +25,7 @@ def excited(pipe):
     pipe.unet.requires_grad_(True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("thresholds", [{}, pytest.param({0: 0.99}, marks=pytest.mark.slow)])
 def test_attend_and_excite_has_one_record_a_step_in_every_mean(excited, seeded, thresholds):
     options = {

@@ -33,6 +33,7 @@ def pipe():
     return pipe
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("qk", [False, True])
 def test_the_run_goes_on_and_reduced_maps_say_layer_and_step(pipe, tmp_path, qk):
     plain = run(pipe)

@@ -23,6 +23,7 @@ def taken(trace):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 def test_every_policys_call_takes_the_bytes_that_it_says(pipe, batch):

@@ -42,6 +42,7 @@ def recorded(trace):
                 yield from (value for name, value in record.tensors.items() if name != "mask")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("batch", [1, 2])
 def test_every_policys_call_takes_the_bytes_that_it_says(case, batch, tmp_path):

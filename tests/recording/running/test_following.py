@@ -19,6 +19,7 @@ from capture_cases import leftovers, run
 # Others pass by
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("theirs", ["the same pipeline", "another pipeline", "the U-Net by hand"])
 @pytest.mark.parametrize("when", ["before the capture", "inside, before its run", "in the middle of its run"])
 def test_a_thread_that_does_not_capture_is_neither_recorded_nor_harmed(pipe, twin, seeded, theirs, when):

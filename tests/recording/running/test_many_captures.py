@@ -98,6 +98,7 @@ def assert_nothing_stays(model, call, folder, *, warm, captures):
     assert after["MB"] - before["MB"] < MOST_MB
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_hundreds_of_captures_of_a_model_leave_nothing(small_unet, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -108,6 +109,7 @@ def test_hundreds_of_captures_of_a_model_leave_nothing(small_unet, tmp_path, mon
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_captures_of_a_pipeline_leave_nothing(pipe, seeded, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -55,6 +55,7 @@ def test_a_trace_of_one_pass_is_its_own_pass(pipe, seeded):
     assert trace.passes == (trace,)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options", [{}, {"budget": "30MB"}, {"where": "folder"}, {"where": "folder", "budget": "30MB"}]
 )

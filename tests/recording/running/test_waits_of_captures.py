@@ -70,6 +70,7 @@ def test_the_first_pass_waits_once_a_layer_and_once_more_for_each_self_attention
     assert len(first.reads) == len(layers) + sum(layer.kind == "self" for layer in layers)
 
 
+@pytest.mark.thorough
 def test_two_layers_are_checked_in_a_later_pass(unet, as_gpu):
     _, counted, _ = counted_passes(unet, 17)
     assert [len(of_pass.reads) for of_pass in counted[1:]] == [2] * 16

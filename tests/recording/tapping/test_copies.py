@@ -41,6 +41,7 @@ def facts(trace):
     return len(trace.calls), list(trace.run.prompts), len(trace.run.pictures), len(trace.passes), repr(trace)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("when", ["before a run", "after a run"])
 def test_a_copy_runs_alike_and_never_writes_into_the_trace(pipe, seeded, copied, when):
@@ -84,6 +85,7 @@ def test_a_copy_holds_nothing_of_the_capture(pipe, seeded, copied):
     assert len(seen) > 500
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_can_be_captured_at_once(pipe, seeded, copied):
     with capture(pipe) as first:
