@@ -222,9 +222,8 @@ class Session:
         lacking = "; ".join((*self._reducing.left_out(), *self.lost.gaps(), *self.outputs.gaps()))
         if lacking or (self.into.records.calls and self.plan.layers):
             return lacking or none_ran(self._missing.get(self.plan.layers[0].layer))
-        return self.calls.why_nothing() + (
-            "" if self.plan.asked.keeps_no_calls else f", not {self.plan.asked.steps}"
-        )
+        asked = self.plan.asked
+        return self.calls.why_nothing() + ("" if asked.keeps_no_calls else f", not {asked.steps}")
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
@@ -234,8 +233,7 @@ class Session:
             wanted = (self._wanted, *self._reducing.wanted)
             other = other_model(self.plan.family, getattr(self._watch, "pipeline", None), self.plan.model)
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
-        yield from self.calls.extra_calls()
-        yield from self._reducing.gaps(self.calls.steps)
+        yield from (*self.calls.extra_calls(), *self._reducing.gaps(self.calls.steps))
         yield from (*self.lost.gaps(), *self.outputs.gaps(), *self.open_words.gaps(), *self.previews.gaps())
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
 
