@@ -121,6 +121,15 @@ def test_a_trace_is_cut_by_what_was_captured(trace):
     )
 
 
+def test_a_trace_of_outputs_alone_lacks_the_attention_that_every_evidence_has(demo):
+    with attnscope.capture(demo, outputs=[LAST], qk=False) as alone:
+        demo("a house", num_inference_steps=1, output_type="latent")
+    with pytest.raises(SelectionError, match="only outputs of modules: capture without qk=False"):
+        attnscope.segment(alone, method="diffcut")
+    maps = feature_cut(features_of(alone, LAST))
+    assert segment_map(maps, (64, 64)).shape == (64, 64)
+
+
 def test_a_saved_trace_gives_the_same(trace, tmp_path):
     folder = trace.save(tmp_path / "run.trace")
     assert attnscope.segment(folder, method="diffcut") == attnscope.segment(trace, method="diffcut")
