@@ -115,7 +115,7 @@ class BudgetedStore:
                 raise CaptureError(
                     f"a step of this capture takes {size / 1e6:.3g} MB, and {least / 1e6:.3g} MB while it is written, "
                     f"more than the budget of {self._budget / 1e6:.3g} MB: give more, or keep less (kind=, blocks=, "
-                    "branch=, dtype=)"
+                    "outputs=, branch=, dtype=)"
                 )
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
                 self._to_write = max(self._to_write, 1)

@@ -27,7 +27,7 @@ MEMORY_SHARE = 0.5
 """The share of free memory, at a capture's first step, that Q and K take before they go to disk."""
 MEMORY_UNKNOWN = 8 * 10**9
 """What they take where nothing tells how much is free: half of a usual laptop's."""
-LESS = "keep less (kind=, blocks=, steps=, branch=, dtype=torch.float16, keep=)"
+LESS = "keep less (kind=, blocks=, outputs=, steps=, branch=, dtype=torch.float16, keep=)"
 FOLDER = "folder='run.trace'"
 
 
