@@ -24,6 +24,7 @@ from attnscope.demo.scenes import scenes
 from attnscope.demo.scoring import matched_iou
 from attnscope.diffseg import segment_map
 from attnscope.evaluation.edges import edge_counts
+from attnscope.segmentation.features import usual_module
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.spreading import spread, with_background
 
@@ -39,6 +40,8 @@ METHODS = {
     "DiffSeg, fitted": {"fit": True},
     "DiffSeg, auto, fitted": {"thresholds": "auto", "fit": True},
     "cuts, fitted": {"method": "ncut", "fit": True},
+    "DiffCut": {"method": "diffcut"},
+    "DiffCut, fitted": {"method": "diffcut", "fit": True},
 }
 SPREADS = {
     "power 1": {},
@@ -74,7 +77,9 @@ def main() -> None:
     scores: dict[str, list[float]] = defaultdict(list)
     for picture in scenes(range(asked.first, asked.first + asked.scenes)):
         things = list(dict.fromkeys(word.text for word in picture.words if word.kind == "thing"))
-        found = attnscope.segment(picture.pil_image, pipe, labels=things or None, unite=False)
+        found = attnscope.segment(
+            picture.pil_image, pipe, labels=things or None, unite=False, features=usual_module(pipe)
+        )
         for name, choice in METHODS.items():
             began = time.perf_counter()
             labels = found.again(**choice).labels

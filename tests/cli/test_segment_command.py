@@ -163,6 +163,16 @@ def test_a_threshold_is_found_and_other_methods_are_there(run, model, photo, tmp
     assert json.loads(out)[0]["recipe"]["method"] == "ncut"
 
 
+def test_features_are_cut_and_may_be_of_another_module(run, model, photo, tmp_path):
+    options = ["--method", "diffcut", "--json"]
+    _, out, _ = run("segment", photo, "--model", model, "-o", tmp_path / "a", *options)
+    usual = json.loads(out)[0]["origin"]["features"]
+    assert (usual["timestep"], usual["noise_seed"]) == (50, 42)
+    options += ["--features", "mid_block.attentions.0"]
+    _, out, _ = run("segment", photo, "--model", model, "-o", tmp_path / "b", *options)
+    assert json.loads(out)[0]["origin"]["features"]["module"] == "mid_block.attentions.0"
+
+
 @pytest.mark.parametrize("threshold", [["automatic"], ["auto", "-t", "0.5"], ["nan?"]])
 def test_a_threshold_that_is_none_is_refused(run, model, photo, tmp_path, threshold):
     code, _, err = run("segment", photo, "--model", model, "-o", tmp_path, "-t", *threshold)

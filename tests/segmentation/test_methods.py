@@ -15,6 +15,7 @@ from attnscope.errors import KeywordError, ParameterError
 from attnscope.ncut import normalized_cut
 from attnscope.segmentation import result
 from attnscope.segmentation.edges import edge_image
+from attnscope.segmentation.features import usual_module
 from attnscope.segmentation.methods import METHODS, recipe_for
 from attnscope.segmentation.methods.ncut import NcutRecipe
 from attnscope.segmentation.methods.words import WordsRecipe
@@ -35,7 +36,7 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def found(pipe, drawn):
-    return attnscope.segment(drawn.pil_image, pipe, labels=drawn.parts)
+    return attnscope.segment(drawn.pil_image, pipe, labels=drawn.parts, features=usual_module(pipe))
 
 
 def test_an_automatic_threshold_is_said_and_used(pipe, drawn, found):
@@ -56,7 +57,8 @@ def test_every_method_works_on_a_photo_and_on_the_same_attention(pipe, drawn, fo
     for method in METHODS:
         segmented = attnscope.segment(drawn.pil_image, pipe, method=method, labels=drawn.parts)
         assert segmented.recipe.method == method == segmented.to_dict()["recipe"]["method"]
-        assert segmented == found.again(method=method)
+        if method != "diffcut":  # whose words are of another timestep, too
+            assert segmented == found.again(method=method)
         assert segmented.labels.shape == drawn.segments.shape
         assert segmented.labels.max() + 1 == len(segmented) == len(segmented.names)
         assert str(segmented.recipe) in repr(segmented)
@@ -96,7 +98,7 @@ def test_a_recipe_is_taken_as_it_is(pipe, drawn, found):
 
 
 def test_traces_take_all_methods(pipe):
-    with attnscope.capture(pipe) as trace:
+    with attnscope.capture(pipe, outputs=usual_module(pipe)) as trace:
         pipe("a red house on grass", num_inference_steps=2, output_type="latent")
     for method in METHODS:
         segmented = attnscope.segment(trace, method=method, labels=["house", "grass"])

@@ -45,10 +45,10 @@ def test_every_step_can_be_read_and_no_more_than_the_budget_is_held(tmp_path, sp
     most = []
     write = records.folder.add_call
 
-    def slow_write(call, tensors):
+    def slow_write(call, *kept):
         most.append(store._used)
         time.sleep(0.01)
-        write(call, tensors)
+        write(call, *kept)
 
     records.folder.add_call = slow_write
     add_all(records, made)
@@ -121,11 +121,11 @@ def test_a_capture_in_memory_with_a_budget_puts_the_oldest_steps_on_disk_and_cle
 def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path, monkeypatch):
     write, written = FolderRecords.add_call, []
 
-    def two_steps_then_full(self, step, records):
+    def two_steps_then_full(self, step, *kept):
         if len(written) == 2:
             raise OutputError("can't write: no space left on device")
         written.append(step)
-        write(self, step, records)
+        write(self, step, *kept)
 
     monkeypatch.setattr(FolderRecords, "add_call", two_steps_then_full)
     with (
@@ -141,7 +141,7 @@ def test_a_full_disk_stops_the_run_and_leaves_a_trace_that_opens(pipe, tmp_path,
 def test_after_an_error_every_further_step_says_it_again(tmp_path):
     made = made_trace(steps=4)
     store, records = budgeted(tmp_path, made, 1, spill=False)
-    records.folder.add_call = lambda call, tensors: (_ for _ in ()).throw(OutputError("full"))
+    records.folder.add_call = lambda call, *kept: (_ for _ in ()).throw(OutputError("full"))
     for _ in range(2):
         with pytest.raises(OutputError, match="full"):
             add_all(records, made)
@@ -201,9 +201,9 @@ def test_copies_from_a_gpu_are_waited_for_once_a_step_and_leave_page_locked_memo
 
     records, write = [], FolderRecords.add_call
 
-    def noted(self, step, given):
+    def noted(self, step, given, outputs):
         records.extend(given.values())
-        write(self, step, given)
+        write(self, step, given, outputs)
 
     monkeypatch.setattr(FolderRecords, "add_call", noted)
     with attnscope.capture(pipe, where=tmp_path / "run.trace", budget=budget, branch="cond"):

@@ -29,7 +29,11 @@ def compare_command(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, or the folder of a trace.")],
     methods: Annotated[
         list[str] | None,
-        typer.Option("--methods", "--method", help="Some of diffseg,auto,ncut,words; all by default."),
+        typer.Option(
+            "--methods",
+            "--method",
+            help="Some of diffseg,auto,ncut,diffcut,words; by default all but diffcut.",
+        ),
     ] = None,
     model: Model = "demo",
     output: Annotated[

@@ -105,6 +105,7 @@ def _facts(trace: Trace, on_disk: int) -> Iterator[tuple[str, str]]:
         + (f" (timesteps {times[0]} to {times[-1]})" if times else ""),
         "Reduced maps": "; ".join(f"{name}: {_reduced(maps)}" for name, maps in trace.reduced.items()),
         "Open words": _open_words(trace),
+        "Outputs": ", ".join(f"{path} ({kind})" for path, kind in trace.records.outputs.items()),
         "Previews": f"of {len(trace.previews)} steps" if trace.previews else None,
         "On disk": readable_bytes(on_disk),
         "Versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),

@@ -11,7 +11,7 @@ from attnscope.errors import ParameterError
 if TYPE_CHECKING:
     from attnscope.segmentation.methods.diffseg import Thresholds
 
-Method = Literal["diffseg", "ncut", "words"]
+Method = Literal["diffseg", "ncut", "diffcut", "words"]
 Threshold = Annotated[
     list[str] | None,
     typer.Option(

@@ -54,7 +54,13 @@ def segment_command(
     fit: Annotated[bool, typer.Option("--fit", help="Draw segments to the picture's own edges.")] = False,
     edges: Annotated[bool, typer.Option("--edges", help="NAME.edges.png, too.")] = False,
     crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
-    timestep: Annotated[int | None, typer.Option("--timestep", help="0..999; 300 as in the paper.")] = None,
+    timestep: Annotated[
+        int | None, typer.Option("--timestep", help="0..999; 300 as in the paper, 50 for diffcut.")
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option("--features", metavar="MODULE", help="Whose output diffcut looks at, if not the usual."),
+    ] = None,
     noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
     click: Annotated[
         list[str] | None,
@@ -85,7 +91,13 @@ def segment_command(
     if click or minus:
         own = {"labels": labels, "threshold": threshold, "preset": preset != "paper", "refine": refine}
         own |= {"crop": crop, "noise-seed": noise_seed is not None, "method": method != "diffseg"}
-        own |= {"fit": fit, "edges": edges, "engine": engine != "loop", "no-overlays": not overlays}
+        own |= {
+            "features": features is not None,
+            "fit": fit,
+            "edges": edges,
+            "engine": engine != "loop",
+            "no-overlays": not overlays,
+        }
         with_model = {"model": model, "config": config, "device": device, "dtype": dtype}
         choice: dict[str, Any] = {
             "timestep": timestep,
@@ -103,6 +115,7 @@ def segment_command(
         "refine": refine,
         "fit": fit,
         "thresholds": thresholds_of(threshold),
+        **({} if features is None else {"features": features}),
     }
     for_photos = {"crop": crop or None, "timestep": timestep, "noise_seed": noise_seed}
     for_photos = {name: value for name, value in for_photos.items() if value is not None}

@@ -16,16 +16,18 @@ from scipy.optimize import linear_sum_assignment
 from attnscope.errors import ParameterError, nearest
 from attnscope.evaluation.counting import IGNORE
 from attnscope.evaluation.scoring import Scores, scores
-from attnscope.files import check_free
+from attnscope.files import check_free, is_folder
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.reading import Picture
 from attnscope.pictures.sheets import Tile, tile_row
 from attnscope.pictures.strips import renumbered
 from attnscope.pictures.writing import write_picture
-from attnscope.segmentation.methods import METHODS
+from attnscope.segmentation.features import kept_module, usual_module
+from attnscope.segmentation.methods import METHODS, looks_at_features
 from attnscope.segmentation.result import Segmentation
 from attnscope.segmentation.segment import segment
-from attnscope.trace.files import TraceSource
+from attnscope.trace.files import TraceSource, as_trace
+from attnscope.trace.trace import Trace
 
 AUTO = "auto"
 """Stands for DiffSeg with the threshold that the picture's attention gives."""
@@ -142,7 +144,8 @@ def compare(
         picture: As for `attnscope.segment`: a photo, or a trace.
         pipe: As for `attnscope.segment`.
         methods: Names as for `attnscope.segment`, and "auto": DiffSeg with the threshold that is found from the
-            picture's attention. By default all; "words" only where there are labels.
+            picture's attention. By default those of attention; "words" only where there are labels. "diffcut" of a
+            photo takes a pass of its own, since it has another timestep.
         truth: The true segment of every pixel, for scores; 255 is not judged.
         labels: Words, as for `attnscope.segment`.
         fit: Draw all segments to the picture's own edges.
@@ -162,13 +165,26 @@ def compare(
     """
     asked = _asked(methods, labels)
     began = time.perf_counter()
-    first = segment(picture, pipe, labels=labels, **settings)
+    first = segment(picture, pipe, labels=labels, **_with_features(picture, pipe, asked, settings))
     pass_seconds = time.perf_counter() - began
     if truth is not None and truth.shape != first.labels.shape:
         raise ParameterError(
             f"the truth is {truth.shape} and the labels {first.labels.shape} (height, width); expected the same size"
         )
     return Comparison(tuple(_compared(first, asked, truth, fit=fit)), pass_seconds)
+
+
+def _with_features(
+    picture: Picture | TraceSource, pipe: Any, methods: Sequence[str], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Settings by which the evidence has what every method looks at."""
+    if not any(map(looks_at_features, methods)) or settings.get("features") is not None:
+        return settings
+    if isinstance(picture, Trace) or (isinstance(picture, str | Path) and is_folder(picture)):
+        usual = kept_module(as_trace(picture), None)
+    else:
+        usual = usual_module(pipe)
+    return {**settings, "features": usual}
 
 
 def _compared(

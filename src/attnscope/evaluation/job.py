@@ -20,7 +20,7 @@ from attnscope.evaluation.preparing import preparation
 from attnscope.jobs.job import Item
 from attnscope.pictures.reading import load_picture
 from attnscope.pipelines import load_pipeline
-from attnscope.segmentation.methods import recipe_for
+from attnscope.segmentation.methods import looks_at_features, recipe_for
 from attnscope.segmentation.recipe import Recipe, as_dict
 from attnscope.segmentation.result import Evidence, Segmentation
 from attnscope.segmentation.segment import segment
@@ -28,7 +28,7 @@ from attnscope.segmentation.words import asked_words
 
 FORMAT = 1
 """Of the files; another number makes all of them anew."""
-OF_THE_PASS = ("labels", "prompt", "preset", "weights", "crop", "timestep", "noise_seed")
+OF_THE_PASS = ("labels", "prompt", "preset", "weights", "crop", "timestep", "noise_seed", "features")
 """Keywords of `attnscope.segment` that attention depends on; the others are the recipe's, as preset is, too."""
 
 
@@ -107,6 +107,8 @@ class EvaluationJob:
             name: The sample's.
         """
         own = {name: value for name, value in self.settings.items() if name in OF_THE_PASS}
+        if looks_at_features(method := self.settings.get("method")):
+            own["method"] = method  # its pass has features, and another timestep
         return Path(self.folder, "attention", digest(self._said(own)), f"{name}.npz")
 
     def _said(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def save_evidence(evidence: Evidence, path: Path, key: str) -> None:
     arrays = {"aggregated": evidence.aggregated.float().numpy(force=True)}
     if evidence.word_maps is not None:
         arrays["word_maps"] = evidence.word_maps.float().numpy(force=True)
+    if evidence.features is not None:
+        arrays["features"] = evidence.features.float().numpy(force=True)
     with whole_file(path) as partial:
         np.savez(partial, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
 
@@ -103,6 +105,7 @@ def _evidence(kept: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Evidence
         words=tuple(facts["words"]),
         word_maps=torch.from_numpy(kept["word_maps"]) if "word_maps" in kept else None,
         model=facts["model"],
+        features=torch.from_numpy(kept["features"]) if "features" in kept else None,
     )
 
 

@@ -1,8 +1,8 @@
-"""Segments by recursive normalised cuts of self-attention: pure functions of tensors.
+"""Segments by recursive normalised cuts of self-attention, or of features: pure functions of tensors.
 
 Source: Shi and Malik, "Normalized Cuts and Image Segmentation", PAMI 2000; of attention as a random walk: Ivanova et
-al., "Unsupervised Segmentation by Diffusing, Walking and Cutting", WACV 2026 (arXiv 2412.04678); of the constants:
-Couairon et al., "DiffCut", NeurIPS 2024.
+al., "Unsupervised Segmentation by Diffusing, Walking and Cutting", WACV 2026 (arXiv 2412.04678); of the constants, and
+of features: Couairon et al., "DiffCut", NeurIPS 2024.
 
     maps = normalized_cut(aggregated)                 # (segment, H, W), one map a segment
     labels = segment_map(maps, (512, 512))            # attnscope.diffseg: (512, 512), the segment of every pixel
@@ -11,6 +11,7 @@ affinity.py   how alike two places are: the cosine of their rows of attention
 cutting.py    one cut: the second eigenvector, and the best threshold of all
 recursion.py  cuts of cuts, the least first, and where to stop
 maps.py       the entry: from attention to a map a segment
+features.py   another: from features to a map a segment, DiffCut
 
 torch and scipy are loaded with the first use of a name, not with this package.
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attnscope.ncut.affinity import row_affinity
     from attnscope.ncut.cutting import Cut, best_cut
+    from attnscope.ncut.features import feature_affinity, feature_cut
     from attnscope.ncut.maps import normalized_cut
     from attnscope.ncut.recursion import cut_recursively
 
@@ -30,11 +32,21 @@ _HOMES = {
     "Cut": "attnscope.ncut.cutting",
     "best_cut": "attnscope.ncut.cutting",
     "cut_recursively": "attnscope.ncut.recursion",
+    "feature_affinity": "attnscope.ncut.features",
+    "feature_cut": "attnscope.ncut.features",
     "normalized_cut": "attnscope.ncut.maps",
     "row_affinity": "attnscope.ncut.affinity",
 }
 
-__all__ = ["Cut", "best_cut", "cut_recursively", "normalized_cut", "row_affinity"]
+__all__ = [
+    "Cut",
+    "best_cut",
+    "cut_recursively",
+    "feature_affinity",
+    "feature_cut",
+    "normalized_cut",
+    "row_affinity",
+]
 
 
 def __getattr__(name: str) -> Any:

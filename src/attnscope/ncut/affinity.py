@@ -44,14 +44,18 @@ def row_affinity(
     that is alike everywhere is not cut by its noise.
     """
     attention = place_matrix(attention)
-    power, sharpness = _checked_numbers(power, sharpness)
+    power, sharpness = _checked_hops(power), checked_sharpness(sharpness)
     walk = _walk(attention.to(_working_type(attention)), power)
     rows = walk / torch.linalg.vector_norm(walk, dim=1, keepdim=True)
-    return _with_themselves(_products_with_itself(rows).clamp_(0, 1).pow_(sharpness))
+    return _with_themselves(products_with_itself(rows).clamp_(0, 1).pow_(sharpness))
 
 
-def _products_with_itself(rows: Float[Tensor, "place key"]) -> Float[Tensor, "place place"]:
-    """rows @ rows.T, the half above the diagonal computed and the other one copied: symmetric to the bit."""
+def products_with_itself(rows: Float[Tensor, "place key"]) -> Float[Tensor, "place place"]:
+    """rows @ rows.T, the half above the diagonal computed and the other one copied: symmetric to the bit.
+
+    Args:
+        rows: One a place.
+    """
     products = rows.new_empty(len(rows), len(rows))
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         end = min(start + _ROWS_AT_ONCE, len(rows))
@@ -81,15 +85,27 @@ def _walk(attention: Float[Tensor, "query key"], power: int) -> Float[Tensor, "q
     return half @ half @ attention if power % 2 else half @ half
 
 
-def _checked_numbers(power: int, sharpness: float) -> tuple[int, float]:
+def _checked_hops(power: int) -> int:
     try:
         hops = operator.index(power)
     except TypeError:
         hops = 0
     if hops < 1 or isinstance(power, bool):
         raise ParameterError(f"power is {power!r}; expected hops of the random walk, a whole number from 1")
+    return hops
+
+
+def checked_sharpness(sharpness: float) -> float:
+    """An exponent, checked.
+
+    Args:
+        sharpness: What should be one.
+
+    Raises:
+        ParameterError: It is no number above 0.
+    """
     if isinstance(sharpness, bool) or not isinstance(sharpness, int | float) or not 0 < sharpness < math.inf:
         raise ParameterError(
             f"sharpness is {sharpness!r}; expected an exponent above 0, such as {SHARPNESS:g}"
         )
-    return hops, float(sharpness)
+    return float(sharpness)

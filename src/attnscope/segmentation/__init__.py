@@ -2,6 +2,7 @@
 
 segment.py    the entries: a photo or a trace to its segments
 photo.py      the evidence of a photo: one pass over it, and one for words
+features.py   what one module gave, by place
 evidence.py   the evidence of a trace: its attention, aggregated
 basis.py      what methods look at: a picture's attention
 result.py     Evidence and Segmentation: what segments are made of, and what they are

@@ -23,6 +23,7 @@ class Basis:
         size_hw: Height and width of the labels in pixels.
         picture: The upright RGB picture that the labels lie on, None if unknown or too large to be kept.
         decode: Decodes it anew where it is too large to be kept.
+        features: What one module gave, on its own grid; None where it was not asked.
         words: Words that may name segments.
         word_maps: Where each of them landed: cross-attention at the size that the model saw, None without words.
         origin: What is known of where the attention is from: timestep, noise, crop, steps ...
@@ -37,6 +38,7 @@ class Basis:
     origin: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     decode: Callable[[], Decoded] | None = None
+    features: Float[Tensor, "feature_height feature_width channel"] | None = None
     _mergers: dict[tuple[str, Any], Merger] = field(default_factory=dict, init=False)
 
     def __getstate__(self) -> dict[str, Any]:

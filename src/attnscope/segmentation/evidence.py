@@ -20,6 +20,7 @@ from attnscope.pictures.sizes import size_hw
 from attnscope.pictures.strips import LARGE_PIXELS
 from attnscope.records import PLACE_KINDS, TEXT_KINDS, Layer
 from attnscope.records.layers import SizeHW
+from attnscope.segmentation.features import features_of
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import NamedSpan
 from attnscope.trace.picture_shape import check_shows_picture
@@ -43,6 +44,7 @@ def evidence_of_trace(
     weights: Mapping[SizeHW, float] | None = None,
     reduced: str | None = None,
     preset: str = "paper",
+    features: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evidence:
     """What the segments of a generated picture are made of.
@@ -57,6 +59,7 @@ def evidence_of_trace(
         weights: As for `attnscope.diffseg.aggregate`.
         reduced: Name of self-attention maps that the capture reduced over the run, in place of Q and K.
         preset: "reference" takes the authors' factors for the words' maps.
+        features: Path of the module whose captured output are the features; None for none.
         progress: Called as progress(done, total) after each layer of each step; what it raises ends the work.
 
     Raises:
@@ -79,8 +82,18 @@ def evidence_of_trace(
     spans = [word.tokens for word in words]
     maps_hw = out_hw if math.prod(out_hw) <= LARGE_PIXELS else _places_hw(aggregated)
     maps = word_maps(cross_attention(trace, preset, **choice), spans, maps_hw) if words else None
+    kept_features = None
+    if features is not None:
+        kept_features, origin["features"] = features_of(trace, features, **choice), features
     return Evidence(
-        aggregated, out_hw, drawn, tuple(word.name for word in words), maps, origin, trace.run.model
+        aggregated,
+        out_hw,
+        drawn,
+        tuple(word.name for word in words),
+        maps,
+        origin,
+        trace.run.model,
+        features=kept_features,
     )
 
 

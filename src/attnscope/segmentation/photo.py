@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from attnscope.atlas.families import UNET
 from attnscope.diffseg.labels import word_maps
@@ -21,9 +22,12 @@ from attnscope.recording.planning.modules import choose_layers, layers_not_recor
 from attnscope.records import Kind
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import aggregated_attention, cross_attention
+from attnscope.segmentation.features import Features, features_of
+from attnscope.segmentation.methods import diffcut
 from attnscope.segmentation.result import Evidence
 from attnscope.segmentation.words import BETWEEN, NamedSpan, groups_that_fit, named_spans, named_words
 from attnscope.trace.tokens import tokenize
+from attnscope.trace.trace import Trace
 
 MAPS = (
     "see where words are in it, `trace = attnscope.read_photo(pipe, picture, 'a cat', kind='cross')` and "
@@ -44,6 +48,7 @@ def evidence_of_photo(
     crop: bool | None = None,
     timestep: int | None = None,
     noise_seed: int | None = None,
+    features: str | None = None,
 ) -> Evidence:
     """What the segments of a photo are made of.
 
@@ -57,13 +62,16 @@ def evidence_of_photo(
         crop: Take the middle square; by default only with preset="reference".
         timestep: Of the pass; 300 by default.
         noise_seed: Adds the noise of that timestep.
+        features: Path of the module whose output are the features, from a pass at DiffCut's timestep with its noise
+            where no others are chosen; None for none.
 
     Raises:
         ModelError: The pipeline can't take a photo.
         ImageError: The picture can't be read.
         WordError: The prompt lacks a word.
 
-    Cost: VAE encode and one pass, with words one more for each text that the model reads at once.
+    Cost: VAE encode and one pass, with words one more for each text that the model reads at once, and one for features
+    where they are of another timestep than attention.
     """
     check_pipeline(pipe)
     check_places(pipe)
@@ -80,14 +88,19 @@ def evidence_of_photo(
     )  # the model sees it small; what is written of it decodes it again
     pixels = photo_tensor(photo if reference else image or photo, seen_hw, smooth=not reference)
     del photo
-    latent = photo_latent(pipe, pixels)
-    if noise_seed is not None:
-        latent = noised(pipe, latent, at, noise_seed)
+    clean = photo_latent(pipe, pixels)
+    latent = clean if noise_seed is None else noised(pipe, clean, at, noise_seed)
     both: Kind | None = (
         None if reference and words else "self"
     )  # the authors' program takes all from one pass
-    own = photo_trace(pipe, latent, readings[0].text if reference and words else "", timestep=at, kind=both)
+    look = None if features is None else _look(features, timestep, noise_seed)
+    shared = look is not None and look[1:] == (at, noise_seed)
+    kept: dict[str, Any] = {"outputs": [features]} if shared else {}
+    own = photo_trace(
+        pipe, latent, readings[0].text if reference and words else "", timestep=at, kind=both, **kept
+    )
     aggregated = aggregated_attention(own, weights=weights)
+    seen_features = None if look is None else _features(pipe, clean, look, own if shared else None)
     maps = []
     for reading in readings:
         read = own if reference else photo_trace(pipe, latent, reading.text, timestep=at, kind="cross")
@@ -100,6 +113,7 @@ def evidence_of_photo(
         "crop": crop,
         "input_size": {"height": seen_hw[0], "width": seen_hw[1]},
         "prompt": " | ".join(reading.text for reading in readings),
+        **({} if look is None else {"features": look._asdict()}),
     }
     return Evidence(
         aggregated,
@@ -110,7 +124,33 @@ def evidence_of_photo(
         origin,
         getattr(pipe, "name_or_path", None),
         decode if is_large else None,
+        seen_features,
     )
+
+
+class _Look(NamedTuple):
+    """What features are of: the output of a module in a pass at a timestep, with noise."""
+
+    module: str
+    timestep: int
+    noise_seed: int
+
+
+def _look(module: str, timestep: int | None, noise_seed: int | None) -> _Look:
+    return _Look(
+        module,
+        diffcut.TIMESTEP if timestep is None else timestep,
+        diffcut.NOISE_SEED if noise_seed is None else noise_seed,
+    )
+
+
+def _features(pipe: Any, clean: Tensor, look: _Look, own: Trace | None) -> Features:
+    """Features of the pass that is there, or of one of their own."""
+    if own is None:
+        latent = noised(pipe, clean, look.timestep, look.noise_seed)
+        kept: dict[str, Any] = {"outputs": [look.module], "kind": "self", "timestep": look.timestep}
+        own = photo_trace(pipe, latent, "", **kept)
+    return features_of(own, look.module)
 
 
 def check_places(pipe: Any) -> None:

@@ -12,7 +12,8 @@ from attnscope.files import is_folder
 from attnscope.pictures.reading import Picture
 from attnscope.records.layers import SizeHW
 from attnscope.segmentation.evidence import evidence_of_trace
-from attnscope.segmentation.methods import recipe_for
+from attnscope.segmentation.features import kept_module, usual_module
+from attnscope.segmentation.methods import diffcut, looks_at_features, recipe_for
 from attnscope.segmentation.methods.diffseg import Thresholds
 from attnscope.segmentation.photo import evidence_of_photo
 from attnscope.segmentation.recipe import WEAK, Recipe
@@ -47,6 +48,7 @@ def segment(
     branch: str | None = None,
     image: int | None = None,
     reduced: str | None = None,
+    features: str | None = None,
     **choices: Any,
 ) -> Segmentation:
     """The segments of a picture, found without training by the self-attention of a diffusion model.
@@ -70,8 +72,9 @@ def segment(
         prompt: For a photo: the text in which the words stand, for their pass through the model; by default the words
             themselves, joined by commas.
         method: "diffseg" merges maps that look at the same place; "ncut" cuts the picture where the least likeness of
-            attention is lost, and finds the number of segments itself; "words" makes a segment of each label, and
-            leaves the rest as background, without a name. Or a recipe of `attnscope.segmentation.methods`.
+            attention is lost, and finds the number of segments itself; "diffcut" does so by the likeness of features,
+            the output of one module; "words" makes a segment of each label, and leaves the rest as background, without
+            a name. Or a recipe of `attnscope.segmentation.methods`.
         thresholds: tau of "diffseg" in nats, one number or one a pass; larger gives fewer segments. "auto" finds one
             from the picture's own attention. By default what the model recommends, else 1.1 as in the paper. The
             result's recipe says which was used. passes, anchors, refine and preset are of "diffseg", too.
@@ -89,16 +92,21 @@ def segment(
             words it is for U-Nets only.
         crop: For a photo: take the middle square at the model's size, as the paper does; labels then cover that square
             only. By default the aspect ratio is kept, and with preset="reference" the square is taken.
-        timestep: For a photo: of the pass, 0 to 999; 300 by default.
+        timestep: For a photo: of the pass, 0 to 999; 300 by default, 50 for "diffcut".
         noise_seed: For a photo: adds the noise of that timestep, of flow matching where the model was trained so; the
-            paper and the default add none.
+            paper and the default add none. Features are always of a latent with noise, by default of seed 42.
         steps: For a trace: steps whose attention is averaged; all captured ones by default.
         branch: For a trace: guidance branch; "cond" by default.
         image: For a trace: number of the image in the batch; 0 by default.
         reduced: For a trace: name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q
             and K.
-        choices: The method's own: for "ncut" power, sharpness, limit and most, see `attnscope.ncut.normalized_cut`;
-            for "words" form, steps, entropy_weight and background, see `attnscope.segmentation.spreading`.
+        features: Path of the module whose output "diffcut" looks at, by default the last self-attention of the last
+            down block, and of a trace the only captured one, see `attnscope.capture(outputs=...)`. Beside another
+            method it keeps them for `.again(method="diffcut")`; a photo may take one more pass for that, at "diffcut"'s
+            timestep.
+        choices: The method's own: for "ncut" power, sharpness, limit and most, see `attnscope.ncut.normalized_cut`; for
+            "diffcut" the same but power; for "words" form, steps, entropy_weight and background, see
+            `attnscope.segmentation.spreading`.
 
     Returns:
         Labels at the picture's own size; a photo upright as its EXIF says. For a trace without a picture at the size
@@ -110,7 +118,7 @@ def segment(
         ParameterError: A number is outside its range, or a choice of photos is made for a trace, or the other way.
         SelectionError: The trace lacks something that was chosen.
         WordError: The prompt lacks a word.
-        MissingExtraError: refine needs scikit-learn, "ncut" and "words" need pip install 'attnscope[segment]'.
+        MissingExtraError: refine needs scikit-learn, "ncut", "diffcut" and "words" pip install 'attnscope[segment]'.
 
     Cost: VAE encode and one pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for Q and K
     of 16 layers and four 64 MiB maps at 64x64. The pipeline is left as it was.
@@ -152,6 +160,7 @@ def segment(
             thresholds=thresholds,
             passes=passes,
             weights=weights,
+            features=features,
             **chosen,
             **changes,
         )
@@ -159,7 +168,13 @@ def segment(
     model = getattr(pipe, "name_or_path", None)
     recipe = recipe_for(method, model, beside=_KEYWORDS, thresholds=thresholds, passes=passes, **changes)
     words = asked_words(labels)
-    evidence = evidence_of_photo(picture, pipe, words=words, preset=preset, weights=weights, **for_photo)
+    if looks_at_features(recipe):  # attention is then of the same pass
+        own = {"timestep": diffcut.TIMESTEP, "noise_seed": diffcut.NOISE_SEED}
+        for_photo |= {name: value for name, value in own.items() if for_photo[name] is None}
+        features = features or usual_module(pipe)
+    evidence = evidence_of_photo(
+        picture, pipe, words=words, preset=preset, weights=weights, features=features, **for_photo
+    )
     return evidence.segments(recipe)
 
 
@@ -225,6 +240,7 @@ def segment_trace(
     weights: Mapping[SizeHW, float] | None = None,
     pipe: Any = None,
     reduced: str | None = None,
+    features: str | None = None,
     **recipe_changes: Any,
 ) -> Segmentation:
     """The segments of a generated picture, from the attention that made it.
@@ -243,6 +259,7 @@ def segment_trace(
         pipe: Asked for its recommended threshold only, in case the trace does not know its model.
         reduced: Name of self-attention maps that `capture(keep=...)` reduced over the run, in place of Q and K; which
             steps and branch went in was settled then.
+        features: As for `segment`.
         recipe_changes: preset, anchors, refine, fit, unite, weak and the method's other choices, as for `segment`.
 
     Returns:
@@ -261,6 +278,8 @@ def segment_trace(
     )
     preset = recipe_changes.get("preset", "paper")
     words = named_words(trace, asked_words(labels), image, branch, preset)
+    if looks_at_features(recipe) or features is not None:
+        features = kept_module(trace, features)
     evidence = evidence_of_trace(
         trace,
         steps=steps,
@@ -271,6 +290,7 @@ def segment_trace(
         weights=weights,
         reduced=reduced,
         preset=preset,
+        features=features,
     )
     return evidence.segments(recipe)
 

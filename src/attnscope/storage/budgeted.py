@@ -8,16 +8,15 @@ raised at the next call; the folder then holds every call that was written, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from attnscope.errors import CaptureError
-from attnscope.records import Call, Layer, LayerId, Run
-from attnscope.records.qkv import Record
-from attnscope.records.reduced import ReducedMaps
+from attnscope.records import Call, Run
+from attnscope.storage.budgeted_records import BudgetedRecords, OnWait
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.folder_records import FolderRecords
-from attnscope.storage.memory import OfCall, Projections, Records, bytes_of, in_memory
+from attnscope.storage.memory import NO_OUTPUTS, OfCall, Outputs, bytes_of
 from attnscope.storage.room import warn_if_disk_is_short
 
 
@@ -26,7 +25,7 @@ class _Held(NamedTuple):
 
     folder: FolderRecords
     call: Call
-    records: OfCall
+    on_wait: OnWait
     size: int
 
 
@@ -116,7 +115,7 @@ class BudgetedStore:
                 raise CaptureError(
                     f"a step of this capture takes {size / 1e6:.3g} MB, and {least / 1e6:.3g} MB while it is written, "
                     f"more than the budget of {self._budget / 1e6:.3g} MB: give more, or keep less (kind=, blocks=, "
-                    "branch=, dtype=)"
+                    "outputs=, branch=, dtype=)"
                 )
             while self._used + size + self._copy_of(size) > self._budget and self._held and not self._error:
                 self._to_write = max(self._to_write, 1)
@@ -124,31 +123,32 @@ class BudgetedStore:
                 self._changed.wait()
             self._raise_error()
 
-    def hold(self, folder: FolderRecords, call: Call, records: OfCall) -> None:
+    def hold(self, folder: FolderRecords, call: Call, records: OfCall, outputs: Outputs = NO_OUTPUTS) -> None:
         """Take a call; wait for the disk first if it would not fit into the budget.
 
         Args:
             folder: The pass in the folder, to which the call will be written.
             call: The call.
             records: Its records.
+            outputs: Its outputs.
         """
-        size = bytes_of(records)
+        size = bytes_of(records, outputs)
         self.make_room(size)
         with self._changed:
-            self._held.append(_Held(folder, call, records, size))
+            self._held.append(_Held(folder, call, OnWait(records, outputs), size))
             if not self.spills:
                 self._to_write = len(self._held)
             self._changed.notify_all()
 
-    def held(self, folder: FolderRecords, call_index: int) -> OfCall | None:
-        """The records of a call that still waits in memory, else None.
+    def held(self, folder: FolderRecords, call_index: int) -> OnWait | None:
+        """The records and outputs of a call that still waits in memory, else None.
 
         Args:
             folder: The pass in the folder.
             call_index: Number of the call in its pass.
         """
         with self._changed:
-            of_call = (h.records for h in self._held if h.folder is folder and h.call.index == call_index)
+            of_call = (h.on_wait for h in self._held if h.folder is folder and h.call.index == call_index)
             return next(of_call, None)
 
     def write_all(self) -> None:
@@ -187,7 +187,8 @@ class BudgetedStore:
     def _write(self) -> None:
         while (oldest := self._next()) is not None:
             try:
-                oldest.folder.add_call(oldest.call, dict(oldest.records))
+                records, outputs = oldest.on_wait
+                oldest.folder.add_call(oldest.call, dict(records), outputs)
             except BaseException as error:
                 with self._changed:
                     self._error = error
@@ -207,93 +208,3 @@ class BudgetedStore:
                 return None
             self._writing_bytes = self._held[0].size
             return self._held[0]
-
-
-class BudgetedRecords:
-    """The records of one pass: some still in memory, the others in the folder.
-
-    Args:
-        store: The store, which holds the budget.
-        folder: The pass in the folder.
-    """
-
-    def __init__(self, store: BudgetedStore, folder: FolderRecords) -> None:
-        self._store, self.folder = store, folder
-        self.layers: dict[LayerId, Layer] = folder.layers
-        self.calls: list[Call] = []
-        self.projections: Projections = {}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> BudgetedRecords:
-        """Records are never changed, so a copy shares them, and the folder of those that were written."""
-        twin = BudgetedRecords(self._store, self.folder)
-        twin.layers, twin.calls = dict(self.layers), list(self.calls)
-        twin.projections = self.projections
-        return twin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as the folder, where that stays and has all of it; else with all tensors, as from memory."""
-        waiting = any(self._store.held(self.folder, call.index) is not None for call in self.calls)
-        return _same, (in_memory(self) if waiting or self._store.spills else self.folder,)
-
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
-        """Take the records of a complete call.
-
-        Args:
-            call: The call.
-            records: Its records.
-        """
-        self._store.hold(self.folder, call, records)
-        self.calls.append(call)
-
-    def has(self, call_index: int, layer: LayerId) -> bool:
-        """Whether there is a record of a layer in a call.
-
-        Args:
-            call_index: Number of the call in its pass.
-            layer: The layer.
-        """
-        held = self._store.held(self.folder, call_index)
-        return self.folder.has(call_index, layer) if held is None else layer in held
-
-    def get(self, call_index: int, layer: LayerId) -> Record:
-        """The record of a layer in a call, from memory or from the folder.
-
-        Args:
-            call_index: Number of the call in its pass.
-            layer: The layer.
-        """
-        held = self._store.held(self.folder, call_index)
-        return self.folder.get(call_index, layer) if held is None else held[layer]
-
-    def keep_projections(self, projections: Projections) -> None:
-        """Keep how layers make keys of a text, in memory, and where the folder stays, there.
-
-        Args:
-            projections: By layer.
-        """
-        self.projections = projections
-        if not self._store.spills:
-            self.folder.keep_projections(projections)
-
-    def finish(self, reduced: Mapping[str, ReducedMaps]) -> None:
-        """Wait for the disk. Without `spill` the folder then holds the whole pass.
-
-        Args:
-            reduced: The maps reduced over the pass.
-        """
-        self._store.write_all()
-        if not self._store.spills:
-            self.folder.finish(reduced)
-
-    def forget(self, lost: list[Call]) -> None:
-        """Drop calls that could not be written.
-
-        Args:
-            lost: The calls.
-        """
-        gone = {call.index for call in lost}
-        self.calls = [call for call in self.calls if call.index not in gone]
-
-
-def _same(records: Records) -> Records:
-    return records

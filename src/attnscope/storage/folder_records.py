@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,18 +15,19 @@ from attnscope.pictures.writing import write_picture
 from attnscope.records import Call, Layer, LayerId
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
+from attnscope.storage.call_shards import CallShards
 from attnscope.storage.manifest import MANIFEST, PassManifest
 from attnscope.storage.manifest_file import manifest_text
-from attnscope.storage.memory import Projections
+from attnscope.storage.memory import NO_OUTPUTS, Outputs, Projections
+from attnscope.storage.output_facts import output_name
 from attnscope.storage.pictures import check_picture
 from attnscope.storage.plain import layer_key
-from attnscope.storage.plain_files import Stamp, damaged
+from attnscope.storage.plain_files import damaged
 from attnscope.storage.previews import write_previews
 from attnscope.storage.projections import projections_path, read_projections, write_projections
 from attnscope.storage.recent import Recent
-from attnscope.storage.record_facts import RecordFacts
 from attnscope.storage.reduced_maps import read_reduced, reduced_path, write_reduced
-from attnscope.storage.shards import Shard, check_finite, check_intact, open_shard, write_shard
+from attnscope.storage.shards import write_shard
 from attnscope.storage.values import reason
 
 At = tuple[int, int, LayerId]
@@ -55,8 +57,7 @@ class FolderRecords:
         self.folder = folder.absolute()  # wherever the process, or one that gets a copy, goes
         self.manifest, self._manifests = manifests[number], manifests
         self._recent, self._verify = recent, verify
-        self._shards: dict[int, Shard] = {}
-        self._checked: dict[tuple[int, LayerId], Stamp] = {}
+        self._shards = CallShards(self.folder, self.manifest, verify)
         self._projections: Projections | None = None
 
     @property
@@ -69,12 +70,18 @@ class FolderRecords:
         """The layers of the pass."""
         return self.manifest.layers
 
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Paths of the modules whose output is kept, each with the name of its class."""
+        return self.manifest.outputs
+
+    def add_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None:
         """Write the shard of a call, then the manifest.
 
         Args:
             call: The call.
             records: Its records.
+            outputs: Its outputs.
 
         Raises:
             OutputError: The disk is full, or the folder can't be written.
@@ -84,8 +91,9 @@ class FolderRecords:
             for layer, record in records.items()
             for part, tensor in record.tensors.items()
         }
-        sums = write_shard(self._shard_path(call), tensors, self.manifest.shard_header(call, records))
-        self.manifest.add_call(call, records, sums)
+        tensors |= {output_name(path): tensor for path, tensor in outputs.items()}
+        sums = write_shard(self._shards.path(call), tensors, self.manifest.shard_header(call, records))
+        self.manifest.add_call(call, records, outputs, sums)
         self.write_manifest()
 
     def keep_projections(self, projections: Projections) -> None:
@@ -126,14 +134,16 @@ class FolderRecords:
         manifest.previews = write_previews(folder, manifest.prefix, manifest.run.previews)
         self.write_manifest()
 
-    def has(self, call_index: int, layer: LayerId) -> bool:
-        """Whether there is a record of a layer in a call.
+    def has(self, call_index: int, what: LayerId | str) -> bool:
+        """Whether there is the record of a layer, or the output of a module, in a call.
 
         Args:
             call_index: Number of the call in its pass.
-            layer: The layer.
+            what: The layer, or the module's path.
         """
-        return layer in self.manifest.facts.get(call_index, ())
+        manifest = self.manifest
+        facts: Mapping[int, Any] = manifest.output_facts if isinstance(what, str) else manifest.facts
+        return what in facts.get(call_index, ())
 
     def get(self, call_index: int, layer: LayerId) -> Record:
         """The record of a layer in a call, checked when it is first read from its file.
@@ -146,18 +156,19 @@ class FolderRecords:
             TraceFormatError: The shard is damaged.
         """
         at = (self.manifest.number, call_index, layer)
-        return self._recent.get(at, lambda: self._read(call_index, layer))
+        return self._recent.get(at, lambda: self._shards.record(call_index, layer))
 
-    def _read(self, call_index: int, layer: LayerId) -> Record:
-        call = next(call for call in self.calls if call.index == call_index)
-        facts, shard = self.manifest.facts[call_index][layer], self._shard(call)
-        names = {part: f"{layer_key(layer)}.{part}" for part in facts.parts}
-        stored, stamp = shard.read(names.values())
-        tensors = {part: stored[name] for part, name in names.items()}
-        if self._checked.get((call_index, layer)) != stamp:
-            _check(shard.path, layer, facts, tensors, verify=self._verify)
-            self._checked[call_index, layer] = stamp
-        return Record(**tensors, scale=facts.scale, upcast=facts.upcast, rows=facts.rows)
+    def output(self, call_index: int, path: str) -> Tensor:
+        """What a module gave in a call, all rows, checked when it is first read from its file.
+
+        Args:
+            call_index: Number of the call in its pass.
+            path: The module's path.
+
+        Raises:
+            TraceFormatError: The shard is damaged.
+        """
+        return self._shards.output(call_index, path)
 
     @property
     def files(self) -> list[Path]:
@@ -194,7 +205,7 @@ class FolderRecords:
             TraceFormatError: A file is missing or damaged.
         """
         for call in self.calls:
-            self._shard(call)
+            self._shards.shard(call)
         self.reduced()
         len(self.projections)
 
@@ -210,7 +221,9 @@ class FolderRecords:
         total = len(self.calls) + 1
         for done, call in enumerate(self.calls, start=1):
             for layer in self.manifest.facts[call.index]:
-                self._read(call.index, layer)
+                self._shards.record(call.index, layer)
+            for path in self.manifest.output_facts[call.index]:
+                self.output(call.index, path)
             yield done, total
         for maps in self.reduced().values():
             for of_key in (maps.maps, maps.step_numbers):
@@ -220,26 +233,3 @@ class FolderRecords:
         for name, known in self.manifest.picture_files.items():
             check_picture(self.folder / name, known)
         yield total, total
-
-    def _shard(self, call: Call) -> Shard:
-        if call.index not in self._shards:
-            path = self._shard_path(call)
-            shard = open_shard(path, self.manifest.record_shapes(call))
-            self.manifest.check_shard(path, shard.about, call)
-            self._shards[call.index] = shard
-        return self._shards[call.index]
-
-    def _shard_path(self, call: Call) -> Path:
-        return self.folder / self.manifest.shard_name(call.index)
-
-
-def _check(
-    path: Path, layer: LayerId, facts: RecordFacts, tensors: Mapping[str, Tensor], *, verify: bool
-) -> None:
-    """What is as it was written needs no look for NaN: every question looks for them itself, and says where."""
-    for part, tensor in tensors.items():
-        known, sum_of = facts.sum_of(part)
-        if verify and known is not None:
-            check_intact(path, f"{part} of {layer}", tensor, known, sum_of)
-        elif part != "mask":
-            check_finite(path, f"{part} of {layer}", tensor)

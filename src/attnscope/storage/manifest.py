@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.digests import json_digest
+from attnscope.storage.output_facts import OutputFacts, output_name, parse_output_facts, parse_outputs
 from attnscope.storage.plain import (
     MAX_PIXELS,
     call_json,
@@ -30,6 +33,7 @@ MANIFEST = "manifest.json"
 MAX_LATENT = 1 << 12  # latent places over those of the finest captured grid: block 7 alone has 64 times fewer
 MAX_ZOOM = 1 << 16  # the same of a picture's pixels, of which a latent place has 64
 
+Outputs = Mapping[str, Tensor]
 Sums = Mapping[str, int]
 """Digest of each tensor in a shard, by its name there."""
 
@@ -49,6 +53,8 @@ class PassManifest:
         reduced: Entry of each reduced map, by name.
         projections: Entry of the layers' key projections; empty without any.
         previews: Entry of the steps' previews; empty without any.
+        outputs: The modules whose output is kept: class by path.
+        output_facts: For each call number the facts of its outputs.
     """
 
     run: Run
@@ -61,6 +67,8 @@ class PassManifest:
     reduced: dict[str, Any] = field(default_factory=dict)
     projections: dict[str, Any] = field(default_factory=dict)
     previews: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    output_facts: dict[int, dict[str, OutputFacts]] = field(default_factory=dict)
     _call_texts: dict[int, tuple[str, int]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -91,14 +99,19 @@ class PassManifest:
         """Digest of the file of each picture and of each image's previews, by name."""
         return {**self.pictures, **preview_files(self.prefix, self.previews)}
 
-    def add_call(self, call: Call, records: Mapping[LayerId, Record], sums: Sums) -> None:
+    def add_call(self, call: Call, records: Mapping[LayerId, Record], outputs: Outputs, sums: Sums) -> None:
         """Note a call whose shard is written.
 
         Args:
             call: The call.
             records: Its records.
+            outputs: Its outputs.
             sums: Digests of the shard's tensors.
         """
+        self.output_facts[call.index] = {
+            path: OutputFacts(tuple(tensor.shape), sums[output_name(path)])
+            for path, tensor in outputs.items()
+        }
         self.facts[call.index] = {
             layer: RecordFacts(
                 tuple(record.tensors),
@@ -151,9 +164,13 @@ class PassManifest:
     def _call_text(self, call: Call) -> tuple[str, int]:
         if call.index not in self._call_texts:
             facts = {layer_key(layer): facts.as_dict() for layer, facts in self.facts[call.index].items()}
-            item = storable({**call_json(call), "records": facts})
+            item = storable({**call_json(call), "records": facts, **self._outputs_json(call)})
             self._call_texts[call.index] = json.dumps(item, ensure_ascii=False), json_digest(item)
         return self._call_texts[call.index]
+
+    def _outputs_json(self, call: Call) -> dict[str, Any]:
+        outputs = {path: facts.as_dict() for path, facts in self.output_facts[call.index].items()}
+        return {"outputs": outputs} if outputs else {}
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -164,6 +181,7 @@ class PassManifest:
             "reduced": self.reduced,
             **({"key_projections": self.projections} if self.projections else {}),
             **({"previews": self.previews} if self.previews else {}),
+            **({"outputs": dict(self.outputs)} if self.outputs else {}),
         }
 
     def record_shapes(self, call: Call) -> dict[str, tuple[int, ...]]:
@@ -175,16 +193,10 @@ class PassManifest:
         shapes: dict[str, tuple[int, ...]] = {}
         for layer_id, facts in self.facts[call.index].items():
             layer = self.layers[layer_id]
-            rows = len(call.rows) if facts.rows is None else len(facts.rows)
-            of_part = {
-                "query": (rows, layer.heads, layer.queries, layer.head_dim),
-                "key": (rows, layer.heads, layer.keys, layer.head_dim),
-                "value": (rows, layer.heads, layer.keys, layer.head_dim),
-                "mask": (rows, layer.heads, layer.queries, layer.keys),
-                "edited": (rows, layer.heads, layer.queries, layer.keys),
-            }
+            of_part = _part_shapes(layer, len(call.rows) if facts.rows is None else len(facts.rows))
             shapes.update({f"{layer_key(layer_id)}.{part}": of_part[part] for part in facts.parts})
-        return shapes
+        outputs = self.output_facts[call.index].items()
+        return shapes | {output_name(path): facts.shape for path, facts in outputs}
 
     @classmethod
     def parse(cls, item: Mapping[str, Any], at: int, version: int) -> PassManifest:
@@ -201,6 +213,7 @@ class PassManifest:
         manifest = cls(parse_run(item["run"]), at, version)
         layers = [parse_layer(layer) for layer in items(item["layers"])]
         manifest.layers = {layer.id: layer for layer in layers}
+        manifest.outputs = parse_outputs(item.get("outputs", {}))
         keys = {layer_key(layer): layer for layer in manifest.layers}
         for of_call in items(item["steps" if version == 1 else "calls"]):
             call = parse_call(of_call)
@@ -209,28 +222,42 @@ class PassManifest:
             manifest.facts[call.index] = {
                 keys[name]: parse_facts(facts, version, len(call.rows)) for name, facts in records
             }
+            outputs = of_call.get("outputs", {})
+            manifest.output_facts[call.index] = parse_output_facts(outputs, manifest.outputs, len(call.rows))
         if any(layer.view for layer in layers):
             raise ValueError("a layer that is a part of another's softmax")
         if len(manifest.facts) < len(manifest.calls) or len(manifest.layers) < len(layers):
             raise ValueError("a call or a layer stands twice")
         _check_sizes(manifest.run, manifest.layers)
-        manifest._parse_pictures(items(item["pictures"]), item.get("picture_digests"))
+        manifest.pictures = _pictures(manifest, items(item["pictures"]), item.get("picture_digests"))
         manifest.reduced = dict(item.get("reduced", {}))
         manifest.projections = dict(item.get("key_projections", {}))
         manifest.previews = parse_previews(item.get("previews", {}))
         return manifest
 
-    def _parse_pictures(self, names: list[Any], digests: Any) -> None:
-        for image, name in enumerate(names):
-            if name != self.picture_name(image):
-                raise ValueError(
-                    f"picture {brief(name)} is not a plain name, here {self.picture_name(image)}"
-                )
-        known = [None] * len(names) if digests is None else items(digests)
-        if len(known) != len(names):
-            raise ValueError(f"{len(known)} digests of {len(names)} pictures")
-        sums = (None if each is None else number(each, least=0, most=2**32 - 1) for each in known)
-        self.pictures = dict(zip(names, sums, strict=True))
+
+def _part_shapes(layer: Layer, rows: int) -> dict[str, tuple[int, ...]]:
+    p = (rows, layer.heads, layer.queries, layer.keys)
+    return {
+        "query": (rows, layer.heads, layer.queries, layer.head_dim),
+        "key": (rows, layer.heads, layer.keys, layer.head_dim),
+        "value": (rows, layer.heads, layer.keys, layer.head_dim),
+        "mask": p,
+        "edited": p,
+    }
+
+
+def _pictures(manifest: PassManifest, names: list[Any], digests: Any) -> dict[str, int | None]:
+    for image, name in enumerate(names):
+        if name != manifest.picture_name(image):
+            raise ValueError(
+                f"picture {brief(name)} is not a plain name, here {manifest.picture_name(image)}"
+            )
+    known = [None] * len(names) if digests is None else items(digests)
+    if len(known) != len(names):
+        raise ValueError(f"{len(known)} digests of {len(names)} pictures")
+    sums = (None if each is None else number(each, least=0, most=2**32 - 1) for each in known)
+    return dict(zip(names, sums, strict=True))
 
 
 def _check_sizes(run: Run, layers: Mapping[LayerId, Layer]) -> None:

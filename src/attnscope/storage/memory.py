@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
 
 OfCall = Mapping[LayerId, Record]
+Outputs = Mapping[str, Tensor]
+"""What modules gave in one call, by their paths."""
+NO_OUTPUTS: Outputs = MappingProxyType({})
 Projections = Mapping[LayerId, KeyProjection]
 
 
@@ -25,11 +29,25 @@ class Records(Protocol):
     @property
     def layers(self) -> dict[LayerId, Layer]: ...
 
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None: ...
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Paths of the modules whose output is kept, each with the name of its class."""
+        ...
 
-    def has(self, call_index: int, layer: LayerId) -> bool: ...
+    def add_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None: ...
+
+    def has(self, call_index: int, what: LayerId | str) -> bool:
+        """Whether there is the record of a layer, or the output of the module of a path.
+
+        Args:
+            call_index: Number of the call in its pass.
+            what: The layer, or the path.
+        """
+        ...
 
     def get(self, call_index: int, layer: LayerId) -> Record: ...
+
+    def output(self, call_index: int, path: str) -> Tensor: ...
 
     @property
     def projections(self) -> Projections: ...
@@ -87,13 +105,30 @@ class Store(Protocol):
         ...
 
 
-def bytes_of(records: OfCall) -> int:
-    """Memory of Q, K, V and masks, in bytes.
+def bytes_of(records: OfCall, outputs: Outputs = NO_OUTPUTS) -> int:
+    """Memory of Q, K, V and masks, and of what modules gave, in bytes.
 
     Args:
         records: The records of one call.
+        outputs: Its outputs.
     """
-    return sum(t.numel() * t.element_size() for record in records.values() for t in record.tensors.values())
+    tensors = [tensor for record in records.values() for tensor in record.tensors.values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*tensors, *outputs.values()))
+
+
+def all_of_call(records: Records, call: Call) -> tuple[dict[LayerId, Record], dict[str, Tensor]]:
+    """The records and the outputs of one call.
+
+    Args:
+        records: Those of its pass, wherever they are.
+        call: The call.
+    """
+    layers = [layer for layer in records.layers if records.has(call.index, layer)]
+    paths = [path for path in records.outputs if records.has(call.index, path)]
+    return (
+        {layer: records.get(call.index, layer) for layer in layers},
+        {path: records.output(call.index, path) for path in paths},
+    )
 
 
 class MemoryRecords:
@@ -102,27 +137,31 @@ class MemoryRecords:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.layers: dict[LayerId, Layer] = {}
+        self.outputs: dict[str, str] = {}
         self.projections: Projections = {}
         self._records: dict[tuple[int, LayerId], Record] = {}
+        self._outputs: dict[tuple[int, str], Tensor] = {}
 
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+    def add_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None:
         """Take the records of a complete call.
 
         Args:
             call: The call.
             records: Its records.
+            outputs: Its outputs.
         """
         self._records.update({(call.index, layer): record for layer, record in records.items()})
+        self._outputs.update({(call.index, path): tensor for path, tensor in outputs.items()})
         self.calls.append(call)
 
-    def has(self, call_index: int, layer: LayerId) -> bool:
-        """Whether there is a record of a layer in a call.
+    def has(self, call_index: int, what: LayerId | str) -> bool:
+        """Whether there is the record of a layer, or the output of a module, in a call.
 
         Args:
             call_index: Number of the call in its pass.
-            layer: The layer.
+            what: The layer, or the module's path.
         """
-        return (call_index, layer) in self._records
+        return (call_index, what) in (self._outputs if isinstance(what, str) else self._records)
 
     def get(self, call_index: int, layer: LayerId) -> Record:
         """The record of a layer in a call.
@@ -132,6 +171,15 @@ class MemoryRecords:
             layer: The layer.
         """
         return self._records[call_index, layer]
+
+    def output(self, call_index: int, path: str) -> Tensor:
+        """What a module gave in a call, all rows.
+
+        Args:
+            call_index: Number of the call in its pass.
+            path: The module's path.
+        """
+        return self._outputs[call_index, path]
 
     def keep_projections(self, projections: Projections) -> None:
         """Keep how layers make keys of a text, in place of what is kept by now.
@@ -193,9 +241,13 @@ def in_memory(records: Records) -> MemoryRecords:
     Cost: the memory of all of them.
     """
     copied = MemoryRecords()
-    copied.layers = dict(records.layers)
+    copied.layers, copied.outputs = dict(records.layers), dict(records.outputs)
     copied.keep_projections(dict(records.projections))
     for call in records.calls:
-        there = [layer for layer in records.layers if records.has(call.index, layer)]
-        copied.add_call(call, {layer: records.get(call.index, layer).mapped(Tensor.clone) for layer in there})
+        kept, outputs = all_of_call(records, call)
+        copied.add_call(
+            call,
+            {layer: record.mapped(Tensor.clone) for layer, record in kept.items()},
+            {path: tensor.clone() for path, tensor in outputs.items()},
+        )
     return copied

@@ -5,19 +5,29 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 
+from torch import Tensor
+
 from attnscope.errors import CaptureError, OutputError
 from attnscope.records import Call, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.budgeted import BudgetedRecords, BudgetedStore
-from attnscope.storage.memory import MemoryRecords, Projections, bytes_of
+from attnscope.storage.budgeted import BudgetedStore
+from attnscope.storage.budgeted_records import BudgetedRecords
+from attnscope.storage.memory import (
+    NO_OUTPUTS,
+    MemoryRecords,
+    Outputs,
+    Projections,
+    all_of_call,
+    bytes_of,
+)
 from attnscope.storage.room import LargeCaptureWarning, free_disk, free_memory, in_gb, temporary_place
 
 MEMORY_SHARE = 0.5
 """The share of free memory, at a capture's first step, that Q and K take before they go to disk."""
 MEMORY_UNKNOWN = 8 * 10**9
 """What they take where nothing tells how much is free: half of a usual laptop's."""
-LESS = "keep less (kind=, blocks=, steps=, branch=, dtype=torch.float16, keep=)"
+LESS = "keep less (kind=, blocks=, outputs=, steps=, branch=, dtype=torch.float16, keep=)"
 FOLDER = "folder='run.trace'"
 
 
@@ -175,24 +185,30 @@ class OverflowingRecords:
         """The layers, by their names."""
         return self.place.layers
 
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Paths of the modules whose output is kept, each with the name of its class."""
+        return self.place.outputs
+
+    def add_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None:
         """Take the records of a complete call.
 
         Args:
             call: The call.
             records: Its records.
+            outputs: Its outputs.
         """
-        self.place.add_call(call, records)
-        self.bytes_in_memory += bytes_of(records)
+        self.place.add_call(call, records, outputs)
+        self.bytes_in_memory += bytes_of(records, outputs)
 
-    def has(self, call_index: int, layer: LayerId) -> bool:
-        """Whether there is a record of a layer in a call.
+    def has(self, call_index: int, what: LayerId | str) -> bool:
+        """Whether there is the record of a layer, or the output of a module, in a call.
 
         Args:
             call_index: Number of the call in its pass.
-            layer: The layer.
+            what: The layer, or the module's path.
         """
-        return self.place.has(call_index, layer)
+        return self.place.has(call_index, what)
 
     def get(self, call_index: int, layer: LayerId) -> Record:
         """The record of a layer in a call.
@@ -202,6 +218,15 @@ class OverflowingRecords:
             layer: The layer.
         """
         return self.place.get(call_index, layer)
+
+    def output(self, call_index: int, path: str) -> Tensor:
+        """What a module gave in a call, all rows.
+
+        Args:
+            call_index: Number of the call in its pass.
+            path: The module's path.
+        """
+        return self.place.output(call_index, path)
 
     @property
     def projections(self) -> Projections:
@@ -231,7 +256,7 @@ class OverflowingRecords:
             place: An empty place.
         """
         place.layers.update(self.place.layers)
+        place.outputs.update(self.place.outputs)
         place.keep_projections(self.place.projections)
         for call in self.place.calls:
-            there = [layer for layer in self.place.layers if self.place.has(call.index, layer)]
-            place.add_call(call, {layer: self.place.get(call.index, layer) for layer in there})
+            place.add_call(call, *all_of_call(self.place, call))

@@ -43,8 +43,8 @@ def warn_if_disk_is_short(folder: str | Path, needed: int) -> None:
     if needed > (room := free_disk(folder)):
         warnings.warn(
             f"this capture writes {in_gb(needed)} into {folder}, which has {in_gb(room)} left: name a folder on "
-            "another disk (folder=; TMPDIR for temporary ones), or keep less (kind=, blocks=, steps=, branch=, "
-            "dtype=torch.float16, keep=)",
+            "another disk (folder=; TMPDIR for temporary ones), or keep less (kind=, blocks=, outputs=, steps=, "
+            "branch=, dtype=torch.float16, keep=)",
             LargeCaptureWarning,
             stacklevel=2,
         )

@@ -12,7 +12,7 @@ from attnscope.records import Run
 from attnscope.records.reduced import ReducedMaps
 from attnscope.storage.folder import TraceFolder
 from attnscope.storage.manifest import MANIFEST
-from attnscope.storage.memory import Records
+from attnscope.storage.memory import Records, all_of_call
 from attnscope.storage.shard_headers import FORMAT
 
 Pass = tuple[Records, Run, Mapping[str, ReducedMaps]]
@@ -65,9 +65,9 @@ def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool =
         for records, run, reduced in passes:
             written = trace.begin_pass(run)
             written.manifest.layers = dict(records.layers)
+            written.manifest.outputs = dict(records.outputs)
             written.keep_projections(records.projections)
             for call in records.calls:
-                there = [layer for layer in records.layers if records.has(call.index, layer)]
-                written.add_call(call, {layer: records.get(call.index, layer) for layer in there})
+                written.add_call(call, *all_of_call(records, call))
             written.finish(reduced)
     return target

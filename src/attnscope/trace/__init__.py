@@ -8,6 +8,7 @@ query.py          Query, and the one loop that answers it
 step_rows.py      which call and row of a step answers for a branch
 selection.py      what a user asks of one axis, as numbers on it
 key_parts.py      which numbers a choice means, where keys come from several sources
+outputs.py        the outputs of modules
 named.py          an answer that knows its axes; xarray
 layers.py         layers by number, by block and kind, by module path
 texts.py          which text a branch reads, and why a word of it may be unknown

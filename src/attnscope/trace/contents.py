@@ -192,6 +192,10 @@ class Contents(Pictures):
             return tuple(layers)
         if not self.calls:
             raise SelectionError("this trace holds no Q and K: none of its steps was captured")
+        if not every:
+            raise SelectionError(
+                "this trace holds no Q and K, only outputs of modules: capture without qk=False"
+            )
         raise SelectionError(
             f"this trace holds no {kinds[0]}-attention, only {every!r}: {_why_none(self.run, kinds[0])}"
         )

@@ -44,6 +44,7 @@ def trace_facts(trace: Contents) -> dict[str, Any]:
             }
             for name, maps in trace.reduced.items()
         },
+        "outputs": list(trace.records.outputs),
         "open_words": len(trace.records.projections),
         "pictures": len(run.pictures),
         "previews": len(run.previews),
@@ -63,8 +64,13 @@ def short_facts(trace: Contents) -> str:
     return (
         f"<Trace {said}{len(trace.records.layers)} layers, {len(trace.steps)}{planned} steps, "
         f"{trace.images} image(s), branches {', '.join(trace.branches) or 'none'}"
-        f"{', edited' if run.edits else ''}>"
+        f"{', edited' if run.edits else ''}{_outputs(trace)}>"
     )
+
+
+def _outputs(trace: Contents) -> str:
+    count = len(trace.records.outputs)
+    return f", {count} output{'s' * (count > 1)}" if count else ""
 
 
 def _words(trace: Contents, branch: str) -> list[list[dict[str, Any]]]:

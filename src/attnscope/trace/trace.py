@@ -14,14 +14,15 @@ from attnscope.records.qkv import Record
 from attnscope.spelling import both_spellings
 from attnscope.storage.saving import save_passes
 from attnscope.trace.asking import ask, pick_call
-from attnscope.trace.contents import Contents, Pass
+from attnscope.trace.contents import Pass
 from attnscope.trace.facts import short_facts, trace_facts
 from attnscope.trace.html import trace_html
 from attnscope.trace.named import named_tensor
+from attnscope.trace.outputs import Outputs
 from attnscope.trace.query import Query, answer, check_into
 
 
-class Trace(Contents):
+class Trace(Outputs):
     """The attention of a run: ask by layer, step, branch, image, head, query and token.
 
     A trace fills while the capture runs and stays readable afterwards. After an exception it holds the steps that were

@@ -11,7 +11,7 @@ import torch
 import attnscope
 from attnscope.errors import CaptureError
 from attnscope.storage import opening, overflowing, room
-from attnscope.storage.memory import bytes_of
+from attnscope.storage.memory import all_of_call, bytes_of
 from attnscope.storage.room import LargeCaptureWarning
 from attnscope.testing.tiny_models import tiny_unet
 from capture_cases import run
@@ -168,3 +168,19 @@ def test_one_step_that_is_there_already_is_kept_and_the_next_pass_asks(pipe, see
         with pytest.raises(CaptureError, match="a step takes .* while it is written: keep less"):
             run(pipe, seeded, num_inference_steps=1)
     assert trace.passes[0].probabilities(block=1, kind="self", query=0).ndim == 5
+
+
+def test_outputs_of_modules_go_to_disk_with_the_steps_that_they_are_of(
+    pipe, seeded, spilled_into, monkeypatch
+):
+    asked = {"outputs": ["mid_block", "conv_in"], "blocks": [1]}
+    with attnscope.capture(pipe, **asked) as whole:
+        run(pipe, seeded, num_inference_steps=STEPS)
+    size = bytes_of(*all_of_call(whole.records, whole.calls[0]))
+    free(monkeypatch, 5 * size)
+    with pytest.warns(LargeCaptureWarning), attnscope.capture(pipe, **asked) as trace:
+        run(pipe, seeded, num_inference_steps=STEPS)
+    assert list(spilled_into.glob("attnscope-*/*.safetensors"))
+    for copied in (trace, pickle.loads(pickle.dumps(trace)), copy.deepcopy(trace)):
+        for path in whole.outputs:
+            assert torch.equal(copied.output(path), whole.output(path))

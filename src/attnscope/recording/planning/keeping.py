@@ -18,6 +18,7 @@ from attnscope.errors import ParameterError
 from attnscope.recording.tapping.attention import ordinary_tensors
 from attnscope.records import LayerId
 from attnscope.records.qkv import Record
+from attnscope.storage.memory import Outputs
 
 DEVICE_NAME = re.compile(r"(cuda|gpu|mps|xpu|hpu|npu)(:\d+)?|cpu:\d+")
 """Names of devices, which would otherwise be taken for folders."""
@@ -78,6 +79,18 @@ class Keeping:
                 edited=None if record.edited is None else self._stored(record.edited, rows),
             )
 
+    def kept_output(self, tensor: Tensor, rows: Sequence[int]) -> Tensor:
+        """What a module gave for some batch rows. It is always copied, for the model may go on to write into it.
+
+        Args:
+            tensor: What the module gave, rows first.
+            rows: Numbers of the rows to keep, in order.
+        """
+        with ordinary_tensors():
+            kept = self._stored(tensor, rows)
+            is_same = kept.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
+            return kept.clone() if is_same else kept
+
     def _stored(self, tensor: Tensor, rows: Sequence[int], *, keep_type: bool = False) -> Tensor:
         """The tensor as it is kept: the model's own memory if nothing has to change, since that is fresh."""
         kept = tensor if self.grad else tensor.detach()
@@ -93,20 +106,23 @@ class Keeping:
             return kept
         return kept.clone()  # a part of something larger, such as fused QKV: do not hold the rest
 
-    def arrived(self, records: Mapping[LayerId, Record]) -> dict[LayerId, Record]:
-        """The records of a step in ordinary memory. Copies from a GPU that are still queued are waited for.
+    def arrived(
+        self, records: Mapping[LayerId, Record], outputs: Outputs
+    ) -> tuple[dict[LayerId, Record], dict[str, Tensor]]:
+        """What a step leaves, in ordinary memory. Copies from a GPU that are still queued are waited for.
 
         Args:
             records: The records of a step, from `kept`.
+            outputs: Its outputs, from `kept_output`.
         """
         if not self._gpus:
-            return dict(records)
+            return dict(records), dict(outputs)
         while self._gpus:
             torch.cuda.synchronize(self._gpus.pop())
-        return {
-            layer: record.mapped(lambda tensor: tensor.clone() if _is_staged(tensor) else tensor)
-            for layer, record in records.items()
-        }
+        return (
+            {layer: record.mapped(_in_ordinary_memory) for layer, record in records.items()},
+            {path: _in_ordinary_memory(tensor) for path, tensor in outputs.items()},
+        )
 
 
 def _rows_of(tensor: Tensor, rows: Sequence[int]) -> Tensor:
@@ -115,14 +131,20 @@ def _rows_of(tensor: Tensor, rows: Sequence[int]) -> Tensor:
     return tensor[first : last + 1] if list(rows) == list(range(first, last + 1)) else tensor[list(rows)]
 
 
-def staged_bytes(records: Mapping[LayerId, Record]) -> int:
-    """Page-locked memory that records hold before they have arrived; torch takes it in powers of two.
+def staged_bytes(records: Mapping[LayerId, Record], outputs: Outputs) -> int:
+    """Page-locked memory that a step holds before it has arrived; torch takes it in powers of two.
 
     Args:
         records: The records of a step.
+        outputs: Its outputs.
     """
     tensors = [tensor for record in records.values() for tensor in record.tensors.values()]
+    tensors += outputs.values()
     return sum(1 << (tensor.nbytes - 1).bit_length() for tensor in tensors if _is_staged(tensor))
+
+
+def _in_ordinary_memory(tensor: Tensor) -> Tensor:
+    return tensor.clone() if _is_staged(tensor) else tensor
 
 
 def _is_on_gpu(tensor: Tensor) -> bool:

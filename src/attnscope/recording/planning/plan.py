@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -14,6 +14,7 @@ from attnscope.recording.obstacles.merged import merged_tokens
 from attnscope.recording.planning.keeping import Keeping
 from attnscope.recording.planning.modules import TappedLayer, choose_layers
 from attnscope.recording.planning.open_words import check_open_words
+from attnscope.recording.planning.outputs import modules_at
 from attnscope.records import KINDS, Kind, LayerId, Row
 from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
@@ -35,6 +36,7 @@ class Asked:
     qk: bool
     open_words: bool = False
     previews_px: int = 0
+    outputs: tuple[str, ...] = ()
 
     @property
     def is_everything(self) -> bool:
@@ -47,6 +49,11 @@ class Asked:
         no_steps = isinstance(self.steps, Sequence) and not self.steps
         return not self.qk or (bool(self.keep) and no_steps)
 
+    @property
+    def keeps_no_calls(self) -> bool:
+        """Whether nothing is kept of single calls of the model, neither Q and K nor outputs."""
+        return self.keeps_no_qk and not self.outputs
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,6 +65,7 @@ class Plan:
         asked: What the user asked.
         layers: All layers that are watched, in execution order.
         with_qk: The layers whose Q and K are kept.
+        outputs: The modules whose output is kept, by path.
     """
 
     family: Family
@@ -65,15 +73,16 @@ class Plan:
     asked: Asked
     layers: tuple[TappedLayer, ...]
     with_qk: frozenset[LayerId]
+    outputs: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def wanted(self, planned: int | None, *, strict: bool) -> Container[int]:
-        """Numbers of the steps whose Q and K are kept.
+        """Numbers of the steps whose Q and K, or outputs, are kept.
 
         Args:
             planned: As for `wanted_steps`.
             strict: As for `wanted_steps`.
         """
-        return set() if self.asked.keeps_no_qk else wanted_steps(self.asked.steps, planned, strict=strict)
+        return set() if self.asked.keeps_no_calls else wanted_steps(self.asked.steps, planned, strict=strict)
 
     def keeps_qk_of(self, tapped: TappedLayer, kind: Kind) -> bool:
         """Whether Q and K of an attention are kept.
@@ -109,7 +118,7 @@ class Plan:
             SelectionError: No row has such a branch.
         """
         reduced = [reduction.branch for reduction in self.asked.keep.values()]
-        for branch in (None if self.asked.keeps_no_qk else self.asked.branch, reduced or None):
+        for branch in (None if self.asked.keeps_no_calls else self.asked.branch, reduced or None):
             pick_name("branch", branch, there)
 
 
@@ -149,6 +158,7 @@ def plan_capture(family: Family, model: nn.Module, asked: Asked) -> Plan:
         asked,
         layers=tuple(tapped for tapped in everything if tapped.layer in watched),
         with_qk=frozenset(tapped.layer for tapped in with_qk),
+        outputs=modules_at(model, asked.outputs),
     )
 
 

@@ -78,6 +78,9 @@ def attach(
     for tapped in plan.layers if plan.asked.open_words else ():
         noter = Hook(_state_noter(passes, tapped.path))
         leaving.callback(tapped.module.register_forward_pre_hook(noter, with_kwargs=True).remove)
+    for path, watched in plan.outputs.items():
+        taker = Hook(_output_taker(passes, plan, path))
+        leaving.callback(watched.register_forward_hook(taker).remove)
     if plan.asked.previews_px:
         for watch in _with_steps(model):
             leaving.callback(WatchedMethod(watch.scheduler, "step", _step_noter(passes, watch)).take_off)
@@ -123,6 +126,14 @@ def _map_noter(passes: Passes, path: str):
             passes.session.book.note_map(path, tuple(hidden.shape))
 
     return note
+
+
+def _output_taker(passes: Passes, plan: Plan, path: str):
+    def take(module: nn.Module, args: tuple, output: Any) -> None:
+        if passes.session is not None and passes.session.plan is plan:
+            passes.session.outputs.note(path, output)
+
+    return take
 
 
 def _state_noter(passes: Passes, path: str):

@@ -6,7 +6,6 @@ It knows neither hooks nor files: `passes` tells it what the model does, `storag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -26,47 +25,15 @@ from attnscope.recording.running.calls import Calls
 from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_missing, step_gaps
 from attnscope.recording.running.lost import Lost
 from attnscope.recording.running.open_words import OpenWords
+from attnscope.recording.running.outputs import ModuleOutputs
 from attnscope.recording.running.previews import Previews
 from attnscope.recording.running.reducing import Reducing
-from attnscope.records import Call, Grid, Layer, LayerId, Row, Run
+from attnscope.recording.running.under_way import UnderWay
+from attnscope.records import Call, Grid, Layer, LayerId, Run
 from attnscope.records.qkv import Record
 from attnscope.storage.memory import Store, bytes_of
 from attnscope.trace.contents import Pass
 from attnscope.trace.tokens import unnamed_tokens
-
-
-@dataclass
-class _Running:
-    """A call of the model that is under way.
-
-    Attributes:
-        call: The call.
-        kept_rows: Numbers of the rows that are kept.
-        qk: What is kept, None if the step was not chosen.
-        whole: All rows, for reductions.
-        ran: Layers that have run.
-    """
-
-    call: Call
-    kept_rows: list[int]
-    qk: dict[LayerId, Record] | None
-    whole: dict[LayerId, Record] = field(default_factory=dict)
-    ran: set[LayerId] = field(default_factory=set)
-
-    @property
-    def kept_call(self) -> Call:
-        """The call with the rows that are kept."""
-        return replace(self.call, rows=tuple(self.call.rows[row] for row in self.kept_rows))
-
-    def rows_of(self, record: Record) -> list[Row]:
-        """The rows that are kept of a record; if none are, those that it has.
-
-        Args:
-            record: What a layer computed in this call.
-        """
-        computed = record.rows or range(len(self.call.rows))
-        numbers = [row for row in self.kept_rows if row in computed] or computed
-        return [self.call.rows[row] for row in numbers]
 
 
 class Session:
@@ -95,10 +62,11 @@ class Session:
         self._store, self._watch = store, watch
         self._latent = Grid(*first.shape[-2:]) if first.attended is None else first.attended.grid
         self.is_whole = True  # all steps of a pipeline's call fall into this pass
-        self._running: _Running | None = None
+        self._running: UnderWay | None = None
         self.book = LayerBook()
         self._missing: dict[LayerId, Missed] = {}
         self.lost, self.open_words = Lost(), OpenWords(plan.asked.open_words, is_first=is_first)
+        self.outputs = ModuleOutputs(plan)
         self.run.frames, self.run.previews = _frames(plan, first), {}
         self.previews = Previews(plan.asked.previews_px, self.run.frames, is_first=is_first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
@@ -140,7 +108,9 @@ class Session:
         if self._watch is not None:
             self._watch.overhear(asked, call.rows)
         kept = self.plan.kept_rows(call.rows)
-        self._running = _Running(call, kept, {} if call.step in self._wanted and kept else None)
+        is_wanted = call.step in self._wanted and bool(kept)
+        self._running = UnderWay(call, kept, {} if is_wanted else None)
+        self.outputs.begin(call, kept if is_wanted else None)
 
     def check_branches(self) -> None:
         """Refuse branches that were chosen and that the first step lacks. A later pass must not stop the run.
@@ -175,11 +145,7 @@ class Session:
         grid = self.book.grid_of(tapped, hidden)
         for sighting in sightings:
             self.run.edits += [edit for edit in sighting.edits if edit not in self.run.edits]
-            if sighting.kind is None:  # an adapter's keys are no texts
-                even = with_equal_rows(tapped, sighting.record, self.book.attended)
-                sighting = sighting._replace(record=even)
-            if tapped.layer.kind == "fuser":
-                sighting = sighting._replace(record=as_places(sighting.record, grid))
+            sighting = _evened(tapped, sighting, self.book, grid)
             rows = running.rows_of(sighting.record)
             layer = self.book.described(tapped, sighting, hidden, grid, rows, len(running.call.rows))
             self._take(running, tapped, sighting, layer)
@@ -197,7 +163,7 @@ class Session:
         self.lost.add(tapped.layer, running.call.step, why)
         return True
 
-    def _take(self, running: _Running, tapped: TappedLayer, sighting: Sighting, layer: Layer) -> None:
+    def _take(self, running: UnderWay, tapped: TappedLayer, sighting: Sighting, layer: Layer) -> None:
         if self._reducing:
             running.whole[layer.id] = sighting.record.mapped(Tensor.detach)
         if running.qk is None or not self.plan.keeps_qk_of(tapped, layer.kind):
@@ -224,14 +190,15 @@ class Session:
         """Give the tokens of texts their names, once a layer that reads them is known."""
         _name_tokens(self.run, self.book, self._watch)
 
-    def _keep(self, running: _Running, qk: dict[LayerId, Record]) -> None:
-        size, staged = bytes_of(qk), staged_bytes(qk)
+    def _keep(self, running: UnderWay, qk: dict[LayerId, Record]) -> None:
+        outputs = self.outputs.of_call(self.into.records)
+        size, staged = bytes_of(qk, outputs), staged_bytes(qk, outputs)
         if not self.into.records.calls:
             steps = sum(step in self._wanted for step in range(self.run.planned_steps or 0))
             self._store.expect(size, steps, staged=staged)
         self._store.make_room(size, staged=staged)
         self.open_words.keep(self.into.records)
-        self.into.records.add_call(running.kept_call, self.plan.asked.keeping.arrived(qk))
+        self.into.records.add_call(running.kept_call, *self.plan.asked.keeping.arrived(qk, outputs))
 
     # The end
 
@@ -247,15 +214,16 @@ class Session:
     def recorded(self) -> bool:
         """Whether the pass left anything, or the reason why there are no maps."""
         reduced = any(maps.steps or maps.failure for maps in self.into.reduced.values())
-        return reduced or bool(self.into.records.calls and self.into.records.layers)
+        qk = bool(self.into.records.calls and self.into.records.layers)
+        return reduced or qk or self.outputs.recorded
 
     def why_nothing(self) -> str:
         """Why nothing was recorded of this pass."""
-        lacking = "; ".join((*self._reducing.left_out(), *self.lost.gaps()))
-        if lacking or self.into.records.calls:
+        lacking = "; ".join((*self._reducing.left_out(), *self.lost.gaps(), *self.outputs.gaps()))
+        if lacking or (self.into.records.calls and self.plan.layers):
             return lacking or none_ran(self._missing.get(self.plan.layers[0].layer))
-        asked = "" if self.plan.asked.keeps_no_qk else f", not {self.plan.asked.steps}"
-        return self.calls.why_nothing() + asked
+        asked = self.plan.asked
+        return self.calls.why_nothing() + ("" if asked.keeps_no_calls else f", not {asked.steps}")
 
     def gaps(self) -> Iterator[str]:
         """What is missing: steps that were chosen or planned and never came, layers that did not run, tokens' names."""
@@ -265,10 +233,19 @@ class Session:
             wanted = (self._wanted, *self._reducing.wanted)
             other = other_model(self.plan.family, getattr(self._watch, "pipeline", None), self.plan.model)
             yield from step_gaps(self.calls.all_steps, self.run.planned_steps, wanted, other)
-        yield from self.calls.extra_calls()
-        yield from self._reducing.gaps(self.calls.steps)
-        yield from (*self.lost.gaps(), *self.open_words.gaps(), *self.previews.gaps())
+        yield from (*self.calls.extra_calls(), *self._reducing.gaps(self.calls.steps))
+        yield from (*self.lost.gaps(), *self.outputs.gaps(), *self.open_words.gaps(), *self.previews.gaps())
         yield from layer_gaps(self.plan, self.run.frames, self._missing, self.calls.steps)
+
+
+def _evened(tapped: TappedLayer, sighting: Sighting, book: LayerBook, grid: Grid) -> Sighting:
+    """The attention with rows of one length, and places alone."""
+    if sighting.kind is None:  # an adapter's keys are no texts
+        even = with_equal_rows(tapped, sighting.record, book.attended)
+        sighting = sighting._replace(record=even)
+    if tapped.layer.kind == "fuser":
+        sighting = sighting._replace(record=as_places(sighting.record, grid))
+    return sighting
 
 
 def _name_tokens(run: Run, book: LayerBook, watch: PipelineWatch | None) -> None:

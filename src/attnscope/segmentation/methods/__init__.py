@@ -2,6 +2,7 @@
 
 diffseg.py   maps that look at the same place are merged
 ncut.py      the picture is cut where the least likeness is lost
+diffcut.py   the same of features
 words.py     words become segments, the rest is background
 """
 
@@ -13,12 +14,15 @@ from typing import Any
 
 from attnscope.diffseg.merging import ANCHORS, PASSES
 from attnscope.errors import ParameterError, nearest
+from attnscope.segmentation.methods.diffcut import DiffCutRecipe
 from attnscope.segmentation.methods.diffseg import DiffSegRecipe, diffseg_recipe
 from attnscope.segmentation.methods.ncut import NcutRecipe
 from attnscope.segmentation.methods.words import WordsRecipe
 from attnscope.segmentation.recipe import WEAK, Recipe, changed, check_fields
 
-_RECIPES: dict[str, type[Recipe]] = {kind.method: kind for kind in (DiffSegRecipe, NcutRecipe, WordsRecipe)}
+_RECIPES: dict[str, type[Recipe]] = {
+    kind.method: kind for kind in (DiffSegRecipe, NcutRecipe, DiffCutRecipe, WordsRecipe)
+}
 METHODS = tuple(_RECIPES)
 _DEFAULTS = {
     "thresholds": None,
@@ -31,6 +35,15 @@ _DEFAULTS = {
     "weak": WEAK,
 }
 """What `attnscope.segment` has by name, though not every method does, where nothing is chosen."""
+
+
+def looks_at_features(method: object) -> bool:
+    """Whether a method looks at features.
+
+    Args:
+        method: Its name, or a recipe.
+    """
+    return getattr(method, "method", method) == DiffCutRecipe.method
 
 
 def recipe_for(

@@ -12,7 +12,7 @@ from attnscope.errors import ParameterError, SelectionError
 from attnscope.records import TEXT_KINDS, Call, Layer, LayerId, Run, Token
 from attnscope.records.qkv import Record
 from attnscope.records.reduced import ReducedMaps
-from attnscope.storage.memory import Projections, Records
+from attnscope.storage.memory import NO_OUTPUTS, Outputs, Projections, Records
 from attnscope.trace.contents import Pass
 from attnscope.trace.files import TraceSource, as_trace
 from attnscope.trace.rereading.encoding import encode, readers_of
@@ -114,16 +114,26 @@ class RereadRecords:
             for name, layer in records.layers.items()
             if name in keys or name.kind not in TEXT_KINDS
         }
+        self.outputs = records.outputs
         self.projections: Projections = records.projections
 
-    def has(self, call_index: int, layer: LayerId) -> bool:
-        """Whether there is a record of a layer in a call.
+    def has(self, call_index: int, what: LayerId | str) -> bool:
+        """Whether there is the record of a layer, or the output of a module, in a call.
 
         Args:
             call_index: Number of the call in its pass.
-            layer: The layer.
+            what: The layer, or the module's path.
         """
-        return layer in self.layers and self._records.has(call_index, layer)
+        return (what in self.layers or what in self.outputs) and self._records.has(call_index, what)
+
+    def output(self, call_index: int, path: str) -> Tensor:
+        """What a module gave in a call of the run, whose own text it read.
+
+        Args:
+            call_index: Number of the call in its pass.
+            path: The module's path.
+        """
+        return self._records.output(call_index, path)
 
     def get(self, call_index: int, layer: LayerId) -> Record:
         """The record of a layer in a call, with the text's keys.
@@ -147,12 +157,13 @@ class RereadRecords:
         key = self._keys[layer].to(query).expand(query.shape[0], -1, -1, -1)
         return replace(record, key=key, value=None, mask=None, edited=None)
 
-    def add_call(self, call: Call, records: dict[LayerId, Record]) -> None:
+    def add_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None:
         """Refuse: what a run computed is added to its own trace.
 
         Args:
             call: A call.
             records: Its records.
+            outputs: Its outputs.
 
         Raises:
             ParameterError: Always.
