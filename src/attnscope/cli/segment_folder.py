@@ -39,8 +39,9 @@ def _is_picture_folder(source: str) -> bool:
     from attnscope.trace.files import trace_folder
 
     path = Path(source)
-    named = path.suffix == ".trace" or (path / "manifest.json").exists()
-    return is_folder(path) and not named and trace_folder(path) == path
+    if not is_folder(path) or path.suffix == ".trace" or (path / "manifest.json").exists():
+        return False
+    return trace_folder(path) == path
 
 
 def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, as_json: bool) -> None:
