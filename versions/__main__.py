@@ -15,10 +15,10 @@ from versions.claims import PAGE, floors, page
 from versions.combinations import Combination, Result, combinations
 from versions.environments import ROOT, drop, environment
 
+FIRST = ("tests/test_versions.py", "tests/test_pipelines.py", "tests/trace/test_tokens.py")
+"""What people do first."""
 TESTS = (
-    "tests/test_versions.py",
-    "tests/test_pipelines.py",
-    "tests/trace/test_tokens.py",
+    *FIRST,
     "tests/recording",
     "tests/editing",
     "tests/guidance",
@@ -43,7 +43,7 @@ def run(combination: Combination, *, quick: bool = False, processes: int = 1) ->
 
     Args:
         combination: The combination.
-        quick: Leave out slow tests.
+        quick: Run `FIRST` alone, without slow tests.
         processes: How many run tests side by side.
     """
     python = environment(combination)
@@ -53,7 +53,7 @@ def run(combination: Combination, *, quick: bool = False, processes: int = 1) ->
         warnings = [option for each in _OF_LIBRARIES for option in ("-W", each)]
         chosen = ["-m", "not slow and not thorough"] if quick else ["--thorough"]
         beside = [f"--numprocesses={processes}", "--dist=loadfile"] if processes > 1 else []
-        subprocess.run([*pytest, *warnings, *chosen, *beside, *TESTS], cwd=ROOT)
+        subprocess.run([*pytest, *warnings, *chosen, *beside, *(FIRST if quick else TESTS)], cwd=ROOT)
         if not report.exists():
             raise SystemExit(f"{combination.name}: pytest could not start; it says above why")
         cases = list(ElementTree.parse(report).iter("testcase"))
@@ -81,7 +81,7 @@ def main() -> int:
     parser.add_argument(
         "--dry", action="store_true", help="keep no results and leave docs/versions.md as it is"
     )
-    parser.add_argument("--quick", action="store_true", help="without slow tests; nothing is kept of it")
+    parser.add_argument("--quick", action="store_true", help="what people do first; nothing is kept of it")
     parser.add_argument(
         "--processes", type=int, default=1, metavar="N", help="tests run in so many processes"
     )

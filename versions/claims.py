@@ -23,7 +23,8 @@ memory, on disk and reduced; figures, commands and the viewer. So were all other
 `./dev matrix --only NAME` repeats a row; `pip install -c versions/NAME.txt "attnscope[all]"` installs its libraries.
 """
 _BELOW = """
-CI runs the oldest row, and the whole test suite with the versions in `constraints.txt`. What is not a row was not run.
+CI runs what people do first with the libraries of the oldest row, and `./dev test` with those in `constraints.txt`.
+What is not a row was not run.
 
 ## Oldest and newest of each library
 
