@@ -129,6 +129,7 @@ def folder(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "model")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("word", ["nonsense", "", None, 7, ["epsilon"]])
 def test_a_word_that_a_scheduler_does_not_know_is_refused_at_load(folder, option, word):
@@ -173,6 +174,7 @@ def test_every_word_that_diffusers_knows_is_let_pass(kind):
             check_scheduler(made(kind, scheduler.config, **{option: word}))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", schedulers(), ids=lambda kind: kind.__name__)
 def test_a_scheduler_is_refused_where_a_step_fails(kind):
     scheduler = made(kind)

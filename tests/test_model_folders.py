@@ -168,6 +168,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in SCHEDULES.items() for value in values]
 )

@@ -39,6 +39,7 @@ def saved(tmp_path_factory):
     return saved_of
 
 
+@pytest.mark.thorough
 @every_case
 def test_a_saved_pipeline_is_loaded_with_all_of_its_numbers_and_captured(case, saved):
     pipe, folder = saved(case)

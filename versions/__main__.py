@@ -51,7 +51,7 @@ def run(combination: Combination, *, quick: bool = False, processes: int = 1) ->
         report = Path(folder) / "report.xml"
         pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
         warnings = [option for each in _OF_LIBRARIES for option in ("-W", each)]
-        chosen = ["-m", "not slow and not thorough"] if quick else ["--thorough"]
+        chosen = ["-m", "not slow and not thorough"] if quick else []
         beside = [f"--numprocesses={processes}", "--dist=loadfile"] if processes > 1 else []
         subprocess.run([*pytest, *warnings, *chosen, *beside, *(FIRST if quick else TESTS)], cwd=ROOT)
         if not report.exists():

@@ -65,6 +65,7 @@ def sign(data):
         data["digest"] = json_digest(passes)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_signed", [False, True], ids=["damaged", "signed"])
 def test_values_of_the_manifest_are_what_they_should_be(attack, copies, good, truth, is_signed):
     for _ in attack.tries(200):

@@ -54,6 +54,7 @@ def started(tmp_path, monkeypatch):
         killer.process.stdout.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", killing.CASES)
 def test_killed_at_any_line_of_writing(started, attack, case):
     killer, tries = started(case), len(attack.tries(20))

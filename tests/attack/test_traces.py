@@ -116,6 +116,7 @@ PLACES = (
 )
 
 
+@pytest.mark.thorough
 def test_files_and_tensors_in_anothers_place_are_found(attack, copies, good, other, truth):
     for _ in attack.tries(120):
         folder = copies(good)

@@ -92,6 +92,7 @@ main(["generate", "a star", "--model", {str(model)!r}, "-o", {str(tmp_path / "a"
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_a_run_that_is_ended_leaves_a_trace_so_far(model, tmp_path):

@@ -33,11 +33,11 @@ def cells_of(name):
 
 
 def cases():
-    """A fifth of those that are not quick stands for the others where `--thorough` is not asked for."""
+    """A tenth of those that are not quick stands for the others where `--thorough` is not asked for."""
     return [
         pytest.param(
             name,
-            marks=() if name in QUICK else [pytest.mark.slow, *[pytest.mark.thorough] * (number % 5 > 0)],
+            marks=() if name in QUICK else [pytest.mark.slow, *[pytest.mark.thorough] * (number % 10 > 0)],
         )
         for number, name in enumerate(CASES)
     ]

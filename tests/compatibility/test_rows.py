@@ -57,7 +57,7 @@ def _change_word(part, tokenizers):
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=[pytest.mark.thorough] * (number % 5 > 0))
+        pytest.param(case, marks=[pytest.mark.thorough] * (number % 10 > 0))
         for number, case in enumerate(CASES)
     ],
     ids=lambda case: case.name,

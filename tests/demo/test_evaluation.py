@@ -140,6 +140,7 @@ def test_a_clock_of_steps_is_full_after_them():
     assert progress == [0, 0.25, 0.5, 0.75, 1]
 
 
+@pytest.mark.thorough
 def test_the_report_fits_its_table(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "TIMED_STEPS", 1)
     untrained_pipeline().save_pretrained(tmp_path)

@@ -178,6 +178,7 @@ def test_its_size_is_one_that_the_pipeline_takes(case, tmp_path):
         assert abs(math.log(height * photo_hw[1] / width / photo_hw[0])) < 0.3
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @every
 def test_every_family_gives_segments_with_names(case, tmp_path):

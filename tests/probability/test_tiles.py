@@ -91,6 +91,7 @@ def test_threads_that_compile_at_a_time_leave_the_filters_of_warnings_as_they_we
     assert warnings.filters == before
 
 
+@pytest.mark.thorough
 def test_what_runs_the_tiles_is_said_where_it_is_not_torchscript():
     program = """
 import torch
@@ -124,6 +125,7 @@ def test_a_torch_that_compiles_not_all_of_the_loops_compiles_none_and_it_is_said
     assert tile_loops.compiled(tile_loops.add_sum_of_rows) is tile_loops.add_sum_of_rows
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_process_forked_while_a_loop_is_compiled_can_compile():
     program = """

@@ -131,6 +131,7 @@ def test_the_server_answers_places_words_heads_and_segments(case, traces):
         assert client.post("/api/traces/0/aggregate").status_code == 200
 
 
+@pytest.mark.thorough
 @every_case
 def test_an_exported_page_has_the_same_numbers(case, traces, tmp_path):
     trace = traces(case)
