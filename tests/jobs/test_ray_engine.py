@@ -42,6 +42,7 @@ def test_a_worker_that_cannot_begin_ends_the_run_and_says_why(tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
 def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     folders, make = [], tempfile.mkdtemp
     monkeypatch.setattr(

@@ -96,7 +96,9 @@ def _climbs(heights: Picture, basins: Any, count: int, start: int) -> Float[np.n
     order = np.argsort(passes, kind="stable")
     rank = np.empty(len(order), np.float64)
     rank[order] = np.arange(1, len(order) + 1)  # a weight of 0 would be no edge
-    tree = minimum_spanning_tree(coo_array((rank, (one, other)), shape=(count, count)).tocsr()).tocoo()
+    tree = minimum_spanning_tree(
+        coo_array((rank, (one.astype(np.int32), other.astype(np.int32))), shape=(count, count)).tocsr()
+    ).tocoo()
     _, towards = breadth_first_order(tree, start, directed=False)
     towards = towards.astype(np.int64)
     towards[start] = start

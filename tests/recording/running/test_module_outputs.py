@@ -135,6 +135,7 @@ def test_choices_that_make_no_sense_are_refused(pipe, asked, error, match):
 
 
 def test_models_may_be_given_as_a_list_and_one_may_lack_the_module(pipe, seeded, tmp_path):
+    pytest.importorskip("diffusers", minversion="0.42", reason="transformers are tried with diffusers 0.42")
     other = tiny_transformer("sd3", tmp_path)
     path = next(path for path, _ in other.transformer.named_modules() if path.endswith("attn"))
     with attnscope.capture([pipe, other], outputs=[ATTN, path], qk=False) as trace:
