@@ -93,7 +93,7 @@ def _climbs(heights: Picture, basins: Any, count: int, start: int) -> Float[np.n
             "clicks need scipy, which is not installed; run: pip install 'attnscope[segment]'"
         ) from cause
     one, other, passes = _passes(heights, basins, count)
-    order = np.argsort(passes, kind="stable")
+    order = np.argsort(passes)
     rank = np.empty(len(order), np.float64)
     rank[order] = np.arange(1, len(order) + 1)  # a weight of 0 would be no edge
     tree = minimum_spanning_tree(
@@ -121,7 +121,7 @@ def _passes(heights: Picture, basins: Any, count: int) -> tuple[Any, Any, Any]:
         keys.append(np.minimum(a, b) * count + np.maximum(a, b))
         tops.append(np.maximum(heights[here][apart], heights[there][apart]))
     key, top = np.concatenate(keys), np.concatenate(tops)
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)
     key, top = key[order], top[order]
     firsts = np.flatnonzero(np.diff(key, prepend=-1))
     return key[firsts] // count, key[firsts] % count, np.minimum.reduceat(top, firsts)

@@ -97,7 +97,7 @@ def iterations(
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ParameterError(f"limit is {limit!r}; expected a whole number from 1, such as {LIMIT}")
     powers = chain if isinstance(chain, ChainPowers) else None
-    matrix = chain.chain if isinstance(chain, ChainPowers) else chain
+    matrix = chain.transposed[0] if isinstance(chain, ChainPowers) else chain
     starts = torch.as_tensor(starts).to(matrix)
     if starts.ndim != 2 or starts.shape[1] != len(matrix):
         raise ParameterError(
@@ -125,11 +125,11 @@ def _by_powers(
 
     states = powers.states(start, all_are_reached, limit)
     over = states > threshold
-    at = over.int().argmax(0, keepdim=True)  # the first
-    state, before = states.gather(0, at), states.gather(0, (at - 1).clamp(min=0))
+    at = over.int().argmax(1, keepdim=True)  # the first
+    state, before = states.gather(1, at), states.gather(1, (at - 1).clamp(min=0))
     rise = torch.where(at > 1, state - before, 1 - threshold)
     between = torch.where(at > 0, at - (state - threshold) / (rise + RISE), 0.0)
-    return torch.where(over.any(0), between[0], float(limit))
+    return torch.where(over.any(1), between[:, 0], float(limit))
 
 
 def _step_by_step(
