@@ -78,7 +78,7 @@ def iterations(
     """How many steps of a chain it takes from each start to every place.
 
     Args:
-        chain: From `markov_chain`; or its powers, from `chain_powers`, which take a tenth of the time.
+        chain: From `markov_chain`; or its powers, from `chain_powers`, which take a fifth of the time.
         starts: Weights, not negative, each scaled to a maximum of 1 here.
         threshold: As for `markov_map`.
         limit: As for `markov_map`.

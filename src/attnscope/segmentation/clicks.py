@@ -45,7 +45,7 @@ class Clicks:
         upsample: Brings maps of the grid to the size at which clicks are decided.
         picture: Upright RGB.
         origin: Where the attention is from: timestep, layers ...
-        powers: Those of the chain, with which a click takes a tenth of its time; None: there is no further click.
+        powers: Those of the chain, with which a click takes a quarter of its time; None: it is walked step by step.
     """
 
     chain: Float[Tensor, "place place"]
