@@ -57,7 +57,7 @@ def click(
         branch: For a trace: guidance branch; "cond" by default.
         image: For a trace: number of the image in the batch; 0 by default.
         shown: For a trace: the picture that is clicked on; the trace's own by default.
-        further: Prepare for further clicks, which takes 5 s and 320 MiB at a 64x64 grid and is not done for larger ones.
+        further: Prepare for further clicks: 5 s and 320 MiB at a 64x64 grid; it is not done for larger ones.
 
     Returns:
         `.mask` at the picture's own size, and `.again(plus=, minus=)` for further clicks.
