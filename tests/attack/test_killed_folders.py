@@ -33,9 +33,9 @@ def ended(photos, output):
 
 
 def results(output):
-    """The contents of all files but the report and hidden ones."""
-    found = {path.name: path.read_bytes() for path in sorted(output.iterdir()) if path.stem != "report"}
-    return {name: contents for name, contents in found.items() if not name.startswith(".")}
+    """The contents of all files but the report; what a kill left is hidden, and taken away at a later start."""
+    paths = [path for path in sorted(output.iterdir()) if path.stem != "report" and path.name[0] != "."]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def check_whole(output, whole):
