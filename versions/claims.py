@@ -19,7 +19,8 @@ _HEAD = """# Versions
 Each row is an environment of its own, in which everything that people do first was run, on Linux and a CPU
 (`tests/test_versions.py`): attention of every layer against P in float64 from hooks on `to_q` and `to_k`; the picture
 to the bit, with three processors; fused projections; words, their maps and tables; segments of drawn scenes; traces in
-memory, on disk and reduced; figures, commands and the viewer. So were all other tests of {tests}.
+memory, on disk and reduced; figures, commands and the viewer. So were the tests of {tests},
+but for those marked `thorough`.
 `./dev matrix --only NAME` repeats a row; `pip install -c versions/NAME.txt "attnscope[all]"` installs its libraries.
 """
 _BELOW = """

@@ -18,6 +18,7 @@ from attnscope.evaluation.job import EvaluationJob
 from attnscope.evaluation.layouts import open_dataset
 from attnscope.evaluation.markdown import markdown
 from attnscope.jobs.loop import Loop
+from attnscope.jobs.ray_engine import RayEngine
 from attnscope.reporting.evaluation import evaluation_page, save_evaluation
 
 
@@ -288,3 +289,16 @@ def test_wrong_use_is_one_line(arguments, code, said, capsys, tmp_path, monkeypa
     assert main(["evaluate", *arguments]) == code
     assert said in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
+def test_workers_count_what_one_process_counts(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    choices = {"model": "demo", "resamples": 20}
+    alone = evaluate("scenes:3", output=tmp_path / "alone", **choices)
+    beside = evaluate("scenes:3", output=tmp_path / "beside", engine=RayEngine(workers=2), **choices)
+    said = [{**result.to_dict(), "seconds": 0, "kept_bytes": 0} for result in (alone, beside)]
+    assert said[0] == said[1]
+    assert not beside.failed

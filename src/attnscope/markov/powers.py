@@ -42,13 +42,13 @@ class ChainPowers:
 
         Cost: a reading of a matrix every 16 steps, and four more with many states at once.
         """
-        far = list(self._every_16th(start, is_enough, limit))
-        states = torch.stack(far[:-1] or far, 1)
-        for power in (
-            reversed(self.transposed[:-1]) if len(far) > 1 else ()
-        ):  # from each state half as far as before
+        *far, last = self._every_16th(start, is_enough, limit)
+        if not far:
+            return last[:, None]
+        states = torch.stack(far, 1)
+        for power in reversed(self.transposed[:-1]):  # from each state half as far as before
             states = torch.stack([states, _scaled(_product(power, states))], 2).flatten(1)
-        return torch.cat([states, far[-1][:, None]], 1)[:, : limit + 1] if len(far) > 1 else states
+        return torch.cat([states, last[:, None]], 1)[:, : limit + 1]
 
     def _every_16th(
         self, state: Float[Tensor, " place"], is_enough: Callable[[Tensor], bool], limit: int

@@ -1,6 +1,7 @@
 """Ways from the attention of a picture to its segments: a recipe of plain data each, by name.
 
 diffseg.py   maps that look at the same place are merged
+cutting.py   what the next two share
 ncut.py      the picture is cut where the least likeness is lost
 diffcut.py   the same of features
 words.py     words become segments, the rest is background

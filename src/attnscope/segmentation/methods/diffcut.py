@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attnscope.errors import ParameterError
-from attnscope.ncut.affinity import SHARPNESS
 from attnscope.ncut.features import LIMIT, feature_cut
-from attnscope.ncut.recursion import MOST_SEGMENTS
 from attnscope.segmentation.basis import Basis
-from attnscope.segmentation.recipe import WEAK, Found, check_weak
+from attnscope.segmentation.methods.cutting import CutChoices
+from attnscope.segmentation.recipe import Found
 
 TIMESTEP = 50
 """Of the pass over a photo; Couairon et al. 2024."""
@@ -20,38 +19,18 @@ NOISE_SEED = 42
 
 
 @dataclass(frozen=True)
-class DiffCutRecipe:
-    """The choices of DiffCut, see `attnscope.ncut.feature_cut`.
+class DiffCutRecipe(CutChoices):
+    """The choices of DiffCut, see `attnscope.ncut.feature_cut`; the others are those of all cuts.
 
     Attributes:
-        sharpness: Exponent of the likeness; more part places that are less unlike.
         limit: Cuts of this NCut or more are not made; None: the widest gap between the picture's own cuts.
-        most: No more segments than this.
-        fit: Draw segments to the picture's own edges.
-        unite: Segments of one word are one segment.
-        weak: The least score of a segment's name, see `attnscope.segment`.
     """
 
     method: ClassVar[str] = "diffcut"
-    sharpness: float = SHARPNESS
     limit: float | None = LIMIT
-    most: int = MOST_SEGMENTS
-    fit: bool = False
-    unite: bool = True
-    weak: float = WEAK
-
-    def __post_init__(self) -> None:
-        """The other numbers are checked where they are used."""
-        check_weak(self.weak)
 
     def __str__(self) -> str:
-        limit = "by the widest gap" if self.limit is None else f"below {self.limit:g}"
-        return f"normalised cuts of features {limit}"
-
-    @property
-    def least_score(self) -> float:
-        """Of a name."""
-        return self.weak
+        return f"normalised cuts of features {self.limit_text}"
 
     def find(self, basis: Basis, words: Sequence[int]) -> Found:
         """Cut.
