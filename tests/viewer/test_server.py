@@ -221,7 +221,7 @@ def test_only_the_last_aggregates_are_kept(client):
 @pytest.mark.parametrize(
     ("address", "status", "sentence"),
     [
-        ("/api/traces/7/picture", 404, "trace 7: this viewer has traces 0 to 0"),
+        ("/api/traces/7/picture", 404, "trace 7: this viewer has traces 0"),
         ("/api/traces/0/picture?image=9", 404, "image 9: this trace holds 2 picture(s)"),
         ("/api/traces/0/place?top=0.5&left=1.5", 422, "left: Input should be less than or equal to 1, got '1.5'"),
         ("/api/traces/0/place?top=nan&left=0", 422, "top: Input should be a finite number, got 'nan'"),

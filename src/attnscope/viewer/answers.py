@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from typing import Any
 
@@ -37,6 +37,7 @@ from attnscope.viewer.questions import (
     Words,
 )
 from attnscope.viewer.schemas import AggregateInfo, SegmentInfo, SegmentsInfo, Shares, TracesInfo
+from attnscope.viewer.shelf import Shelf
 from attnscope.viewer.turns import Turns
 
 STARTED = secrets.token_hex(4)
@@ -48,10 +49,15 @@ BINARY = "application/octet-stream"
 
 
 class Answers:
-    """The server's answers. Everything here runs in threads, as torch's work would hold up the event loop."""
+    """The server's answers. Everything here runs in threads, as torch's work would hold up the event loop.
 
-    def __init__(self, traces: Sequence[OpenTrace]) -> None:
-        self.traces = traces
+    Args:
+        shelf: The traces that are answered about.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.has_studio = False
         self.aggregates = Aggregates()
         self._cache: Recent[str, bytes] = Recent(CACHE_BYTES, len)
         self._turns = Turns()
@@ -74,21 +80,21 @@ class Answers:
 
     def list_traces(self) -> TracesInfo:
         """What is open."""
-        opened = [self._open(number) for number in range(len(self.traces))]
-        return TracesInfo(version=__version__, traces=[of_trace.info for of_trace in opened])
+        infos = [self.open(opened.number).info for opened in self.shelf]
+        return TracesInfo(version=__version__, traces=infos, studio=self.has_studio)
 
     def picture(self, request: Request, number: int, image: Image = 0) -> Response:
         """The picture that the run made, as PNG."""
-        trace = self._open(number).trace
+        trace = self.open(number).trace
         if (picture := trace.picture_of(image)) is None:
             raise HTTPException(404, f"image {image}: this trace holds {len(trace.run.pictures)} picture(s)")
-        return self._answer(request, number, "image/png", lambda: png_bytes(picture))
+        return self.answer(request, number, "image/png", lambda: png_bytes(picture))
 
     def place(
         self, request: Request, number: int, view: Views, box: Boxes, format: MapFormat = "f16"
     ) -> Response:
         """Where a place, or a part of the picture on average, looks: self-attention."""
-        trace = self._open(number).trace
+        trace = self.open(number).trace
         return self._map(request, number, format, lambda: places.box_map(trace, view, box), view.block)
 
     def blocks(self, request: Request, number: int, view: Views, asked: PlacesOrTokens) -> Response:
@@ -108,29 +114,29 @@ class Answers:
         format: MapFormat = "f16",
     ) -> Response:
         """Where tokens landed: cross-attention."""
-        trace = self._open(number).trace
+        trace = self.open(number).trace
         return self._map(request, number, format, lambda: places.word_map(trace, view, token), view.block)
 
     def shares(self, request: Request, number: int, view: Views, box: Boxes) -> Shares:
         """What a place, or a part of the picture on average, takes from each token."""
-        trace = self._open(number).trace
+        trace = self.open(number).trace
         with self._turns.turn(request):
             return Shares(shares=places.token_shares(trace, view, box).tolist())
 
     def aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """How far the aggregate is."""
-        self._open(number)
+        self.open(number)
         return state_info(self.aggregates.get(number, source))
 
     def start_aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """Begin to aggregate self-attention, which segments need; `GET` tells how far it is."""
-        opened = self._open(number)
+        opened = self.open(number)
         places.check_choice(opened.trace, source.step, source.branch, source.image)
         return state_info(self.aggregates.start(number, opened.trace, source))
 
     def cancel_aggregate(self, number: int, source: Sources) -> AggregateInfo:
         """Stop it."""
-        self._open(number)
+        self.open(number)
         self.aggregates.cancel(number, source)
         return state_info(self.aggregates.get(number, source))
 
@@ -161,7 +167,7 @@ class Answers:
                 ),
             ),
         }
-        return self._answer(request, number, *of_format[format])
+        return self.answer(request, number, *of_format[format])
 
     def _many(
         self,
@@ -172,17 +178,25 @@ class Answers:
         of_box: NumberedMaps,
         of_tokens: NumberedMaps,
     ) -> Response:
-        trace = self._open(number).trace
+        trace = self.open(number).trace
         maps_of = of_box if isinstance(asked, Box) else of_tokens
-        return self._answer(
+        return self.answer(
             request, number, BINARY, lambda: encoding.pack_maps(list(maps_of(trace, view, asked)))
         )
 
-    def _open(self, number: int) -> OpenTrace:
-        if not 0 <= number < len(self.traces):
-            raise HTTPException(404, f"trace {number}: this viewer has traces 0 to {len(self.traces) - 1}")
-        self.traces[number].check_unchanged()
-        return self.traces[number]
+    def open(self, number: int) -> OpenTrace:
+        """The trace of a number, as it was when it was opened.
+
+        Args:
+            number: Its number.
+
+        Raises:
+            SelectionError: There is none.
+            TraceFormatError: Its files were changed meanwhile.
+        """
+        opened = self.shelf[number]
+        opened.check_unchanged()
+        return opened
 
     def _map(
         self,
@@ -197,11 +211,18 @@ class Answers:
             "png": ("image/png", lambda: png_bytes(heat_picture(compute()))),
             "npz": (BINARY, lambda: encoding.npz(map=compute())),
         }
-        return self._answer(request, number, *of_format[format])
+        return self.answer(request, number, *of_format[format])
 
-    def _answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
-        """The answer, from the cache, or none at all where the browser has it already."""
-        opened = self.traces[number]
+    def answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
+        """The answer, from the cache, or none at all where the browser has it already.
+
+        Args:
+            request: What was asked; the same question about the same trace has the same answer.
+            number: The trace's.
+            media_type: Of the answer.
+            make: Computes it, in turn with others.
+        """
+        opened = self.shelf[number]
         state = f"{__version__} {STARTED} {opened.mark} {len(opened.trace.steps)}"
         question = f"{state} {request.url.path}?{request.url.query}"
         tag = f'"{hashlib.sha256(question.encode()).hexdigest()[:24]}"'
@@ -220,7 +241,7 @@ class Answers:
     def _segmented(
         self, request: Request, number: int, source: Source, recipe: DiffSegRecipe, words: list[int] | None
     ) -> Segmentation:
-        trace, aggregate = self._open(number).trace, self.aggregates.get(number, source)
+        trace, aggregate = self.open(number).trace, self.aggregates.get(number, source)
         if aggregate is None or aggregate.state != "ready":
             raise HTTPException(409, "this attention is not aggregated yet: POST /aggregate, then wait")
         known, named = len(trace.words(source.image, source.branch)), tuple(words or ())

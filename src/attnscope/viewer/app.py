@@ -25,6 +25,7 @@ from attnscope.viewer.answers import Answers
 from attnscope.viewer.gate import LOOPBACK, Gate
 from attnscope.viewer.opened import open_traces
 from attnscope.viewer.schemas import Problem
+from attnscope.viewer.shelf import Shelf
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 409, 421, 422, 429)
@@ -52,7 +53,7 @@ def create_app(
         TraceFormatError: A folder is no trace.
         SelectionError: A trace holds no Q and K.
     """
-    answers = Answers(open_traces(traces))
+    answers = Answers(Shelf(open_traces(traces)))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:

@@ -39,12 +39,17 @@ class OpenTrace:
     mark: str
 
     @classmethod
-    def of(cls, number: int, source: Trace | str | Path) -> OpenTrace:
-        """A trace in memory, or a folder; of one pass.
+    def of(cls, number: int, source: Trace | str | Path, name: str | None = None) -> OpenTrace:
+        """A trace in memory, or a folder; of one pass. name: what it is called, by default as its folder.
 
         Raises TraceFormatError for what is no trace, SelectionError for one without Q and K or of several passes.
         """
-        return cls._checked(number, *_name_and_traces(source))
+        own_name, folder, trace = _name_and_traces(source)
+        return cls._checked(number, name or own_name, folder, trace)
+
+    def called(self, name: str) -> OpenTrace:
+        """The same trace by another name."""
+        return replace(self, name=name)
 
     @classmethod
     def _checked(cls, number: int, name: str, folder: Path | None, trace: Trace) -> OpenTrace:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
@@ -23,9 +24,15 @@ VENDORED = {SCRIPTS + "preact": "vendor/htm-preact-standalone.js"}
 @cache
 def static_files() -> Mapping[str, bytes]:
     """Name -> content of everything the page loads."""
-    folder = files("attnscope.viewer").joinpath("static")
-    names = [entry.name for entry in folder.iterdir() if "." in entry.name] + list(VENDORED.values())
-    return {name: folder.joinpath(name).read_bytes() for name in names}
+    return dict(_files_below(files("attnscope.viewer").joinpath("static"), ""))
+
+
+def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files_below(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.read_bytes()
 
 
 def html(import_map: Callable[[str], str], style: str, data: str = "") -> str:
@@ -91,7 +98,7 @@ def _modules() -> dict[str, str]:
     own = {
         SCRIPTS + name.removesuffix(".js"): name
         for name in sorted(static_files())
-        if name.endswith(".js") and "/" not in name and name != "export-source.js"
+        if name.endswith(".js") and not name.startswith("vendor/") and name != "export-source.js"
     }
     return own | VENDORED
 

@@ -84,8 +84,11 @@ class TraceInfo(BaseModel):
 
 
 class TracesInfo(BaseModel):
+    """What is open. studio: whether pictures can be made here, too."""
+
     version: str
     traces: list[TraceInfo]
+    studio: bool = False
 
 
 class Shares(BaseModel):

@@ -10,12 +10,13 @@ import { fitted } from "attnscope/fitted";
 import { Header } from "attnscope/header";
 import { Hint, wasSeen } from "attnscope/hint";
 import { onKey } from "attnscope/keys";
+import { languageOf, speak, useLanguage } from "attnscope/lang";
 import { layersOf } from "attnscope/look";
-import { PlacesPanel, WordsPanel } from "attnscope/panels";
+import { modeOf } from "attnscope/modes";
 import { html, render, useEffect } from "attnscope/preact";
 import { PromptBar } from "attnscope/prompt";
 import { useLook } from "attnscope/questions";
-import { SegmentsPanel } from "attnscope/segments";
+import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
 import { get, open, set } from "attnscope/state";
@@ -23,13 +24,12 @@ import { firstWords, textOf } from "attnscope/words";
 
 /** @import { Fitted, Look, TraceInfo } from "attnscope/types" */
 
-const PANELS = { places: PlacesPanel, words: WordsPanel, segments: SegmentsPanel };
-
 /** @param {{ traces: TraceInfo[] }} props */
 function App({ traces }) {
   const state = useView();
-  const info = traces[state.trace];
-  const other = state.other === null ? null : traces[state.other];
+  useLanguage();
+  const info = traceOf(traces, state.trace) ?? traces[0];
+  const other = traceOf(traces, state.other);
   const own = fitted(info, state);
   const beside = other ? besideOf(info, other, own) : own;
   const look = useLook(info, own);
@@ -39,11 +39,11 @@ function App({ traces }) {
     document.documentElement.dataset.theme = state.theme;
     document.title = `${info.name} · attnscope`;
   });
-  const segments = own.mode === "segments";
+  const { Panel, maps } = modeOf(own.mode);
   const shares = own.mode === "places" ? look.shares.value : null;
   return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} />
     <${PromptBar} info=${info} state=${own} shares=${shares} />
-    <main class=${other ? "two" : segments ? "one" : "one with-blocks"}>
+    <main class=${other ? "two" : maps ? "one with-blocks" : "one"}>
       <${Pane}
         info=${info}
         state=${{ ...own, top }}
@@ -62,13 +62,13 @@ function App({ traces }) {
           compact
         />`
       }
-      ${!other && !segments && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
+      ${!other && maps && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
     <aside aria-label="Choices and numbers">
       <${Choices} info=${info} state=${own} busy=${look.shown.busy} />
-      <${PANELS[own.mode]} info=${info} state=${own} look=${look} />
-      ${segments ? html`<section><${Opacity} state=${own} /></section>` : html`<${Colours} state=${own} />`}
+      <${Panel} info=${info} state=${own} look=${look} />
+      ${maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
     </aside>
     <${Hint} />
     <p class="spoken" role="status" aria-live="polite">${spoken(own, look)}</p>`;
@@ -86,6 +86,7 @@ function spoken(state, look) {
 
 /** @param {HTMLElement} root */
 async function start(root) {
+  speak(languageOf(location.search, navigator.languages));
   try {
     const { traces } = await source.traces();
     openFirst(traces);
@@ -110,7 +111,8 @@ function openFirst(traces) {
     step: first.step,
     pins: [[0.5, 0.5]],
     mode: layersOf(first, "self").length ? "places" : "words",
-    other: traces.length > 1 ? 1 : null,
+    trace: first.number,
+    other: traces.length > 1 ? traces[1].number : null,
   });
   keepToTraces(traces);
 }
@@ -121,8 +123,8 @@ function openFirst(traces) {
  */
 function keepToTraces(traces) {
   const { trace, other } = get();
-  const first = traces[trace] ? trace : 0;
-  set({ trace: first, other: other !== null && traces[other] && other !== first ? other : null });
+  const first = (traceOf(traces, trace) ?? traces[0]).number;
+  set({ trace: first, other: other !== first && traceOf(traces, other) ? other : null });
 }
 
 const root = document.getElementById("app");

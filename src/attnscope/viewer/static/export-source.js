@@ -152,7 +152,7 @@ async function wordsIn(block, tokens) {
   return meanOf(all, asked, block);
 }
 
-export const traces = async () => ({ version: "", traces: [data.trace] });
+export const traces = async () => ({ version: "", traces: [data.trace], studio: false });
 
 export const picture = () => data.picture;
 

@@ -2,9 +2,12 @@
 
 import { pythonOf } from "attnscope/code";
 import { Select } from "attnscope/controls";
+import { t } from "attnscope/lang";
 import { boxOf, viewOf } from "attnscope/look";
+import { MODES } from "attnscope/modes";
 import { html, useState } from "attnscope/preact";
 import { save, sideBySide } from "attnscope/saving";
+import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
@@ -13,27 +16,20 @@ import { firstWords, textOf, tokensOf } from "attnscope/words";
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
 
-/** @type {[State["mode"], string][]} */
-const MODES = [
-  ["places", "Places"],
-  ["words", "Words"],
-  ["segments", "Segments"],
-];
-
 /** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look }} props */
 export function Header({ traces, info, state, look }) {
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
     <div class="modes" role="group" aria-label="What to look at">
-      ${MODES.map(
-        ([mode, name], at) =>
+      ${MODES.filter((mode) => source.LIVE || !mode.live).map(
+        ({ name, label }, at) =>
           html`<button
-            aria-pressed=${state.mode === mode}
-            title=${`key ${at + 1}`}
-            onClick=${() => set({ mode, cursor: null })}
+            aria-pressed=${state.mode === name}
+            title=${t("key {key}", { key: at + 1 })}
+            onClick=${() => set({ mode: name, cursor: null })}
           >
-            ${name}
+            ${t(label)}
           </button>`,
       )}
     </div>
@@ -70,8 +66,9 @@ function traceChoices(traces, state) {
  * @returns {Partial<State>}
  */
 export function turnTo(traces, state, trace) {
-  const words = firstWords(textOf(traces[trace], { image: 0, branch: state.branch }));
-  const { step } = traces[trace];
+  const info = traceOf(traces, trace) ?? traces[0];
+  const words = firstWords(textOf(info, { image: 0, branch: state.branch }));
+  const { step } = info;
   const other = state.other === trace ? state.trace : state.other;
   return { trace, words, names: null, image: 0, weights: "", step, cursor: null, other };
 }

@@ -2,6 +2,7 @@
 
 import { fitted } from "attnscope/fitted";
 import { headsOf, kindOf, layersOf } from "attnscope/look";
+import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { get, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
@@ -17,7 +18,8 @@ import { contentWords, textOf } from "attnscope/words";
 export function onKey(event, traces) {
   if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
   const state = get();
-  const change = keyChange(event.key, traces[state.trace], state);
+  const info = traceOf(traces, state.trace);
+  const change = info && keyChange(event.key, info, state);
   if (event.key === "t") turnTheme();
   else if (event.key === "c") document.getElementById("copy-code")?.click();
   else if (change) set(change);

@@ -3,6 +3,7 @@
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { draw } from "attnscope/drawing";
 import { gridOf, kindOf, layersOf } from "attnscope/look";
+import { modeOf } from "attnscope/modes";
 import { contextOf } from "attnscope/paint";
 import { cssSize, useFittedSize, usePicture } from "attnscope/picture";
 import { stageKey, usePointer } from "attnscope/pointing";
@@ -20,7 +21,7 @@ import { textOf } from "attnscope/words";
 
 /** @param {PaneProps} props */
 export function Pane({ info, state, look, label, compact }) {
-  const strips = state.mode !== "segments";
+  const strips = modeOf(state.mode).maps;
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
       <b>${info.name}</b> <span>${textOf(info, state).text || "no prompt"}</span>

@@ -65,6 +65,7 @@ export interface TraceInfo {
 export interface TracesInfo {
   version: string;
   traces: TraceInfo[];
+  studio: boolean;
 }
 
 export interface Shares {

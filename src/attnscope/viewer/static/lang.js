@@ -1,0 +1,76 @@
+// The page's text in the reader's language. What stands in the code is English; text/ has the others.
+
+import { useEffect, useState } from "attnscope/preact";
+import { JAPANESE } from "attnscope/text/ja";
+
+/** @typedef {"en" | "ja"} Language */
+
+/** @type {Record<Language, Record<string, string>>} */
+const TEXTS = { en: {}, ja: JAPANESE };
+
+/** @type {[Language, string][]} */
+export const LANGUAGES = [
+  ["en", "English"],
+  ["ja", "日本語"],
+];
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+/** @type {Language} */
+let current = "en";
+
+/**
+ * The language of `?lang=`, else the browser's, else English
+ * @param {string} search of the page's address
+ * @param {readonly string[]} preferred by the browser, first the best
+ * @returns {Language}
+ */
+export function languageOf(search, preferred) {
+  const asked = new URLSearchParams(search).get("lang");
+  const known = [asked, ...preferred].map((tag) => tag?.toLowerCase().split("-")[0]);
+  const first = known.find((tag) => tag !== undefined && Object.hasOwn(TEXTS, tag));
+  return /** @type {Language} */ (first ?? "en");
+}
+
+export const language = () => current;
+
+/** @param {Language} next */
+export function speak(next) {
+  current = next;
+  if (typeof document !== "undefined") document.documentElement.lang = next;
+  for (const listener of listeners) listener();
+}
+
+/**
+ * What the reader chooses stands in the address from then on
+ * @param {Language} next
+ */
+export function choose(next) {
+  const address = new URL(location.href);
+  address.searchParams.set("lang", next);
+  history.replaceState(null, "", address);
+  speak(next);
+}
+
+/** Draws a component anew in another language */
+export function useLanguage() {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const listener = () => again((count) => count + 1);
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+    };
+  }, []);
+  return current;
+}
+
+/**
+ * A text of the page. English without a translation stays English.
+ * @param {string} text in English, {name} for what is filled in
+ * @param {Record<string, string | number>} [values]
+ */
+export function t(text, values = {}) {
+  const own = TEXTS[current][text] ?? text;
+  return own.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
