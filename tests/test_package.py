@@ -51,6 +51,7 @@ ORDER = [
     "pipelines",
     "recording",
     "jobs",
+    "generating",
     "photos",
     "segmentation",
     "editing",
@@ -61,6 +62,7 @@ ORDER = [
     "explaining",
     "reporting",
     "viewer",
+    "studio",
     "cli",
 ]
 
@@ -152,7 +154,7 @@ def test_rooms_files_and_classes_stay_small():
     rooms = {
         path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    assert len(rooms) <= 32
+    assert len(rooms) <= 34
     assert [
         str(path) for path in SOURCE.rglob("*.py") if len(path.read_text("utf-8").splitlines()) > 300
     ] == []

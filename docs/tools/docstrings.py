@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SERVER = (
+    "studio/asked.py",
+    "studio/messages.py",
+    "studio/routes.py",
+    "studio/schemas.py",
     "viewer/aggregates.py",
     "viewer/answers.py",
+    "viewer/described.py",
     "viewer/encoding.py",
     "viewer/gate.py",
     "viewer/opened.py",

@@ -25,7 +25,7 @@ from attnscope.testing.made_traces import made_trace
 from attnscope.trace.trace import Trace
 from attnscope.viewer import aggregates
 from attnscope.viewer.app import create_app
-from viewer.unpacking import unpack
+from unpacking import unpack
 
 RECIPE = "threshold=0.05&passes=2&anchors=4"
 

@@ -16,9 +16,9 @@ from attnscope.testing.made_traces import made_trace
 from attnscope.viewer.app import create_app
 from attnscope.viewer.export import export_page
 from transformer_cases import CASES, HEIGHT, WIDTH
+from unpacking import unpack
 from viewer.browser import assert_shows, chromium, drawn, needs_chromium, opened, pixels, point, serving
 from viewer.test_export import data_of, unpacked
-from viewer.unpacking import unpack
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::attnscope.recording.running.passes.IncompleteCaptureWarning"),

@@ -28,6 +28,7 @@ from attnscope.cli import (
     layers,
     report,
     segment,
+    studio,
     view,
 )
 from attnscope.cli.ending import interrupted_by_signals
@@ -84,6 +85,7 @@ _add("segment", segment.segment_command, segment.EXAMPLES)
 _add("evaluate", evaluate.evaluate_command, evaluate.EXAMPLES)
 _add("compare", compare.compare_command, compare.EXAMPLES)
 _add("view", view.view_command, view.EXAMPLES)
+_add("studio", studio.studio_command, studio.EXAMPLES)
 _add("export", export.export_command, export.EXAMPLES)
 _add("report", report.report_command, report.EXAMPLES)
 _add("doctor", doctor.doctor_command, doctor.EXAMPLES)

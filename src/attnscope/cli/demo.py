@@ -63,10 +63,10 @@ def demo_command(
     refuse_inside_a_trace(output)
     with working("loading torch"):
         from attnscope.cli.overview import overview
-        from attnscope.cli.plan import Plan
         from attnscope.cli.run import draw_words, run_captured, written
         from attnscope.demo import GUIDANCE_SCALE
         from attnscope.demo.segmented_scene import segment_scene
+        from attnscope.generating.plan import Plan
         from attnscope.segmentation.segment import segment_trace
 
     files, folders = written(output)

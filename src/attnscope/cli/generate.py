@@ -89,9 +89,9 @@ def generate_command(
     expect_folder(output, "output.png, run.trace and pictures of words")
     refuse_inside_a_trace(output)
     with working("loading torch"):
-        from attnscope.cli.plan import Plan
         from attnscope.cli.run import draw_words, run_captured, written
         from attnscope.demo import GUIDANCE_SCALE
+        from attnscope.generating.plan import Plan
 
     files, folders = written(output)
     refuse_overwriting(*files, folders=folders, force=force)
@@ -115,10 +115,9 @@ def generate_command(
         parse_size(size),
         true_cfg_scale,
         keep=kept,
-        max_trace_gb=max_trace_gb,
     )
     pipe = load(model, config=config, device=device, dtype=dtype)
-    _, trace = run_captured(pipe, plan, output)
+    _, trace = run_captured(pipe, plan, output, max_trace_gb=max_trace_gb)
     maps = draw_words(trace, output) if keep != "self" and keep_branch != "uncond" else []
     if as_json:
         print_json(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.output import say, working
 from attnscope.errors import ParameterError
+from attnscope.pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from attnscope.trace.trace import Trace
-
-_QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 
 
 def load(
@@ -73,19 +70,6 @@ def quietly(doing: str) -> Iterator[None]:
     Args:
         doing: What the spinner says.
     """
-    for name, level in _QUIET.items():
-        os.environ.setdefault(name, level)
     with working(doing):
-        _hide_loading_bars()
+        quiet_libraries()
         yield
-
-
-def _hide_loading_bars() -> None:
-    """The libraries' bars while a pipeline's parts are read, which would tear the spinner."""
-    if any(importlib.util.find_spec(package) is None for package in ("diffusers", "transformers")):
-        return
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnscope.cli.output import counted, progress, save_picture, say_wrote
-from attnscope.cli.plan import Plan, call_arguments, check_size_of_trace, step_watcher
+from attnscope.cli.layer_tables import readable_bytes
+from attnscope.cli.options import MAX_TRACE_GB
+from attnscope.cli.output import counted, progress, save_picture, say, say_wrote
 from attnscope.cli.word_maps import save_maps
-from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.errors import AttnscopeError, ModelError, ParameterError
 from attnscope.files import whole_folder
 from attnscope.files.names import file_names
+from attnscope.generating.plan import Plan, call_arguments, trace_size
 from attnscope.pictures.sheets import Tile, stacked, tile_row
 from attnscope.storage.saving import check_replaceable, is_trace
 from attnscope.trace.files import load_trace
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 _SHEET_COLUMNS = 5
 
 
-def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
+def run_captured(
+    pipe: Any, plan: Plan, folder: Path, *, max_trace_gb: float = MAX_TRACE_GB
+) -> tuple[Image, Trace]:
     """Run the pipeline. Writes folder/run.trace step by step, or in place of an older one at the end, and output.png.
 
     Args:
         pipe: The pipeline.
         plan: What to make and to keep.
         folder: Where to write.
+        max_trace_gb: A trace that would be larger is refused before the run.
 
     Raises:
         ParameterError: The prompt is empty, there are no steps, the pipeline can't do what is asked, or the trace
@@ -41,25 +46,48 @@ def run_captured(pipe: Any, plan: Plan, folder: Path) -> tuple[Image, Trace]:
     """
     from attnscope.recording.capture import capture
 
-    if not plan.prompt.strip():
-        raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
-    arguments = call_arguments(pipe, plan)
-    check_size_of_trace(pipe, plan, arguments)
+    arguments = call_arguments(pipe, plan, _as_option)
+    _check_size_of_trace(pipe, plan, arguments, max_trace_gb)
     where = folder / "run.trace"
     check_replaceable(where, remedy="name another folder with -o")
     older_words = _word_files_of(where)
     with (
         progress("denoising") as bars,
         _in_place_of(where) as place,
-        capture(pipe, where=place, **plan.keep),
+        capture(pipe, where=place, **_told_of_steps(pipe, lambda: bars.advance(task)), **plan.keep),
     ):
         task = bars.add_task("denoising", total=arguments["num_inference_steps"])
-        image = pipe(**arguments, **step_watcher(pipe, lambda: bars.advance(task))).images[0]
+        image = pipe(**arguments).images[0]
     for file in older_words:
         file.unlink(missing_ok=True)
     say_wrote(where)
     save_picture(image, folder / "output.png")
     return image, load_trace(where)
+
+
+def _told_of_steps(pipe: Any, advance: Callable[[], object]) -> dict[str, Any]:
+    """A pipeline without a scheduler of its own runs without a bar."""
+    has_steps = hasattr(getattr(pipe, "scheduler", None), "step")
+    return {"on_step": lambda taken: advance()} if has_steps else {}
+
+
+def _as_option(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
+def _check_size_of_trace(pipe: Any, plan: Plan, arguments: dict[str, Any], max_trace_gb: float) -> None:
+    """Refuse, before the run, a trace that would fill the disk."""
+    try:
+        size = trace_size(pipe, plan, arguments)
+    except ModelError as error:
+        say(f"how large the trace becomes is not known before the run: {error}")
+        return
+    if size.bytes > max_trace_gb * 1e9:
+        raise ParameterError(
+            f"the trace would take {readable_bytes(size.bytes)}, {readable_bytes(size.a_step)} a step, "
+            f"more than --max-trace-gb {max_trace_gb:g}; keep less (--keep cross, --keep-every 5, "
+            "--keep-branch cond), use --dtype float16, or raise the limit"
+        )
 
 
 def written(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from attnscope.cli.options import Browser, Host, Port, Token
 from attnscope.cli.output import print_data, say, working
+from attnscope.cli.studio import studio_command
 
 EXAMPLES = """Examples (after `attnscope demo`):
 
@@ -20,21 +22,20 @@ EXAMPLES = """Examples (after `attnscope demo`):
 
 def view_command(
     traces: Annotated[
-        list[Path], typer.Argument(metavar="TRACE", help="Folders of traces; several to compare.")
-    ],
-    port: Annotated[
-        int | None,
-        typer.Option("--port", "-p", min=1, max=65535, help="The first free one from 8756 by default."),
+        list[Path] | None,
+        typer.Argument(
+            metavar="TRACE", help="Folders of traces; several to compare. None: the studio, to make some."
+        ),
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; beyond this machine a token is asked for.")
-    ] = "127.0.0.1",
-    token: Annotated[
-        str | None, typer.Option("--token", help="What browsers must give; a new one where it is needed.")
-    ] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+    port: Port = None,
+    host: Host = "127.0.0.1",
+    token: Token = None,
+    browser: Browser = True,
 ) -> None:
     """Open traces in the browser: any place, word, block, head and step, and segments."""
+    if not traces:
+        studio_command(port=port, host=host, token=token, browser=browser)
+        return
     with ExitStack() as until_ready:
         until_ready.enter_context(working("starting the viewer"))
         from attnscope.viewer import serve

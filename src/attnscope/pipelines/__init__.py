@@ -3,6 +3,7 @@
 model_folder.py  a folder from others, looked at before diffusers opens it
 weights.py       whether a pipeline that was loaded has all of its numbers
 schedulers.py    whether its scheduler can take a step
+quiet.py         loading without the libraries' own messages
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from attnscope.recording.observing.observation import Observe, Sighting
 from attnscope.recording.planning.keeping import Keeping
 from attnscope.recording.planning.modules import TappedLayer
 from attnscope.recording.planning.outputs import check_outputs, paths_of
-from attnscope.recording.planning.plan import Asked, Plan, plan_capture
+from attnscope.recording.planning.plan import Asked, OnStep, Plan, plan_capture
 from attnscope.recording.planning.previews import pixels_of
 from attnscope.recording.running.attaching import attach, watched_models
 from attnscope.recording.running.owners import Purpose, own
@@ -74,6 +74,10 @@ class capture:
             side in pixels, or True for at most 128. They are `trace.previews` once the run is over. A pixel is a place
             of the latent, in transformers a patch, so 64x64 for Stable Diffusion v1 at 512x512, 12 kB a step; colours
             follow from the finished picture, without which there are none. Of pictures alone, not of videos.
+        on_step: Called as `on_step(taken)` whenever a pipeline's scheduler has taken a step, with the step's number,
+            `taken.step`, and the latent that the model predicts the picture to have, `taken.predicted`, None where
+            that is not known. The trace has the step by then. What it raises ends the run, as what the pipeline's own
+            callbacks raise does.
         budget: The most memory that Q and K may take: "2GB", a number of bytes, or "80%" of what is free. With a
             folder, steps are written while the model goes on, and it waits when more than that is unwritten.
             Otherwise the oldest steps go to a temporary folder, which is gone with the trace; without a budget,
@@ -128,6 +132,7 @@ class capture:
         grad: bool = False,
         open_words: bool = False,
         previews: bool | int = False,
+        on_step: OnStep | None = None,
     ) -> None:
         self._budget = None if budget is None else parse_bytes(budget)
         if folder is not None and where != "cpu":
@@ -162,6 +167,7 @@ class capture:
             open_words,
             pixels_of(previews),
             paths,
+            on_step,
         )
         self._stays, self._grad = keeping.where == "device", grad
         self._folder = (

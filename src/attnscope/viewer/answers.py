@@ -14,15 +14,15 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from attnscope import places
 from attnscope._version import __version__
 from attnscope.pictures.heat_colours import heat_picture
-from attnscope.pictures.overlays import indexed_png, png_bytes, segment_colours
+from attnscope.pictures.overlays import indexed_png, png_bytes
 from attnscope.places import Box, View
 from attnscope.segmentation.methods.diffseg import DiffSegRecipe
-from attnscope.segmentation.recipe import as_dict
 from attnscope.segmentation.result import Segmentation
 from attnscope.storage.recent import Recent
 from attnscope.trace.trace import Trace
 from attnscope.viewer import encoding
-from attnscope.viewer.aggregates import Aggregate, Aggregates, Source
+from attnscope.viewer.aggregates import Aggregates, Source
+from attnscope.viewer.described import segments_info, state_info
 from attnscope.viewer.opened import OpenTrace
 from attnscope.viewer.questions import (
     Boxes,
@@ -36,7 +36,7 @@ from attnscope.viewer.questions import (
     Views,
     Words,
 )
-from attnscope.viewer.schemas import AggregateInfo, SegmentInfo, SegmentsInfo, Shares, TracesInfo
+from attnscope.viewer.schemas import AggregateInfo, SegmentsInfo, Shares, TracesInfo
 from attnscope.viewer.shelf import Shelf
 from attnscope.viewer.turns import Turns
 
@@ -49,18 +49,18 @@ BINARY = "application/octet-stream"
 
 
 class Answers:
-    """The server's answers. Everything here runs in threads, as torch's work would hold up the event loop.
-
-    Args:
-        shelf: The traces that are answered about.
-    """
+    """The server's answers about the traces of a shelf. Everything here runs in threads, as torch's work would hold up
+    the event loop. starts, ends: called when the server does."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self.has_studio = False
+        self.starts: list[Callable[[], None]] = []
+        self.ends: list[Callable[[], None]] = []
         self.aggregates = Aggregates()
         self._cache: Recent[str, bytes] = Recent(CACHE_BYTES, len)
         self._turns = Turns()
+        self.ends.append(self.aggregates.close)
         self._segmentations: OrderedDict[Any, Segmentation] = OrderedDict()
 
     def add_routes(self, app: FastAPI) -> None:
@@ -185,15 +185,7 @@ class Answers:
         )
 
     def open(self, number: int) -> OpenTrace:
-        """The trace of a number, as it was when it was opened.
-
-        Args:
-            number: Its number.
-
-        Raises:
-            SelectionError: There is none.
-            TraceFormatError: Its files were changed meanwhile.
-        """
+        """The trace of a number. Raises TraceFormatError if its files were changed since it was opened."""
         opened = self.shelf[number]
         opened.check_unchanged()
         return opened
@@ -214,14 +206,7 @@ class Answers:
         return self.answer(request, number, *of_format[format])
 
     def answer(self, request: Request, number: int, media_type: str, make: Callable[[], bytes]) -> Response:
-        """The answer, from the cache, or none at all where the browser has it already.
-
-        Args:
-            request: What was asked; the same question about the same trace has the same answer.
-            number: The trace's.
-            media_type: Of the answer.
-            make: Computes it, in turn with others.
-        """
+        """What make() gives, in turn with others; from the cache, or none at all where the browser has it already."""
         opened = self.shelf[number]
         state = f"{__version__} {STARTED} {opened.mark} {len(opened.trace.steps)}"
         question = f"{state} {request.url.path}?{request.url.query}"
@@ -258,36 +243,3 @@ class Answers:
             while len(self._segmentations) > MOST_SEGMENTATIONS:
                 self._segmentations.popitem(last=False)
         return segmentation
-
-
-def segments_info(segmentation: Segmentation) -> SegmentsInfo:
-    """Everything about segments but their pixels."""
-    scores = segmentation.evidence.word_scores(segmentation.labels)
-    height, width = segmentation.labels.shape
-    return SegmentsInfo(
-        height=height,
-        width=width,
-        thresholds=as_dict(segmentation.recipe)["thresholds"],
-        colours=segment_colours(len(segmentation)).tolist(),
-        segments=[
-            SegmentInfo(
-                id=segment.id,
-                label=segment.label,
-                area=segment.area,
-                share=segment.area / (height * width),
-                box=segment.box,
-                centroid=segment.centroid,
-                scores=scores[segment.id].tolist(),
-                rle=segment.rle,
-            )
-            for segment in segmentation.segments
-        ],
-    )
-
-
-def state_info(aggregate: Aggregate | None) -> AggregateInfo:
-    if aggregate is None:
-        return AggregateInfo(state="absent")
-    failure = aggregate.failure
-    error = "" if failure is None else str(failure) or type(failure).__name__
-    return AggregateInfo(state=aggregate.state, done=aggregate.done, total=aggregate.total, error=error)

@@ -58,8 +58,11 @@ def create_app(
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         start_tile_threads()  # before requests
+        for start in answers.starts:
+            start()
         yield
-        answers.aggregates.close()
+        for end in answers.ends:
+            end()
 
     app = FastAPI(
         title="attnscope viewer",

@@ -31,7 +31,7 @@ from attnscope.segmentation.methods.diffseg import DiffSegRecipe, per_pass
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.aggregates import Aggregate, Source
-from attnscope.viewer.answers import segments_info
+from attnscope.viewer.described import segments_info
 from attnscope.viewer.opened import OpenTrace
 
 PICTURE_PX = 1024
@@ -79,7 +79,7 @@ def export_page(
     view = View(None, None, step, branch, image)
     data = json.dumps(_page_data(opened, view, progress or (lambda done, total: None)))
     markup = f'<script type="application/json" id="data">{data.replace("<", chr(92) + "u003c")}</script>'
-    style = f"<style>{page.static_files()['viewer.css'].decode()}</style>"
+    style = "".join(f"<style>{page.static_files()[name].decode()}</style>" for name in page.style_names())
     with whole_file(path) as partial:
         partial.write_text(page.html(_inside, style, markup), "utf-8")
     return path

@@ -35,6 +35,13 @@ def _files_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]
             yield prefix + entry.name, entry.read_bytes()
 
 
+def style_names() -> list[str]:
+    """The style sheets: the page's own first, then those of its parts."""
+    return sorted(
+        (name for name in static_files() if name.endswith(".css")), key=lambda name: (name.count("/"), name)
+    )
+
+
 def html(import_map: Callable[[str], str], style: str, data: str = "") -> str:
     """The page. import_map: file name -> where a script is; style: markup of the style sheet; data: markup before
     the scripts."""
@@ -66,7 +73,8 @@ def data_address(file: str) -> str:
 
 def add_routes(app: FastAPI) -> None:
     """The page at /, its files at /static/NAME."""
-    document = html(_address, f'<link rel="stylesheet" href="{_address("viewer.css")}">')
+    links = [f'<link rel="stylesheet" href="{_address(name)}">' for name in style_names()]
+    document = html(_address, "\n".join(links))
 
     @app.get("/", include_in_schema=False)
     def _page() -> Response:

@@ -17,6 +17,7 @@ from types import FrameType
 from urllib.parse import urlencode
 
 import uvicorn
+from fastapi import FastAPI
 
 from attnscope.errors import ParameterError
 from attnscope.trace.trace import Trace
@@ -86,13 +87,45 @@ def serve(
     """
     if not traces:
         raise ParameterError("no trace to view; expected at least one")
+    serve_app(
+        lambda token: create_app(traces, token=token),
+        host=host,
+        port=port,
+        token=token,
+        open_browser=open_browser,
+        ready=ready,
+    )
+
+
+def serve_app(
+    create: Callable[[str | None], FastAPI],
+    *,
+    host: str,
+    port: int | None,
+    token: str | None,
+    open_browser: bool,
+    ready: Callable[[str], None],
+) -> None:
+    """Run an application as `serve` does; the arguments are the same.
+
+    Args:
+        create: Makes the application for a token.
+        host: See `serve`.
+        port: See `serve`.
+        token: See `serve`.
+        open_browser: See `serve`.
+        ready: See `serve`.
+
+    Raises:
+        ParameterError: There is no host, or the port can't be had.
+    """
     if not host.strip("[] "):
         raise ParameterError(
             f"host is {host!r}; expected an address of this machine, such as 127.0.0.1 (0.0.0.0 is all of them)"
         )
     host = host.strip("[]")
     token = token or (None if host in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(16))
-    app = create_app(traces, token=token)
+    app = create(token)
     listening = _listen(host, port)
     address = f"http://{_shown(host)}:{listening.getsockname()[1]}/"
     if token:

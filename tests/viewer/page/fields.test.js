@@ -16,6 +16,7 @@ const WRITTEN = [
   ["other", 0, "with=0"],
   ["mode", "words", "m=words"],
   ["mode", "segments", "m=segments"],
+  ["mode", "edit", "m=edit"],
   ["block", 15, "b=15"],
   ["block", 0, "b=0"],
   ["head", 7, "h=7"],
@@ -48,6 +49,22 @@ const WRITTEN = [
   ["anchors", 32, "an=32"],
   ["weights", "64:1,32:0.5", "we=64%3A1%2C32%3A0.5"],
   ["unite", true, "un=1"],
+  ["run", 12, "r=12"],
+  ["prompt", "a tree & a house", "q=a%20tree%20%26%20a%20house"],
+  ["negative", "all", "qn=all"],
+  ["seed", 7, "qs=7"],
+  ["count", 30, "qt=30"],
+  ["guidance", 0, "qg=0"],
+  ["guidance", 7.5, "qg=7.5"],
+  ["size", "768x512", "qz=768x512"],
+  [
+    "edits",
+    [{ edit: "ablate", block: 7, kind: "self" }],
+    `qe=${encodeURIComponent('[{"edit":"ablate","block":7,"kind":"self"}]')}`,
+  ],
+  ["placing", "2", "pl=2"],
+  ["paints", true, "pt=1"],
+  ["layout", { run: 1 }, "ql=%7B%22run%22%3A1%7D"],
   ["theme", "dark", "th=dark"],
 ];
 
@@ -77,7 +94,9 @@ test("an address that says nothing opens the first values", () => {
   const whose = { branch: "cond", image: 0, pins: [], pin: null, words: [], names: null };
   const style = { colours: "ember", scale: "linear", top: null, opacity: 0.8, contour: false, cells: false };
   const recipe = { tau: null, passes: 3, anchors: 16, weights: "", unite: false };
-  assert.deepEqual(FIRST, { ...where, ...whose, ...style, ...recipe, theme: "auto" });
+  const draft = { run: null, prompt: "", negative: "", seed: 0, count: null, guidance: null, size: null };
+  const edits = { edits: [], placing: null, paints: false, layout: null };
+  assert.deepEqual(FIRST, { ...where, ...whose, ...style, ...recipe, ...draft, ...edits, theme: "auto" });
 });
 
 test("a whole state goes to the address and back", () => {
@@ -102,7 +121,10 @@ test("all is null where null is a value", () => {
   for (const [name, { short }] of nulls) assert.deepEqual(fromHash(`${short}=all`), { [name]: null });
   assert.deepEqual(
     nulls.map(([name]) => name),
-    ["other", "block", "head", "step", "pin", "names", "top", "tau"],
+    [
+      ...["other", "block", "head", "step", "pin", "names", "top", "tau"],
+      ...["run", "count", "guidance", "size", "placing", "layout"],
+    ],
   );
 });
 
@@ -182,4 +204,9 @@ test("no garbage opens what is not valid", () => {
     const again = { ...FIRST, ...fromHash(toHash(state, FIRST)) };
     assert.equal(JSON.stringify(again), JSON.stringify(state), pairs.join("&"));
   }
+});
+
+test("links whose edits or layout are no plain values are as if they said nothing", () => {
+  assert.deepEqual(fromHash("qe=%7B%7D&ql=3&qz=big"), { edits: [], layout: null, size: null });
+  assert.deepEqual(fromHash("qe=[&ql={"), { edits: [], layout: null });
 });

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import CaptureError, ParameterError
@@ -20,6 +21,22 @@ from attnscope.records.reduced import Reduced, checked_reductions
 from attnscope.trace.selection import pick_name, pick_number
 
 Steps = int | Sequence[int] | slice | None
+
+
+class StepTaken(NamedTuple):
+    """A step that a scheduler has taken.
+
+    Attributes:
+        step: Its number, from 0.
+        predicted: The latent without noise that the model's answer predicts, with guidance, in the form that the
+            scheduler has; None where that is not known.
+    """
+
+    step: int
+    predicted: Tensor | None
+
+
+OnStep = Callable[[StepTaken], object]
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,12 @@ class Asked:
     open_words: bool = False
     previews_px: int = 0
     outputs: tuple[str, ...] = ()
+    on_step: OnStep | None = None
+
+    @property
+    def watches_steps(self) -> bool:
+        """Whether the scheduler's steps are watched."""
+        return bool(self.previews_px) or self.on_step is not None
 
     @property
     def is_everything(self) -> bool:

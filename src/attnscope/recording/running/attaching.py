@@ -81,7 +81,7 @@ def attach(
     for path, watched in plan.outputs.items():
         taker = Hook(_output_taker(passes, plan, path))
         leaving.callback(watched.register_forward_hook(taker).remove)
-    if plan.asked.previews_px:
+    if plan.asked.watches_steps:
         for watch in _with_steps(model):
             leaving.callback(WatchedMethod(watch.scheduler, "step", _step_noter(passes, watch)).take_off)
     for turn, tapped in enumerate(plan.layers):
@@ -95,13 +95,13 @@ def _with_steps(model: Model) -> list[PipelineWatch]:
     name = type(model.plan.model).__name__
     if not model.watches:
         raise CaptureError(
-            f"previews need a pipeline, whose scheduler says how much noise there is, and this is a {name} alone: "
-            "capture the pipeline, or leave previews out"
+            f"previews and on_step need a pipeline, whose scheduler says how much noise there is, and this is a {name} "
+            "alone: capture the pipeline, or leave them out"
         )
     for watch in model.watches:
         if not hasattr(watch.scheduler, "step"):
             raise CaptureError(
-                f"previews need a scheduler, and {type(watch.pipeline).__name__} has none: leave previews out"
+                f"previews and on_step need a scheduler, and {type(watch.pipeline).__name__} has none: leave them out"
             )
     return model.watches
 

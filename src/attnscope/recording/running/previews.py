@@ -18,6 +18,7 @@ from torch import Tensor
 
 from attnscope.errors import AttnscopeError, CaptureError
 from attnscope.recording.calling.callers import Asking
+from attnscope.recording.planning.plan import Asked, OnStep, StepTaken
 from attnscope.recording.planning.previews import check_no_video
 from attnscope.recording.running.predicted import predicted_latent
 from attnscope.records import Call, Grid, Run
@@ -42,13 +43,16 @@ class Previews:
         longest_px: Longer side of a preview at most, in pixels; 0 for no previews.
         frames: Frames of the pass's latent.
         is_first: Whether it is the capture's first pass, in which a video is refused.
+        on_step: Is told of each step.
 
     Raises:
         CaptureError: The first pass makes a video.
     """
 
-    def __init__(self, longest_px: int, frames: int, *, is_first: bool) -> None:
-        self._longest_px = longest_px
+    def __init__(
+        self, longest_px: int, frames: int, *, is_first: bool, on_step: OnStep | None = None
+    ) -> None:
+        self._longest_px, self._on_step = longest_px, on_step
         self._predicted: dict[int, _Latents] = {}
         self._last: _Latents | None = None
         self._call: tuple[Asking, Call] | None = None
@@ -68,7 +72,7 @@ class Previews:
             asked: What it is called with.
             call: Which call it is, None where nothing names its rows.
         """
-        if self._longest_px and (call is None or not call.extra):
+        if self._is_on and (call is None or not call.extra):
             self._call = None if call is None else (asked, call)
 
     def note_step(self, scheduler: Any, arguments: Mapping[str, Any], result: Any) -> None:
@@ -78,14 +82,33 @@ class Previews:
             scheduler: The scheduler.
             arguments: What it got.
             result: What it gave, the next noisy latent first.
+
+        Raises:
+            Exception: Whatever who is told of steps raises.
         """
-        if self._call is None or self._lost is not None:
+        if self._call is None:
             return
         (asked, call), self._call = self._call, None
+        predicted = None if self._lost is not None else self._noted(scheduler, arguments, result, asked, call)
+        if self._on_step is not None:
+            self._on_step(StepTaken(call.step, predicted))
+
+    def _noted(
+        self, scheduler: Any, arguments: Mapping[str, Any], result: Any, asked: Asking, call: Call
+    ) -> Tensor | None:
+        """The predicted latent, which is kept for a preview if there are to be any; None if it is not known."""
         try:
-            self._predicted[call.step], self._last = _step(scheduler, arguments, result, asked, call)
+            step = _Step(scheduler, arguments, result, asked, call)
+            if self._longest_px:
+                self._predicted[call.step], self._last = step.latents()
         except Exception as error:  # of a scheduler unlike all that are known: the run must go on
             self._lost, self._predicted, self._last = _why(error), {}, None
+            return None
+        return step.predicted
+
+    @property
+    def _is_on(self) -> bool:
+        return bool(self._longest_px) or self._on_step is not None
 
     def finish(self, run: Run) -> None:
         """The pass is over: draw the previews.
@@ -103,28 +126,51 @@ class Previews:
 
     def gaps(self) -> Iterator[str]:
         """Why there are none although they were asked for."""
-        if self._lost is not None:
+        if self._lost is not None and self._longest_px:
             yield f"there are no previews: {self._lost}"
+
+
+def previews_of(asked: Asked, frames: int, *, is_first: bool) -> Previews:
+    """The previews of a pass, as they are asked for.
+
+    Args:
+        asked: What the user asked.
+        frames: Frames of the pass's latent.
+        is_first: Whether it is the capture's first pass.
+
+    Raises:
+        CaptureError: The first pass makes a video.
+    """
+    return Previews(asked.previews_px, frames, is_first=is_first, on_step=asked.on_step)
 
 
 def _why(error: Exception) -> str:
     return str(error) if isinstance(error, AttnscopeError) else f"{type(error).__name__}: {error}"
 
 
-def _step(
-    scheduler: Any, arguments: Mapping[str, Any], result: Any, asked: Asking, call: Call
-) -> tuple[_Latents, _Latents]:
+class _Step:
     """What a step predicts, and what the next one begins with."""
-    given: Any = arguments.get
-    sample, output, timestep = given("sample"), given("model_output"), given("timestep")
-    after = result if isinstance(result, Tensor) else result[0]
-    channel = 1 if isinstance(sample, Tensor) and sample.ndim == 4 else -1
-    if not _are_latents(sample, output, after, channel):
-        raise CaptureError(f"{type(scheduler).__name__} does not step from one latent to the next")
-    output = output.narrow(channel, 0, sample.shape[channel])  # IF and others predict a variance behind it
-    predicted = predicted_latent(scheduler, output, timestep, sample, _model_input(asked, call, sample))
-    grid = Grid(*sample.shape[-2:]) if asked.attended is None else asked.attended.grid
-    return _Latents(_as_places(predicted, grid), grid), _Latents(_as_places(after, grid), grid)
+
+    def __init__(
+        self, scheduler: Any, arguments: Mapping[str, Any], result: Any, asked: Asking, call: Call
+    ) -> None:
+        given: Any = arguments.get
+        sample, output, timestep = given("sample"), given("model_output"), given("timestep")
+        self._after = result if isinstance(result, Tensor) else result[0]
+        channel = 1 if isinstance(sample, Tensor) and sample.ndim == 4 else -1
+        if not _are_latents(sample, output, self._after, channel):
+            raise CaptureError(f"{type(scheduler).__name__} does not step from one latent to the next")
+        output = output.narrow(
+            channel, 0, sample.shape[channel]
+        )  # IF and others predict a variance behind it
+        model_input = _model_input(asked, call, sample)
+        self.predicted = predicted_latent(scheduler, output, timestep, sample, model_input)
+        self._grid = Grid(*sample.shape[-2:]) if asked.attended is None else asked.attended.grid
+
+    def latents(self) -> tuple[_Latents, _Latents]:
+        """Both by place."""
+        grid = self._grid
+        return _Latents(_as_places(self.predicted, grid), grid), _Latents(_as_places(self._after, grid), grid)
 
 
 def _are_latents(sample: Any, output: Any, after: Any, channel: int) -> bool:

@@ -26,7 +26,7 @@ from attnscope.recording.running.gaps import Missed, layer_gaps, none_ran, note_
 from attnscope.recording.running.lost import Lost
 from attnscope.recording.running.open_words import OpenWords
 from attnscope.recording.running.outputs import ModuleOutputs
-from attnscope.recording.running.previews import Previews
+from attnscope.recording.running.previews import previews_of
 from attnscope.recording.running.reducing import Reducing
 from attnscope.recording.running.under_way import UnderWay
 from attnscope.records import Call, Grid, Layer, LayerId, Run
@@ -68,7 +68,7 @@ class Session:
         self.lost, self.open_words = Lost(), OpenWords(plan.asked.open_words, is_first=is_first)
         self.outputs = ModuleOutputs(plan)
         self.run.frames, self.run.previews = _frames(plan, first), {}
-        self.previews = Previews(plan.asked.previews_px, self.run.frames, is_first=is_first)
+        self.previews = previews_of(plan.asked, self.run.frames, is_first=is_first)
         self.calls = Calls(plan, call, None if watch is None else watch.scheduler, first)
         self._begin_run(first)
         self.into = Pass(store.begin_pass(self.run), self.run, self._reducing.maps)

@@ -10,45 +10,71 @@ import { fitted } from "attnscope/fitted";
 import { Header } from "attnscope/header";
 import { Hint, wasSeen } from "attnscope/hint";
 import { onKey } from "attnscope/keys";
-import { languageOf, speak, useLanguage } from "attnscope/lang";
+import { languageOf, speak, t, useLanguage } from "attnscope/lang";
 import { layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { html, render, useEffect } from "attnscope/preact";
 import { PromptBar } from "attnscope/prompt";
 import { useLook } from "attnscope/questions";
-import { traceOf } from "attnscope/shelf";
+import { openTraces, put, traceOf, useTraces } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
 import { get, open, set } from "attnscope/state";
+import { Form } from "attnscope/studio/form";
+import { Forming, Welcome } from "attnscope/studio/forming";
+import { History } from "attnscope/studio/history";
+import { heed } from "attnscope/studio/looking";
+import { follow, isOver, runOf, useStudio } from "attnscope/studio/news";
 import { firstWords, textOf } from "attnscope/words";
 
+/** @import { State } from "attnscope/state" */
 /** @import { Fitted, Look, TraceInfo } from "attnscope/types" */
 
-/** @param {{ traces: TraceInfo[] }} props */
-function App({ traces }) {
+/** @param {{ hasStudio: boolean }} props */
+function App({ hasStudio }) {
   const state = useView();
+  const traces = useTraces();
+  const studio = useStudio();
   useLanguage();
-  const info = traceOf(traces, state.trace) ?? traces[0];
+  const run = runOf(studio, state.run);
+  const info = traceOf(traces, state.trace) ?? traces[0] ?? null;
+  useEffect(() => {
+    document.documentElement.dataset.theme = state.theme;
+    document.title = `${run?.name ?? info?.name ?? t("studio")} · attnscope`;
+  });
+  const isForming = studio && run && (!isOver(run) || run.trace === null);
+  return html`<div class=${hasStudio ? "page studio" : "page"}>
+    ${(isForming || !info) && html`<${TitleBar} /><${Form} state=${state} />`}
+    ${isForming && html`<${Forming} run=${run} state=${state} model=${studio.model} />`}
+    ${!isForming && !info && html`<${Welcome} />`}
+    ${
+      !isForming &&
+      info &&
+      html`<${Looking} traces=${traces} info=${info} state=${state} hasStudio=${hasStudio} />`
+    }
+    ${hasStudio && html`<${History} state=${state} />`}
+  </div>`;
+}
+
+/** @param {{ traces: TraceInfo[], info: TraceInfo, state: State, hasStudio: boolean }} props */
+function Looking({ traces, info, state, hasStudio }) {
   const other = traceOf(traces, state.other);
   const own = fitted(info, state);
   const beside = other ? besideOf(info, other, own) : own;
   const look = useLook(info, own);
   const otherLook = useLook(other, beside);
   const top = state.top ?? (other ? commonTop(look, otherLook) : null);
-  useEffect(() => {
-    document.documentElement.dataset.theme = state.theme;
-    document.title = `${info.name} · attnscope`;
-  });
   const { Panel, maps } = modeOf(own.mode);
   const shares = own.mode === "places" ? look.shares.value : null;
-  return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} />
+  return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} hasStudio=${hasStudio} />
+    ${hasStudio && html`<${Form} state=${state} />`}
     <${PromptBar} info=${info} state=${own} shares=${shares} />
     <main class=${other ? "two" : maps ? "one with-blocks" : "one"}>
       <${Pane}
         info=${info}
         state=${{ ...own, top }}
         look=${look}
-        label="first trace"
+        label=${t("first trace")}
         compact=${other !== null}
       />
       ${
@@ -58,14 +84,14 @@ function App({ traces }) {
           info=${other}
           state=${{ ...beside, top }}
           look=${otherLook}
-          label="second trace"
+          label=${t("second trace")}
           compact
         />`
       }
       ${!other && maps && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
-    <aside aria-label="Choices and numbers">
+    <aside aria-label=${t("Choices and numbers")}>
       <${Choices} info=${info} state=${own} busy=${look.shown.busy} />
       <${Panel} info=${info} state=${own} look=${look} />
       ${maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
@@ -73,6 +99,8 @@ function App({ traces }) {
     <${Hint} />
     <p class="spoken" role="status" aria-live="polite">${spoken(own, look)}</p>`;
 }
+
+const TitleBar = () => html`<header><h1>attnscope</h1></header>`;
 
 /**
  * @param {Fitted} state
@@ -88,43 +116,55 @@ function spoken(state, look) {
 async function start(root) {
   speak(languageOf(location.search, navigator.languages));
   try {
-    const { traces } = await source.traces();
-    openFirst(traces);
-    set({ hint: !wasSeen() });
-    addEventListener("keydown", (event) => onKey(event, traces));
+    const { traces, studio } = await source.traces();
+    put(traces);
+    openFirst(traces, studio);
+    set({ hint: !studio && !wasSeen() });
+    addEventListener("keydown", (event) => onKey(event, openTraces()));
     addEventListener("hashchange", () => {
       open(location.hash);
-      keepToTraces(traces);
+      keepToTraces();
     });
+    if (studio) follow(heed);
     root.replaceChildren();
-    render(html`<${App} traces=${traces} />`, root);
+    render(html`<${App} hasStudio=${studio} />`, root);
   } catch (error) {
     root.textContent = /** @type {Error} */ (error).message;
   }
 }
 
-/** @param {TraceInfo[]} traces */
-function openFirst(traces) {
-  const [first] = traces;
-  open(location.hash, {
-    words: firstWords(textOf(first, { image: 0, branch: "cond" })),
-    step: first.step,
-    pins: [[0.5, 0.5]],
-    mode: layersOf(first, "self").length ? "places" : "words",
-    trace: first.number,
-    other: traces.length > 1 ? traces[1].number : null,
-  });
-  keepToTraces(traces);
+/**
+ * @param {TraceInfo[]} traces
+ * @param {boolean} studio
+ */
+function openFirst(traces, studio) {
+  const first = studio ? traces.at(-1) : traces[0];
+  const second = studio ? null : (traces[1] ?? null);
+  open(location.hash, first ? defaultsOf(first, second) : { pins: [[0.5, 0.5]] });
+  keepToTraces();
 }
 
 /**
- * A link may name traces that are not open here
- * @param {TraceInfo[]} traces
+ * What traces open with, where the address says nothing
+ * @param {TraceInfo} first
+ * @param {TraceInfo | null} second
+ * @returns {Partial<State>}
  */
-function keepToTraces(traces) {
-  const { trace, other } = get();
-  const first = (traceOf(traces, trace) ?? traces[0]).number;
-  set({ trace: first, other: other !== first && traceOf(traces, other) ? other : null });
+const defaultsOf = (first, second) => ({
+  trace: first.number,
+  other: second?.number ?? null,
+  words: firstWords(textOf(first, { image: 0, branch: "cond" })),
+  step: first.step,
+  pins: [[0.5, 0.5]],
+  mode: layersOf(first, "self").length ? "places" : "words",
+});
+
+/** A link may name traces that are not open here */
+function keepToTraces() {
+  const [traces, { trace, other }] = [openTraces(), get()];
+  const first = traceOf(traces, trace) ?? traces[0];
+  if (!first) return;
+  set({ trace: first.number, other: other !== first.number && traceOf(traces, other) ? other : null });
 }
 
 const root = document.getElementById("app");

@@ -14,7 +14,7 @@ import { contentWords, textOf, tokensOf } from "attnscope/words";
  */
 export function pythonOf(info, state) {
   const lines = ["import attnscope", "", `trace = attnscope.load_trace(${text(info.folder ?? "run.trace")})`];
-  const made = { places: placeLines, words: wordLines, segments: segmentLines }[state.mode];
+  const made = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines }[state.mode];
   return `${[...lines, ...made(info, state)].join("\n")}\n`;
 }
 

@@ -5,6 +5,7 @@ import { innermost, segmentsImage } from "attnscope/labels";
 import { gridOf } from "attnscope/look";
 import { drawCell, drawName, drawPin, pinColour } from "attnscope/marks";
 import { mapImage, put } from "attnscope/paint";
+import { drawRegions } from "attnscope/studio/placing";
 
 /** @import { Box, FieldMap, Fitted, Found, TraceInfo } from "attnscope/types" */
 
@@ -35,6 +36,17 @@ export function draw(context, scene) {
   if (scene.state.mode === "segments") drawSegments(context, scene);
   else drawMap(context, scene);
   if (scene.state.mode === "places") drawPlaces(context, scene);
+  if (scene.state.mode === "edit") drawEdits(context, scene);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scene} scene
+ */
+function drawEdits(context, { state, dragged }) {
+  drawRegions(context, state.edits);
+  const region = dragged ?? (state.placing !== null && state.cursor?.length === 4 ? state.cursor : null);
+  if (region) drawPin(context, region, "#fff", true);
 }
 
 /** @param {CanvasRenderingContext2D} context */

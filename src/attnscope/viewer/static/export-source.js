@@ -152,6 +152,9 @@ async function wordsIn(block, tokens) {
   return meanOf(all, asked, block);
 }
 
+/** An exported page has no server @returns {Promise<never>} */
+export const fetched = () => Promise.reject(new Error("This page has no server."));
+
 export const traces = async () => ({ version: "", traces: [data.trace], studio: false });
 
 export const picture = () => data.picture;

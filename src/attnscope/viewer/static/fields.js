@@ -4,6 +4,8 @@
 
 import { RAMP_NAMES } from "attnscope/ramps";
 
+/** @import { Edit, Layout } from "attnscope/studio/types" */
+
 /** @typedef {number | string} WordId a word's place in the prompt, or "start", "end", "padding" */
 
 /**
@@ -111,10 +113,33 @@ const orAll = (kind) => ({
  */
 const field = (short, kind, first) => ({ short, first, ...kind });
 
+/** @param {string} value */
+function parsed(value) {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return undefined; // no link of ours
+  }
+}
+
+/**
+ * Plain values; what they may be is checked by whoever gets them
+ * @template V
+ * @param {(value: unknown) => boolean} valid
+ * @returns {Kind<V>}
+ */
+const plain = (valid) => ({ read: parsed, write: JSON.stringify, valid });
+
+/** @type {Kind<string>} */
+const sizeText = { ...text, valid: (value) => /^\d{1,4}x\d{1,4}$/.test(value) };
+
+/** @param {unknown} value */
+const isLayout = (value) => typeof value === "object" && value !== null && "run" in value;
+
 export const FIELDS = {
   trace: field("t", whole(0, 1e4), 0), // number of the trace
   other: field("with", orAll(whole(0, 1e4)), null), // a second trace beside it
-  mode: field("m", oneOf("places", "words", "segments"), "places"),
+  mode: field("m", oneOf("places", "words", "segments", "edit"), "places"),
   block: field("b", orAll(whole(0, 1e4)), null), // null: the mean over all, as for head and step
   head: field("h", orAll(whole(0, 1e4)), null),
   step: field("s", orAll(whole(0, 1e6)), null),
@@ -135,6 +160,17 @@ export const FIELDS = {
   anchors: field("an", whole(1, 32), 16),
   weights: field("we", text, ""),
   unite: field("un", flag, false),
+  run: field("r", orAll(whole(1, 1e9)), null), // the studio's run that is looked at
+  prompt: field("q", text, ""), // of the next picture, as all that follows
+  negative: field("qn", text, ""),
+  seed: field("qs", whole(0, Number.MAX_SAFE_INTEGER), 0),
+  count: field("qt", orAll(whole(1, 250)), null), // of steps; null: the model's own, as for what follows
+  guidance: field("qg", orAll(number(0, 100)), null),
+  size: field("qz", orAll(sizeText), null), // HEIGHTxWIDTH in pixels
+  edits: field("qe", /** @type {Kind<Edit[]>} */ (plain(Array.isArray)), []),
+  placing: field("pl", orAll(text), null), // the word that is being placed
+  paints: field("pt", flag, false), // with a brush instead of a box
+  layout: field("ql", orAll(/** @type {Kind<Layout>} */ (plain(isLayout))), null), // of an earlier run
   theme: field("th", oneOf("auto", "dark", "light"), "auto"),
 };
 

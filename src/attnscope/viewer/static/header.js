@@ -16,13 +16,13 @@ import { firstWords, textOf, tokensOf } from "attnscope/words";
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
 
-/** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look }} props */
-export function Header({ traces, info, state, look }) {
+/** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look, hasStudio: boolean }} props */
+export function Header({ traces, info, state, look, hasStudio }) {
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
     <div class="modes" role="group" aria-label="What to look at">
-      ${MODES.filter((mode) => source.LIVE || !mode.live).map(
+      ${MODES.filter((mode) => (source.LIVE || !mode.live) && (hasStudio || !mode.studio)).map(
         ({ name, label }, at) =>
           html`<button
             aria-pressed=${state.mode === name}

@@ -32,7 +32,7 @@ export const layersOf = (info, kind) => info.layers.filter((layer) => layer.kind
  * @param {State} state
  * @returns {Kind}
  */
-export const kindOf = (state) => (state.mode === "words" ? "cross" : "self");
+export const kindOf = (state) => (["words", "edit"].includes(state.mode) ? "cross" : "self");
 
 /**
  * Whether a layer's softmax is over other keys, too, so that its rows do not sum to 1

@@ -2,6 +2,7 @@
 
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { SegmentsPanel } from "attnscope/segments";
+import { EditPanel } from "attnscope/studio/edit";
 
 /** @import { State } from "attnscope/state" */
 
@@ -23,6 +24,7 @@ export const MODES = [
   { name: "places", label: "Places", Panel: PlacesPanel, maps: true },
   { name: "words", label: "Words", Panel: WordsPanel, maps: true },
   { name: "segments", label: "Segments", Panel: SegmentsPanel, maps: false },
+  { name: "edit", label: "Edit", Panel: EditPanel, maps: true, live: true, studio: true },
 ];
 
 /**

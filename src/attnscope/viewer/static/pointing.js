@@ -4,8 +4,10 @@ import { moved, stretched } from "attnscope/cells";
 import { addPin, boxBetween, removePin } from "attnscope/pins";
 import { useRef, useState } from "attnscope/preact";
 import { set } from "attnscope/state";
+import { placeCursor } from "attnscope/studio/placing";
 
 /** @import { State } from "attnscope/state" */
+/** @import { EditWord } from "attnscope/studio/edit" */
 /** @import { Box, Grid, Place, Region } from "attnscope/types" */
 
 /** @typedef {PointerEvent & { currentTarget: HTMLElement }} Pointing */
@@ -50,7 +52,7 @@ export function usePointer() {
  * @param {Pointing} event
  * @returns {Place}
  */
-function placeOf(event) {
+export function placeOf(event) {
   const { top, left, height, width } = event.currentTarget.getBoundingClientRect();
   return [share(event.clientY - top, height), share(event.clientX - left, width)];
 }
@@ -68,9 +70,10 @@ const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
  * @param {KeyboardEvent} event
  * @param {Grid} grid
  * @param {State} state
+ * @param {EditWord | null} word that is being placed
  */
-export function stageKey(event, grid, state) {
-  const action = keyAction(event, grid, state);
+export function stageKey(event, grid, state, word = null) {
+  const action = keyAction(event, grid, state, word);
   if (!action) return;
   action();
   event.preventDefault();
@@ -81,12 +84,15 @@ export function stageKey(event, grid, state) {
  * @param {KeyboardEvent} event
  * @param {Grid} grid
  * @param {State} state
+ * @param {EditWord | null} word
  */
-function keyAction({ key, shiftKey }, grid, state) {
+function keyAction({ key, shiftKey }, grid, state, word) {
   const { cursor, pin } = state;
   const step = MOVES[key];
   if (step) return () => set({ cursor: stepped(startOf(state), step, grid, shiftKey) });
-  if ((key === "Enter" || key === " ") && cursor) return () => addPin(cursor);
+  const isEnter = key === "Enter" || key === " ";
+  if (isEnter && cursor && word) return () => placeCursor(word, cursor);
+  if (isEnter && cursor) return () => addPin(cursor);
   if (state.mode === "places" && (key === "Delete" || key === "Backspace")) return () => removePin(pin ?? 0);
   if (key === "Escape") return () => set({ cursor: null });
   return null;

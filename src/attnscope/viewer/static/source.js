@@ -17,7 +17,7 @@ export class Refused extends Error {}
  * @param {string} path
  * @param {RequestInit} [options]
  */
-async function fetched(path, options) {
+export async function fetched(path, options) {
   const response = await fetch(path, options).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refused("The server does not answer. Is `attnscope view` still running?");
@@ -96,7 +96,7 @@ const oneMap = async (path) => (await maps(path))[0];
 /** @typedef {(trace: number, view: View, tokens: number[]) => Promise<FieldMap[]>} ManyOfTokens */
 
 /** @type {() => Promise<TracesInfo>} */
-export const traces = () => json("/api/traces");
+export const traces = async () => (await fetched("/api/traces")).json(); // others come in a studio
 
 /** @type {(trace: number, image: number) => string | null} */
 export const picture = (trace, image) => at(trace, "picture", { image });

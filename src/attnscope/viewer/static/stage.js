@@ -10,6 +10,8 @@ import { stageKey, usePointer } from "attnscope/pointing";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
+import { editWords } from "attnscope/studio/edit";
+import { usePlacing, wordToPlace } from "attnscope/studio/placing";
 import { textOf } from "attnscope/words";
 
 /** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
@@ -42,7 +44,9 @@ function Stage({ info, state, look }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const picture = usePicture(info, state);
   const size = useFittedSize(frame, info.size);
-  const pointer = usePointer();
+  const word = wordToPlace(editWords(info, state), state);
+  const [pointing, placing] = [usePointer(), usePlacing(word)];
+  const pointer = word ? placing : pointing;
   const [map, found] = [look.shown.value, look.found.value];
   useLayoutEffect(() => {
     if (!size || !canvas.current) return;
@@ -56,7 +60,7 @@ function Stage({ info, state, look }) {
       role="application"
       aria-roledescription="picture"
       aria-label=${HELP}
-      onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state)}
+      onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state, word)}
     >
       <canvas
         ref=${canvas}

@@ -1,16 +1,13 @@
-"""What `attnscope generate` asks of a pipeline, whatever its class: the call's arguments and the size of its trace."""
+"""What is asked of a pipeline, whatever its class: the call's arguments, and the size of its trace."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from attnscope.cli.layer_tables import readable_bytes
-from attnscope.cli.options import MAX_TRACE_GB
-from attnscope.cli.output import say
-from attnscope.errors import ModelError, ParameterError
+from attnscope.errors import ParameterError
 
 UNET_STEPS = 20
 """Of a U-Net where nothing is said; transformers take their pipeline's own number."""
@@ -29,7 +26,6 @@ class Plan:
         size_hw: (height, width) in pixels. None: the model's own.
         true_cfg_scale: Of guidance by a negative prompt, where that is not `guidance_scale`. None: the pipeline's own.
         keep: Passed to `attnscope.capture`: kind, steps, branch.
-        max_trace_gb: A trace that would be larger is refused before the run.
     """
 
     prompt: str
@@ -40,25 +36,26 @@ class Plan:
     size_hw: tuple[int, int] | None = None
     true_cfg_scale: float | None = None
     keep: dict[str, Any] = field(default_factory=dict)
-    max_trace_gb: float = MAX_TRACE_GB
 
 
-def call_arguments(pipe: Any, plan: Plan) -> dict[str, Any]:
+def call_arguments(pipe: Any, plan: Plan, spelled: Callable[[str], str] = str) -> dict[str, Any]:
     """The arguments of the pipeline's call. The model sees the very size that the picture has.
 
     Args:
         pipe: The pipeline.
         plan: What to make.
+        spelled: How whoever asks writes the name of a setting, such as `--guidance-scale`.
 
     Raises:
-        ParameterError: There are no steps, or the pipeline does not take what is asked for.
-        ModelError: Its denoising model can't be captured.
+        ParameterError: The prompt is empty, there are no steps, or the pipeline does not take what is asked for.
     """
     import torch
 
-    takes = _defaults(pipe)
+    if not plan.prompt.strip():
+        raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
+    takes = defaults_of(pipe)
     if plan.steps is not None and plan.steps < 1:
-        raise ParameterError(f"--steps {plan.steps}: expected 1 or more")
+        raise ParameterError(f"{spelled('steps')} {plan.steps}: expected 1 or more")
     _check_makes_pictures(pipe, takes)
     height, width = plan.size_hw or (None, None)
     wanted = {
@@ -71,50 +68,80 @@ def call_arguments(pipe: Any, plan: Plan) -> dict[str, Any]:
     asked = {name: value for name, value in wanted.items() if value is not None}
     for name in asked:
         if name not in takes:
-            option = "--size" if name in ("height", "width") else f"--{name.replace('_', '-')}"
-            raise ParameterError(f"{option}: {type(pipe).__name__} takes no {name}; leave it out")
-    _check_negative_prompt(pipe, {**takes, **asked})
+            setting = "size" if name in ("height", "width") else name
+            raise ParameterError(f"{spelled(setting)}: {type(pipe).__name__} takes no {name}; leave it out")
+    _check_negative_prompt(pipe, {**takes, **asked}, spelled)
     return {
         "prompt": plan.prompt,
-        "num_inference_steps": plan.steps or _usual_steps(pipe, takes),
+        "num_inference_steps": plan.steps or usual_steps(pipe),
         "generator": torch.Generator().manual_seed(plan.seed),
         **({"use_resolution_binning": False} if "use_resolution_binning" in takes else {}),
         **asked,
     }
 
 
-def _defaults(pipe: Any) -> dict[str, Any]:
-    """What a pipeline's call takes, with its defaults."""
+def defaults_of(pipe: Any) -> dict[str, Any]:
+    """What a pipeline's call takes, with its defaults.
+
+    Args:
+        pipe: The pipeline.
+    """
     parameters = inspect.signature(pipe.__call__).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters}
 
 
-def _usual_steps(pipe: Any, takes: Mapping[str, Any]) -> int:
+def usual_steps(pipe: Any) -> int:
+    """How many steps are taken where nothing is said.
+
+    Args:
+        pipe: The pipeline.
+
+    Raises:
+        ModelError: Its denoising model can't be captured.
+    """
     from attnscope.atlas.families import UNET
     from attnscope.recording.planning.modules import model_of
 
     family, _ = model_of(pipe)
-    return UNET_STEPS if family is UNET else takes.get("num_inference_steps") or UNET_STEPS
+    return UNET_STEPS if family is UNET else defaults_of(pipe).get("num_inference_steps") or UNET_STEPS
 
 
 def _check_makes_pictures(pipe: Any, takes: Mapping[str, Any]) -> None:
     if "num_frames" in takes:
         raise ParameterError(
-            f"{type(pipe).__name__} makes videos, and this command pictures: run it in Python, "
+            f"{type(pipe).__name__} makes videos, and only pictures can be made here: run it in Python, "
             "`with attnscope.capture(pipe) as trace: pipe(...)`"
         )
 
 
-def _check_negative_prompt(pipe: Any, takes: Mapping[str, Any]) -> None:
+def _check_negative_prompt(pipe: Any, takes: Mapping[str, Any], spelled: Callable[[str], str]) -> None:
     """A negative prompt that nothing would read is refused."""
     if takes.get("negative_prompt") is not None and takes.get("true_cfg_scale", 2.0) <= 1:
         raise ParameterError(
-            f"--negative-prompt: {type(pipe).__name__} reads it only with --true-cfg-scale above 1, such as 4"
+            f"{spelled('negative_prompt')}: {type(pipe).__name__} reads it only with {spelled('true_cfg_scale')} "
+            "above 1, such as 4"
         )
 
 
-def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> None:
-    """Refuse, before the run, a trace that would fill the disk. Its size follows from the configuration.
+class TraceSize(NamedTuple):
+    """What a trace takes.
+
+    Attributes:
+        a_step: Bytes of each step.
+        steps: How many are kept.
+    """
+
+    a_step: int
+    steps: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole trace."""
+        return self.a_step * self.steps
+
+
+def trace_size(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> TraceSize:
+    """How large the trace of a run becomes, from the model's configuration.
 
     Args:
         pipe: The pipeline.
@@ -122,18 +149,15 @@ def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> 
         arguments: Of the pipeline's call.
 
     Raises:
-        ParameterError: The trace would be too large, or the model can't make pictures of the size.
+        ModelError: It is not known of this model.
+        ParameterError: The model can't make pictures of the size.
     """
     from attnscope.atlas import calls_a_step, layers
     from attnscope.recording.planning.modules import model_of
 
-    guided = _is_guided({**_defaults(pipe), **arguments}) and not plan.keep.get("branch")
-    try:
-        every_layer = layers(pipe, size=plan.size_hw, guidance=guided)
-        calls = calls_a_step(pipe, guidance=guided)
-    except ModelError as error:
-        say(f"how large the trace becomes is not known before the run: {error}")
-        return
+    guided = _is_guided({**defaults_of(pipe), **arguments}) and not plan.keep.get("branch")
+    every_layer = layers(pipe, size=plan.size_hw, guidance=guided)
+    calls = calls_a_step(pipe, guidance=guided)
     model: Any = model_of(pipe)[1]
     a_step = calls * sum(
         layer.bytes_query_key(model.dtype.itemsize)
@@ -141,13 +165,7 @@ def check_size_of_trace(pipe: Any, plan: Plan, arguments: Mapping[str, Any]) -> 
         if plan.keep.get("kind") in (None, layer.kind) or layer.kind == "joint"
     )
     steps = range(arguments["num_inference_steps"])
-    kept_steps = len(steps[plan.keep.get("steps") or slice(None)])
-    if a_step * kept_steps > plan.max_trace_gb * 1e9:
-        raise ParameterError(
-            f"the trace would take {readable_bytes(a_step * kept_steps)}, {readable_bytes(a_step)} a step, "
-            f"more than --max-trace-gb {plan.max_trace_gb:g}; keep less (--keep cross, --keep-every 5, "
-            "--keep-branch cond), use --dtype float16, or raise the limit"
-        )
+    return TraceSize(a_step, len(steps[plan.keep.get("steps") or slice(None)]))
 
 
 def _is_guided(arguments: Mapping[str, Any]) -> bool:
@@ -156,20 +174,3 @@ def _is_guided(arguments: Mapping[str, Any]) -> bool:
         return arguments.get("negative_prompt") is not None and arguments["true_cfg_scale"] > 1
     scale = arguments.get("guidance_scale")
     return "negative_prompt" in arguments and (not isinstance(scale, (int, float)) or scale > 1)
-
-
-def step_watcher(pipe: Any, advance: Callable[[], object]) -> dict[str, Any]:
-    """A callback for pipelines that take one; the others run without a bar.
-
-    Args:
-        pipe: The pipeline.
-        advance: Called after each step.
-    """
-    if "callback_on_step_end" not in inspect.signature(pipe.__call__).parameters:
-        return {}
-
-    def step_done(pipe: Any, step_index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        advance()
-        return tensors
-
-    return {"callback_on_step_end": step_done}

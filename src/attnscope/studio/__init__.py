@@ -1,0 +1,37 @@
+"""The studio: type a prompt, watch the picture form, change its attention, see the difference (`attnscope studio`).
+
+The viewer's server and page, and a process of its own for the model. `pip install 'attnscope[viewer]'`.
+
+asked.py     what a browser asks for, as plain data with bounds
+edits.py     its edits as those of `attnscope.edit`, and as Python
+code.py      the Python that makes a run, to copy
+messages.py  what the model's process and the server tell each other
+live.py      what there is to see of a picture while it is made
+worker.py    the model's process: pictures and photos, one after the other
+engine.py    that process seen from the server: queue, stop, start again
+runs.py      the runs and their folders
+changes.py   who waits for news is told
+ledger.py    what is known of every run
+studio.py    what the studio is asked for
+schemas.py   the JSON that it speaks
+routes.py    what the page asks
+app.py       the ASGI application
+serving.py   run it on this machine
+"""
+
+from __future__ import annotations
+
+from attnscope.errors import MissingExtraError
+
+try:
+    import fastapi  # noqa: F401 (asked for here, where it can be said what is missing)
+    import uvicorn  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(
+        "the studio needs FastAPI and uvicorn: pip install 'attnscope[viewer]'"
+    ) from error
+
+from attnscope.studio.app import create_app
+from attnscope.studio.serving import serve
+
+__all__ = ["create_app", "serve"]

@@ -1,0 +1,51 @@
+"""The studio as an ASGI application: the viewer's, and what makes pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from attnscope.studio.messages import ModelNamed
+from attnscope.studio.routes import Routes
+from attnscope.studio.studio import Studio
+from attnscope.trace.trace import Trace
+from attnscope.viewer.app import create_app as create_viewer
+from attnscope.viewer.gate import LOOPBACK
+
+FOLDER = "attnscope-studio"
+"""Where runs are kept, unless another folder is named."""
+
+
+def create_app(
+    model: str | ModelNamed = "demo",
+    *,
+    folder: str | Path = FOLDER,
+    traces: Sequence[Trace | str | Path] = (),
+    hosts: Sequence[str] = LOOPBACK,
+    token: str | None = None,
+) -> FastAPI:
+    """The studio as an ASGI application. The model is loaded when the server starts, in a process of its own.
+
+    Args:
+        model: As for `attnscope.load_pipeline`.
+        folder: Where runs are kept; those that are there already are shown.
+        traces: Further traces to look at, as for the viewer.
+        hosts: Names under which the server may be asked.
+        token: See `attnscope.viewer.create_app`.
+
+    Raises:
+        TraceFormatError: A folder is no trace.
+        SelectionError: A trace holds no Q and K.
+    """
+    named = ModelNamed(model) if isinstance(model, str) else model
+    app = create_viewer(traces, hosts=hosts, token=token)
+    answers = app.state.answers
+    studio = Studio(named, Path(folder), answers.shelf)
+    answers.has_studio = True
+    answers.starts.append(studio.start)
+    answers.ends.append(studio.close)
+    app.state.studio = studio
+    Routes(studio).add_to(app)
+    return app

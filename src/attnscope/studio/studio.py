@@ -1,0 +1,116 @@
+"""The studio: what it is asked for, the engine that does it, and the ledger that knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from attnscope.errors import ParameterError
+from attnscope.pictures.reading import load_picture
+from attnscope.studio.asked import RunAsked
+from attnscope.studio.engine import Engine
+from attnscope.studio.ledger import Ledger
+from attnscope.studio.messages import Job, MakePicture, ModelNamed, ReadPhoto
+from attnscope.studio.runs import Kind, Run
+from attnscope.viewer.shelf import Shelf
+
+PHOTO = "photo.png"
+
+
+class Studio:
+    """Everything that happens in a studio; its methods may be called from any thread.
+
+    Args:
+        model: The model that makes pictures.
+        folder: Where runs are kept, and are found again.
+        shelf: Of the viewer; gets the trace of each run that is over.
+    """
+
+    def __init__(self, model: ModelNamed, folder: Path, shelf: Shelf) -> None:
+        self.ledger = Ledger(folder, shelf)
+        self.engine = Engine(model, self.ledger.hear)
+
+    def start(self) -> None:
+        """Take up earlier runs, and load the model."""
+        self.ledger.open()
+        self.engine.start()
+
+    def close(self) -> None:
+        """End the model's process; what is waiting is stopped."""
+        self.ledger.close()
+        self.engine.close()
+        self.ledger.stop_the_rest()
+
+    def make(self, asked: RunAsked) -> Run:
+        """Begin a picture.
+
+        Args:
+            asked: What to make.
+
+        Raises:
+            ParameterError: The prompt is empty.
+            SelectionError: An earlier run that it needs is not there, or has no trace.
+            BusyError: Too much is waiting.
+        """
+        if not asked.prompt.strip():
+            raise ParameterError("the prompt is empty: type what the picture shows")
+        earlier = {number: self.ledger.earlier(number) for number in asked.earlier}
+
+        def job(run: Run) -> Job:
+            return MakePicture(run.number, asked, run.folder, earlier)
+
+        return self._submitted("picture", asked.prompt, job, asked=asked)
+
+    def read(self, contents: bytes, text: str) -> Run:
+        """Begin to read a photo.
+
+        Args:
+            contents: Of its file.
+            text: What is on it.
+
+        Raises:
+            ParameterError: There is no text, or the model can't read photos.
+            ImageError: The file is no picture that can be read.
+            BusyError: Too much is waiting.
+        """
+        if not text.strip():
+            raise ParameterError("no text: type what is on the photo, such as 'a cat on a sofa'")
+        if self.engine.facts is not None and self.engine.facts.no_photos:
+            raise ParameterError(self.engine.facts.no_photos)
+        photo = load_picture(contents)
+
+        def job(run: Run) -> Job:
+            photo.save(run.folder / PHOTO)
+            return ReadPhoto(run.number, run.folder / PHOTO, text, run.folder)
+
+        return self._submitted("photo", text, job, text=text)
+
+    def stop(self, number: int) -> None:
+        """Stop a run; what it has kept so far stays.
+
+        Args:
+            number: The run's.
+
+        Raises:
+            SelectionError: There is none of this number.
+        """
+        self.engine.stop(self.ledger.runs[number].number)
+
+    def _submitted(
+        self,
+        kind: Kind,
+        name: str,
+        job_of: Callable[[Run], Job],
+        *,
+        asked: RunAsked | None = None,
+        text: str = "",
+    ) -> Run:
+        with self.ledger.lock:
+            run = self.ledger.runs.begin(kind, name, asked=asked, text=text)
+            try:
+                self.engine.submit(job_of(run))
+            except Exception:
+                self.ledger.runs.delete(run.number)
+                raise
+        self.ledger.changes.note()
+        return run

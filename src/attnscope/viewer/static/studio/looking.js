@@ -1,0 +1,57 @@
+// Which run is looked at, and what follows for the traces that are shown.
+
+import { openTraces, refresh, traceOf } from "attnscope/shelf";
+import { get, set } from "attnscope/state";
+import { isOver, runOf, runOfTrace, studioNow } from "attnscope/studio/news";
+import { firstWords, textOf } from "attnscope/words";
+
+/** @import { StudioInfo } from "attnscope/studio/types" */
+/** @import { State } from "attnscope/state" */
+
+/**
+ * Looks at a run: at its trace, if there is one, beside that of the run that it changes
+ * @param {number} number
+ */
+export function lookAt(number) {
+  const info = studioNow();
+  const run = runOf(info, number);
+  if (!run) return;
+  set({ run: number, cursor: null });
+  if (run.trace !== null) show(run.trace, runOf(info, run.asked?.before ?? null)?.trace ?? null);
+}
+
+/**
+ * Shows a trace, beside another one or alone; words stay where the prompt is the same
+ * @param {number} trace
+ * @param {number | null} before
+ */
+export function show(trace, before) {
+  const traces = openTraces();
+  const info = traceOf(traces, trace);
+  if (!info) return;
+  const state = get();
+  const image = info.images.length > 1 && runOfTrace(studioNow(), trace)?.asked?.layout ? 1 : 0;
+  const earlier = traceOf(traces, state.trace);
+  const branch = info.branches.includes(state.branch) ? state.branch : (info.branches.at(-1) ?? "cond");
+  const read = textOf(info, { image, branch });
+  const isSame = earlier && textOf(earlier, state).text === read.text;
+  /** @type {Partial<State>} */
+  const words = isSame && state.words.length ? {} : { words: firstWords(read), names: null };
+  const step = info.steps.some(({ index }) => index === state.step) ? state.step : info.step;
+  const other = before !== null && before !== trace && traceOf(traces, before) ? before : null;
+  set({ trace, other, image, branch, step, weights: "", cursor: null, ...words });
+}
+
+/**
+ * What news mean for what is shown: traces come, and the run that is looked at may be over
+ * @param {StudioInfo | null} before
+ * @param {StudioInfo} now
+ */
+export async function heed(before, now) {
+  /** @param {StudioInfo | null} info */
+  const traces = (info) => JSON.stringify(info?.runs.map(({ trace, name }) => [trace, name]) ?? []);
+  if (traces(before) !== traces(now)) await refresh();
+  const { run: number } = get();
+  const [was, is] = [runOf(before, number), runOf(now, number)];
+  if (is && isOver(is) && is.trace !== null && was?.trace !== is.trace) lookAt(is.number);
+}
