@@ -9,6 +9,7 @@ from pathlib import Path
 
 SERVER = (
     "studio/asked.py",
+    "studio/bringing.py",
     "studio/messages.py",
     "studio/routes.py",
     "studio/schemas.py",

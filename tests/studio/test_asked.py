@@ -82,7 +82,7 @@ def test_what_is_no_photo_is_refused(studio, content, text, status, words):
 
 
 def test_a_photo_that_is_too_large_is_refused(studio, monkeypatch):
-    monkeypatch.setattr("attnscope.studio.routes.MOST_PHOTO_BYTES", 2**20)
+    monkeypatch.setattr("attnscope.studio.bringing.MOST_PHOTO_BYTES", 2**20)
     answer = studio.client.post("/api/photos", params={"text": "a tree"}, content=b"x" * (2**20 + 1))
     assert answer.status_code == 413
     assert "more than 1 MiB" in answer.json()["error"]

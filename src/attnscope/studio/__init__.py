@@ -10,11 +10,14 @@ live.py      what there is to see of a picture while it is made
 worker.py    the model's process: pictures and photos, one after the other
 engine.py    that process seen from the server: queue, stop, start again
 runs.py      the runs and their folders
+uploads.py   traces that somebody brings
 changes.py   who waits for news is told
 ledger.py    what is known of every run
 studio.py    what the studio is asked for
 schemas.py   the JSON that it speaks
+told.py      what is known of runs, as JSON
 routes.py    what the page asks
+bringing.py  what the page sends: photos, traces
 app.py       the ASGI application
 serving.py   run it on this machine
 """

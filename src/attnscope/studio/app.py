@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from attnscope.studio.bringing import Bringing
 from attnscope.studio.messages import ModelNamed
 from attnscope.studio.routes import Routes
 from attnscope.studio.studio import Studio
@@ -48,4 +49,5 @@ def create_app(
     answers.ends.append(studio.close)
     app.state.studio = studio
     Routes(studio).add_to(app)
+    Bringing(studio).add_to(app)
     return app

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from attnscope.errors import AttnscopeError, BusyError, ParameterError, SelectionError
+from attnscope.files.temporary import tidy
 from attnscope.studio.changes import Changes
 from attnscope.studio.messages import Done, Earlier, Failed, Message, Seen, Stepped, Stopped
 from attnscope.studio.runs import ENDED, Run, Runs, State
@@ -33,6 +34,7 @@ class Ledger:
 
     def open(self) -> None:
         """Take up the runs that are in the folder already."""
+        tidy(self.runs.folder)
         with self.lock:
             self.runs.find_earlier()
             for run in self.runs:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from attnscope.studio.asked import MOST_LETTERS, RunAsked
+from attnscope.studio.asked import RunAsked
 from attnscope.studio.code import python_of
 from attnscope.studio.live import webp
 from attnscope.studio.runs import Run
-from attnscope.studio.schemas import Code, ModelInfo, NameAsked, RunInfo, StudioInfo
+from attnscope.studio.schemas import Code, NameAsked, RunInfo, StudioInfo
 from attnscope.studio.studio import PHOTO, Studio
+from attnscope.studio.told import model_info, run_info
 from attnscope.studio.worker import PICTURE
 
 PATIENCE_S = 20.0
 """How long a question for news is open."""
-MOST_PHOTO_BYTES = 64 * 2**20
 CARD_PX = 256
 BINARY = "application/octet-stream"
 
@@ -40,7 +40,6 @@ class Routes:
         """
         app.get("/api/studio", response_model=StudioInfo)(self.news)
         app.post("/api/runs", response_model=RunInfo)(self.make)
-        app.post("/api/photos", response_model=RunInfo)(self.read)
         app.post("/api/runs/{number}/stop", response_model=RunInfo)(self.stop)
         app.patch("/api/runs/{number}", response_model=RunInfo)(self.rename)
         app.delete("/api/runs/{number}", status_code=204)(self.delete)
@@ -56,72 +55,30 @@ class Routes:
 
     def _info(self, count: int) -> StudioInfo:
         studio = self._studio
-        runs = [self._run_info(run) for run in studio.ledger.runs]
+        runs = [self._told(run) for run in studio.ledger.runs]
         return StudioInfo(
-            count=count, model=self._model_info(), runs=runs, folder=str(studio.ledger.runs.folder.resolve())
+            count=count,
+            model=model_info(studio.engine),
+            runs=runs,
+            folder=str(studio.ledger.runs.folder.resolve()),
         )
 
-    def _model_info(self) -> ModelInfo:
-        engine = self._studio.engine
-        known = ModelInfo(name=engine.model.name, state=engine.state, error=engine.error)
-        if (facts := engine.facts) is None:
-            return known
-        height, width = facts.size_hw or (None, None)
-        return known.model_copy(
-            update={
-                "device": facts.device,
-                "steps": facts.steps,
-                "guidance_scale": facts.guidance_scale,
-                "height": height,
-                "width": width,
-                "takes_negative": facts.takes_negative,
-                "no_photos": facts.no_photos,
-            }
-        )
-
-    def _run_info(self, run: Run) -> RunInfo:
-        place = None if run.is_over else self._studio.engine.place_of(run.number)
-        stored, seen = run.stored, run.seen
-        is_started = stored.state == "waiting" and place == 0
-        return RunInfo(
-            number=run.number,
-            kind=stored.kind,
-            name=stored.name,
-            state="loading" if is_started else stored.state,
-            asked=stored.asked,
-            text=stored.text,
-            place=place,
-            done=run.done,
-            total=run.total,
-            note=run.note,
-            error=stored.error,
-            seen=None if seen is None else seen.step,
-            words=[] if seen is None else list(seen.words),
-            seconds=stored.seconds,
-            created=stored.created,
-            trace=run.trace,
-            has_picture=(run.folder / PICTURE).exists() or (run.folder / PHOTO).exists(),
-        )
+    def _told(self, run: Run) -> RunInfo:
+        return run_info(run, self._studio.engine)
 
     def make(self, asked: RunAsked) -> RunInfo:
         """Begin a picture."""
-        return self._run_info(self._studio.make(asked))
-
-    async def read(self, request: Request, text: Annotated[str, Query(max_length=MOST_LETTERS)]) -> RunInfo:
-        """Begin to read a photo, which is the body; text: what is on it."""
-        contents = await body_of(request, MOST_PHOTO_BYTES)
-        run = await run_in_threadpool(self._studio.read, contents, text)
-        return await run_in_threadpool(self._run_info, run)
+        return self._told(self._studio.make(asked))
 
     def stop(self, number: int) -> RunInfo:
         """Stop a run."""
         self._studio.stop(number)
-        return self._run_info(self._studio.ledger.runs[number])
+        return self._told(self._studio.ledger.runs[number])
 
     def rename(self, number: int, asked: NameAsked) -> RunInfo:
         """Call a run something else."""
         self._studio.ledger.rename(number, asked.name)
-        return self._run_info(self._studio.ledger.runs[number])
+        return self._told(self._studio.ledger.runs[number])
 
     def delete(self, number: int) -> Response:
         """Delete a run that is over, with its files."""
@@ -162,23 +119,3 @@ class Routes:
 
 
 _KEPT = {"cache-control": "private, max-age=3600"}
-
-
-async def body_of(request: Request, most: int) -> bytes:
-    """The body of a request, of a bounded size.
-
-    Args:
-        request: The request.
-        most: Bytes at most.
-
-    Raises:
-        HTTPException: It is longer, or empty.
-    """
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise HTTPException(413, f"the file has more than {most // 2**20} MiB: choose a smaller one")
-    if not body:
-        raise HTTPException(400, "the file is empty: choose another one")
-    return bytes(body)

@@ -58,6 +58,12 @@ class StudioInfo(BaseModel):
     folder: str
 
 
+class UploadInfo(BaseModel):
+    """A trace that is about to be sent. key: where its files go."""
+
+    key: str
+
+
 class NameAsked(BaseModel):
     """Another name of a run."""
 

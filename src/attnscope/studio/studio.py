@@ -12,6 +12,7 @@ from attnscope.studio.engine import Engine
 from attnscope.studio.ledger import Ledger
 from attnscope.studio.messages import Job, MakePicture, ModelNamed, ReadPhoto
 from attnscope.studio.runs import Kind, Run
+from attnscope.studio.uploads import Uploads
 from attnscope.viewer.shelf import Shelf
 
 PHOTO = "photo.png"
@@ -29,6 +30,7 @@ class Studio:
     def __init__(self, model: ModelNamed, folder: Path, shelf: Shelf) -> None:
         self.ledger = Ledger(folder, shelf)
         self.engine = Engine(model, self.ledger.hear)
+        self.uploads = Uploads(folder)
 
     def start(self) -> None:
         """Take up earlier runs, and load the model."""
@@ -40,6 +42,7 @@ class Studio:
         self.ledger.close()
         self.engine.close()
         self.ledger.stop_the_rest()
+        self.uploads.close()
 
     def make(self, asked: RunAsked) -> Run:
         """Begin a picture.

@@ -4,6 +4,7 @@ import { NumberField } from "attnscope/controls";
 import { t } from "attnscope/lang";
 import { html, useState } from "attnscope/preact";
 import { get, set } from "attnscope/state";
+import { Bringing } from "attnscope/studio/bringing";
 import { askedOf } from "attnscope/studio/draft";
 import { isOver, runOf, useStudio } from "attnscope/studio/news";
 import * as studio from "attnscope/studio/source";
@@ -53,7 +54,10 @@ export function Form({ state }) {
         ${submitText(state)}
       </button>
     </div>
-    <${Settings} state=${state} model=${info?.model ?? null} />
+    <div class="ask-settings">
+      <${Settings} state=${state} model=${info?.model ?? null} />
+      <${Bringing} canRead=${!info?.model.no_photos} />
+    </div>
     ${problem && html`<p class="ask-problem" role="alert" lang="en">${problem}</p>`}
     ${info && modelText(info.model)}
   </form>`;
@@ -88,8 +92,7 @@ function Settings({ state, model }) {
   const [height, width] = state.size?.split("x").map(Number) ?? [null, null];
   /** @param {number | null} tall @param {number | null} wide */
   const sized = (tall, wide) => set({ size: tall && wide ? `${tall}x${wide}` : null });
-  return html`<div class="ask-settings">
-    <label
+  return html`<label
       >${t("seed")}
       <${NumberField}
         label=${t("seed")}
@@ -169,8 +172,7 @@ function Settings({ state, model }) {
           value=${state.negative}
           onInput=${typed("negative")}
       /></label>`
-    }
-  </div>`;
+    }`;
 }
 
 /**

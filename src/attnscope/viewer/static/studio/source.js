@@ -60,3 +60,28 @@ export const seen = ({ number, seen: step }) => `/api/runs/${number}/seen?${step
  */
 export const seenWords = async ({ number, seen: step }) =>
   (await fetched(`/api/runs/${number}/seen-words?${step}`)).arrayBuffer();
+
+/**
+ * @param {Blob & { name: string }} zip
+ * @returns {Promise<RunInfo>}
+ */
+export async function sendZip(zip) {
+  const address = `/api/zips?${new URLSearchParams({ name: zip.name.replace(/\.zip$/i, "") })}`;
+  return (await fetched(address, { method: "POST", body: zip })).json();
+}
+
+/**
+ * @param {string} name
+ * @param {File[]} files
+ * @param {(sent: number) => void} told
+ * @returns {Promise<RunInfo>}
+ */
+export async function sendFolder(name, files, told) {
+  const { key } = await (await fetched("/api/uploads", { method: "POST" })).json();
+  for (const [sent, file] of files.entries()) {
+    told(sent);
+    await fetched(`/api/uploads/${key}/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
+  }
+  const address = `/api/uploads/${key}/done?${new URLSearchParams({ name })}`;
+  return (await fetched(address, { method: "POST" })).json();
+}
