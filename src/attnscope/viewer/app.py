@@ -40,6 +40,8 @@ def create_app(
     *,
     hosts: Sequence[str] = LOOPBACK,
     token: str | None = None,
+    address: str | None = None,
+    frame_key: str | None = None,
 ) -> FastAPI:
     """The viewer as an ASGI application.
 
@@ -48,6 +50,9 @@ def create_app(
         hosts: Names under which the server may be asked.
         token: Where it is set, every client must have it (the page takes it from `/?token=...` and keeps it as a
             cookie), and any host name will do.
+        address: Under which a proxy shows the viewer, as in `https://hub.example.org/user/me/proxy/8756/`. Its host is
+            a name under which the server may be asked, and its path may stay before that of a request.
+        frame_key: A secret that opens the page at `/frame/KEY/` without a token and lets any page frame it there.
 
     Raises:
         TraceFormatError: A folder is no trace.
@@ -70,12 +75,20 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=PROBLEMS,
+        redirect_slashes=False,  # to an address made of Host, which a proxy may have rewritten
     )
     app.state.answers = answers
     _say_problems(app)
     answers.add_routes(app)
     page.add_routes(app)
-    app.add_middleware(Gate, hosts=hosts, token=token, scripts=f"'self' '{page.import_map_hash()}'")
+    app.add_middleware(
+        Gate,
+        hosts=hosts,
+        token=token,
+        address=address,
+        frame_key=frame_key,
+        scripts=f"'self' '{page.import_map_hash()}'",
+    )
     return app
 
 

@@ -1,5 +1,6 @@
 // Where answers come from: this page's own server. An exported page has the same functions over data of its
-// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing.
+// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing. Addresses are
+// relative to the page's, which may stand behind a proxy.
 
 import { unpack } from "attnscope/maps";
 
@@ -85,7 +86,7 @@ function boxed(box) {
  * @param {string} what
  * @param {Parts} parts
  */
-const at = (trace, what, parts) => `/api/traces/${trace}/${what}?${query(parts)}`;
+const at = (trace, what, parts) => `api/traces/${trace}/${what}?${query(parts)}`;
 
 /** @type {(path: string) => Promise<FieldMap>} */
 const oneMap = async (path) => (await maps(path))[0];
@@ -96,7 +97,7 @@ const oneMap = async (path) => (await maps(path))[0];
 /** @typedef {(trace: number, view: View, tokens: number[]) => Promise<FieldMap[]>} ManyOfTokens */
 
 /** @type {() => Promise<TracesInfo>} */
-export const traces = () => json("/api/traces");
+export const traces = () => json("api/traces");
 
 /** @type {(trace: number, image: number) => string | null} */
 export const picture = (trace, image) => at(trace, "picture", { image });
