@@ -87,7 +87,7 @@ def show_code(lines: list[str]) -> bool:
     if not lines or not fits or console.width < len(lines[0]):
         return False
     for line in lines:
-        console.print(Text(line, style="black on bright_white"), soft_wrap=True)
+        console.print(Text(line, style="#000000 on #ffffff"), soft_wrap=True)
     return True
 
 

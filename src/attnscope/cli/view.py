@@ -50,6 +50,12 @@ def view_command(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Ask for none: where a proxy decides who may look.")
     ] = False,
+    framed_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--framed-by", metavar="SITE", help="Whose pages may frame the viewer, as https://huggingface.co."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
 ) -> None:
     """Open traces in the browser: any place, word, block, head and step, and segments."""
@@ -76,6 +82,7 @@ def view_command(
             port=port,
             token=False if no_token else token,
             address=address,
+            framed_by=framed_by or (),
             open_browser=browser,
             ready=ready,
         )

@@ -42,6 +42,7 @@ def create_app(
     token: str | None = None,
     address: str | None = None,
     frame_key: str | None = None,
+    framed_by: Sequence[str] = (),
 ) -> FastAPI:
     """The viewer as an ASGI application.
 
@@ -53,6 +54,7 @@ def create_app(
         address: Under which a proxy shows the viewer, as in `https://hub.example.org/user/me/proxy/8756/`. Its host is
             a name under which the server may be asked, and its path may stay before that of a request.
         frame_key: A secret that opens the page at `/frame/KEY/` without a token and lets any page frame it there.
+        framed_by: Sites whose pages may frame the page at its own address, as in `https://huggingface.co`.
 
     Raises:
         TraceFormatError: A folder is no trace.
@@ -87,6 +89,7 @@ def create_app(
         token=token,
         address=address,
         frame_key=frame_key,
+        framed_by=framed_by,
         scripts=f"'self' '{page.import_map_hash()}'",
     )
     return app

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 FRAME = "/frame"
 """Before the secret of a page that others may frame."""
-FRAMED_BY_NONE = "frame-ancestors 'none'"
+NOBODY = "'none'"
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -36,7 +36,8 @@ class Gate:
     """Refuses cross-site requests, and foreign hosts' names or, where a token is set, everybody without it.
 
     address: under which a proxy shows the viewer. frame_key: a secret in the path, FRAME/KEY/, in the token's place:
-    for a page in a frame of another site, where browsers keep no cookies. That page alone may be framed.
+    for a page in a frame of another site, where browsers keep no cookies. That page anybody may frame, all others only
+    those of the sites in framed_by.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Gate:
         token: str | None = None,
         address: str | None = None,
         frame_key: str | None = None,
+        framed_by: Iterable[str] = (),
         scripts: str = "'self'",
     ) -> None:
         self.app, self.token, self.frame_key = app, token, frame_key
@@ -55,6 +57,7 @@ class Gate:
         self.is_secure = public.scheme == "https"
         self.hosts = frozenset(hosts) | {_name(self.public_host)} - {""}
         self.policy = f"{POLICY}; script-src {scripts}"
+        self.ancestors = f"frame-ancestors {' '.join(framed_by) or NOBODY}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,7 +70,7 @@ class Gate:
         mount = scope.get("root_path", "").rstrip("/")
         path, is_framed = self._inside(_below(scope["path"], mount))
         inner = {**scope, "path": mount + path}
-        policy = self.policy if is_framed else f"{self.policy}; {FRAMED_BY_NONE}"
+        policy = self.policy if is_framed else f"{self.policy}; {self.ancestors}"
         has_begun = False
 
         async def with_policy(message: Message) -> None:
@@ -143,12 +146,19 @@ class Gate:
             answer = _moved("./", [(key, value) for key, value in pairs if key != "token"])
             # no path: browsers keep it for the folder that they asked, which a proxy may call something else
             answer.set_cookie(
-                name, quote(self.token, safe=""), path=None, httponly=True, samesite="lax", secure=self._is_https(scope)
+                name,
+                quote(self.token, safe=""),
+                path=None,
+                httponly=True,
+                samesite="lax",
+                secure=self._is_https(scope),
             )
             return answer
         if any([_same(kept, self.token) for kept in _cookies(headers, name)]):
             return None
-        return _refuse(401, "this viewer asks for its token: open the address that it printed when it started")
+        return _refuse(
+            401, "this viewer asks for its token: open the address that it printed when it started"
+        )
 
     def _is_https(self, scope: Scope) -> bool:
         return self.is_secure or scope["scheme"] == "https"  # uvicorn asks proxies of this machine

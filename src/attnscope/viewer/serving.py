@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +26,8 @@ from attnscope.viewer.listening import Server, listen
 HEIGHT_PX = 760
 """Of the page in a notebook: a picture of 512 px with all that stands around it."""
 HERE = ("127.0.0.1", "localhost", "::1")
+SITE = re.compile(r"https?://(?:\*\.)?[\w.-]+(?::\d{1,5})?", re.ASCII)
+"""As the content security policy takes it; the star is any name below."""
 CLOSES_WITHIN = 10.0  # seconds; uvicorn gives clients two
 
 
@@ -65,7 +68,10 @@ class Viewer:
             ready: Called with the address once it answers.
         """
         self._ready = ready
-        with self._listening, suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
+        with (
+            self._listening,
+            suppress(KeyboardInterrupt),
+        ):  # uvicorn raises it again once everything is closed
             self._server.run(sockets=[self._listening])
 
     def run_beside(self, ready: Callable[[str], None]) -> None:
@@ -91,6 +97,7 @@ def serve(
     port: int | None = None,
     token: str | bool | None = None,
     address: str | None = None,
+    framed_by: Sequence[str] = (),
     open_browser: bool = True,
     height: int = HEIGHT_PX,
     ready: Callable[[str], None] | None = None,
@@ -105,6 +112,7 @@ def serve(
             none, where something else decides who may look.
         address: Under which a proxy shows it, as in "https://hub.example.org/user/me/proxy/{port}/"; {port} is filled
             in. Whether the proxy leaves its path before a request's or takes it away does not matter.
+        framed_by: Sites whose pages may show the viewer in a frame, as in "https://huggingface.co". A notebook needs none.
         open_browser: Whether to open the page, in the browser or below the cell.
         height: Of the page below a cell, in CSS pixels.
         ready: Called with the address once the server answers. Default: it is printed, and so are those under which
@@ -133,12 +141,13 @@ def serve(
         )
     secret = _token(token, is_needed=host not in HERE or address is not None or in_kernel)
     check_address(address)
+    check_sites(framed_by)
     frame_key = secrets.token_hex(16) if in_kernel and open_browser else None
     listening = listen(host, port)
     try:
         public = _public(address, host, listening.getsockname()[1])
         own = address and public
-        app = create_app(traces, token=secret, address=own, frame_key=frame_key)
+        app = create_app(traces, token=secret, address=own, frame_key=frame_key, framed_by=framed_by)
         viewer = Viewer(app, listening, public + ("?" + urlencode({"token": secret}) if secret else ""))
     except BaseException:
         listening.close()
@@ -185,6 +194,22 @@ def check_address(address: str | None) -> None:
             f"address is {address!r}; expected where a proxy shows the viewer, without ? and #, as in "
             "https://hub.example.org/user/me/proxy/{port}/"
         )
+
+
+def check_sites(sites: Sequence[str]) -> None:
+    """Refuse what is no site.
+
+    Args:
+        sites: What was given.
+
+    Raises:
+        ParameterError: One of them is none.
+    """
+    for site in sites:
+        if not SITE.fullmatch(site):
+            raise ParameterError(
+                f"{site!r} may not frame the viewer; expected a site without a path, as in https://huggingface.co"
+            )
 
 
 def _public(address: str | None, host: str, port: int) -> str:

@@ -5,7 +5,7 @@
 import { unpack } from "attnscope/maps";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
-/** @import { Shares, Source, Told, TracesInfo, View } from "attnscope/types" */
+/** @import { Shares, Source, Told, TraceInfo, TracesInfo, View } from "attnscope/types" */
 
 export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
@@ -139,6 +139,12 @@ export const wordsFile = (trace, view, token, format) => at(trace, "words", { ..
 
 /** @type {(trace: number, asked: Source & Recipe, format: string) => string} */
 export const labelsFile = (trace, asked, format) => at(trace, "labels", { ...asked, format });
+
+/** How many steps means are over: an exported page may have fewer of them singly. @type {(info: TraceInfo) => number} */
+export const stepCount = (info) => info.steps.length;
+
+/** What there is to say of single steps, empty for nothing: an exported page's are coarser. */
+export const aboutSteps = () => "";
 
 /** The thresholds that can be asked for, null for any: only an exported page has a list. */
 export const thresholds = () => /** @type {number[] | null} */ (null);
