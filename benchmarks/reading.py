@@ -2,8 +2,9 @@
 
 A mapped file that somebody cuts short ends the process that looks at it (SIGBUS); one that is read gives fewer bytes,
 which is an error. Both ways in one run, on a saved trace of a full-size SD v1 U-Net (random weights, 512x512) in
-float32: Q and K of one 64x64 layer, summed, so that mapped pages are really fetched; and a question of the viewer, a place in
-the mean over all blocks, with nothing kept from the question before. With the file in the system's memory, then without.
+float32: Q and K of one 64x64 layer, summed, so that mapped pages are really fetched; and a question of the viewer, a
+place in the mean over all blocks, with nothing kept from the question before. With the file in the system's memory,
+then without.
 
     python benchmarks/reading.py [--repeats 15]
 """

@@ -7,6 +7,8 @@ import re
 import socket
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -57,18 +59,14 @@ def test_the_machines_own_are_those_that_the_system_lists():
     """Against /proc, which the code does not read."""
     if not sys.platform.startswith("linux"):
         pytest.skip("reads Linux's /proc/net")
-    listed = set()
-    with open("/proc/net/fib_trie", encoding="ascii") as file:
-        lines = file.read().splitlines()
-    for line, below in zip(lines, lines[1:], strict=False):
-        if "/32 host LOCAL" in below:
-            listed.add(re.search(r"[\d.]+$", line)[0])
+    lines = Path("/proc/net/fib_trie").read_text("ascii").splitlines()
+    listed = {re.search(r"[\d.]+$", line)[0] for line, below in pairwise(lines) if "/32 host LOCAL" in below}
     inner = [ipaddress.ip_address(address) for address in listed]
     own = {str(address) for address in inner if not address.is_loopback and not address.is_link_local}
     assert set(addresses._own(socket.AF_INET)) == own
     assert set(addresses._of_interfaces(socket.AF_INET)) >= own
-    with open("/proc/net/if_inet6", encoding="ascii") as file:
-        all_of_6 = {str(ipaddress.ip_address(bytes.fromhex(line.split()[0]))) for line in file}
+    lines = Path("/proc/net/if_inet6").read_text("ascii").splitlines()
+    all_of_6 = {str(ipaddress.ip_address(bytes.fromhex(line.split()[0]))) for line in lines}
     assert set(addresses._of_interfaces(socket.AF_INET6)) == all_of_6
 
 

@@ -1,4 +1,4 @@
-"""The page where it is not at home: below a proxy's path, in a frame of another site, and as one file with its steps."""
+"""The page where it is not at home: below a proxy's path, in a frame of another site, as one file with its steps."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The page is the viewer's own with its answers inside: for every place of a grid of at most 32x32 where it looks, in
 every block and over all; every word; segments at some thresholds. Maps are means over heads and steps, coarser grids
-of summed cells where the model's are finer, 8 bits a value. Steps by themselves are coarser, as fine as fits (packing.py).
+of summed cells where the model's are finer, 8 bits a value. Single steps are coarser, as fine as fits (packing.py).
 """
 
 from __future__ import annotations

@@ -118,8 +118,8 @@ class Gate:
                 403,
                 "requests from other sites are refused"
                 if told is None
-                else f"requests from {told!r} are refused: they come from another site; if that is the proxy that shows "
-                "this viewer, name its address (--address)",
+                else f"requests from {told!r} are refused: they come from another site; if that is the proxy that "
+                "shows this viewer, name its address (--address)",
             )
         if not path:  # the page's own addresses are relative: its own ends in a slash
             return _moved(f"./{quote(scope['path'].rpartition('/')[2])}/", _pairs(scope))
@@ -154,7 +154,7 @@ class Gate:
                 secure=self._is_https(scope),
             )
             return answer
-        if any([_same(kept, self.token) for kept in _cookies(headers, name)]):
+        if any(_same(kept, self.token) for kept in _cookies(headers, name)):
             return None
         return _refuse(
             401, "this viewer asks for its token: open the address that it printed when it started"

@@ -112,7 +112,7 @@ def serve(
             none, where something else decides who may look.
         address: Under which a proxy shows it, as in "https://hub.example.org/user/me/proxy/{port}/"; {port} is filled
             in. Whether the proxy leaves its path before a request's or takes it away does not matter.
-        framed_by: Sites whose pages may show the viewer in a frame, as in "https://huggingface.co". A notebook needs none.
+        framed_by: Sites whose pages may frame the viewer, as in "https://huggingface.co". A notebook needs none.
         open_browser: Whether to open the page, in the browser or below the cell.
         height: Of the page below a cell, in CSS pixels.
         ready: Called with the address once the server answers. Default: it is printed, and so are those under which
@@ -136,8 +136,8 @@ def serve(
     host, in_kernel = host.strip("[]"), notebook.is_here()
     if token is False and host not in HERE and address is None:
         raise ParameterError(
-            f"without a token the viewer answers only to names that it knows: with host={host!r} name the address, or let "
-            "it have a token"
+            f"without a token the viewer answers only to names that it knows: with host={host!r} name the address, or "
+            "let it have a token"
         )
     secret = _token(token, is_needed=host not in HERE or address is not None or in_kernel)
     check_address(address)
