@@ -10,11 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from attnscope.errors import OutputError, ParameterError, SelectionError
 from attnscope.pictures.overlays import segment_colours
 from attnscope.places import Box, View, box_map, token_shares, word_map
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.step_rows import PartialMeanWarning
 from attnscope.viewer import packing
 from attnscope.viewer.export import export_page
 from viewer.conftest import picture
@@ -176,23 +178,54 @@ def test_steps_that_lack_a_layer_are_not_had_singly(tmp_path):
     trace = made_trace(steps=3)
     records = trace.records
     del records._records[records.calls[1].index, next(iter(records.layers))]
-    page = data_of(export_page(trace, tmp_path / "page.html"))
+    with pytest.warns(PartialMeanWarning):
+        page = data_of(export_page(trace, tmp_path / "page.html"))
     assert [step["index"] for step in page["trace"]["steps"]] == [0, 2]
 
 
-NOISE = {"steps": 20, "heads": 1, "dim": 4}
+SIXTEEN = ((32, 32),) * 5 + ((16, 16),) * 5 + ((8, 8),) * 5 + ((4, 4),)
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 1, 4])
+def test_a_value_of_a_single_step_takes_no_more_than_is_reckoned(sharpness):
+    scores = sharpness * torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    maps = scores.softmax(-1).view(256, 16, 16)
+    text = packing.packed(maps, (16, 16), packing.LEVELS_OF_STEPS)
+    assert len(text["levels"]) < packing.BYTES_A_VALUE * maps.numel()
+
+
+@pytest.mark.parametrize(
+    ("grids", "steps", "held"),
+    [(SIXTEEN, 20, 20), (SIXTEEN, 50, 20), (((32, 32),) * 24, 30, 20), (((64, 64),) * 57, 28, 20)],
+    ids=["demo", "long", "many layers", "flux"],
+)
+def test_single_steps_take_no_more_of_a_page_than_is_said(grids, steps, held):
+    trace = made_trace(grids=grids, steps=steps, heads=1, dim=1, branches=("cond",))
+    singles = packing.fitting_singles(trace, View(), 12, 20)
+    assert len(singles.steps) == held
+    assert (singles.steps[0], singles.steps[-1]) == (0, steps - 1)
+    values = len(singles.steps) * packing._values(trace, 12, singles.detail)
+    assert values * packing.BYTES_A_VALUE <= packing.MOST_BYTES_OF_STEPS
+
+
+def test_where_even_coarse_steps_do_not_fit_there_are_fewer(monkeypatch):
+    trace = made_trace(grids=((16, 16),) * 4, steps=16, heads=1, dim=1)
+    monkeypatch.setattr(packing, "MOST_BYTES_OF_STEPS", 40_000)
+    singles = packing.fitting_singles(trace, View(), 5, 20)
+    assert 1 < len(singles.steps) < 16
+    assert singles.detail == packing.DETAILS[-1]
+    monkeypatch.setattr(packing, "MOST_BYTES_OF_STEPS", 40)
+    assert packing.fitting_singles(trace, View(), 5, 20).steps == ()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grids", [((32, 32),) * 5 + ((16, 16),) * 5 + ((8, 8),) * 5, ((32, 32),) * 24])
-def test_single_steps_take_no_more_of_a_page_than_is_said(grids, tmp_path):
-    trace = made_trace(grids=grids, **NOISE)
-    sizes = [
-        export_page(trace, tmp_path / f"{most}.html", single_steps=most).stat().st_size for most in (0, 20)
-    ]
-    assert sizes[1] - sizes[0] < packing.MOST_BYTES_OF_STEPS
-    page = data_of(tmp_path / "20.html")
-    assert len(page["steps"]) >= 10
+def test_the_page_grows_by_no_more_than_that(tmp_path):
+    trace = made_trace(grids=SIXTEEN, steps=4, heads=1, dim=4)
+    few, many = (
+        export_page(trace, tmp_path / f"{most}.html", single_steps=most).stat().st_size for most in (0, 4)
+    )
+    singles = packing.fitting_singles(trace, View(), 5, 4)
+    assert 0 < many - few < 4 * packing._values(trace, 5, singles.detail) * packing.BYTES_A_VALUE
 
 
 def test_progress_reaches_its_end(trace, tmp_path):

@@ -87,7 +87,7 @@ def export_page(
         ParameterError: A negative number of single steps.
 
     Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every
-    word in every block, over all steps and in each single one. A page of 2 to 8 MB, and at most 5 MB for single steps.
+    word in every block, over all steps and in each single one. A page of 2 to 8 MB, and at most 6 MB for single steps.
     """
     path = Path(target)
     if single_steps < 0:

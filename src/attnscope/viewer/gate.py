@@ -134,8 +134,10 @@ class Gate:
         own = {*names, self.public_host}
         if origin is not None and origin.partition("://")[2].lower() not in own - {""}:
             return True
-        opens_page = path == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
-        return site != "none" and not opens_page  # a link from elsewhere may open the page itself
+        is_link = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        return site != "none" and not (
+            is_link and path in ("", "/")
+        )  # one from elsewhere may open the page itself
 
     def _token_refusal(self, scope: Scope, path: str, headers: Headers) -> Response | None:
         if self.token is None:

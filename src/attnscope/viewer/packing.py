@@ -20,7 +20,7 @@ from attnscope.trace.trace import Trace
 LEVELS = 255
 LEVELS_OF_STEPS = 63
 """Coarser, as eyes see no more while steps play, and a quarter of the bytes are saved."""
-MOST_BYTES_OF_STEPS = 5_000_000
+MOST_BYTES_OF_STEPS = 6_000_000
 """Of a page, as text, for all single steps together."""
 BYTES_A_VALUE = 0.9
 """Of a value in `LEVELS_OF_STEPS` levels, deflated and as text: what noise takes; maps take less."""

@@ -177,5 +177,6 @@ function Steps({ info, state, busy }) {
  */
 function stepText(info, state) {
   const step = info.steps.find(({ index }) => index === state.step);
-  return step ? `step ${step.index} · t = ${Math.round(step.timestep)}` : `all ${source.stepCount(info)}, mean`;
+  if (!step) return `all ${source.stepCount(info)}, mean`;
+  return `step ${step.index} · t = ${Math.round(step.timestep)}`;
 }

@@ -12,7 +12,13 @@ export const LIVE = false;
 
 /**
  * top: the level of each map's maximum
- * @typedef {{ grid: Grid, height: number, width: number, top: number, levels: string, maxima: string }} Packed
+ * @typedef {object} Packed
+ * @property {Grid} grid
+ * @property {number} height
+ * @property {number} width
+ * @property {number} top
+ * @property {string} levels
+ * @property {string} maxima
  */
 /** @typedef {Omit<Packed, "levels" | "maxima"> & { levels: Uint8Array, maxima: Float32Array }} Unpacked */
 
@@ -34,8 +40,8 @@ export const LIVE = false;
  */
 
 /**
- * Means over the run, and by number the steps that the page has singly. run: over how many steps means are, and
- * the most cells of a side of a single step's map. What export.py writes.
+ * Means over the run, and by number the steps that the page has singly. run: over how many steps means are,
+ * and the most cells of a side of a single step's map. What export.py writes.
  * @typedef {object} Data
  * @property {TraceInfo} trace
  * @property {string | null} picture
@@ -202,12 +208,12 @@ export async function shares(trace, view, box) {
 export const stepCount = () => data.run.steps;
 
 export function aboutSteps() {
-  const { steps: count, cells } = data.run;
+  const { steps: count, cells: most } = data.run;
   const held = data.trace.steps.map((step) => step.index);
   if (!held.length) return t("This page has only the mean over all {count} steps.", { count });
   const fine = t(
     "Maps of one step have at most {cells}×{cells} cells; segments are of the mean over all steps.",
-    { cells },
+    { cells: most },
   );
   if (held.length === count) return fine;
   const named = { count, held: held.length, steps: held.join(", ") };

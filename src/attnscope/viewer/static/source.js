@@ -1,6 +1,6 @@
 // Where answers come from: this page's own server. An exported page has the same functions over data of its
-// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing. Addresses are
-// relative to the page's, which may stand behind a proxy.
+// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing. Addresses
+// are relative to the page's, which may stand behind a proxy.
 
 import { unpack } from "attnscope/maps";
 
@@ -140,7 +140,7 @@ export const wordsFile = (trace, view, token, format) => at(trace, "words", { ..
 /** @type {(trace: number, asked: Source & Recipe, format: string) => string} */
 export const labelsFile = (trace, asked, format) => at(trace, "labels", { ...asked, format });
 
-/** How many steps means are over: an exported page may have fewer of them singly. @type {(info: TraceInfo) => number} */
+/** How many steps means are over: an exported page may have fewer. @type {(info: TraceInfo) => number} */
 export const stepCount = (info) => info.steps.length;
 
 /** What there is to say of single steps, empty for nothing: an exported page's are coarser. */
