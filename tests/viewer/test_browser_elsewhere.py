@@ -82,7 +82,7 @@ def page_with(markup: str):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = f"<!doctype html><title>notebook</title><body>{markup}".encode()
+            body = f'<!doctype html><link rel="icon" href="data:,"><body>{markup}'.encode()
             is_page = self.path == "/"
             self.send_response(200 if is_page else 404)
             self.send_header("Content-Type", "text/html")
@@ -125,7 +125,8 @@ def test_a_notebook_of_another_site_shows_the_page_without_cookies(browser, show
         inner.locator("body").press("3")
         inner.locator("[data-number=segments]").wait_for()
         assert context.cookies() == []
-        assert problems == []
+        # the help's button asks for the focus, which browsers give no frame of another site
+        assert [problem for problem in problems if "autofocusing" not in problem] == []
         context.close()
 
 
@@ -176,8 +177,7 @@ def test_the_exported_page_has_its_steps(browser, shown, tmp_path):
         page.get_by_label(re.compile("^block 2, self")).click()
         page.mouse.move(*point(page, 0.3, 0.7))
         assert_shows(drawn(page), expected, but=[(2, 8)], tolerance=16)
-        page.keyboard.press("2")
-        page.get_by_role("button", name="cat").click()
+        page.keyboard.press("2")  # where the first noun is chosen
         tokens = shown.span("cat").tokens
         assert_shows(drawn(page), word_map(shown, View(2, step=0), tokens), tolerance=16)
         page.get_by_role("button", name="play the steps").click()
