@@ -15,6 +15,7 @@ from attnscope.places import (
     block_maps,
     box_map,
     check_choice,
+    every_place,
     token_shares,
     word_block_maps,
     word_map,
@@ -132,3 +133,29 @@ def test_a_trace_without_one_kind_says_so():
 def test_a_choice_that_the_trace_lacks_is_refused(trace, choice, told):
     with pytest.raises(SelectionError, match=told):
         check_choice(trace, *choice)
+
+
+@pytest.mark.parametrize("singly", [(0,), (2, 1), (0, 1, 2)])
+def test_single_steps_are_given_beside_the_mean_and_stay_what_they_are(singly):
+    trace = made_trace(grids=((4, 6), (2, 3)), steps=3)
+    found = list(every_place(trace, View(), singly=singly))
+    plain = {each.block: each.maps for each in every_place(trace, View())}
+    means = {each.block: each.maps for each in found if each.step is None}
+    assert means.keys() == plain.keys() == {1, 2, None}
+    for block, maps in means.items():
+        torch.testing.assert_close(maps, plain[block], atol=1e-6, rtol=1e-5)
+    for step in singly:
+        alone = {each.block: each.maps for each in every_place(trace, View(step=step))}
+        of_step = {each.block: each.maps for each in found if each.step == step}
+        assert of_step.keys() == alone.keys()
+        for block, maps in of_step.items():
+            torch.testing.assert_close(maps, alone[block], atol=1e-6, rtol=1e-5)
+
+
+def test_single_steps_are_on_grids_of_their_own():
+    trace = made_trace(grids=((8, 8),), steps=2)
+    sizes = {
+        each.step: (each.grid, tuple(each.maps.shape))
+        for each in every_place(trace, View(), singly=[1], longest_of_steps=4)
+    }
+    assert sizes == {None: ((8, 8), (64, 8, 8)), 1: ((4, 4), (16, 4, 4))}

@@ -1,4 +1,4 @@
-"""The moving picture of the studio that heads the README: a prompt, the picture as it forms, a word boosted, both beside.
+"""The moving picture that heads the README: a prompt, the picture as it forms, a word boosted, both beside each other.
 
     python docs/tools/studio_gif.py [--target docs/images/studio.gif]
 
@@ -72,7 +72,9 @@ class Film:
     def take(self, ms: int = FRAME_MS) -> None:
         """What the page shows now, for so long."""
         whole = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
-        frame = whole.resize((WIDTH_PX, round(WIDTH_PX * whole.height / whole.width)), Image.Resampling.LANCZOS)
+        frame = whole.resize(
+            (WIDTH_PX, round(WIDTH_PX * whole.height / whole.width)), Image.Resampling.LANCZOS
+        )
         if self.frames and ImageChops.difference(frame, self.frames[-1]).getbbox() is None:
             self.times[-1] += ms
         else:
@@ -142,7 +144,7 @@ def main() -> None:
         film.save(target)
         browser.close()
     size = target.stat().st_size
-    print(f"{target}: {len(film.frames)} frames, {size / 1e6:.2f} MB")
+    sys.stdout.write(f"{target}: {len(film.frames)} frames, {size / 1e6:.2f} MB\n")
     if size > MOST_BYTES:
         sys.exit(f"more than {MOST_BYTES / 1e6:.0f} MB: fewer frames or a smaller WIDTH_PX are needed")
 

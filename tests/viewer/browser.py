@@ -35,9 +35,9 @@ READ = """([selector, number]) => {
 
 
 @contextmanager
-def serving(*traces):
+def serving(*traces, **settings):
     """The address of a running viewer."""
-    server = uvicorn.Server(uvicorn.Config(create_app(traces), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(traces, **settings), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

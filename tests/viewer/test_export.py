@@ -6,14 +6,18 @@ import base64
 import json
 import re
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
-from attnscope.errors import OutputError, SelectionError
+from attnscope.errors import OutputError, ParameterError, SelectionError
 from attnscope.pictures.overlays import segment_colours
 from attnscope.places import Box, View, box_map, token_shares, word_map
 from attnscope.testing.made_traces import made_trace
+from attnscope.trace.step_rows import PartialMeanWarning
+from attnscope.viewer import packing
 from attnscope.viewer.export import export_page
 from viewer.conftest import picture
 
@@ -29,7 +33,10 @@ def unpacked(packed):
 
     maxima = np.frombuffer(inflated(packed["maxima"]), "<f4")
     levels = np.frombuffer(inflated(packed["levels"]), np.uint8)
-    return levels.reshape(len(maxima), packed["height"], packed["width"]) * maxima[:, None, None] / 255
+    assert levels.max() <= packed["top"]
+    return (
+        levels.reshape(len(maxima), packed["height"], packed["width"]) * maxima[:, None, None] / packed["top"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,122 @@ def test_one_step_of_a_branch(trace, tmp_path):
     np.testing.assert_allclose(unpacked(page["places"]["1"])[0], expected, atol=expected.max() / 500)
 
 
+@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize("block", [1, 2, None])
+def test_every_step_has_maps_of_its_own(exported, trace, step, block):
+    maps, view = exported["steps"][str(step)], View(block, step=step, image=1)
+    name = "all" if block is None else str(block)
+    rows, columns = maps["places"][name]["grid"]
+    for (row, column), found in zip(np.ndindex(rows, columns), unpacked(maps["places"][name]), strict=True):
+        expected = box_map(trace, view, Box.of_place((row + 0.5) / rows, (column + 0.5) / columns))
+        np.testing.assert_allclose(found, expected, atol=expected.max() / 120)
+    words = [word_map(trace, view, tokens) for tokens in ([1], [2, 3], [0], [4])]
+    np.testing.assert_allclose(unpacked(maps["words"][name]), words, atol=np.max(words) / 120)
+    shares = unpacked(maps["shares"])[-1, 0]
+    np.testing.assert_allclose(
+        shares, token_shares(trace, View(step=step, image=1), Box.of_place(1, 1)), atol=2e-3
+    )
+
+
+def test_steps_by_themselves_are_coarser_where_all_would_not_fit(tmp_path, monkeypatch):
+    trace = made_trace(grids=((32, 32),), steps=2, heads=1)
+    monkeypatch.setattr(packing, "DETAILS", (packing.Detail(4, 8, 16, 8, 16),))
+    page = data_of(export_page(trace, tmp_path / "page.html"))
+    maps = page["steps"]["1"]
+    assert page["run"] == {"steps": 2, "cells": 16}
+    found = unpacked(maps["places"]["1"])
+    assert (maps["places"]["1"]["grid"], found.shape) == ([4, 4], (16, 16, 16))
+    rows = trace.probabilities(block=1, kind="self", branch="cond", image=0, head=0, step=1)
+    expected = rows.view(4, 8, 4, 8, 16, 2, 16, 2).mean((1, 3)).sum((3, 5)).reshape(-1, 16, 16).numpy()
+    np.testing.assert_allclose(found, expected, atol=expected.max() / 120)
+    assert maps["places"]["all"]["grid"] == [8, 8]
+    words = {name: (packed["height"], packed["width"]) for name, packed in maps["words"].items()}
+    assert words == {"all": (16, 16), "1": (8, 8)}
+    means = page["places"]["1"]
+    assert (means["grid"], means["height"]) == ([32, 32], 32)
+
+
+def test_of_a_long_run_evenly_chosen_steps_are_named_and_the_mean_is_over_all(tmp_path):
+    trace = made_trace(steps=50)
+    page = data_of(export_page(trace, tmp_path / "page.html"))
+    steps = [step["index"] for step in page["trace"]["steps"]]
+    assert (len(steps), steps[0], steps[-1]) == (20, 0, 49)
+    assert {second - first for first, second in pairwise(steps)} == {2, 3}
+    assert list(page["steps"]) == [str(step) for step in steps]
+    assert page["run"]["steps"] == 50
+    expected = box_map(trace, View(1), Box.of_place(0, 0))
+    np.testing.assert_allclose(unpacked(page["places"]["1"])[0], expected, atol=expected.max() / 500)
+    expected = box_map(trace, View(1, step=steps[7]), Box.of_place(0, 0))
+    found = unpacked(page["steps"][str(steps[7])]["places"]["1"])[0]
+    np.testing.assert_allclose(found, expected, atol=expected.max() / 120)
+
+
+@pytest.mark.parametrize(("most", "steps"), [(0, []), (1, [2]), (2, [0, 2]), (99, [0, 1, 2])])
+def test_fewer_steps_are_had_singly_where_that_is_asked_for(trace, tmp_path, most, steps):
+    page = data_of(export_page(trace, tmp_path / "page.html", single_steps=most))
+    assert [step["index"] for step in page["trace"]["steps"]] == steps
+    assert list(page["steps"]) == [str(step) for step in steps]
+
+
+def test_a_negative_number_of_steps_is_refused(trace, tmp_path):
+    with pytest.raises(ParameterError, match="single_steps is -1; expected 0 or more"):
+        export_page(trace, tmp_path / "page.html", single_steps=-1)
+
+
+def test_steps_that_lack_a_layer_are_not_had_singly(tmp_path):
+    trace = made_trace(steps=3)
+    records = trace.records
+    del records._records[records.calls[1].index, next(iter(records.layers))]
+    with pytest.warns(PartialMeanWarning):
+        page = data_of(export_page(trace, tmp_path / "page.html"))
+    assert [step["index"] for step in page["trace"]["steps"]] == [0, 2]
+
+
+SIXTEEN = ((32, 32),) * 5 + ((16, 16),) * 5 + ((8, 8),) * 5 + ((4, 4),)
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 1, 4])
+def test_a_value_of_a_single_step_takes_no_more_than_is_reckoned(sharpness):
+    scores = sharpness * torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    maps = scores.softmax(-1).view(256, 16, 16)
+    text = packing.packed(maps, (16, 16), packing.LEVELS_OF_STEPS)
+    assert len(text["levels"]) < packing.BYTES_A_VALUE * maps.numel()
+
+
+@pytest.mark.parametrize(
+    ("grids", "steps", "held"),
+    [(SIXTEEN, 20, 20), (SIXTEEN, 50, 20), (((32, 32),) * 24, 30, 20), (((64, 64),) * 57, 28, 20)],
+    ids=["demo", "long", "many layers", "flux"],
+)
+def test_single_steps_take_no_more_of_a_page_than_is_said(grids, steps, held):
+    trace = made_trace(grids=grids, steps=steps, heads=1, dim=1, branches=("cond",))
+    singles = packing.fitting_singles(trace, View(), 12, 20)
+    assert len(singles.steps) == held
+    assert (singles.steps[0], singles.steps[-1]) == (0, steps - 1)
+    values = len(singles.steps) * packing._values(trace, 12, singles.detail)
+    assert values * packing.BYTES_A_VALUE <= packing.MOST_BYTES_OF_STEPS
+
+
+def test_where_even_coarse_steps_do_not_fit_there_are_fewer(monkeypatch):
+    trace = made_trace(grids=((16, 16),) * 4, steps=16, heads=1, dim=1)
+    monkeypatch.setattr(packing, "MOST_BYTES_OF_STEPS", 40_000)
+    singles = packing.fitting_singles(trace, View(), 5, 20)
+    assert 1 < len(singles.steps) < 16
+    assert singles.detail == packing.DETAILS[-1]
+    monkeypatch.setattr(packing, "MOST_BYTES_OF_STEPS", 40)
+    assert packing.fitting_singles(trace, View(), 5, 20).steps == ()
+
+
+@pytest.mark.slow
+def test_the_page_grows_by_no_more_than_that(tmp_path):
+    trace = made_trace(grids=SIXTEEN, steps=4, heads=1, dim=4)
+    few, many = (
+        export_page(trace, tmp_path / f"{most}.html", single_steps=most).stat().st_size for most in (0, 4)
+    )
+    singles = packing.fitting_singles(trace, View(), 5, 4)
+    assert 0 < many - few < 4 * packing._values(trace, 5, singles.detail) * packing.BYTES_A_VALUE
+
+
 def test_progress_reaches_its_end(trace, tmp_path):
     told = []
     export_page(trace, tmp_path / "page.html", progress=lambda done, total: told.append((done, total)))
@@ -112,7 +235,7 @@ def test_progress_reaches_its_end(trace, tmp_path):
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     kinds = [layer.kind for layer in trace.layers]
     of_places = kinds.count("self") * len(trace.steps)
-    of_words = kinds.count("cross") + 1
+    of_words = (kinds.count("cross") + 1) * (1 + len(trace.steps))
     assert {done for done, _ in told} == set(range(1, 2 * of_places + of_words + 1))
 
 

@@ -70,7 +70,7 @@ def test_with_a_token_nobody_is_answered_without_it(guarded):
 
 def test_the_page_takes_the_token_from_its_address_and_hides_it(guarded):
     answer = guarded.get("/?token=s3cret", follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "./")
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert guarded.get("/api/traces").status_code == 200  # the cookie
 

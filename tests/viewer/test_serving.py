@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -100,3 +101,51 @@ def test_an_empty_host_is_refused_and_opens_no_port(folder, host):
     assert process.returncode == 2
     assert out == ""
     assert "expected an address of this machine" in err
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["hub.example.org/x/", "ftp://hub/", "https://", "https:///x/", "https://hub/?a=b", "https://hub/#a", "https://me@hub/",
+     "https://hub:99999/", "https://[::1/", ""],
+)  # fmt: skip
+def test_an_address_that_no_proxy_can_have_is_refused(folder, address):
+    with pytest.raises(ParameterError, match="expected where a proxy shows the viewer"):
+        serve(folder, address=address, open_browser=False)
+
+
+@pytest.mark.parametrize(
+    "site", ["*", "huggingface.co", "https://a.b/c", "https://a; script-src *", "'self'", "https://a b"]
+)
+def test_a_site_that_is_none_may_not_frame(folder, site):
+    with pytest.raises(ParameterError, match="expected a site without a path"):
+        serve(folder, framed_by=[site], open_browser=False)
+
+
+@pytest.mark.parametrize("token", ["", " "])
+def test_an_empty_token_is_no_way_to_leave_it_out(folder, token):
+    with pytest.raises(ParameterError, match="the token is empty"):
+        serve(folder, token=token, open_browser=False)
+
+
+def test_everybody_is_not_let_in_under_any_name(folder):
+    with pytest.raises(
+        ParameterError, match="without a token the viewer answers only to names that it knows"
+    ):
+        serve(folder, host="0.0.0.0", token=False, open_browser=False)
+    with viewing(folder, "--no-token", "--token", "x") as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "say opposite things" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "has_token"), [([], True), (["--no-token"], False), (["--token", "abc"], True)]
+)
+def test_behind_a_proxy_its_address_is_printed(folder, more, has_token):
+    with viewing(folder, "--address", "https://hub.example.org/user/me/proxy/{port}", *more) as process:
+        address = process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    found = re.fullmatch(r"https://hub\.example\.org/user/me/proxy/(\d+)/(\?token=.+)?", address)
+    assert 1 <= int(found[1]) < 65536
+    assert bool(found[2]) == has_token

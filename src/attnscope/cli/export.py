@@ -9,7 +9,7 @@ import typer
 
 from attnscope.cli.loading import open_pass
 from attnscope.cli.options import Force, Pass
-from attnscope.cli.output import counted, progress, refuse_overwriting, say_wrote, working
+from attnscope.cli.output import counted, progress, refuse_overwriting, say, working
 from attnscope.cli.targets import refuse_inside_a_trace
 from attnscope.errors import ParameterError
 
@@ -26,6 +26,14 @@ def export_command(
     ] = None,
     branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
+    single_steps: Annotated[
+        int,
+        typer.Option(
+            "--single-steps",
+            min=0,
+            help="Most steps to have singly, too; of a longer run evenly chosen ones.",
+        ),
+    ] = 20,
     of_pass: Pass = None,
     force: Force = False,
 ) -> None:
@@ -45,7 +53,8 @@ def export_command(
             step=step,
             branch=branch,
             image=image,
+            single_steps=single_steps,
             overwrite=force,
             progress=counted(bars, "attention"),
         )
-    say_wrote(page)
+    say(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")

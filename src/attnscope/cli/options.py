@@ -45,18 +45,6 @@ Size = Annotated[
     ),
 ]
 
-Port = Annotated[
-    int | None,
-    typer.Option("--port", "-p", min=1, max=65535, help="The first free one from 8756 by default."),
-]
-Host = Annotated[
-    str, typer.Option("--host", help="Address to listen on; beyond this machine a token is asked for.")
-]
-Token = Annotated[
-    str | None, typer.Option("--token", help="What browsers must give; a new one where it is needed.")
-]
-Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")]
-
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """(height, width) in pixels.

@@ -76,6 +76,21 @@ def say_wrote(path: Path) -> None:
     say(f"wrote {path}")
 
 
+def show_code(lines: list[str]) -> bool:
+    """Show a QR code on stderr, and say whether it could be: a terminal has to have room and letters for it.
+
+    Args:
+        lines: As `qr_code` gives them.
+    """
+    console = word_console()
+    fits = console.is_terminal and console.encoding.startswith("utf") and console.color_system is not None
+    if not lines or not fits or console.width < len(lines[0]):
+        return False
+    for line in lines:
+        console.print(Text(line, style="#000000 on #ffffff"), soft_wrap=True)
+    return True
+
+
 def save_picture(image: Image, path: Path) -> None:
     """Write a picture, and say so.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attnscope.cli.options import MAX_TRACE_GB, Browser, Config, Device, Dtype, Host, Port, Token
-from attnscope.cli.output import print_data, say, working
+from attnscope.cli.options import MAX_TRACE_GB, Config, Device, Dtype
+from attnscope.cli.serving import Address, Browser, FramedBy, Host, NoToken, Port, Token, served
 
 EXAMPLES = """Examples:
 
@@ -18,15 +16,15 @@ EXAMPLES = """Examples:
 
   attnscope studio sd1 --device cuda --dtype float16
 
-  attnscope studio my-model.safetensors -o pictures"""
+  attnscope studio my-model.safetensors -o pictures
+
+  attnscope studio --host 0.0.0.0        also for a class in the same network"""
 
 
 def studio_command(
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL", help="demo, a hub id, a local folder, or a single .safetensors file."
-        ),
+        typer.Argument(metavar="[MODEL]", help="demo, a hub id, a local folder, or one .safetensors file."),
     ] = "demo",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder that keeps the pictures.")
@@ -35,24 +33,29 @@ def studio_command(
     device: Device = None,
     dtype: Dtype = None,
     max_trace_gb: Annotated[
-        float, typer.Option("--max-trace-gb", help="Of longer runs not every step is kept.")
+        float, typer.Option("--max-trace-gb", min=0.01, help="Of a longer run not every step is kept.")
     ] = MAX_TRACE_GB,
     port: Port = None,
     host: Host = "127.0.0.1",
+    address: Address = None,
     token: Token = None,
+    no_token: NoToken = False,
+    framed_by: FramedBy = None,
     browser: Browser = True,
 ) -> None:
     """Type a prompt, watch the picture and its attention form, change it, see the difference."""
-    with ExitStack() as until_ready:
-        until_ready.enter_context(working("starting the studio"))
+    with served(
+        "starting the studio",
+        port=port,
+        host=host,
+        address=address,
+        token=token,
+        no_token=no_token,
+        framed_by=framed_by,
+        browser=browser,
+    ) as where:
         from attnscope.studio import serve
         from attnscope.studio.messages import ModelNamed
 
-        def ready(address: str) -> None:
-            until_ready.close()
-            print_data(address)
-            sys.stdout.flush()  # into a pipe, too, for it goes on
-            say("open it in a browser; Ctrl+C ends")
-
         named = ModelNamed(model, None if config is None else str(config), device, dtype, max_trace_gb)
-        serve(named, folder=output, host=host, port=port, token=token, open_browser=browser, ready=ready)
+        serve(named, folder=output, **where)

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from attnscope.cli.options import Browser, Host, Port, Token
-from attnscope.cli.output import print_data, say, working
+from attnscope.cli.serving import Address, Browser, FramedBy, Host, NoToken, Port, Token, served
 from attnscope.cli.studio import studio_command
 
 EXAMPLES = """Examples (after `attnscope demo`):
 
   attnscope view attnscope-demo/run.trace
 
-  attnscope view first.trace second.trace        side by side"""
+  attnscope view first.trace second.trace        side by side
+
+  attnscope view        the studio, to make pictures
+
+  attnscope view run.trace --host 0.0.0.0        also for a phone in the same network: scan the code
+
+  attnscope view run.trace --address https://hub.example.org/user/me/proxy/{port}/        behind a proxy"""
 
 
 def view_command(
     traces: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="TRACE", help="Folders of traces; several to compare. None: the studio, to make some."
-        ),
+        typer.Argument(metavar="[TRACE]...", help="Folders of traces; several to compare. None: the studio."),
     ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
+    address: Address = None,
     token: Token = None,
+    no_token: NoToken = False,
+    framed_by: FramedBy = None,
     browser: Browser = True,
 ) -> None:
     """Open traces in the browser: any place, word, block, head and step, and segments."""
+    options: dict[str, Any] = {
+        "port": port,
+        "host": host,
+        "address": address,
+        "token": token,
+        "no_token": no_token,
+        "framed_by": framed_by,
+        "browser": browser,
+    }
     if not traces:
-        studio_command(port=port, host=host, token=token, browser=browser)
+        studio_command(**options)
         return
-    with ExitStack() as until_ready:
-        until_ready.enter_context(working("starting the viewer"))
+    with served("starting the viewer", **options) as where:
         from attnscope.viewer import serve
 
-        def ready(address: str) -> None:
-            until_ready.close()
-            print_data(address)
-            sys.stdout.flush()  # into a pipe, too, for it goes on
-            say("open it in a browser; Ctrl+C ends")
-
-        serve(*traces, host=host, port=port, token=token, open_browser=browser, ready=ready)
+        serve(*traces, **where)

@@ -6,7 +6,7 @@ every_place.py  the maps of all places at once
 statistics.py   a map in numbers
 """
 
-from attnscope.places.every_place import EveryPlace, coarse, every_place, every_places_words
+from attnscope.places.every_place import LONGEST, EveryPlace, coarse, every_place, every_places_words
 from attnscope.places.maps import (
     block_maps,
     box_map,
@@ -20,6 +20,7 @@ from attnscope.places.statistics import Statistics
 from attnscope.places.view import Box, View, check_choice
 
 __all__ = [
+    "LONGEST",
     "Box",
     "EveryPlace",
     "Statistics",

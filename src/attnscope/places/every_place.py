@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +13,14 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 from attnscope.errors import SelectionError
 from attnscope.pictures.maps import resize_maps
 from attnscope.places.view import View
+from attnscope.records import Layer
 from attnscope.trace.files import TraceSource, as_trace
+from attnscope.trace.trace import Trace
 
 LONGEST = 32
 """Longer side of a grid on which every place's map is kept: 1024 maps of 1024 places."""
+LONGEST_OF_STEPS = 16
+"""The same of a single step: 256 maps of 256 places."""
 
 
 class EveryPlace(NamedTuple):
@@ -26,11 +30,13 @@ class EveryPlace(NamedTuple):
         block: None for the mean over all blocks.
         grid: Height and width of the places that look, row by row.
         maps: Where each of them looks.
+        step: Number of a single step; None for what the view chooses.
     """
 
     block: int | None
     grid: tuple[int, int]
     maps: Float[Tensor, "place height width"]
+    step: int | None = None
 
 
 def every_place(
@@ -38,6 +44,8 @@ def every_place(
     view: View,
     *,
     longest: int = LONGEST,
+    singly: Sequence[int] = (),
+    longest_of_steps: int = LONGEST_OF_STEPS,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[EveryPlace]:
     """Where every place looks in each block, then on average over all blocks: self-attention.
@@ -47,35 +55,66 @@ def every_place(
         view: Step, branch and image; all blocks and heads are taken.
         longest: Finer grids are made coarser until their longer side has at most this many places: the mean over the
             places that look, the sum over those that are looked at.
+        singly: Numbers of steps whose maps are given, too, each by itself. Every layer must have them.
+        longest_of_steps: As `longest`, of single steps.
         progress: Called as progress(done) after each layer of each step.
 
-    Cost: the head mean of every self-attention layer and step.
+    Cost: the head mean of every self-attention layer and step, once.
     """
     trace = as_trace(trace)
     layers = trace.layers.of_kind("self")
-    steps = [step.index for step in trace.steps]
-    grids = [coarse(layer.grid, longest) for layer in layers]
-    finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
-    choice: dict[str, Any] = {"branch": view.branch, "image": view.image, "mean": "head"}
-    together: Tensor | None = None
+    means: dict[int | None, _Mean] = {step: _Mean(layers, longest_of_steps) for step in singly}
+    means = {None: _Mean(layers, longest), **means}
     done = 0
-    for layer, grid in zip(layers, grids, strict=True):
-        total: Tensor | None = None
+    for layer in layers:
         there = trace.steps_with(layer, view.branch, view.image) if view.step is None else [view.step]
-        done += 0 if view.step is not None else len(steps) - len(there)
+        done += 0 if view.step is not None else len(trace.steps) - len(there)
+        total: Tensor | None = None
         for step in there:
-            total = trace.probabilities(layer=layer, part="own", step=step, into=total, **choice)
+            if step in singly:
+                own = _head_mean(trace, layer, view, step)
+                yield means[step].add(layer, own.cpu(), step)
+                total = own.clone() if total is None else total.add_(own)  # what was given stays
+            else:
+                total = _head_mean(trace, layer, view, step, into=total)
             done += 1
             if progress is not None:
                 progress(done)
         if total is None:
             raise SelectionError(f"no step has {layer.id} and a row of branch {view.branch!r}")
-        maps = _coarser(total.cpu() / len(there), layer.grid, grid)
-        yield EveryPlace(layer.block, grid, maps)
-        share = _spread(maps, grid, finest) / len(layers)
-        together = share if together is None else together.add_(share)
-    if together is not None:
-        yield EveryPlace(None, finest, together)
+        yield means[None].add(layer, total.cpu() / len(there), None)
+    if layers:
+        yield from (mean.of_all(step) for step, mean in means.items())
+
+
+class _Mean:
+    """Maps of blocks on grids that are small enough, and their mean."""
+
+    def __init__(self, layers: Sequence[Layer], longest: int) -> None:
+        self._longest, self._count = longest, len(layers)
+        grids = [coarse(layer.grid, longest) for layer in layers]
+        self._finest = max(grids, key=lambda grid: grid[0] * grid[1], default=(1, 1))
+        self._total: Tensor | None = None
+
+    def add(self, layer: Layer, probabilities: Float[Tensor, "query key"], step: int | None) -> EveryPlace:
+        """The layer's maps, which count in the mean from now on."""
+        grid = coarse(layer.grid, self._longest)
+        maps = _coarser(probabilities, layer.grid, grid)
+        share = _spread(maps, grid, self._finest) / self._count
+        self._total = share if self._total is None else self._total.add_(share)
+        return EveryPlace(layer.block, grid, maps, step)
+
+    def of_all(self, step: int | None) -> EveryPlace:
+        assert self._total is not None
+        return EveryPlace(None, self._finest, self._total, step)
+
+
+def _head_mean(
+    trace: Trace, layer: Layer, view: View, step: int, into: Tensor | None = None
+) -> Float[Tensor, "query key"]:
+    return trace.probabilities(
+        layer=layer, part="own", step=step, branch=view.branch, image=view.image, mean="head", into=into
+    )
 
 
 def every_places_words(

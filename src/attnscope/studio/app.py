@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,7 +14,6 @@ from attnscope.studio.routes import Routes
 from attnscope.studio.studio import Studio
 from attnscope.trace.trace import Trace
 from attnscope.viewer.app import create_app as create_viewer
-from attnscope.viewer.gate import LOOPBACK
 
 FOLDER = "attnscope-studio"
 """Where runs are kept, unless another folder is named."""
@@ -24,8 +24,7 @@ def create_app(
     *,
     folder: str | Path = FOLDER,
     traces: Sequence[Trace | str | Path] = (),
-    hosts: Sequence[str] = LOOPBACK,
-    token: str | None = None,
+    **gate: Any,
 ) -> FastAPI:
     """The studio as an ASGI application. The model is loaded when the server starts, in a process of its own.
 
@@ -33,15 +32,14 @@ def create_app(
         model: As for `attnscope.load_pipeline`.
         folder: Where runs are kept; those that are there already are shown.
         traces: Further traces to look at, as for the viewer.
-        hosts: Names under which the server may be asked.
-        token: See `attnscope.viewer.create_app`.
+        **gate: hosts, token, address, frame_key and framed_by of `attnscope.viewer.create_app`.
 
     Raises:
         TraceFormatError: A folder is no trace.
         SelectionError: A trace holds no Q and K.
     """
     named = ModelNamed(model) if isinstance(model, str) else model
-    app = create_viewer(traces, hosts=hosts, token=token)
+    app = create_viewer(traces, **gate)
     answers = app.state.answers
     studio = Studio(named, Path(folder), answers.shelf)
     answers.has_studio = True

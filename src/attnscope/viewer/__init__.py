@@ -16,6 +16,6 @@ except ImportError as error:
     ) from error
 
 from attnscope.viewer.app import create_app
-from attnscope.viewer.serving import serve
+from attnscope.viewer.serving import Viewer, serve
 
-__all__ = ["create_app", "serve"]
+__all__ = ["Viewer", "create_app", "serve"]

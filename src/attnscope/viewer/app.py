@@ -40,6 +40,9 @@ def create_app(
     *,
     hosts: Sequence[str] = LOOPBACK,
     token: str | None = None,
+    address: str | None = None,
+    frame_key: str | None = None,
+    framed_by: Sequence[str] = (),
 ) -> FastAPI:
     """The viewer as an ASGI application.
 
@@ -48,6 +51,10 @@ def create_app(
         hosts: Names under which the server may be asked.
         token: Where it is set, every client must have it (the page takes it from `/?token=...` and keeps it as a
             cookie), and any host name will do.
+        address: Under which a proxy shows the viewer, as in `https://hub.example.org/user/me/proxy/8756/`. Its host is
+            a name under which the server may be asked, and its path may stay before that of a request.
+        frame_key: A secret that opens the page at `/frame/KEY/` without a token and lets any page frame it there.
+        framed_by: Sites whose pages may frame the page at its own address, as in `https://huggingface.co`.
 
     Raises:
         TraceFormatError: A folder is no trace.
@@ -73,12 +80,21 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=PROBLEMS,
+        redirect_slashes=False,  # to an address made of Host, which a proxy may have rewritten
     )
     app.state.answers = answers
     _say_problems(app)
     answers.add_routes(app)
     page.add_routes(app)
-    app.add_middleware(Gate, hosts=hosts, token=token, scripts=f"'self' '{page.import_map_hash()}'")
+    app.add_middleware(
+        Gate,
+        hosts=hosts,
+        token=token,
+        address=address,
+        frame_key=frame_key,
+        framed_by=framed_by,
+        scripts=f"'self' '{page.import_map_hash()}'",
+    )
     return app
 
 

@@ -2,7 +2,7 @@
 
 The page is the viewer's own with its answers inside: for every place of a grid of at most 32x32 where it looks, in
 every block and over all; every word; segments at some thresholds. Maps are means over heads and steps, coarser grids
-of summed cells where the model's are finer, 8 bits a value.
+of summed cells where the model's are finer, 8 bits a value. Single steps are coarser, as fine as fits (packing.py).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from attnscope import places
+from attnscope.errors import ParameterError
 from attnscope.files import check_free, whole_file
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.places import View
@@ -33,7 +34,18 @@ from attnscope.viewer import page
 from attnscope.viewer.aggregates import Aggregate, Source
 from attnscope.viewer.described import segments_info
 from attnscope.viewer.opened import OpenTrace
+from attnscope.viewer.packing import (
+    LEVELS,
+    LEVELS_OF_STEPS,
+    Singles,
+    deflated,
+    fewer_places,
+    fitting_singles,
+    packed,
+)
 
+MOST_STEPS = 20
+"""Single steps of a page, where nobody asks for more or fewer."""
 PICTURE_PX = 1024
 LABELS_PX = 512
 THRESHOLD_FACTORS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 5.0)
@@ -49,6 +61,7 @@ def export_page(
     step: int | None = None,
     branch: str = "cond",
     image: int = 0,
+    single_steps: int = MOST_STEPS,
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -60,6 +73,8 @@ def export_page(
         step: One step; the mean over all by default.
         branch: Guidance branch.
         image: Number of the image in the batch.
+        single_steps: The most steps that the page has singly, beside their mean; of a longer run evenly chosen ones. 0
+            for none.
         progress: Called as progress(done, total).
         overwrite: Write over a file that is there already.
 
@@ -69,15 +84,18 @@ def export_page(
     Raises:
         OutputError: The file is there already, or can't be written.
         SelectionError: The trace lacks something that was chosen.
+        ParameterError: A negative number of single steps.
 
     Cost: the head mean of every self-attention layer and step, twice (places, segments), and a heat map of every
-    word in every block; a page of 2 to 8 MB.
+    word in every block, over all steps and in each single one. A page of 2 to 8 MB, and at most 6 MB for single steps.
     """
     path = Path(target)
+    if single_steps < 0:
+        raise ParameterError(f"single_steps is {single_steps}; expected 0 or more")
     check_free([path], overwrite=overwrite)
     opened = OpenTrace.of(0, trace)
     view = View(None, None, step, branch, image)
-    data = json.dumps(_page_data(opened, view, progress or (lambda done, total: None)))
+    data = json.dumps(_page_data(opened, view, single_steps, progress or (lambda done, total: None)))
     markup = f'<script type="application/json" id="data">{data.replace("<", chr(92) + "u003c")}</script>'
     style = "".join(f"<style>{page.static_files()[name].decode()}</style>" for name in page.style_names())
     with whole_file(path) as partial:
@@ -89,7 +107,7 @@ def _inside(file: str) -> str:
     return page.data_address("export-source.js" if file == "source.js" else file)
 
 
-def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, Any]:
+def _page_data(opened: OpenTrace, view: View, single_steps: int, progress: Progress) -> dict[str, Any]:
     trace = opened.trace
     places.check_choice(trace, view.step, view.branch, view.image)
     info = opened.info
@@ -97,46 +115,96 @@ def _page_data(opened: OpenTrace, view: View, progress: Progress) -> dict[str, A
     image.texts = {view.branch: image.texts[view.branch]}
     info.images, info.branches, info.step = [image], [view.branch], None
     info.folder = info.model = None  # they may be paths of this machine
-    info.steps = [step for step in info.steps if view.step in (None, step.index)]
+    spans = _spans(trace, view.image, view.branch)
+    singles = fitting_singles(trace, view, len(spans), single_steps)
+    averaged = [step for step in info.steps if view.step in (None, step.index)]
+    info.steps = (
+        averaged if len(averaged) == 1 else [step for step in averaged if step.index in singles.steps]
+    )
     own, cross = trace.layers.of_kind("self"), trace.layers.of_kind("cross")
-    of_places, of_words = len(own) * len(info.steps), len(cross) + 1
+    of_places, of_words = len(own) * len(averaged), (len(cross) + 1) * (1 + len(singles.steps))
     total = 2 * of_places + of_words
     return {
         "trace": info.model_dump(),
         "picture": _picture(trace, view.image),
-        "places": dict(_places(trace, view, lambda done: progress(done, total))),
-        "shares": _shares(trace, view),
-        "words": dict(_words(trace, view, lambda done: progress(of_places + done, total))),
+        "run": {"steps": len(averaged), "cells": singles.detail.cells},
+        **_maps(trace, view, singles, spans, lambda done: progress(done, total)),
         "segments": _segments(opened, view, lambda done, _: progress(of_places + of_words + done, total))
         if own
         else [],
     }
 
 
-def _places(
-    trace: Trace, view: View, progress: Callable[[int], None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Block (or "all") -> the map of every place."""
-    for block, grid, maps in places.every_place(trace, view, progress=progress):
-        yield _name(block), _packed(maps, grid)
+def _maps(
+    trace: Trace, view: View, singles: Singles, spans: Sequence[TokenSpan], progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """Of the view, and of each single step under "steps": by block (or "all") the map of every place and every word,
+    and what places take from tokens."""
+    found: dict[int | None, dict[str, Any]] = {
+        step: {"places": {}, "words": {}, "shares": None} for step in (None, *singles.steps)
+    }
+    done = _add_places(found, trace, view, singles, progress)
+    for step, maps in found.items():
+        at = view if step is None else replace(view, step=step)
+        for block, words in _words(trace, at, spans):
+            longest = _longest_of_words(singles, step, block)
+            size = places.coarse(words.shape[1:], longest)
+            maps["words"][_name(block)] = packed(adaptive_avg_pool2d(words, size), size, _levels(step))
+            done += 1
+            progress(done)
+        maps["shares"] = _shares(trace, at, singles, step)
+    return {**found.pop(None), "steps": {str(step): maps for step, maps in found.items()}}
+
+
+def _levels(step: int | None) -> int:
+    return LEVELS if step is None else LEVELS_OF_STEPS
 
 
 def _name(block: int | None) -> str:
     return "all" if block is None else str(block)
 
 
-def _words(trace: Trace, view: View, progress: Callable[[int], None]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Block (or "all") -> the map of every word, then of start, end and padding."""
-    spans = _spans(trace, view.image, view.branch)
+def _add_places(
+    found: dict[int | None, dict[str, Any]],
+    trace: Trace,
+    view: View,
+    singles: Singles,
+    progress: Callable[[int], None],
+) -> int:
+    """How many layers of steps there were."""
+    done = 0
+
+    def count(now: int) -> None:
+        nonlocal done
+        done = now
+        progress(now)
+
+    detail = singles.detail
+    choice: dict[str, Any] = {"singly": singles.steps, "longest_of_steps": detail.cells, "progress": count}
+    for block, grid, maps, step in places.every_place(trace, view, **choice):
+        if step is not None:
+            maps, grid = fewer_places(maps, grid, detail.all_looking if block is None else detail.looking)
+        found[step]["places"][_name(block)] = packed(maps, grid, _levels(step))
+    return done
+
+
+def _longest_of_words(singles: Singles, step: int | None, block: int | None) -> int:
+    if step is None:
+        return places.LONGEST
+    return singles.detail.all_word_cells if block is None else singles.detail.word_cells
+
+
+def _words(
+    trace: Trace, view: View, spans: Sequence[TokenSpan]
+) -> Iterator[tuple[int | None, Float[Tensor, "word height width"]]]:
+    """(block, or None for all; the map of every word, then of start, end and padding)."""
     cross = trace.layers.of_kind("cross")
     if not cross or not spans:
         return
     choice: dict[str, Any] = {"steps": view.step, "branch": view.branch, "image": view.image}
-    for done, block in enumerate((None, *(layer.block for layer in cross)), start=1):
-        maps = np.stack([heat.array for heat in heat_maps(trace, spans, blocks=block, **choice)])
-        size = places.coarse(maps.shape[1:])
-        yield _name(block), _packed(adaptive_avg_pool2d(torch.from_numpy(maps), size), size)
-        progress(done)
+    for block in (None, *(layer.block for layer in cross)):
+        maps = heat_maps(trace, spans, blocks=block, **choice)
+        yield block, torch.from_numpy(np.stack([heat.array for heat in maps]))
 
 
 def _spans(trace: Trace, image: int, branch: str) -> list[TokenSpan]:
@@ -150,13 +218,14 @@ def _spans(trace: Trace, image: int, branch: str) -> list[TokenSpan]:
     return [*trace.words(image, branch), *(span for span in of_roles if span.tokens)]
 
 
-def _shares(trace: Trace, view: View) -> dict[str, Any] | None:
+def _shares(trace: Trace, view: View, singles: Singles, step: int | None) -> dict[str, Any] | None:
     """What every place takes from each token, mean over all blocks."""
-    shares = places.every_places_words(trace, view)
+    longest = places.LONGEST if step is None else singles.detail.all_looking
+    shares = places.every_places_words(trace, view, longest=longest)
     if shares is None:
         return None
     grid, of_places = shares
-    return _packed(of_places.reshape(len(of_places), 1, -1), grid)
+    return packed(of_places.reshape(len(of_places), 1, -1), grid)
 
 
 def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[str, Any]]:
@@ -180,28 +249,10 @@ def _segments(opened: OpenTrace, view: View, progress: Progress) -> list[dict[st
                 "found": described.model_dump(),
                 "labels_height": labels.height,
                 "labels_width": labels.width,
-                "labels": _deflated(np.asarray(labels).astype("<u2").tobytes()),
+                "labels": deflated(np.asarray(labels).astype("<u2").tobytes()),
             }
         )
     return segmentations
-
-
-def _packed(of_places: Float[Tensor, "place height width"], grid: tuple[int, int]) -> dict[str, Any]:
-    """Maps of 8 bits, each scaled to its own maximum; grid: of the places that they belong to."""
-    flat = of_places.flatten(1)
-    maxima = flat.amax(1, keepdim=True)
-    levels = (flat / maxima.clamp_min(1e-30) * 255).round().to(torch.uint8)
-    return {
-        "grid": grid,
-        "height": of_places.shape[1],
-        "width": of_places.shape[2],
-        "levels": _deflated(levels.numpy().tobytes()),
-        "maxima": _deflated(maxima.float().numpy().astype("<f4").tobytes()),
-    }
-
-
-def _deflated(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content, 9)).decode()
 
 
 def _picture(trace: Trace, image: int) -> str | None:

@@ -112,7 +112,8 @@ def _modules() -> dict[str, str]:
 
 
 def _address(file: str) -> str:
-    return f"/static/{file}?{_digest(file)}"
+    """From the page's own address, wherever a proxy shows it."""
+    return f"./static/{file}?{_digest(file)}"
 
 
 def _digest(file: str) -> str:

@@ -18,11 +18,13 @@ const deflated = (numbers) => deflateSync(numbers).toString("base64");
  * @param {number} width
  * @param {number[][]} levels
  * @param {number[]} maxima
+ * @param {number} [top]
  */
-const packed = (grid, height, width, levels, maxima) => ({
+const packed = (grid, height, width, levels, maxima, top = 255) => ({
   grid,
   height,
   width,
+  top,
   levels: deflated(Uint8Array.from(levels.flat())),
   maxima: deflated(Float32Array.from(maxima)),
 });
@@ -74,8 +76,23 @@ const WORDS = packed(
   ],
   [1, 1, 1, 1, 1],
 );
+// Of step 2: one place that looks at two cells, in levels of 63
+const LATE = packed([1, 1], 1, 2, [[63, 21]], [0.3], 63);
 const DATA = {
-  trace: madeTrace({ images: [madeImage("a kitten")], branches: ["cond"] }),
+  run: { steps: 3, cells: 16 },
+  steps: {
+    0: { places: { all: PLACES, 1: PLACES }, words: { all: WORDS, 1: WORDS }, shares: PLACES },
+    2: {
+      places: { all: LATE, 1: LATE },
+      words: { all: packed([1, 2], 1, 2, [[63, 0], [0, 0], [0, 0], [0, 0], [0, 0]], [0.5, 0, 0, 0, 0], 63) },
+      shares: packed([1, 1], 1, 3, [[0, 255, 0]], [0.7]),
+    },
+  },
+  trace: madeTrace({
+    images: [madeImage("a kitten")],
+    branches: ["cond"],
+    steps: [0, 2].map((index) => ({ index, timestep: 900 - 300 * index })),
+  }),
   picture: "data:image/webp;base64,",
   places: { all: PLACES, 2: PLACES, 1: PLACES },
   words: { all: WORDS, 1: WORDS },
@@ -149,6 +166,28 @@ test("words are weighed by their tokens", async () => {
 test("what places read is the mean over a region", async () => {
   near(await source.shares(0, VIEW, [0.1, 0.1]), [1, 0, 0]);
   near(await source.shares(0, VIEW, [0, 0, 1, 1]), [0.25, 0.25, 0.25]);
+});
+
+test("a step by itself has maps of its own, in its own levels", async () => {
+  const late = { ...VIEW, step: 2 };
+  for (const box of /** @type {[number, number][]} */ ([[0.1, 0.1], [0.9, 0.9]])) {
+    near((await source.place(0, late, box)).values, [0.3, 0.1]);
+  }
+  near((await source.words(0, late, [1])).values, [0.5, 0]);
+  near(await source.shares(0, late, [0.1, 0.1]), [0, 0.7, 0]);
+  const blocks = await source.placeBlocks(0, late, [0.1, 0.1]);
+  assert.deepEqual(blocks.map((map) => [map.number, Math.round(1e6 * map.maximum)]), [[1, 300000]]);
+  near((await source.place(0, { ...VIEW, step: 0 }, [0.1, 0.9])).values, [0, 2]);
+  near((await source.place(0, VIEW, [0.1, 0.9])).values, [0, 2]);
+});
+
+test("which steps there are singly is said", () => {
+  assert.equal(source.stepCount(), 3);
+  assert.equal(
+    source.aboutSteps(),
+    "Of 3 steps this page has 2 singly: 0, 2. Maps of one step have at most 16×16 cells; " +
+      "segments are of the mean over all steps.",
+  );
 });
 
 test("segments are those of the nearest threshold, by its ratio", async () => {

@@ -29,7 +29,7 @@ const questions = (state, info = madeTrace()) => questionsOf(info, fittedState(i
 /** @param {Questions} asked @param {keyof Questions} name */
 async function address(asked, name) {
   await asked[name]?.ask(new AbortController().signal, () => {}).catch(() => {});
-  return fetched.at(-1)?.replace("/api/traces/0/", "");
+  return fetched.at(-1)?.replace("api/traces/0/", "");
 }
 
 test("of a place its map, the words it reads and all blocks are asked", async () => {

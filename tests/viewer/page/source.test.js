@@ -70,19 +70,19 @@ test("a refusal is the server's sentence, or its status where it says none", asy
 });
 
 test("a picture has an address", () => {
-  assert.equal(source.picture(1, 2), "/api/traces/1/picture?image=2");
+  assert.equal(source.picture(1, 2), "api/traces/1/picture?image=2");
 });
 
 test("addresses of files say all that is chosen and nothing that is not", () => {
   const view = { ...VIEW, block: 0, step: 3 };
-  const place = "/api/traces/2/place?block=0&step=3&branch=cond&image=0";
+  const place = "api/traces/2/place?block=0&step=3&branch=cond&image=0";
   assert.equal(source.placeFile(2, view, [0.25, 0.5], "npz"), `${place}&top=0.25&left=0.5&format=npz`);
   const region = `${place}&top=0&left=0.1&bottom=0.5&right=1&format=npz`;
   assert.equal(source.placeFile(2, view, [0, 0.1, 0.5, 1], "npz"), region);
-  const words = "/api/traces/0/words?branch=cond&image=0&token=0&token=4&format=npz";
+  const words = "api/traces/0/words?branch=cond&image=0&token=0&token=4&format=npz";
   assert.equal(source.wordsFile(0, VIEW, [0, 4], "npz"), words);
   const labels =
-    "/api/traces/0/labels?step=1&branch=cond&image=0&threshold=0.5&passes=3&anchors=16&unite=false";
+    "api/traces/0/labels?step=1&branch=cond&image=0&threshold=0.5&passes=3&anchors=16&unite=false";
   assert.equal(source.labelsFile(0, { ...FROM, ...RECIPE }, "png"), `${labels}&word=2&word=5&format=png`);
 });
 
@@ -108,7 +108,7 @@ test("segments wait for the aggregate, and tell how far it is", async () => {
   assert.deepEqual(told, [[3, 9]]);
   assert.deepEqual([[...found.labels], found.labels_height, found.labels_width], [[0, 1], 1, 2]);
   assert.deepEqual(
-    asked.map(([method, path]) => `${method} ${path.split(/[/?]/)[4]}`),
+    asked.map(([method, path]) => `${method} ${path.split(/[/?]/)[3]}`),
     ["GET aggregate", "POST aggregate", "GET aggregate", "GET aggregate", "GET segments", "GET labels"],
   );
 });

@@ -20,7 +20,8 @@ const range = (count) => Array.from({ length: count }, (_, number) => number);
 export function Choices({ info, state, busy }) {
   return html`<section aria-label="Which attention">
     ${state.mode !== "segments" && source.LIVE && blockAndHead(info, state)}
-    ${source.LIVE && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
+    ${hasSteps(info, state) && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
+    ${aboutSteps(info)}
     ${
       info.branches.length > 1 &&
       html`<${Select}
@@ -41,6 +42,19 @@ export function Choices({ info, state, busy }) {
       />`
     }
   </section>`;
+}
+
+/**
+ * An exported page has segments of the mean alone
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ */
+const hasSteps = (info, state) => source.LIVE || (info.steps.length > 1 && state.mode !== "segments");
+
+/** @param {TraceInfo} info */
+function aboutSteps(info) {
+  const about = source.stepCount(info) > 1 && source.aboutSteps();
+  return about && html`<p class="quiet">${about}</p>`;
 }
 
 /**
@@ -163,5 +177,6 @@ function Steps({ info, state, busy }) {
  */
 function stepText(info, state) {
   const step = info.steps.find(({ index }) => index === state.step);
-  return step ? `step ${step.index} · t = ${Math.round(step.timestep)}` : `all ${info.steps.length}, mean`;
+  if (!step) return `all ${source.stepCount(info)}, mean`;
+  return `step ${step.index} · t = ${Math.round(step.timestep)}`;
 }

@@ -1,15 +1,25 @@
 // The answers of an exported page, from the data inside it. The functions are those of source.js.
 
 import { cellsOf } from "attnscope/cells";
+import { t } from "attnscope/lang";
 import { roleTokens, textOf } from "attnscope/words";
 
 /** @import { ManyOfBox, ManyOfTokens, OfBox, OfTokens } from "attnscope/source" */
 /** @import { Box, FieldMap, Found, Grid, Recipe } from "attnscope/types" */
-/** @import { SegmentInfo, SegmentsInfo, TraceInfo } from "attnscope/types" */
+/** @import { SegmentInfo, SegmentsInfo, TraceInfo, View } from "attnscope/types" */
 
 export const LIVE = false;
 
-/** @typedef {{ grid: Grid, height: number, width: number, levels: string, maxima: string }} Packed */
+/**
+ * top: the level of each map's maximum
+ * @typedef {object} Packed
+ * @property {Grid} grid
+ * @property {number} height
+ * @property {number} width
+ * @property {number} top
+ * @property {string} levels
+ * @property {string} maxima
+ */
 /** @typedef {Omit<Packed, "levels" | "maxima"> & { levels: Uint8Array, maxima: Float32Array }} Unpacked */
 
 /**
@@ -22,15 +32,25 @@ export const LIVE = false;
  */
 
 /**
- * places, words: by block, or "all". What export.py writes.
- * @typedef {object} PageData
- * @property {TraceInfo} trace
- * @property {string | null} picture
+ * places, words: by block, or "all"
+ * @typedef {object} Maps
  * @property {Record<string, Packed>} places
  * @property {Record<string, Packed>} words
  * @property {Packed} shares
+ */
+
+/**
+ * Means over the run, and by number the steps that the page has singly. run: over how many steps means are,
+ * and the most cells of a side of a single step's map. What export.py writes.
+ * @typedef {object} Data
+ * @property {TraceInfo} trace
+ * @property {string | null} picture
+ * @property {{ steps: number, cells: number }} run
+ * @property {Record<string, Maps>} steps
  * @property {Segmented[]} segments
  */
+
+/** @typedef {Data & Maps} PageData */
 
 /** @type {PageData} */
 const data = JSON.parse(document.querySelector("#data")?.textContent ?? "");
@@ -72,7 +92,7 @@ function meanOf(all, numbers, number) {
   const size = all.height * all.width;
   const values = new Float32Array(size);
   for (const one of numbers) {
-    const scale = all.maxima[one] / 255 / numbers.length;
+    const scale = all.maxima[one] / all.top / numbers.length;
     for (let at = 0; at < size; at++) values[at] += all.levels[one * size + at] * scale;
   }
   return { number, height: all.height, width: all.width, values, ...numbersOf(values, all.width) };
@@ -128,11 +148,19 @@ const blocksOf = (packed) =>
     .map(Number);
 
 /**
+ * What the page has of the chosen step. A page of one step has nothing else.
+ * @param {View} view
+ * @returns {Maps}
+ */
+const mapsAt = ({ step }) => (step === null ? data : (data.steps[step] ?? data));
+
+/**
+ * @param {Maps} maps
  * @param {number | null} block
  * @param {Box} box
  */
-async function placeIn(block, box) {
-  const all = await unpacked(data.places[name(block)]);
+async function placeIn(maps, block, box) {
+  const all = await unpacked(maps.places[name(block)]);
   return meanOf(all, cells(box, all.grid), block);
 }
 
@@ -141,11 +169,12 @@ const read = textOf(data.trace, { image: 0, branch: data.trace.branches[0] });
 const spans = [...read.words.map((word) => word.tokens), ...roleTokens(read).map(([, tokens]) => tokens)];
 
 /**
+ * @param {Maps} maps
  * @param {number | null} block
  * @param {number[]} tokens
  */
-async function wordsIn(block, tokens) {
-  const all = await unpacked(data.words[name(block)]);
+async function wordsIn(maps, block, tokens) {
+  const all = await unpacked(maps.words[name(block)]);
   const asked = spans.flatMap((span, number) =>
     span.length && span.every((token) => tokens.includes(token)) ? Array(span.length).fill(number) : [],
   );
@@ -160,23 +189,38 @@ export const traces = async () => ({ version: "", traces: [data.trace], studio: 
 export const picture = () => data.picture;
 
 /** @type {OfBox} */
-export const place = (trace, view, box) => placeIn(view.block, box);
+export const place = (trace, view, box) => placeIn(mapsAt(view), view.block, box);
 
 /** @type {OfTokens} */
-export const words = (trace, view, tokens) => wordsIn(view.block, tokens);
+export const words = (trace, view, tokens) => wordsIn(mapsAt(view), view.block, tokens);
 
 /** @type {ManyOfBox} */
 export const placeBlocks = (trace, view, box) =>
-  Promise.all(blocksOf(data.places).map((block) => placeIn(block, box)));
+  Promise.all(blocksOf(mapsAt(view).places).map((block) => placeIn(mapsAt(view), block, box)));
 
 /** @type {ManyOfTokens} */
 export const wordBlocks = (trace, view, tokens) =>
-  Promise.all(blocksOf(data.words).map((block) => wordsIn(block, tokens)));
+  Promise.all(blocksOf(mapsAt(view).words).map((block) => wordsIn(mapsAt(view), block, tokens)));
 
 /** @type {typeof import("attnscope/source").shares} */
 export async function shares(trace, view, box) {
-  const all = await unpacked(data.shares);
+  const all = await unpacked(mapsAt(view).shares);
   return meanOf(all, cells(box, all.grid), null).values;
+}
+
+export const stepCount = () => data.run.steps;
+
+export function aboutSteps() {
+  const { steps: count, cells: most } = data.run;
+  const held = data.trace.steps.map((step) => step.index);
+  if (!held.length) return t("This page has only the mean over all {count} steps.", { count });
+  const fine = t(
+    "Maps of one step have at most {cells}×{cells} cells; segments are of the mean over all steps.",
+    { cells: most },
+  );
+  if (held.length === count) return fine;
+  const named = { count, held: held.length, steps: held.join(", ") };
+  return `${t("Of {count} steps this page has {held} singly: {steps}.", named)} ${fine}`;
 }
 
 export const thresholds = () => data.segments.map((one) => one.threshold);

@@ -28,7 +28,7 @@ export function onKey(event, traces) {
 /** @param {EventTarget | null} target */
 const isField = (target) => target instanceof Element && /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName);
 
-const ONLY_LIVE = [",", ".", "h"]; // an exported page has one view of steps and heads
+const STEPS = [",", "."]; // of which an exported page has places and words, and no single heads
 
 /**
  * What a key changes, null for nothing
@@ -37,7 +37,7 @@ const ONLY_LIVE = [",", ".", "h"]; // an exported page has one view of steps and
  * @param {State} state
  */
 export function keyChange(key, info, state) {
-  if (!source.LIVE && ONLY_LIVE.includes(key)) return null;
+  if (!source.LIVE && (key === "h" || (state.mode === "segments" && STEPS.includes(key)))) return null;
   return CHANGES.get(key)?.(info, state) ?? null;
 }
 

@@ -1,10 +1,11 @@
 // Where answers come from: this page's own server. An exported page has the same functions over data of its
-// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing.
+// own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing. Addresses
+// are relative to the page's, which may stand behind a proxy.
 
 import { unpack } from "attnscope/maps";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
-/** @import { Shares, Source, Told, TracesInfo, View } from "attnscope/types" */
+/** @import { Shares, Source, Told, TraceInfo, TracesInfo, View } from "attnscope/types" */
 
 export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
@@ -85,7 +86,7 @@ function boxed(box) {
  * @param {string} what
  * @param {Parts} parts
  */
-const at = (trace, what, parts) => `/api/traces/${trace}/${what}?${query(parts)}`;
+const at = (trace, what, parts) => `api/traces/${trace}/${what}?${query(parts)}`;
 
 /** @type {(path: string) => Promise<FieldMap>} */
 const oneMap = async (path) => (await maps(path))[0];
@@ -96,7 +97,7 @@ const oneMap = async (path) => (await maps(path))[0];
 /** @typedef {(trace: number, view: View, tokens: number[]) => Promise<FieldMap[]>} ManyOfTokens */
 
 /** @type {() => Promise<TracesInfo>} */
-export const traces = async () => (await fetched("/api/traces")).json(); // others come in a studio
+export const traces = async () => (await fetched("api/traces")).json(); // others come in a studio
 
 /** @type {(trace: number, image: number) => string | null} */
 export const picture = (trace, image) => at(trace, "picture", { image });
@@ -138,6 +139,12 @@ export const wordsFile = (trace, view, token, format) => at(trace, "words", { ..
 
 /** @type {(trace: number, asked: Source & Recipe, format: string) => string} */
 export const labelsFile = (trace, asked, format) => at(trace, "labels", { ...asked, format });
+
+/** How many steps means are over: an exported page may have fewer. @type {(info: TraceInfo) => number} */
+export const stepCount = (info) => info.steps.length;
+
+/** What there is to say of single steps, empty for nothing: an exported page's are coarser. */
+export const aboutSteps = () => "";
 
 /** The thresholds that can be asked for, null for any: only an exported page has a list. */
 export const thresholds = () => /** @type {number[] | null} */ (null);

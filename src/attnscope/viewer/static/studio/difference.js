@@ -57,7 +57,9 @@ export function Difference({ before, beforeState, after, afterState }) {
     tell(far.reduce((sum, value) => sum + value, 0) / far.length);
   }, [one, other, size?.join(), afterState.colours]);
   return html`<figure class="pane difference" aria-label=${t("difference of the pictures")}>
-    <figcaption><b>${t("difference")}</b> <span>${differenceText(one, other, isSame, mean)}</span></figcaption>
+    <figcaption>
+      <b>${t("difference")}</b> <span>${differenceText(one, other, isSame, mean)}</span>
+    </figcaption>
     <div class="frame" ref=${place}>
       <div class="stage">
         <canvas

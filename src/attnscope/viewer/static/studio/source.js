@@ -11,7 +11,7 @@ const JSON_BODY = { "content-type": "application/json" };
  * @param {number} seen
  * @returns {Promise<StudioInfo>}
  */
-export const news = async (seen) => (await fetched(`/api/studio?seen=${seen}`)).json();
+export const news = async (seen) => (await fetched(`api/studio?seen=${seen}`)).json();
 
 /**
  * @param {RunAsked} asked
@@ -19,7 +19,7 @@ export const news = async (seen) => (await fetched(`/api/studio?seen=${seen}`)).
  */
 export async function make(asked) {
   const body = JSON.stringify(asked);
-  return (await fetched("/api/runs", { method: "POST", headers: JSON_BODY, body })).json();
+  return (await fetched("api/runs", { method: "POST", headers: JSON_BODY, body })).json();
 }
 
 /**
@@ -28,45 +28,45 @@ export async function make(asked) {
  * @returns {Promise<RunInfo>}
  */
 export async function read(photo, text) {
-  const address = `/api/photos?${new URLSearchParams({ text })}`;
+  const address = `api/photos?${new URLSearchParams({ text })}`;
   return (await fetched(address, { method: "POST", body: photo })).json();
 }
 
 /** @param {number} run */
-export const stop = (run) => fetched(`/api/runs/${run}/stop`, { method: "POST" });
+export const stop = (run) => fetched(`api/runs/${run}/stop`, { method: "POST" });
 
 /** @param {number} run @param {string} name */
 export const rename = (run, name) =>
-  fetched(`/api/runs/${run}`, { method: "PATCH", headers: JSON_BODY, body: JSON.stringify({ name }) });
+  fetched(`api/runs/${run}`, { method: "PATCH", headers: JSON_BODY, body: JSON.stringify({ name }) });
 
 /** @param {number} run */
-export const remove = (run) => fetched(`/api/runs/${run}`, { method: "DELETE" });
+export const remove = (run) => fetched(`api/runs/${run}`, { method: "DELETE" });
 
 /** @param {number} run @returns {Promise<string>} */
-export const code = async (run) => (await (await fetched(`/api/runs/${run}/code`)).json()).python;
+export const code = async (run) => (await (await fetched(`api/runs/${run}/code`)).json()).python;
 
 /**
  * Addresses of pictures: small, and of the step that can be looked at
  * @param {RunInfo} run
  */
-export const card = ({ number, state, seen }) => `/api/runs/${number}/card?${state}${seen ?? ""}`;
+export const card = ({ number, state, seen }) => `api/runs/${number}/card?${state}${seen ?? ""}`;
 
 /** @param {RunInfo} run */
-export const seen = ({ number, seen: step }) => `/api/runs/${number}/seen?${step}`;
+export const seen = ({ number, seen: step }) => `api/runs/${number}/seen?${step}`;
 
 /**
  * Maps of the words in that step
  * @param {RunInfo} run
  */
 export const seenWords = async ({ number, seen: step }) =>
-  (await fetched(`/api/runs/${number}/seen-words?${step}`)).arrayBuffer();
+  (await fetched(`api/runs/${number}/seen-words?${step}`)).arrayBuffer();
 
 /**
  * @param {Blob & { name: string }} zip
  * @returns {Promise<RunInfo>}
  */
 export async function sendZip(zip) {
-  const address = `/api/zips?${new URLSearchParams({ name: zip.name.replace(/\.zip$/i, "") })}`;
+  const address = `api/zips?${new URLSearchParams({ name: zip.name.replace(/\.zip$/i, "") })}`;
   return (await fetched(address, { method: "POST", body: zip })).json();
 }
 
@@ -77,11 +77,11 @@ export async function sendZip(zip) {
  * @returns {Promise<RunInfo>}
  */
 export async function sendFolder(name, files, told) {
-  const { key } = await (await fetched("/api/uploads", { method: "POST" })).json();
+  const { key } = await (await fetched("api/uploads", { method: "POST" })).json();
   for (const [sent, file] of files.entries()) {
     told(sent);
-    await fetched(`/api/uploads/${key}/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
+    await fetched(`api/uploads/${key}/${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
   }
-  const address = `/api/uploads/${key}/done?${new URLSearchParams({ name })}`;
+  const address = `api/uploads/${key}/done?${new URLSearchParams({ name })}`;
   return (await fetched(address, { method: "POST" })).json();
 }
