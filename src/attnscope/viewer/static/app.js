@@ -10,12 +10,13 @@ import { fitted } from "attnscope/fitted";
 import { Header } from "attnscope/header";
 import { Hint, wasSeen } from "attnscope/hint";
 import { onKey } from "attnscope/keys";
-import { languageOf, speak, useLanguage } from "attnscope/lang";
+import { languageOf, speak, t, useLanguage } from "attnscope/lang";
 import { layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { html, render, useEffect } from "attnscope/preact";
 import { PromptBar } from "attnscope/prompt";
 import { useLook } from "attnscope/questions";
+import { languageOfError } from "attnscope/refused";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
@@ -48,7 +49,7 @@ function App({ traces }) {
         info=${info}
         state=${{ ...own, top }}
         look=${look}
-        label="first trace"
+        label=${t("first trace")}
         compact=${other !== null}
       />
       ${
@@ -58,14 +59,14 @@ function App({ traces }) {
           info=${other}
           state=${{ ...beside, top }}
           look=${otherLook}
-          label="second trace"
+          label=${t("second trace")}
           compact
         />`
       }
       ${!other && maps && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
       <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
     </main>
-    <aside aria-label="Choices and numbers">
+    <aside aria-label=${t("Choices and numbers")}>
       <${Choices} info=${info} state=${own} busy=${look.shown.busy} />
       <${Panel} info=${info} state=${own} look=${look} />
       ${maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
@@ -80,13 +81,15 @@ function App({ traces }) {
  */
 function spoken(state, look) {
   const [map, found] = [look.shown.value, look.found.value];
-  if (state.mode === "segments") return found ? `${found.segments.length} segments` : "";
-  return map && state.cursor ? `brightest at row ${map.peak[0]}, column ${map.peak[1]}` : "";
+  if (state.mode === "segments") return found ? t("{count} segments", { count: found.segments.length }) : "";
+  if (!map || !state.cursor) return "";
+  return t("brightest at row {row}, column {column}", { row: map.peak[0], column: map.peak[1] });
 }
 
 /** @param {HTMLElement} root */
 async function start(root) {
   speak(languageOf(location.search, navigator.languages));
+  root.textContent = t("Loading the trace …");
   try {
     const { traces } = await source.traces();
     openFirst(traces);
@@ -99,8 +102,17 @@ async function start(root) {
     root.replaceChildren();
     render(html`<${App} traces=${traces} />`, root);
   } catch (error) {
-    root.textContent = /** @type {Error} */ (error).message;
+    root.replaceChildren(told(error));
   }
+}
+
+/** What went wrong, as a paragraph. @param {unknown} error */
+function told(error) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "loading";
+  paragraph.lang = languageOfError(error);
+  paragraph.textContent = error instanceof Error ? error.message : String(error);
+  return paragraph;
 }
 
 /** @param {TraceInfo[]} traces */

@@ -1,6 +1,7 @@
 // Two traces side by side: one question, words of the same text, one scale.
 
 import { fitted } from "attnscope/fitted";
+import { listed, t } from "attnscope/lang";
 import { textOf, wordsOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -48,8 +49,8 @@ const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id
 function missing(from, to, ids) {
   const numbers = ids.filter((id) => typeof id === "number");
   const absent = numbers.filter((id) => sameWord(from, to, id) === null);
-  const texts = absent.map((id) => `“${from.words[id].text}”`);
-  return texts.length ? `This prompt does not hold ${texts.join(", ")}.` : null;
+  const texts = absent.map((id) => t("“{text}”", { text: from.words[id].text }));
+  return texts.length ? t("This prompt does not hold {words}.", { words: listed(texts) }) : null;
 }
 
 /**

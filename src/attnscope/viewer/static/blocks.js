@@ -1,7 +1,8 @@
 // Small maps of what is looked at, in every block and head. A U-Net is drawn as the U it is, a transformer as
 // a column.
 
-import { isPart, kindOf, layersOf } from "attnscope/look";
+import { later, rich, t } from "attnscope/lang";
+import { isPart, kindOf, layersOf, stageName } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { contextOf, mapImage, put } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
@@ -44,12 +45,26 @@ function Thumb({ map, grid, state, pressed, name, tag, details, choose }) {
 }
 
 /** @param {FieldMap} map */
-const numbersOf = (map) => `\nbrightest ${percent(map.maximum)}, entropy ${map.entropy_bits.toFixed(2)} bits`;
+function numbersOf(map) {
+  const values = { maximum: percent(map.maximum), bits: map.entropy_bits.toFixed(2) };
+  return `\n${t("brightest {maximum}, entropy {bits} bits", values)}`;
+}
 
-const WHAT = { self: "self-attention", cross: "cross-attention" };
+const WHAT = { self: later("self-attention"), cross: later("cross-attention") };
+const PART = {
+  self: later("self-attention, part of a joint attention"),
+  cross: later("cross-attention, part of a joint attention"),
+};
 
 /** @param {LayerInfo} layer */
-const whatOf = (layer) => `${WHAT[layer.kind]}${isPart(layer) ? ", part of a joint attention" : ""}`;
+const whatOf = (layer) => t((isPart(layer) ? PART : WHAT)[layer.kind]);
+
+/** @param {LayerInfo} layer */
+function nameOf(layer) {
+  const { block, stage, grid } = layer;
+  const values = { block, what: whatOf(layer), stage: stageName(stage), height: grid[0], width: grid[1] };
+  return t("block {block}, {what}, {stage}, {height} by {width}", values);
+}
 
 /**
  * Choosing a block's self-attention looks at places, its cross-attention at words.
@@ -66,7 +81,7 @@ function blockThumb(state, blocks, layer) {
     map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
     pressed=${state.block === layer.block && kindOf(state) === layer.kind}
     tag=${layer.block}
-    name=${`block ${layer.block}, ${whatOf(layer)}, ${layer.stage}, ${layer.grid.join(" by ")}`}
+    name=${nameOf(layer)}
     details=${shapes(layer)}
     choose=${() => set({ block: layer.block, mode, cursor: null })}
   />`;
@@ -79,10 +94,11 @@ function blockThumb(state, blocks, layer) {
 function shapes({ grid, heads, head_dim, kind, keys: tokens, softmax, path }) {
   const places = grid[0] * grid[1];
   const keys = kind === "self" ? places : tokens;
-  const queries = `Q (${heads}, ${places}, ${head_dim})`;
-  const cut = softmax > keys ? `, cut from a softmax over ${softmax} keys` : "";
-  const probability = `P (${heads}, ${places}, ${keys})${cut}`;
-  return `\n${queries}, K and V (${heads}, ${keys}, ${head_dim})\n${probability}\n${path}`;
+  const [query, key] = [`(${heads}, ${places}, ${head_dim})`, `(${heads}, ${keys}, ${head_dim})`];
+  const whole = `P (${heads}, ${places}, ${keys})`;
+  const probability =
+    softmax > keys ? t("{whole}, cut from a softmax over {softmax} keys", { whole, softmax }) : whole;
+  return `\n${t("Q {query}, K and V {key}", { query, key })}\n${probability}\n${path}`;
 }
 
 const UNET_STAGES = ["down", "mid", "up"];
@@ -100,18 +116,22 @@ export function Blocks({ info, state, blocks }) {
     </div>`;
   };
   const isUNet = info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
-  return html`<nav class="blocks" aria-label="Blocks of the model">
+  return html`<nav class="blocks" aria-label=${t("Blocks of the model")}>
     <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
     ${isUNet ? theU(info, block) : theColumn(info, block)}
-    <p class="quiet">above self-attention of the place, below cross-attention of the words</p>
-    ${info.layers.some(isPart) && html`<p class="quiet">${PARTS}</p>`}
-    ${info.not_drawn && html`<p class="quiet">${`not drawn: ${info.not_drawn}`}</p>`}
+    <p class="quiet">${t("above self-attention of the place, below cross-attention of the words")}</p>
+    ${info.layers.some(isPart) && html`<p class="quiet">${t(PARTS)}</p>`}
+    ${info.not_drawn && html`<p class="quiet">${rich("not drawn: {layers}", { layers: english(info.not_drawn) })}</p>`}
   </nav>`;
 }
 
-const PARTS =
+const PARTS = later(
   "Both are parts of one softmax, so what a place gives to the picture and what it gives to the text are " +
-  "less than 100 % each.";
+    "less than 100 % each.",
+);
+
+/** What the server says. @param {string} text */
+const english = (text) => html`<span lang="en">${text}</span>`;
 
 /** @typedef {(number: number) => unknown} DrawBlock */
 
@@ -140,11 +160,14 @@ const theColumn = (info, block) =>
     stagesOf(info, grid).map(
       (stage) =>
         html`<div class="column" key=${`${stage} ${grid.join()}`}>
-          <h3>${stage} · ${grid.join("×")}</h3>
+          <h3>${stageName(stage)} · ${grid.join("×")}</h3>
           <div class="arm">${blocksOf(info, stage, grid).map(block)}</div>
         </div>`,
     ),
   );
+
+/** @type {Record<Kind, string>} */
+const MEANS = { self: later("self, mean"), cross: later("cross, mean") };
 
 /**
  * @param {TraceInfo} info
@@ -158,7 +181,7 @@ function meanButton(info, state, kind) {
     aria-pressed=${state.block === null && kindOf(state) === kind}
     onClick=${() => set({ block: null, mode, cursor: null })}
   >
-    ${`${kind}, mean`}
+    ${t(MEANS[kind])}
   </button>`;
 }
 
@@ -195,9 +218,9 @@ function blocksOf(info, stage, grid) {
  * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
  */
 export function BlockStrip({ info, state, blocks }) {
-  return html`<div class="strip" role="group" aria-label="The same in every block">
+  return html`<div class="strip" role="group" aria-label=${t("The same in every block")}>
     <button class="thumb all" aria-pressed=${state.block === null} onClick=${() => set({ block: null })}>
-      <b>all</b><span class="tag">mean</span>
+      <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
     ${layersOf(info, kindOf(state)).map((layer) => blockThumb(state, blocks, layer))}
   </div>`;
@@ -206,10 +229,10 @@ export function BlockStrip({ info, state, blocks }) {
 /** @param {{ info: TraceInfo, state: Fitted, heads: FieldMap[] | null }} props */
 export function HeadStrip({ info, state, heads }) {
   const layer = layersOf(info, kindOf(state)).find((one) => one.block === state.block);
-  if (!layer) return html`<p class="strip quiet">Choose a block to see its heads.</p>`;
-  return html`<div class="strip heads" role="group" aria-label=${`Heads of block ${layer.block}`}>
+  if (!layer) return html`<p class="strip quiet">${t("Choose a block to see its heads.")}</p>`;
+  return html`<div class="strip heads" role="group" aria-label=${t("Heads of block {block}", { block: layer.block })}>
     <button class="thumb all" aria-pressed=${state.head === null} onClick=${() => set({ head: null })}>
-      <b>all</b><span class="tag">mean</span>
+      <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
     ${Array.from(
       { length: layer.heads },
@@ -220,8 +243,8 @@ export function HeadStrip({ info, state, heads }) {
           state=${state}
           map=${heads?.[head]}
           pressed=${state.head === head}
-          tag=${`h ${head}`}
-          name=${`head ${head}`}
+          tag=${t("h {head}", { head })}
+          name=${t("head {value}", { value: head })}
           choose=${() => set({ head })}
         />`,
     )}

@@ -1,6 +1,7 @@
 // The few lines of Python that make what is on the screen.
 
 import { cellsOf } from "attnscope/cells";
+import { t } from "attnscope/lang";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
 import { contentWords, textOf, tokensOf } from "attnscope/words";
 
@@ -92,7 +93,7 @@ function wordLines(info, state) {
   const read = textOf(info, state);
   const chosen = state.words.length ? state.words : contentWords(read).slice(0, 1);
   const tokens = tokensOf(read, chosen);
-  if (!tokens.length) return ["# choose a word first"];
+  if (!tokens.length) return [t("# choose a word first")];
   const single = chosen.length === 1 && isPlain(read, chosen[0]);
   const word = single ? plain(read, chosen[0]) : span(chosen, tokens);
   const call = said([

@@ -1,6 +1,7 @@
 // How numbers become colours: the choices, and the legend.
 
 import { Check, NumberField, Opacity, Select } from "attnscope/controls";
+import { later, t } from "attnscope/lang";
 import { percent, valueOf } from "attnscope/maps";
 import { contextOf, cssColour } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
@@ -15,26 +16,26 @@ import { set } from "attnscope/state";
 /** @param {{ state: State }} props */
 export function Colours({ state }) {
   return html`<details open>
-    <summary>Colours</summary>
+    <summary>${t("Colours")}</summary>
     <${Select}
-      label="Map"
+      label=${t("Map")}
       value=${state.colours}
       change=${(/** @type {RampName} */ colours) => set({ colours })}
       options=${RAMP_NAMES.map((name) => [name, name])}
     />
     <${Select}
-      label="Scale"
+      label=${t("Scale")}
       value=${state.scale}
       change=${(/** @type {Scale} */ scale) => set({ scale })}
       options=${[
-        ["linear", "linear"],
-        ["log", "logarithmic"],
+        ["linear", t("linear")],
+        ["log", t("logarithmic")],
       ]}
     />
     <${Brightest} state=${state} />
     <${Opacity} state=${state} />
-    <${Check} label="contours at ¼, ½ and ¾" name="contour" state=${state} />
-    <${Check} label="cells as squares" name="cells" state=${state} />
+    <${Check} label=${t("contours at ¼, ½ and ¾")} name="contour" state=${state} />
+    <${Check} label=${t("cells as squares")} name="cells" state=${state} />
   </details>`;
 }
 
@@ -43,12 +44,12 @@ function Brightest({ state }) {
   /** @param {number | null} value */
   const take = (value) => set({ top: value === null ? null : value / 100 });
   return html`<label class="field"
-    ><span title="fixed: the same colours for every map, so that maps compare">Brightest</span>
+    ><span title=${t("fixed: the same colours for every map, so that maps compare")}>${t("Brightest")}</span>
     <div class="steps">
-      <button aria-pressed=${state.top === null} onClick=${() => set({ top: null })}>each map</button>
+      <button aria-pressed=${state.top === null} onClick=${() => set({ top: null })}>${t("each map")}</button>
       <${NumberField}
-        label="fixed brightest value in percent"
-        placeholder="fixed, %"
+        label=${t("fixed brightest value in percent")}
+        placeholder=${t("fixed, %")}
         low=${1e-6}
         high=${100}
         empty=${null}
@@ -58,6 +59,8 @@ function Brightest({ state }) {
   ></label>`;
 }
 
+/** @type {Record<Scale, string>} */
+const SCALES = { linear: later("linear"), log: later("logarithmic") };
 const MARKS = [0, 0.25, 0.5, 0.75, 1];
 
 /**
@@ -71,11 +74,12 @@ export function Legend({ state, top: given, map }) {
   }, [state.colours, !map]);
   if (!map || state.mode === "segments") return html`<div class="legend"></div>`;
   const top = given ?? map.maximum;
+  const scale = t(SCALES[state.scale]);
   const [low, high] = [percent(valueOf(0, top, state.scale)), percent(top)];
   return html`<div
     class="legend"
     role="img"
-    aria-label=${`colour scale, ${state.scale}, from ${low} to ${high} of attention`}
+    aria-label=${t("colour scale, {scale}, from {low} to {high} of attention", { scale, low, high })}
   >
     <canvas ref=${canvas} width="256" height="1"></canvas>
     <div class="marks">
@@ -103,8 +107,8 @@ function drawRamp(context, name) {
  * @param {FieldMap} map
  */
 function legendText(state, given, map) {
-  const scale = state.scale === "log" ? "logarithmic" : "linear";
-  const own = given === null ? "this map's own range" : "one range for both";
-  const cut = map.maximum > (given ?? map.maximum) ? " (brighter values are cut)" : "";
-  return `share of attention, ${scale}, ${state.top === null ? own : "fixed range"}${cut}`;
+  const own = given === null ? t("this map's own range") : t("one range for both");
+  const range = state.top === null ? own : t("fixed range");
+  const text = t("share of attention, {scale}, {range}", { scale: t(SCALES[state.scale]), range });
+  return map.maximum > (given ?? map.maximum) ? t("{text} (brighter values are cut)", { text }) : text;
 }

@@ -1,5 +1,6 @@
 // Fields of a form: a choice of several, a tick, a number.
 
+import { t } from "attnscope/lang";
 import { html, useState } from "attnscope/preact";
 import { set } from "attnscope/state";
 
@@ -71,7 +72,7 @@ export function NumberField({ label, value, low, high, whole, empty, placeholder
   return html`<input
     type="number"
     aria-label=${label}
-    title=${`${low} to ${high}`}
+    title=${t("{low} to {high}", { low, high })}
     min=${low}
     max=${high}
     step=${whole ? 1 : "any"}
@@ -100,14 +101,14 @@ export function Opacity({ state }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ opacity: Number(target.value) });
   return html`<label class="field"
-    ><span>Opacity</span>
+    ><span>${t("Opacity")}</span>
     <div class="steps">
       <input
         type="range"
         min="0"
         max="1"
         step="0.05"
-        aria-label="opacity"
+        aria-label=${t("opacity")}
         value=${state.opacity}
         onInput=${take}
       />

@@ -2,7 +2,7 @@
 
 import { pythonOf } from "attnscope/code";
 import { Select } from "attnscope/controls";
-import { t } from "attnscope/lang";
+import { choose, language, LANGUAGES, t } from "attnscope/lang";
 import { boxOf, viewOf } from "attnscope/look";
 import { MODES } from "attnscope/modes";
 import { html, useState } from "attnscope/preact";
@@ -13,6 +13,7 @@ import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
 import { firstWords, textOf, tokensOf } from "attnscope/words";
 
+/** @import { Language } from "attnscope/lang" */
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
 
@@ -21,7 +22,7 @@ export function Header({ traces, info, state, look }) {
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
-    <div class="modes" role="group" aria-label="What to look at">
+    <div class="modes" role="group" aria-label=${t("What to look at")}>
       ${MODES.filter((mode) => source.LIVE || !mode.live).map(
         ({ name, label }, at) =>
           html`<button
@@ -45,15 +46,15 @@ export function Header({ traces, info, state, look }) {
 function traceChoices(traces, state) {
   const names = traces.map((trace) => [trace.number, trace.name]);
   return html` <${Select}
-      label="Trace"
+      label=${t("Trace")}
       value=${state.trace}
       options=${names}
       change=${(/** @type {number} */ trace) => set(turnTo(traces, state, trace))}
     />
     <${Select}
-      label="beside"
+      label=${t("beside")}
       value=${state.other}
-      options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]}
+      options=${[[null, t("nothing")], ...names.filter(([number]) => number !== state.trace)]}
       change=${(/** @type {number | null} */ other) => set({ other })}
     />`;
 }
@@ -81,11 +82,11 @@ function Actions({ info, state, map }) {
   /** @param {string} text @param {string} what */
   const copy = async (text, what) => {
     if (!navigator.clipboard) {
-      prompt(`${what}, to copy:`, text); // browsers give a clipboard to https and this machine only
+      prompt(t("{what}, to copy:", { what }), text); // browsers give a clipboard to https and this machine only
       return;
     }
     await navigator.clipboard.writeText(text);
-    tell(`${what} copied`);
+    tell(t("{what} copied", { what }));
     setTimeout(() => tell(""), TOLD_MS);
   };
   const file = mapFile(info, state);
@@ -94,16 +95,16 @@ function Actions({ info, state, map }) {
       source.LIVE &&
       html`<button
           id="copy-code"
-          title="the lines of Python that make this (c)"
-          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}
+          title=${t("the lines of Python that make this (c)")}
+          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), t("Code"))}
         >
-          Copy code
+          ${t("Copy code")}
         </button>
-        <button title="a link that opens this view" onClick=${() => copy(address(), "Link")}>
-          Copy link
+        <button title=${t("a link that opens this view")} onClick=${() => copy(address(), t("Link"))}>
+          ${t("Copy link")}
         </button>`
     }
-    <button id="save-png" title="the picture with its map" onClick=${savePicture}>PNG</button>
+    <button id="save-png" title=${t("the picture with its map")} onClick=${savePicture}>PNG</button>
     ${
       file &&
       map &&
@@ -112,14 +113,26 @@ function Actions({ info, state, map }) {
         id="save-npz"
         href=${file}
         download="attention.npz"
-        title="the map's numbers for numpy.load"
+        title=${t("the map's numbers for numpy.load")}
         >NPZ</a
       >`
     }
-    <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
-    <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>
+    <${Languages} />
+    <button title=${t("light or dark (t)")} aria-label=${t("light or dark")} onClick=${turnTheme}>◐</button>
+    <button title=${t("what can be done here (?)")} aria-label=${t("help")} onClick=${() => set({ hint: true })}>
       ?
     </button>`;
+}
+
+function Languages() {
+  /** @param {{ target: HTMLSelectElement }} event */
+  const take = ({ target }) => choose(/** @type {Language} */ (target.value));
+  return html`<select class="languages" aria-label=${t("Language")} value=${language()} onChange=${take}>
+    ${LANGUAGES.map(
+      ([one, name]) =>
+        html`<option value=${one} lang=${one} translate="no" selected=${one === language()}>${name}</option>`,
+    )}
+  </select>`;
 }
 
 const address = () => `${location.href.split("#")[0]}#${link()}`;

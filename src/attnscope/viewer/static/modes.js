@@ -1,5 +1,6 @@
 // What the page can show of a trace: each mode with its panel.
 
+import { later } from "attnscope/lang";
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { SegmentsPanel } from "attnscope/segments";
 
@@ -20,9 +21,9 @@ import { SegmentsPanel } from "attnscope/segments";
 
 /** @type {Mode[]} in the order of their buttons and keys */
 export const MODES = [
-  { name: "places", label: "Places", Panel: PlacesPanel, maps: true },
-  { name: "words", label: "Words", Panel: WordsPanel, maps: true },
-  { name: "segments", label: "Segments", Panel: SegmentsPanel, maps: false },
+  { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true },
+  { name: "words", label: later("Words"), Panel: WordsPanel, maps: true },
+  { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false },
 ];
 
 /**

@@ -1,5 +1,6 @@
 // The words of the prompt, above the picture.
 
+import { t } from "attnscope/lang";
 import { percent } from "attnscope/maps";
 import { html } from "attnscope/preact";
 import { set } from "attnscope/state";
@@ -22,13 +23,14 @@ export function PromptBar({ info, state, shares }) {
   const names = state.mode === "segments" ? namesOf(info, state) : null;
   /** @param {WordId} id */
   const pressed = (id) => (names ? names.includes(id) : state.mode === "words" && state.words.includes(id));
-  return html`<nav class="prompt" aria-label="Words of the prompt">
+  return html`<nav class="prompt" aria-label=${t("Words of the prompt")}>
     ${words.length === 0 && html`<span class="quiet">${wordless(textOf(info, state))}</span>`}
     ${words.map(
       (word, at) =>
         html`<button
           key=${word.id}
           class=${`word ${word.role}`}
+          translate=${word.role === "text" ? "no" : undefined}
           data-word=${word.id}
           aria-pressed=${pressed(word.id)}
           title=${titleOf(word, sums && sums[at])}
@@ -58,16 +60,18 @@ const barWidth = (share, most) => `${Math.min((100 * share) / most, 100)}%`;
 /** @param {TextInfo} read */
 const wordless = (read) =>
   read.text
-    ? "The words of this branch's text are unknown: its tokens have no names."
-    : "This branch reads no words that are known: its text is empty, or the run got embeddings.";
+    ? t("The words of this branch's text are unknown: its tokens have no names.")
+    : t("This branch reads no words that are known: its text is empty, or the run got embeddings.");
 
 /**
  * @param {ChoosableWord} word
  * @param {number | null} share
  */
 function titleOf({ tokens }, share) {
-  const which = tokens.length > 3 ? `${tokens[0]} to ${tokens.at(-1)}` : tokens.join(", ");
-  return `token ${which}${share === null ? "" : `: ${percent(share)} of this place's attention`}`;
+  const ends = { low: tokens[0], high: tokens[tokens.length - 1] };
+  const which = tokens.length > 3 ? t("{low} to {high}", ends) : tokens.join(", ");
+  if (share === null) return t("token {which}", { which });
+  return t("token {which}: {share} of this place's attention", { which, share: percent(share) });
 }
 
 /**

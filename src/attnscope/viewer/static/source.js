@@ -1,7 +1,9 @@
 // Where answers come from: this page's own server. An exported page has the same functions over data of its
 // own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing.
 
+import { t } from "attnscope/lang";
 import { unpack } from "attnscope/maps";
+import { Refused } from "attnscope/refused";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
 /** @import { Shares, Source, Told, TracesInfo, View } from "attnscope/types" */
@@ -11,8 +13,6 @@ const KEPT = 300;
 /** @type {Map<string, Promise<unknown>>} */
 const kept = new Map();
 
-export class Refused extends Error {}
-
 /**
  * @param {string} path
  * @param {RequestInit} [options]
@@ -20,7 +20,7 @@ export class Refused extends Error {}
 async function fetched(path, options) {
   const response = await fetch(path, options).catch((error) => {
     if (error.name === "AbortError") throw error;
-    throw new Refused("The server does not answer. Is `attnscope view` still running?");
+    throw new Error(t("The server does not answer. Is `attnscope view` still running?"));
   });
   if (!response.ok) throw await refusal(response);
   return response;

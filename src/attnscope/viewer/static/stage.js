@@ -2,17 +2,19 @@
 
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { draw } from "attnscope/drawing";
+import { later, t } from "attnscope/lang";
 import { gridOf, kindOf, layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { contextOf } from "attnscope/paint";
 import { cssSize, useFittedSize, usePicture } from "attnscope/picture";
 import { stageKey, usePointer } from "attnscope/pointing";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
+import { languageOfError } from "attnscope/refused";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
 import { textOf } from "attnscope/words";
 
-/** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
+/** @import { Answer, Fitted, Found, Kind, Look, TraceInfo } from "attnscope/types" */
 
 /**
  * compact: blocks as a strip below; else the blocks stand beside
@@ -24,7 +26,7 @@ export function Pane({ info, state, look, label, compact }) {
   const strips = modeOf(state.mode).maps;
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
-      <b>${info.name}</b> <span>${textOf(info, state).text || "no prompt"}</span>
+      <b translate="no">${info.name}</b> <span translate="no">${textOf(info, state).text || t("no prompt")}</span>
     </figcaption>
     <${Stage} info=${info} state=${state} look=${look} />
     ${compact && strips && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
@@ -32,9 +34,10 @@ export function Pane({ info, state, look, label, compact }) {
   </figure>`;
 }
 
-const HELP =
+const HELP = later(
   "Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, " +
-  "Delete removes the pin, Escape leaves.";
+  "Delete removes the pin, Escape leaves.",
+);
 
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 function Stage({ info, state, look }) {
@@ -54,8 +57,8 @@ function Stage({ info, state, look }) {
       class="stage"
       tabindex="0"
       role="application"
-      aria-roledescription="picture"
-      aria-label=${HELP}
+      aria-roledescription=${t("picture")}
+      aria-label=${t(HELP)}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state)}
     >
       <canvas
@@ -80,14 +83,15 @@ function Stage({ info, state, look }) {
  * @param {{ info: TraceInfo, state: Fitted, look: Look }} props
  */
 function Notices({ info, state, look }) {
-  const error = errorOf(look)?.message ?? lacking(info, state);
-  return html`${error && html`<p class="problem" role="alert">${error}</p>`}
+  const error = errorOf(look);
+  const said = error?.message ?? lacking(info, state);
+  return html`${said && html`<p class="problem" role="alert" lang=${languageOfError(error)}>${said}</p>`}
   ${look.found.busy && html`<${Progress} found=${look.found} />`}
   ${
     isStopped(look) &&
     html`<div class="progress">
-      <p>Stopped.</p>
-      <button onClick=${look.found.again}>Aggregate the attention</button>
+      <p>${t("Stopped.")}</p>
+      <button onClick=${look.found.again}>${t("Aggregate the attention")}</button>
     </div>`
   }
   ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}`;
@@ -102,6 +106,12 @@ function errorOf(look) {
   return maps ?? (isStopped(look) ? null : look.found.error);
 }
 
+/** @type {Record<Kind, string>} */
+const NO_LAYERS = {
+  self: later("This trace holds no self-attention: it was captured without."),
+  cross: later("This trace holds no cross-attention: it was captured without."),
+};
+
 /**
  * What this trace can't show of what is looked at, or null
  * @param {TraceInfo} info
@@ -109,7 +119,7 @@ function errorOf(look) {
  */
 function lacking(info, state) {
   const kind = kindOf(state);
-  if (!layersOf(info, kind).length) return `This trace holds no ${kind}-attention: it was captured without.`;
+  if (!layersOf(info, kind).length) return t(NO_LAYERS[kind]);
   return state.missing ?? state.lacks;
 }
 
@@ -118,8 +128,8 @@ function Progress({ found }) {
   const { done, total } = found.progress ?? { done: 0, total: 0 };
   if (!total) return null;
   return html`<div class="progress" role="status">
-    <p>Aggregating self-attention: ${done} of ${total} layers</p>
-    <progress value=${done} max=${total} aria-label="aggregation"></progress>
-    <button onClick=${found.stop}>Cancel</button>
+    <p>${t("Aggregating self-attention: {done} of {total} layers", { done, total })}</p>
+    <progress value=${done} max=${total} aria-label=${t("aggregation")}></progress>
+    <button onClick=${found.stop}>${t("Cancel")}</button>
   </div>`;
 }
