@@ -16,7 +16,7 @@ pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("igno
 SAME = {
     *("attnscope", "PNG", "NPZ", "JSON", "English", "Python", "Enter", "Delete", "Escape", "Shift"),
     *("cond", "uncond", "numpy", "load", "ember", "viridis", "magma", "cividis", "KL", "view"),
-    *("Q", "K", "V", "P", "t", "h", "c"),  # letters of formulas, and keys
+    *("Q", "K", "V", "P", "t", "h", "c", "p"),  # letters of formulas, and keys
 }
 """What Japanese writes in Latin letters too."""
 
@@ -75,7 +75,10 @@ def states(page):
 
 def test_no_english_is_left_in_japanese(browser, pair):
     with serving(*pair) as address:
-        for view in ("?lang=ja#with=all&pins=0.3,0.7&b=1", "?lang=ja#with=1&b=2&s=2&pins=0.3,0.7;0.1,0.1,0.5,0.6"):
+        for view in (
+            "?lang=ja#with=all&pins=0.3,0.7&b=1",
+            "?lang=ja#with=1&b=2&s=2&pins=0.3,0.7;0.1,0.1,0.5,0.6",
+        ):
             with opened(browser, address + view, close="閉じる") as page:
                 assert page.locator("html").get_attribute("lang") == "ja"
                 for state in states(page):

@@ -34,13 +34,18 @@ const WRITTEN = [
   ],
   ["pin", 1, "pin=1"],
   ["words", [2, "start", 5], "w=2%3Bstart%3B5"],
+  ["otherWords", [3, "end"], "w2=3%3Bend"],
+  ["otherWords", [], "w2="],
   ["names", [2, 5], "n=2%3B5"],
   ["names", [], "n="],
+  ["otherNames", [1], "n2=1"],
   ["colours", "cividis", "c=cividis"],
   ["scale", "log", "sc=log"],
   ["top", 0.0125, "top=0.0125"],
   ["top", 1e-9, "top=1e-9"],
+  ["range", "each", "r=each"],
   ["opacity", 0, "o=0"],
+  ["through", false, "lt=0"],
   ["contour", true, "ct=1"],
   ["cells", true, "ce=1"],
   ["tau", 1.17, "tau=1.17"],
@@ -75,9 +80,11 @@ test("first values are valid, and go to the address and back where these traces 
 test("an address that says nothing opens the first values", () => {
   const where = { trace: 0, other: null, mode: "places", block: null, head: null, step: null };
   const whose = { branch: "cond", image: 0, pins: [], pin: null, words: [], names: null };
-  const style = { colours: "ember", scale: "linear", top: null, opacity: 0.8, contour: false, cells: false };
+  const others = { otherWords: null, otherNames: null };
+  const scale = { colours: "ember", scale: "linear", top: null, range: "words" };
+  const style = { opacity: 0.8, through: true, contour: false, cells: false };
   const recipe = { tau: null, passes: 3, anchors: 16, weights: "", unite: false };
-  assert.deepEqual(FIRST, { ...where, ...whose, ...style, ...recipe, theme: "auto" });
+  assert.deepEqual(FIRST, { ...where, ...whose, ...others, ...scale, ...style, ...recipe, theme: "auto" });
 });
 
 test("a whole state goes to the address and back", () => {
@@ -102,7 +109,7 @@ test("all is null where null is a value", () => {
   for (const [name, { short }] of nulls) assert.deepEqual(fromHash(`${short}=all`), { [name]: null });
   assert.deepEqual(
     nulls.map(([name]) => name),
-    ["other", "block", "head", "step", "pin", "names", "top", "tau"],
+    ["other", "block", "head", "step", "pin", "otherWords", "names", "otherNames", "top", "tau"],
   );
 });
 

@@ -1,5 +1,5 @@
-// Finds in a script the texts that the page shows: those that go through t(), rich() and later(), and those that
-// should.
+// Finds in a script the texts that the page shows: those that go through t(), rich() and later(), and those
+// that should.
 
 import { Linter } from "eslint";
 
@@ -8,16 +8,27 @@ import { Linter } from "eslint";
 /** @typedef {{ said: string[], bare: string[] }} Texts */
 
 const SAY = ["t", "rich", "later"];
-const SHOWN = ["label", "title", "placeholder", "alt", "aria-label", "aria-roledescription", "aria-valuetext"];
+const SHOWN = [
+  "label",
+  "title",
+  "placeholder",
+  "alt",
+  "aria-label",
+  "aria-roledescription",
+  "aria-valuetext",
+];
 const NAMES = /\b(attnscope|PNG|NPZ|JSON|GIF|MP4|Python|GitHub)\b/g; // the same in every language
-const SELECTORS = ["querySelector", "querySelectorAll", "matches", "closest", "split"];
+const SELECTORS = ["querySelector", "querySelectorAll", "matches", "closest", "split", "matchMedia"];
 const UNSHOWN_PROPERTIES = ["font", "className", "cssText"];
 
 /** @param {string} text */
 const hasWord = (text) => /\p{L}{2,}/u.test(text.replace(NAMES, ""));
 
-/** Words after each other, or a word beside what is filled in @param {string} text */
-const isProse = (text) => /\p{L}{2,}[,.:;]* \p{L}+|^ \p{L}{3,}|\p{L}{3,} $/u.test(text.replace(NAMES, ""));
+/** Words after each other, or a word beside what is filled in; selectors are none @param {string} text */
+function isProse(text) {
+  if (/^[.#][\w-]/.test(text)) return false;
+  return /\p{L}{2,}[,.:;]* \p{L}+|^ \p{L}{3,}|\p{L}{3,} $/u.test(text.replace(NAMES, ""));
+}
 
 /**
  * @param {string} source
@@ -83,7 +94,8 @@ function isShown({ parent, ...node }) {
   if (parent.type === "ImportDeclaration" || parent.type === "ExportNamedDeclaration") return false;
   if (parent.type === "BinaryExpression" && /^[!=]=/.test(parent.operator)) return false;
   if (parent.type === "AssignmentExpression") return !UNSHOWN_PROPERTIES.includes(parent.left.property?.name);
-  if (parent.type === "CallExpression") return !SELECTORS.includes(parent.callee.property?.name);
+  if (parent.type === "CallExpression")
+    return !SELECTORS.includes((parent.callee.property ?? parent.callee).name);
   let outer = parent;
   while (outer.type === "BinaryExpression") outer = outer.parent;
   return !(node.type === "Literal" && outer.type === "MemberExpression"); // "a an the".split(" ")
@@ -104,8 +116,7 @@ function markup(template, texts, judged) {
   for (const [part] of source.matchAll(parts)) {
     const inside = [...part].filter((letter) => letter === "\0").map(() => holes.shift());
     if (part.startsWith("<")) {
-      tag(part, inside, texts, judged);
-      kept = part.includes('translate="no"');
+      kept = tag(part, inside, texts, judged);
     } else {
       if (!kept && hasWord(part)) texts.bare.push(part.trim());
       if (!kept) inside.forEach((hole) => value(hole, texts, judged));
@@ -118,21 +129,26 @@ function markup(template, texts, judged) {
  * @param {any[]} holes
  * @param {Texts} texts
  * @param {Set<unknown>} judged
+ * @returns {boolean} whether what is inside is the same in every language
  */
 function tag(source, holes, texts, judged) {
   const attributes = /([\w-]+)=("[^"]*"|'[^']*'|\0)|\0/g;
   const left = [...holes];
+  let kept = false;
   for (const [, name, text] of source.matchAll(attributes)) {
     const own = [...(text ?? "\0")].filter((letter) => letter === "\0").map(() => left.shift());
+    kept ||= name === "translate" && own[0]?.value === false;
     if (!SHOWN.includes(name)) own.forEach((hole) => hide(hole, judged));
     else if (text !== "\0" && hasWord(text)) texts.bare.push(text);
     else own.forEach((hole) => value(hole, texts, judged));
   }
+  return kept;
 }
 
 /** A class, a style: nobody reads it @param {any} node @param {Set<unknown>} judged */
 function hide(node, judged) {
-  if (["Literal", "TemplateLiteral"].includes(node?.type)) judged.add(node);
+  if (isText(node)) judged.add(node);
+  for (const one of outcomes(node)) hide(one, judged);
 }
 
 /**
@@ -142,20 +158,26 @@ function hide(node, judged) {
  * @param {Set<unknown>} judged
  */
 function value(node, texts, judged) {
-  if (node?.type === "Literal" && typeof node.value === "string") {
+  if (isText(node)) {
     judged.add(node);
-    if (hasWord(node.value)) texts.bare.push(node.value);
+    const pieces = node.quasis?.map((/** @type {any} */ quasi) => quasi.value.cooked) ?? [node.value];
+    if (hasWord(pieces.join(" "))) texts.bare.push(pieces.join(" "));
   }
-  if (node?.type === "TemplateLiteral") {
-    judged.add(node);
-    const fixed = node.quasis.map((/** @type {any} */ quasi) => quasi.value.cooked).join(" ");
-    if (hasWord(fixed)) texts.bare.push(fixed);
-    for (const hole of node.expressions) value(hole, texts, judged);
-  }
-  if (node?.type === "ConditionalExpression")
-    for (const branch of [node.consequent, node.alternate]) value(branch, texts, judged);
-  if (node?.type === "LogicalExpression") {
-    if (node.operator !== "&&") value(node.left, texts, judged);
-    value(node.right, texts, judged);
-  }
+  for (const one of outcomes(node)) value(one, texts, judged);
+}
+
+/** @param {any} node */
+const isText = (node) =>
+  node?.type === "TemplateLiteral" || (node?.type === "Literal" && typeof node.value === "string");
+
+/**
+ * What an expression may come to, or what it puts into its text
+ * @param {any} node
+ * @returns {any[]}
+ */
+function outcomes(node) {
+  if (node?.type === "TemplateLiteral") return node.expressions;
+  if (node?.type === "ConditionalExpression") return [node.consequent, node.alternate];
+  if (node?.type !== "LogicalExpression") return [];
+  return node.operator === "&&" ? [node.right] : [node.left, node.right];
 }

@@ -1,15 +1,16 @@
 // The page: header, words, one or two panes, panels.
 
 import { useView } from "attnscope/asking";
-import { besideOf, commonTop } from "attnscope/beside";
+import { besideOf } from "attnscope/beside";
 import { Blocks } from "attnscope/blocks";
 import { Choices } from "attnscope/choices";
 import { Colours, Legend } from "attnscope/colours";
 import { Opacity } from "attnscope/controls";
+import { Told } from "attnscope/copying";
 import { fitted } from "attnscope/fitted";
 import { Header } from "attnscope/header";
 import { Hint, wasSeen } from "attnscope/hint";
-import { onKey } from "attnscope/keys";
+import { onKey, onKeyUp } from "attnscope/keys";
 import { languageOf, speak, t, useLanguage } from "attnscope/lang";
 import { layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
@@ -17,12 +18,16 @@ import { html, render, useEffect } from "attnscope/preact";
 import { PromptBar } from "attnscope/prompt";
 import { useLook } from "attnscope/questions";
 import { languageOfError } from "attnscope/refused";
+import { scaleOf, waiting } from "attnscope/scale";
 import { traceOf } from "attnscope/shelf";
+import { Skip, toPicture } from "attnscope/skip";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
 import { get, open, set } from "attnscope/state";
 import { firstWords, textOf } from "attnscope/words";
 
+/** @import { Mode } from "attnscope/modes" */
+/** @import { Shown } from "attnscope/scale" */
 /** @import { Fitted, Look, TraceInfo } from "attnscope/types" */
 
 /** @param {{ traces: TraceInfo[] }} props */
@@ -33,47 +38,70 @@ function App({ traces }) {
   const other = traceOf(traces, state.other);
   const own = fitted(info, state);
   const beside = other ? besideOf(info, other, own) : own;
-  const look = useLook(info, own);
+  const first = { info, state: own, look: useLook(info, own) };
   const otherLook = useLook(other, beside);
-  const top = state.top ?? (other ? commonTop(look, otherLook) : null);
+  const second = other && { info: other, state: beside, look: otherLook };
   useEffect(() => {
     document.documentElement.dataset.theme = state.theme;
     document.title = `${info.name} · attnscope`;
   });
-  const { Panel, maps } = modeOf(own.mode);
-  const shares = own.mode === "places" ? look.shares.value : null;
-  return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} />
-    <${PromptBar} info=${info} state=${own} shares=${shares} />
-    <main class=${other ? "two" : maps ? "one with-blocks" : "one"}>
-      <${Pane}
-        info=${info}
-        state=${{ ...own, top }}
-        look=${look}
-        label=${t("first trace")}
-        compact=${other !== null}
-      />
-      ${
-        other &&
-        html`<${Pane}
-          key=${other.number}
-          info=${other}
-          state=${{ ...beside, top }}
-          look=${otherLook}
-          label=${t("second trace")}
-          compact
-        />`
-      }
-      ${!other && maps && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
-      <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
-    </main>
-    <aside aria-label=${t("Choices and numbers")}>
-      <${Choices} info=${info} state=${own} busy=${look.shown.busy} />
-      <${Panel} info=${info} state=${own} look=${look} />
-      ${maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
+  const mode = modeOf(own.mode);
+  return html`<${Skip} />
+    <${Header} traces=${traces} first=${first} second=${second} />
+    <${PromptBar} first=${withShares(first)} second=${second && withShares(second)} />
+    ${pictures(first, second, mode)}
+    <aside aria-label=${t("Choices and numbers")} tabindex="-1">
+      <${Choices} info=${info} state=${own} busy=${first.look.shown.busy} />
+      <${mode.Panel} ...${first} which=${second && "first"} />
+      ${second && mode.both && html`<${mode.Panel} ...${second} which="second" />`}
+      ${mode.maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
     </aside>
     <${Hint} />
-    <p class="spoken" role="status" aria-live="polite">${spoken(own, look)}</p>`;
+    <${Told} />
+    <p class="spoken" role="status" aria-live="polite">${spoken(own, first.look)}</p>`;
 }
+
+/**
+ * One or two panes, the blocks, the legend
+ * @param {Shown} first
+ * @param {Shown | null} second
+ * @param {Mode} mode
+ */
+function pictures(first, second, { maps }) {
+  const scale = scaleOf(second ? [first, second] : [first]);
+  const look = waiting(first.look, scale);
+  const top = scale.top ?? null;
+  return html`<main class=${second ? "two" : maps ? "one with-blocks" : "one"} tabindex="-1">
+    <${Pane} ...${first} look=${look} top=${top} label=${t("first trace")} compact=${second !== null} />
+    ${
+      second &&
+      html`<${Pane}
+        key=${second.info.number}
+        ...${second}
+        look=${waiting(second.look, scale)}
+        top=${top}
+        label=${t("second trace")}
+        compact
+      />`
+    }
+    ${!second && maps && html`<${Blocks} ...${first} />`}
+    <${Legend}
+      state=${first.state}
+      scale=${scale}
+      map=${look.shown.value ?? second?.look.shown.value ?? null}
+    />
+  </main>`;
+}
+
+/**
+ * The words of a trace, with what the place takes from them
+ * @param {Shown} shown
+ */
+const withShares = ({ info, state, look }) => ({
+  info,
+  state,
+  shares: state.mode === "places" ? look.shares.value : null,
+});
 
 /**
  * @param {Fitted} state
@@ -95,12 +123,15 @@ async function start(root) {
     openFirst(traces);
     set({ hint: !wasSeen() });
     addEventListener("keydown", (event) => onKey(event, traces));
+    addEventListener("keyup", onKeyUp);
+    addEventListener("blur", () => set({ bare: false }));
     addEventListener("hashchange", () => {
       open(location.hash);
       keepToTraces(traces);
     });
     root.replaceChildren();
     render(html`<${App} traces=${traces} />`, root);
+    if (wasSeen()) toPicture();
   } catch (error) {
     root.replaceChildren(told(error));
   }

@@ -6,15 +6,20 @@ import { isPart, kindOf, layersOf, stageName } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { contextOf, mapImage, put } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
+import { smallTop } from "attnscope/scale";
 import { set } from "attnscope/state";
+import { Toolbar } from "attnscope/toolbar";
 
-/** @import { FieldMap, Fitted, Grid, Kind, LayerInfo, Look, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { FieldMap, Fitted, Grid, Kind, LayerInfo, TraceInfo } from "attnscope/types" */
 
 const SIDE = 64; // pixels of a small map
 
 /**
+ * top: the brightest value, null for the map's own; undefined: not known yet
  * @param {object} props
  * @param {FieldMap} [props.map]
+ * @param {number | null} [props.top]
  * @param {Grid} props.grid
  * @param {Fitted} props.state
  * @param {boolean} props.pressed
@@ -23,16 +28,17 @@ const SIDE = 64; // pixels of a small map
  * @param {string} [props.details]
  * @param {() => void} props.choose
  */
-function Thumb({ map, grid, state, pressed, name, tag, details, choose }) {
+function Thumb({ map, top, grid, state, pressed, name, tag, details, choose }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [height, width] = grid.map((side) => Math.round((SIDE * side) / Math.max(...grid)));
   useLayoutEffect(() => {
     if (!canvas.current) return;
     const context = contextOf(canvas.current);
-    const style = { ...state, top: null, opacity: 1, contour: false };
-    if (map) put(context, mapImage(map, height, width, style));
-    else context.clearRect(0, 0, width, height);
-  }, [map, state.colours, state.scale, state.cells, height, width]);
+    if (map && top !== undefined) {
+      const style = { ...state, top, opacity: 1, through: false, contour: false };
+      put(context, mapImage(map, height, width, style));
+    } else context.clearRect(0, 0, width, height);
+  }, [map, top, state.colours, state.scale, state.cells, height, width]);
   return html`<button
     class="thumb"
     aria-pressed=${pressed}
@@ -68,17 +74,19 @@ function nameOf(layer) {
 
 /**
  * Choosing a block's self-attention looks at places, its cross-attention at words.
- * @param {Fitted} state
- * @param {Look["blocks"]} blocks
+ * @param {Shown} shown
  * @param {LayerInfo} layer
  */
-function blockThumb(state, blocks, layer) {
+function blockThumb(shown, layer) {
+  const { state, look } = shown;
+  const map = look.blocks[layer.kind].value?.find((one) => one.number === layer.block);
   const mode = layer.kind === "self" ? "places" : "words";
   return html`<${Thumb}
     key=${`${layer.block} ${layer.kind}`}
     grid=${layer.grid}
     state=${state}
-    map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
+    map=${map}
+    top=${map && smallTop(shown, layer.kind, "block", map)}
     pressed=${state.block === layer.block && kindOf(state) === layer.kind}
     tag=${layer.block}
     name=${nameOf(layer)}
@@ -105,23 +113,27 @@ const UNET_STAGES = ["down", "mid", "up"];
 
 /**
  * In each block self-attention above cross-attention
- * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
+ * @param {Shown} shown
  */
-export function Blocks({ info, state, blocks }) {
+export function Blocks(shown) {
+  const { info, state } = shown;
   /** @param {number} number */
   const block = (number) => {
     const layers = info.layers.filter((layer) => layer.block === number);
-    return html`<div class="block" key=${number}>
-      ${layers.map((layer) => blockThumb(state, blocks, layer))}
-    </div>`;
+    return html`<div class="block" key=${number}>${layers.map((layer) => blockThumb(shown, layer))}</div>`;
   };
   const isUNet = info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
   return html`<nav class="blocks" aria-label=${t("Blocks of the model")}>
-    <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
-    ${isUNet ? theU(info, block) : theColumn(info, block)}
+    <${Toolbar} label=${t("Blocks of the model")}>
+      <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
+      ${isUNet ? theU(info, block) : theColumn(info, block)}
+    <//>
     <p class="quiet">${t("above self-attention of the place, below cross-attention of the words")}</p>
     ${info.layers.some(isPart) && html`<p class="quiet">${t(PARTS)}</p>`}
-    ${info.not_drawn && html`<p class="quiet">${rich("not drawn: {layers}", { layers: english(info.not_drawn) })}</p>`}
+    ${
+      info.not_drawn &&
+      html`<p class="quiet">${rich("not drawn: {layers}", { layers: english(info.not_drawn) })}</p>`
+    }
   </nav>`;
 }
 
@@ -215,22 +227,25 @@ function blocksOf(info, stage, grid) {
 
 /**
  * The same as one row, where there is no room for the U
- * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
+ * @param {Shown} shown
  */
-export function BlockStrip({ info, state, blocks }) {
-  return html`<div class="strip" role="group" aria-label=${t("The same in every block")}>
+export function BlockStrip(shown) {
+  const { info, state } = shown;
+  return html`<${Toolbar} class="strip" label=${t("The same in every block")}>
     <button class="thumb all" aria-pressed=${state.block === null} onClick=${() => set({ block: null })}>
       <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
-    ${layersOf(info, kindOf(state)).map((layer) => blockThumb(state, blocks, layer))}
-  </div>`;
+    ${layersOf(info, kindOf(state)).map((layer) => blockThumb(shown, layer))}
+  <//>`;
 }
 
-/** @param {{ info: TraceInfo, state: Fitted, heads: FieldMap[] | null }} props */
-export function HeadStrip({ info, state, heads }) {
+/** @param {Shown} shown */
+export function HeadStrip(shown) {
+  const { info, state, look } = shown;
+  const heads = look.heads.value;
   const layer = layersOf(info, kindOf(state)).find((one) => one.block === state.block);
   if (!layer) return html`<p class="strip quiet">${t("Choose a block to see its heads.")}</p>`;
-  return html`<div class="strip heads" role="group" aria-label=${t("Heads of block {block}", { block: layer.block })}>
+  return html`<${Toolbar} class="strip heads" label=${t("Heads of block {block}", { block: layer.block })}>
     <button class="thumb all" aria-pressed=${state.head === null} onClick=${() => set({ head: null })}>
       <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
@@ -242,11 +257,12 @@ export function HeadStrip({ info, state, heads }) {
           grid=${layer.grid}
           state=${state}
           map=${heads?.[head]}
+          top=${heads?.[head] && smallTop(shown, layer.kind, "head", heads[head])}
           pressed=${state.head === head}
           tag=${t("h {head}", { head })}
           name=${t("head {value}", { value: head })}
           choose=${() => set({ head })}
         />`,
     )}
-  </div>`;
+  <//>`;
 }

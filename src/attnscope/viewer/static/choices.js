@@ -28,7 +28,7 @@ export function Choices({ info, state, busy }) {
         label=${t("Branch")}
         value=${state.branch}
         change=${(/** @type {string} */ branch) => set(branchTurn(info, state, branch))}
-        options=${info.branches.map((branch) => [branch, branch])}
+        options=${info.branches.map((branch) => [branch, branch, true])}
         title=${t("of guidance: cond reads the prompt, uncond the negative prompt")}
       />`
     }
@@ -102,7 +102,9 @@ export const branchTurn = (info, state, branch) => ({
  */
 function wordsTurn(info, state, next) {
   const [from, to] = [textOf(info, state), textOf(info, next)];
-  return from.text === to.text ? {} : { words: firstWords(to), names: null };
+  return from.text === to.text
+    ? {}
+    : { words: firstWords(to), names: null, otherWords: null, otherNames: null };
 }
 
 const PLAY_MS = 450;

@@ -11,7 +11,7 @@ import { set } from "attnscope/state";
  * @param {object} props
  * @param {string} props.label
  * @param {V} props.value
- * @param {[V, string][]} props.options each with what it says
+ * @param {[V, string, boolean?][]} props.options each with what it says, and whether that is a name
  * @param {(value: V) => void} props.change
  * @param {string} [props.title]
  */
@@ -25,7 +25,8 @@ export function Select({ label, value, options, change, title }) {
     ><span>${label}</span>
     <select value=${String(value)} onChange=${take}>
       ${options.map(
-        ([one, text]) => html`<option value=${String(one)} selected=${one === value}>${text}</option>`,
+        ([one, text, isName]) =>
+          html`<option value=${String(one)} selected=${one === value} translate=${!isName}>${text}</option>`,
       )}
     </select></label
   >`;
@@ -34,7 +35,7 @@ export function Select({ label, value, options, change, title }) {
 /**
  * @param {object} props
  * @param {string} props.label
- * @param {"contour" | "cells" | "unite"} props.name
+ * @param {"contour" | "cells" | "unite" | "through"} props.name
  * @param {State} props.state
  * @param {string} [props.title]
  */
@@ -42,8 +43,7 @@ export function Check({ label, name, state, title }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ [name]: target.checked });
   return html`<label class="check" title=${title}
-    ><input type="checkbox" checked=${state[name]} onChange=${take} />
-    ${label}</label
+    ><input type="checkbox" checked=${state[name]} onChange=${take} /> ${label}</label
   >`;
 }
 
@@ -100,7 +100,7 @@ const fits = (number, low, high, whole) =>
 export function Opacity({ state }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ opacity: Number(target.value) });
-  return html`<label class="field"
+  return html`<label class="field" title=${t("of the brightest colour; 100 % hides the picture below it")}
     ><span>${t("Opacity")}</span>
     <div class="steps">
       <input

@@ -176,6 +176,18 @@ export async function shares(trace, view, box) {
   return meanOf(all, cells(box, all.grid), null).values;
 }
 
+/** @type {typeof import("attnscope/source").tops} */
+export async function tops(trace, view, each) {
+  const blocks = each === "block" ? blocksOf(data.words) : [view.block];
+  const maxima = await Promise.all(
+    blocks.map(async (block) => {
+      const all = await unpacked(data.words[name(block)]);
+      return Math.max(...all.maxima.subarray(0, read.words.length));
+    }),
+  );
+  return { numbers: blocks, maxima };
+}
+
 export const thresholds = () => data.segments.map((one) => one.threshold);
 
 /**

@@ -2,27 +2,31 @@
 
 import { pythonOf } from "attnscope/code";
 import { Select } from "attnscope/controls";
+import { copy } from "attnscope/copying";
 import { choose, language, LANGUAGES, t } from "attnscope/lang";
 import { boxOf, viewOf } from "attnscope/look";
 import { MODES } from "attnscope/modes";
-import { html, useState } from "attnscope/preact";
+import { html } from "attnscope/preact";
 import { save, sideBySide } from "attnscope/saving";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
+import { Toolbar } from "attnscope/toolbar";
 import { firstWords, textOf, tokensOf } from "attnscope/words";
 
 /** @import { Language } from "attnscope/lang" */
 /** @import { State } from "attnscope/state" */
-/** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { Fitted, TraceInfo } from "attnscope/types" */
 
-/** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look }} props */
-export function Header({ traces, info, state, look }) {
+/** @param {{ traces: TraceInfo[], first: Shown, second: Shown | null }} props */
+export function Header({ traces, first, second }) {
+  const { state } = first;
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
-    <div class="modes" role="group" aria-label=${t("What to look at")}>
+    <${Toolbar} class="modes" label=${t("What to look at")}>
       ${MODES.filter((mode) => source.LIVE || !mode.live).map(
         ({ name, label }, at) =>
           html`<button
@@ -33,9 +37,9 @@ export function Header({ traces, info, state, look }) {
             ${t(label)}
           </button>`,
       )}
-    </div>
+    <//>
     <span class="gap"></span>
-    <${Actions} info=${info} state=${state} map=${look.shown.value} />
+    <${Actions} first=${first} second=${second} />
   </header>`;
 }
 
@@ -44,7 +48,7 @@ export function Header({ traces, info, state, look }) {
  * @param {Fitted} state
  */
 function traceChoices(traces, state) {
-  const names = traces.map((trace) => [trace.number, trace.name]);
+  const names = traces.map((trace) => [trace.number, trace.name, true]);
   return html` <${Select}
       label=${t("Trace")}
       value=${state.trace}
@@ -55,7 +59,7 @@ function traceChoices(traces, state) {
       label=${t("beside")}
       value=${state.other}
       options=${[[null, t("nothing")], ...names.filter(([number]) => number !== state.trace)]}
-      change=${(/** @type {number | null} */ other) => set({ other })}
+      change=${(/** @type {number | null} */ other) => set({ other, otherWords: null, otherNames: null })}
     />`;
 }
 
@@ -71,33 +75,16 @@ export function turnTo(traces, state, trace) {
   const words = firstWords(textOf(info, { image: 0, branch: state.branch }));
   const { step } = info;
   const other = state.other === trace ? state.trace : state.other;
-  return { trace, words, names: null, image: 0, weights: "", step, cursor: null, other };
+  const otherOnes = { other, otherWords: null, otherNames: null };
+  return { trace, words, names: null, image: 0, weights: "", step, cursor: null, ...otherOnes };
 }
 
-const TOLD_MS = 1800;
-
-/** @param {{ info: TraceInfo, state: Fitted, map: FieldMap | null }} props */
-function Actions({ info, state, map }) {
-  const [told, tell] = useState("");
-  /** @param {string} text @param {string} what */
-  const copy = async (text, what) => {
-    if (!navigator.clipboard) {
-      prompt(t("{what}, to copy:", { what }), text); // browsers give a clipboard to https and this machine only
-      return;
-    }
-    await navigator.clipboard.writeText(text);
-    tell(t("{what} copied", { what }));
-    setTimeout(() => tell(""), TOLD_MS);
-  };
-  const file = mapFile(info, state);
-  return html`<span class="told" role="status">${told}</span>
-    ${
+/** @param {{ first: Shown, second: Shown | null }} props */
+function Actions({ first, second }) {
+  const code = () => copy(pythonOf(second ? [first, second] : [first]), t("Code"));
+  return html`${
       source.LIVE &&
-      html`<button
-          id="copy-code"
-          title=${t("the lines of Python that make this (c)")}
-          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), t("Code"))}
-        >
+      html`<button id="copy-code" title=${t("the lines of Python that make this (c)")} onClick=${code}>
           ${t("Copy code")}
         </button>
         <button title=${t("a link that opens this view")} onClick=${() => copy(address(), t("Link"))}>
@@ -105,23 +92,30 @@ function Actions({ info, state, map }) {
         </button>`
     }
     <button id="save-png" title=${t("the picture with its map")} onClick=${savePicture}>PNG</button>
-    ${
-      file &&
-      map &&
-      html`<a
-        class="button"
-        id="save-npz"
-        href=${file}
-        download="attention.npz"
-        title=${t("the map's numbers for numpy.load")}
-        >NPZ</a
-      >`
-    }
+    ${numbersLink(first, "NPZ", "attention")} ${second && numbersLink(second, "NPZ 2", "attention-2")}
     <${Languages} />
     <button title=${t("light or dark (t)")} aria-label=${t("light or dark")} onClick=${turnTheme}>◐</button>
-    <button title=${t("what can be done here (?)")} aria-label=${t("help")} onClick=${() => set({ hint: true })}>
+    <button
+      title=${t("what can be done here (?)")}
+      aria-label=${t("help")}
+      onClick=${() => set({ hint: true })}
+    >
       ?
     </button>`;
+}
+
+/**
+ * @param {Shown} shown
+ * @param {string} text
+ * @param {string} name
+ */
+function numbersLink({ info, state, look }, text, name) {
+  const file = mapFile(info, state);
+  if (!file || !look.shown.value) return null;
+  const title = t("the map's numbers for numpy.load");
+  return html`<a class="button" id=${`save-${name}`} href=${file} download=${`${name}.npz`} title=${title}
+    >${text}</a
+  >`;
 }
 
 function Languages() {
@@ -130,7 +124,9 @@ function Languages() {
   return html`<select class="languages" aria-label=${t("Language")} value=${language()} onChange=${take}>
     ${LANGUAGES.map(
       ([one, name]) =>
-        html`<option value=${one} lang=${one} translate="no" selected=${one === language()}>${name}</option>`,
+        html`<option value=${one} lang=${one} translate=${false} selected=${one === language()}>
+          ${name}
+        </option>`,
     )}
   </select>`;
 }

@@ -1,7 +1,8 @@
 // The help that opens by itself the first time.
 
 import { later, rich, t } from "attnscope/lang";
-import { html } from "attnscope/preact";
+import { html, useEffect } from "attnscope/preact";
+import { toPicture } from "attnscope/skip";
 import { get, set } from "attnscope/state";
 
 const SEEN = "attnscope-hint-seen";
@@ -12,6 +13,7 @@ const KEYS = [
   [", .", later("step")],
   ["h", later("head")],
   ["w", later("word")],
+  ["p", later("the picture alone, held")],
   ["c", later("code")],
   ["t", later("light")],
   ["?", later("this help")],
@@ -21,27 +23,31 @@ const KEYS = [
 const ACTIONS = [
   [later("Move"), later("{action} over the picture: where does this place look?")],
   [later("Click or tap"), later("{action}: a pin there; drag for a region.")],
-  [later("Click a word"), later("{action}: where did it land?")],
+  [later("Click a word"), later("{action}: where did it land? Shift adds one more.")],
   [later("Click a small map"), later("{action}: that block alone, with its heads.")],
 ];
 
 /** @param {string} key */
-const keycap = (key) => html`<kbd translate="no">${key}</kbd>`;
+const keycap = (key) => html`<kbd translate=${false}>${key}</kbd>`;
 
 export function Hint() {
-  if (!get().hint) return null;
-  const close = () => {
-    remember();
-    set({ hint: false });
-  };
+  const { hint } = get();
+  useEffect(() => (hint ? leave : undefined), [hint]);
+  if (!hint) return null;
   return html`<div class="hint" role="dialog" aria-label=${t("Help")}>
     ${ACTIONS.map(([action, text]) => html`<p>${rich(text, { action: html`<b>${t(action)}</b>` })}</p>`)}
     <p>${rich("{keys}: arrows on the picture, Enter", { keys: html`<b>${t("Keys")}</b>` })}</p>
     <ul>
       ${KEYS.map(([keys, what]) => html`<li>${keys.split(" ").map(keycap)} ${t(what)}</li>`)}
     </ul>
-    <button autofocus onClick=${close}>${t("Got it")}</button>
+    <button autofocus onClick=${() => set({ hint: false })}>${t("Got it")}</button>
   </div>`;
+}
+
+/** However the help was closed, keys go on at the picture */
+function leave() {
+  remember();
+  toPicture();
 }
 
 function remember() {

@@ -8,22 +8,23 @@ import { SegmentsPanel } from "attnscope/segments";
 
 /**
  * label: in English; Panel: what stands beside the picture; maps: whether blocks and heads are drawn, and
- * colours chosen; live: whether it needs the server, so that an exported page lacks it; studio: whether it
- * makes pictures
+ * colours chosen; both: whether a second trace has a panel of its own; live: whether it needs the server, so
+ * that an exported page lacks it; studio: whether it makes pictures
  * @typedef {object} Mode
  * @property {State["mode"]} name
  * @property {string} label
  * @property {(props: any) => unknown} Panel
  * @property {boolean} maps
+ * @property {boolean} [both]
  * @property {boolean} [live]
  * @property {boolean} [studio]
  */
 
 /** @type {Mode[]} in the order of their buttons and keys */
 export const MODES = [
-  { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true },
-  { name: "words", label: later("Words"), Panel: WordsPanel, maps: true },
-  { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false },
+  { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true, both: true },
+  { name: "words", label: later("Words"), Panel: WordsPanel, maps: true, both: true },
+  { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false, both: true },
 ];
 
 /**

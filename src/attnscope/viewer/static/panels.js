@@ -23,7 +23,9 @@ function Numbers({ map, total }) {
   const even = Math.log2(map.height * map.width);
   return html`<dl class="numbers">
     <dt>${t("brightest")}</dt>
-    <dd data-number="maximum">${percent(map.maximum)} <small>${t("at row {row}, column {column}", { row, column })}</small></dd>
+    <dd data-number="maximum">
+      ${percent(map.maximum)} <small>${t("at row {row}, column {column}", { row, column })}</small>
+    </dd>
     <dt>${t("mean")}</dt>
     <dd data-number="mean">${percent(map.mean)}</dd>
     ${
@@ -33,13 +35,20 @@ function Numbers({ map, total }) {
     }
     <dt>${t("entropy")}</dt>
     <dd data-number="entropy">
-      ${t("{bits} bits", { bits: map.entropy_bits.toFixed(2) })}
-      ${" "}<small>${t("of {bits} when even", { bits: even.toFixed(2) })}</small>
+      ${t("{bits} bits", { bits: map.entropy_bits.toFixed(2) })} ${" "}<small
+        >${t("of {bits} when even", { bits: even.toFixed(2) })}</small
+      >
     </dd>
     <dt>${t("size")}</dt>
     <dd>${t("{height} × {width} cells", { height: map.height, width: map.width })}</dd>
   </dl>`;
 }
+
+/** @typedef {"first" | "second" | null} Which */
+
+/** Whose numbers these are. @param {{ info: TraceInfo, which: Which }} props */
+export const WhichTrace = ({ info, which }) =>
+  which && html`<p class="which"><b translate=${false}>${info.name}</b></p>`;
 
 const REST = later("of its attention; the rest goes elsewhere, such as to the text");
 
@@ -51,8 +60,13 @@ const REST = later("of its attention; the rest goes elsewhere, such as to the te
 const looksElsewhere = (info, state) =>
   layersOf(info, "self").some((layer) => isPart(layer) && [null, layer.block].includes(state.block));
 
-/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
-export function PlacesPanel({ info, state, look }) {
+/**
+ * which: of two traces that stand beside each other, null where there is one
+ * @typedef {{ info: TraceInfo, state: Fitted, look: Look, which: Which }} PanelProps
+ */
+
+/** @param {PanelProps} props */
+export function PlacesPanel({ info, state, look, which }) {
   const box = boxOf(state);
   if (!box)
     return html`<section>
@@ -63,9 +77,10 @@ export function PlacesPanel({ info, state, look }) {
   const at = placeText(box, gridOf(info, state));
   return html`<section>
     <h2>${box.length === 2 ? t("Where this place looks") : t("Where this region looks")}</h2>
+    <${WhichTrace} info=${info} which=${which} />
     <p class="quiet">${state.cursor ? at : t("{place} (pinned)", { place: at })}</p>
     <${Numbers} map=${look.shown.value} total=${looksElsewhere(info, state) && REST} />
-    <${Pins} info=${info} state=${state} />
+    ${which !== "second" && html`<${Pins} info=${info} state=${state} />`}
     ${look.shares.value && wordShares(words, look.shares.value)}
   </section>`;
 }
@@ -86,7 +101,7 @@ function wordShares(words, shares) {
         ${ranked.slice(0, MOST_ROWS).map(
           (word) =>
             html`<tr key=${word.id} class=${word.role}>
-              <th translate=${word.role === "text" ? "no" : undefined}>${word.text}</th>
+              <th translate=${word.role !== "text"}>${word.text}</th>
               <td><i style=${{ width: `${(100 * word.share) / ranked[0].share}%` }}></i></td>
               <td>${percent(word.share)}</td>
             </tr>`,
@@ -105,7 +120,11 @@ function Pins({ info, state }) {
           <button aria-pressed=${number === (state.pin ?? 0)} onClick=${() => set({ pin: number })}>
             <b style=${{ background: pinColour(number) }}></b>${placeText(pin, gridOf(info, state))}
           </button>
-          <button class="bare" aria-label=${t("remove pin {number}", { number: number + 1 })} onClick=${() => removePin(number)}>
+          <button
+            class="bare"
+            aria-label=${t("remove pin {number}", { number: number + 1 })}
+            onClick=${() => removePin(number)}
+          >
             ✕
           </button>
         </li>`,
@@ -113,20 +132,24 @@ function Pins({ info, state }) {
   </ul>`;
 }
 
-/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
-export function WordsPanel({ info, state, look }) {
+/** @param {PanelProps} props */
+export function WordsPanel({ info, state, look, which }) {
   const all = choosable(textOf(info, state));
   const words = all.filter((word) => wordsOf(state).includes(word.id));
   if (!words.length)
     return html`<section>
       <h2>${t("Where a word landed")}</h2>
-      <p class="quiet">${t("Choose a word above the picture; several are shown together.")}</p>
+      <${WhichTrace} info=${info} which=${which} />
+      <p class="quiet">
+        ${t("Choose a word above the picture; with Shift several, which are shown together.")}
+      </p>
     </section>`;
   const { block } = state;
   const where = block === null ? t("mean over all blocks") : t("block {value}", { value: block });
   const joined = words.map((word) => word.text).join(" + ");
   return html`<section>
-    <h2>${rich("Where “{words}” landed", { words: html`<span translate="no">${joined}</span>` })}</h2>
+    <h2>${rich("Where “{words}” landed", { words: html`<span translate=${false}>${joined}</span>` })}</h2>
+    <${WhichTrace} info=${info} which=${which} />
     <p class="quiet">${t("Share of attention that one token of it gets, {where}.", { where })}</p>
     <${Numbers} map=${look.shown.value} />
   </section>`;

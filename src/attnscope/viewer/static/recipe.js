@@ -110,6 +110,9 @@ function Weights({ info, state }) {
             change=${(/** @type {number} */ value) => change(height, value)}
         /></label>`,
     )}
-    ${state.weights && html`<button onClick=${() => set({ weights: "" })}>${t("the paper's weights")}</button>`}
+    ${
+      state.weights &&
+      html`<button onClick=${() => set({ weights: "" })}>${t("the paper's weights")}</button>`
+    }
   </fieldset>`;
 }

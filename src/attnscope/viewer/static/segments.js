@@ -4,21 +4,24 @@ import { labelAt } from "attnscope/labels";
 import { listed, rich, t } from "attnscope/lang";
 import { recipeOf, sourceOf } from "attnscope/look";
 import { cssColour } from "attnscope/paint";
+import { WhichTrace } from "attnscope/panels";
 import { html } from "attnscope/preact";
 import { Recipe, Threshold } from "attnscope/recipe";
 import { save } from "attnscope/saving";
 import * as source from "attnscope/source";
 import { textOf } from "attnscope/words";
 
-/** @import { Fitted, Found, Look, SegmentInfo, TraceInfo } from "attnscope/types" */
+/** @import { PanelProps } from "attnscope/panels" */
+/** @import { Fitted, Found, SegmentInfo, TraceInfo } from "attnscope/types" */
 
-/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
-export function SegmentsPanel({ info, state, look }) {
+/** The recipe is the same for two traces. @param {PanelProps} props */
+export function SegmentsPanel({ info, state, look, which }) {
   const found = look.found.value;
   return html`<section>
     <h2>${t("Segments")}</h2>
-    <${Threshold} info=${info} state=${state} />
-    ${source.LIVE && html`<${Recipe} info=${info} state=${state} />`}
+    ${which !== "second" && html`<${Threshold} info=${info} state=${state} />`}
+    ${which !== "second" && source.LIVE && html`<${Recipe} info=${info} state=${state} />`}
+    <${WhichTrace} info=${info} which=${which} />
     ${found && html`<${Segments} info=${info} state=${state} found=${found} />`}
   </section>`;
 }
@@ -44,7 +47,7 @@ function Segments({ info, state, found }) {
           (segment) =>
             html` <tr key=${segment.id} class=${segment.id === lit ? "lit" : ""}>
               <td><b style=${{ background: cssColour(found.colours[segment.id]) }}></b></td>
-              <th translate=${segment.label === null ? undefined : "no"}>${nameOf(segment)}</th>
+              <th translate=${segment.label === null}>${nameOf(segment)}</th>
               <td>${(100 * segment.share).toFixed(1)} %</td>
             </tr>`,
         )}
@@ -73,7 +76,7 @@ export function litSegment(found, { cursor }) {
 function namers(info, state) {
   const names = recipeOf(info, state).word.map((number) => textOf(info, state).words[number].text);
   if (!names.length) return t("nothing: choose words above");
-  return html`<span translate="no">${listed(names)}</span>`;
+  return html`<span translate=${false}>${listed(names)}</span>`;
 }
 
 const MOST_WORDS = 8;
@@ -92,7 +95,7 @@ function Scores({ info, state, segment }) {
         ${scored.slice(0, MOST_WORDS).map(
           (word) =>
             html`<tr>
-              <th translate="no">${word.text}</th>
+              <th translate=${false}>${word.text}</th>
               <td><i style=${{ width: `${(100 * word.score) / most}%` }}></i></td>
               <td>${Math.round((100 * word.score) / most)}</td>
             </tr>`,

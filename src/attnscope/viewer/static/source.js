@@ -6,7 +6,7 @@ import { unpack } from "attnscope/maps";
 import { Refused } from "attnscope/refused";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
-/** @import { Shares, Source, Told, TracesInfo, View } from "attnscope/types" */
+/** @import { Shares, Source, Told, Tops, TracesInfo, View } from "attnscope/types" */
 
 export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
@@ -127,6 +127,14 @@ export async function shares(trace, view, box) {
   const found = await json(at(trace, "shares", { ...view, ...boxed(box) }));
   return found.shares;
 }
+
+/** @typedef {"view" | "block" | "head"} Each */
+
+/**
+ * The brightest value of all words' maps
+ * @type {(trace: number, view: View, each: Each) => Promise<Tops>}
+ */
+export const tops = (trace, view, each) => json(at(trace, "tops", { ...view, each }));
 
 // Addresses of files to keep
 

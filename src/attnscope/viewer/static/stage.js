@@ -14,29 +14,31 @@ import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
 import { textOf } from "attnscope/words";
 
+/** @import { Shown } from "attnscope/scale" */
 /** @import { Answer, Fitted, Found, Kind, Look, TraceInfo } from "attnscope/types" */
 
 /**
- * compact: blocks as a strip below; else the blocks stand beside
- * @typedef {{ info: TraceInfo, state: Fitted, look: Look, label: string, compact?: boolean }} PaneProps
+ * top: the map's brightest value, null for its own; compact: blocks as a strip below; else they stand beside
+ * @typedef {Shown & { top: number | null, label: string, compact?: boolean }} PaneProps
  */
 
 /** @param {PaneProps} props */
-export function Pane({ info, state, look, label, compact }) {
+export function Pane({ info, state, look, top, label, compact }) {
   const strips = modeOf(state.mode).maps;
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
-      <b translate="no">${info.name}</b> <span translate="no">${textOf(info, state).text || t("no prompt")}</span>
+      <b translate=${false}>${info.name}</b>
+      <span translate=${false}>${textOf(info, state).text || t("no prompt")}</span>
     </figcaption>
-    <${Stage} info=${info} state=${state} look=${look} />
-    ${compact && strips && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
-    ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} heads=${look.heads.value} />`}
+    <${Stage} info=${info} state=${{ ...state, top }} look=${look} />
+    ${compact && strips && html`<${BlockStrip} info=${info} state=${state} look=${look} />`}
+    ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} look=${look} />`}
   </figure>`;
 }
 
 const HELP = later(
   "Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, " +
-  "Delete removes the pin, Escape leaves.",
+    "Delete removes the pin, Escape leaves.",
 );
 
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
@@ -52,7 +54,7 @@ function Stage({ info, state, look }) {
     const lit = litSegment(found, state);
     draw(contextOf(canvas.current), { info, state, picture, map, found, lit, dragged: pointer.dragged });
   });
-  return html`<div class="frame" ref=${frame}>
+  return html`<div class="frame" ref=${frame} style=${{ "--shape": `${info.size[1]} / ${info.size[0]}` }}>
     <div
       class="stage"
       tabindex="0"
@@ -102,8 +104,10 @@ const isStopped = (look) => look.found.error?.name === "AbortError";
 
 /** @param {Look} look */
 function errorOf(look) {
-  const maps = look.shown.error ?? look.blocks.self.error ?? look.blocks.cross.error ?? look.heads.error;
-  return maps ?? (isStopped(look) ? null : look.found.error);
+  const { shown, blocks, heads, tops, found } = look;
+  const maps = [shown, blocks.self, blocks.cross, heads, tops.view, tops.block, tops.head];
+  const failed = maps.find((answer) => answer.error !== null);
+  return failed?.error ?? (isStopped(look) ? null : found.error);
 }
 
 /** @type {Record<Kind, string>} */

@@ -97,6 +97,14 @@ export function wordsOf({ touched, words }) {
 }
 
 /**
+ * Whether these are words of the text, not start, end or padding
+ * @param {TextInfo} read
+ * @param {WordId[]} ids
+ */
+export const areOfText = (read, ids) =>
+  ids.length > 0 && ids.every((id) => typeof id === "number" && id in read.words);
+
+/**
  * Words that name segments: those chosen, else all that may stand for a thing
  * @param {TraceInfo} info
  * @param {State} state

@@ -29,7 +29,12 @@ export const JAPANESE = {
   "a link that opens this view": "この表示を開くリンク",
   Link: "リンク",
   "{what} copied": "{what}をコピーしました",
-  "{what}, to copy:": "コピーする{what}:",
+  "{what}: this browser lets nothing be copied; it stands in the console":
+    "{what}: このブラウザーではコピーできないため、コンソールに出力しました",
+  "Short ways": "ショートカット",
+  "To the picture": "画像へ",
+  "To the words": "単語へ",
+  "To choices and numbers": "設定と数値へ",
   "the picture with its map": "マップを重ねた画像",
   "the map's numbers for numpy.load": "マップの数値（numpy.load で読めます）",
   Language: "言語",
@@ -45,7 +50,8 @@ export const JAPANESE = {
   "Click or tap": "クリックまたはタップ",
   "{action}: a pin there; drag for a region.": "{action}: その位置をピンで固定。ドラッグで領域を選択",
   "Click a word": "単語をクリック",
-  "{action}: where did it land?": "{action}: その単語への注意がどこにあるか",
+  "{action}: where did it land? Shift adds one more.":
+    "{action}: その単語への注意がどこにあるか。Shift を押しながらだと追加",
   "Click a small map": "小さなマップをクリック",
   "{action}: that block alone, with its heads.": "{action}: そのブロックだけを、ヘッドごとに表示",
   Keys: "キー",
@@ -55,6 +61,7 @@ export const JAPANESE = {
   step: "ステップ",
   head: "ヘッド",
   word: "単語",
+  "the picture alone, held": "押している間は画像だけ",
   code: "コード",
   light: "明暗",
   "this help": "このヘルプ",
@@ -92,6 +99,9 @@ export const JAPANESE = {
 
   // words of the prompt
   "Words of the prompt": "プロンプトの単語",
+  "Words of {trace}": "{trace}の単語",
+  "+ several": "＋ 複数",
+  "a tap adds a word or takes it away": "タップで単語を追加・解除",
   start: "開始",
   end: "終端",
   padding: "パディング",
@@ -169,8 +179,8 @@ export const JAPANESE = {
   Pins: "ピン",
   "remove pin {number}": "ピン{number}を削除",
   "Where a word landed": "単語への注意の分布",
-  "Choose a word above the picture; several are shown together.":
-    "画像の上の単語を選んでください。複数の単語はまとめて表示されます。",
+  "Choose a word above the picture; with Shift several, which are shown together.":
+    "画像の上の単語を選んでください。Shift を押しながら選ぶと、複数の単語がまとめて表示されます。",
   "Where “{words}” landed": "「{words}」への注意の分布",
   "Share of attention that one token of it gets, {where}.": "そのトークン1個あたりが受ける注意の割合（{where}）。",
   "mean over all blocks": "全ブロックの平均",
@@ -184,17 +194,26 @@ export const JAPANESE = {
   Brightest: "最も明るい値",
   "fixed: the same colours for every map, so that maps compare":
     "固定: どのマップにも同じ色を使うので、マップどうしを比べられます",
+  "all words": "全単語で共通",
   "each map": "マップごと",
   "fixed, %": "固定（%）",
   "fixed brightest value in percent": "最も明るい値（%、固定）",
   Opacity: "不透明度",
   opacity: "不透明度",
+  "of the brightest colour; 100 % hides the picture below it": "最も明るい色の不透明度。100 % ではその下の画像が見えなくなります",
+  "picture shows through": "画像を透かす",
+  "where there is little attention; else the map is equally opaque everywhere":
+    "注意が少ないところほど画像が透けて見えます。オフにすると、マップ全体が同じ不透明度になります",
+  "the darker the colour, the more the picture shows through": "色が暗いほど画像が透けて見えます",
+  "picture alone": "画像だけ",
+  "without its map, as long as the key p is held": "マップなしで表示（p キーを押している間も同じ）",
   "contours at ¼, ½ and ¾": "等高線（¼、½、¾）",
   "cells as squares": "セルを正方形で表示",
   "colour scale, {scale}, from {low} to {high} of attention": "カラースケール（{scale}）、注意の {low} から {high} まで",
   "share of attention, {scale}, {range}": "注意の割合（{scale}、{range}）",
   "this map's own range": "このマップの範囲",
   "one range for both": "両方に共通の範囲",
+  "one range for all words": "全単語に共通の範囲",
   "fixed range": "固定の範囲",
   "{text} (brighter values are cut)": "{text}。範囲を超える値は同じ色です",
 
@@ -223,4 +242,5 @@ export const JAPANESE = {
 
   // code
   "# choose a word first": "# 先に単語を選んでください",
+  "# choose a place first": "# 先に位置を選んでください",
 };
