@@ -59,15 +59,15 @@ def chromium():
 
 
 @contextmanager
-def opened(browser, address: str, *, size=(1280, 800), **settings):
-    """A page that says what goes wrong in it; the first-time hint is out of the way."""
+def opened(browser, address: str, *, size=(1280, 800), close="Got it", **settings):
+    """A page that says what goes wrong in it; the first-time hint is out of the way. close: what its button says."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **settings)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page, problems = context.new_page(), []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
-    page.get_by_role("button", name="Got it").click()
+    page.get_by_role("button", name=close).click()
     drawn(page)
     yield page
     assert not problems

@@ -156,7 +156,7 @@ def test_an_exported_page_has_the_same_numbers(case, traces, tmp_path):
 def test_a_transformer_is_a_column_of_its_stages_and_parts_say_their_sum(traces, size):
     trace = traces(BY_FAMILY["flux"])
     with chromium() as browser, serving(trace) as address:
-        with opened(browser, f"{address}#o=1&ce=1&pins=0.4,0.6", size=size) as page:
+        with opened(browser, f"{address}#o=1&ce=1&lt=0&pins=0.4,0.6", size=size) as page:
             page.wait_for_timeout(300)
             headings = page.locator("nav.blocks h3").all_inner_texts()
             assert headings == ["double · 6×8", "single · 6×8"]
@@ -187,16 +187,18 @@ def test_a_transformer_is_a_column_of_its_stages_and_parts_say_their_sum(traces,
 @pytest.mark.parametrize(
     "view", ["pins=0.4,0.6", "b=2&pins=0.4,0.6", "b=2&h=1&s=0&pins=0.4,0.6", "m=words&w=2"]
 )
-def test_the_copied_code_makes_what_is_drawn(traces, family, view, tmp_path):
+def test_the_copied_code_makes_what_is_drawn(traces, family, view, tmp_path, monkeypatch):
     trace = traces(BY_FAMILY[family])
     folder = trace.save(tmp_path / "run.trace")
     with chromium() as browser, serving(folder) as address:
-        with opened(browser, f"{address}#o=1&ce=1&{view}") as page:
+        with opened(browser, f"{address}#o=1&ce=1&lt=0&{view}") as page:
             canvas = drawn(page)
             page.mouse.move(*point(page, 0.0, 0.0))
             page.get_by_role("button", name="Copy code").click()
             code = page.evaluate("navigator.clipboard.readText()")
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(code, names)
     made = names["where"] if "where" in names else names["heat"].array
-    assert_shows(canvas, np.asarray(made).reshape(np.shape(made)[-2:]), but=[(2, 4)])
+    assert_shows(canvas, made, but=[(2, 4)], top=names.get("top"))
+    assert (tmp_path / "attention.png").exists()

@@ -13,6 +13,7 @@ lines.py         the lines between segments
 captions.py      names on segments
 sheets.py        pictures side by side, with captions
 heat_colours.py  one ramp of colours for every heat map, and one for differences
+drawn_map.py     a map over a picture as the viewer draws it
 regions.py       a segment's area, box and run lengths
 maps.py          maps at other sizes
 strips.py        large pictures a few rows at a time

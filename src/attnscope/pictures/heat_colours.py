@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE_PX = 512
-# Stops of even steps in lightness, from deep indigo through magenta and orange to pale yellow
-_STOPS = ("#0d0829", "#3b0f70", "#7b1f83", "#b8347a", "#e75863", "#fb8b5c", "#fec077", "#fcfdbf")
+EMBER = ("#0d0829", "#3b0f70", "#7b1f83", "#b8347a", "#e75863", "#fb8b5c", "#fec077", "#fcfdbf")
+"""Stops of even steps in lightness, from deep indigo through magenta and orange to pale yellow."""
+
 # From deep blue by way of light grey to deep orange, equally light on both sides
 _SIGNED_STOPS = ("#0f57b0", "#2f7fd6", "#86b8e8", "#ececec", "#f4b06c", "#e8781e", "#c44c00")
 
@@ -31,7 +32,7 @@ def heat_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sha
         uint8, with one more axis for red, green and blue.
     """
     index = np.clip(np.nan_to_num(values) * 255 + 0.5, 0, 255).astype(np.uint8)
-    return _ramp(_STOPS)[index]
+    return ramp(EMBER)[index]
 
 
 def heat_picture(values: Float[np.ndarray, "height width"]) -> Image:
@@ -75,7 +76,7 @@ def signed_colours(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*s
         uint8, with one more axis for red, green and blue.
     """
     index = np.clip((np.nan_to_num(values) + 1) * 127 + 0.5, 0, 254).astype(np.uint8)
-    return _ramp(_SIGNED_STOPS, 255)[index]  # an odd number has a middle
+    return ramp(_SIGNED_STOPS, 255)[index]  # an odd number has a middle
 
 
 def signed_picture(values: Float[np.ndarray, "height width"]) -> Image:
@@ -114,7 +115,13 @@ def _squares(colours: UInt8[np.ndarray, "height width 3"]) -> Image:
 
 
 @cache
-def _ramp(hex_stops: tuple[str, ...], count: int = 256) -> UInt8[np.ndarray, "count 3"]:
+def ramp(hex_stops: tuple[str, ...], count: int = 256) -> UInt8[np.ndarray, "count 3"]:
+    """sRGB colours between stops at even distances.
+
+    Args:
+        hex_stops: Colours such as "#0d0829", from the lowest value's to the highest's.
+        count: How many colours.
+    """
     stops = np.array(
         [[int(stop[at : at + 2], 16) for at in (1, 3, 5)] for stop in hex_stops], dtype=np.float64
     )

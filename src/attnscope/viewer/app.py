@@ -20,7 +20,7 @@ from attnscope._version import __version__
 from attnscope.errors import AttnscopeError, BusyError, SelectionError, TraceFormatError
 from attnscope.probability.threads import start_tile_threads
 from attnscope.trace.trace import Trace
-from attnscope.viewer import page
+from attnscope.viewer import page, scales
 from attnscope.viewer.answers import Answers
 from attnscope.viewer.gate import LOOPBACK, Gate
 from attnscope.viewer.opened import open_traces
@@ -85,6 +85,7 @@ def create_app(
     app.state.answers = answers
     _say_problems(app)
     answers.add_routes(app)
+    scales.add_routes(app, answers)
     page.add_routes(app)
     app.add_middleware(
         Gate,

@@ -20,6 +20,7 @@ MOST_STEP = 10**6
 Share = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]
 MaybeShare = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 Image = Annotated[int, Query(ge=0, le=10**4)]
+Each = Literal["view", "block", "head"]
 MapFormat = Literal["f16", "png", "npz"]
 LabelsFormat = Literal["u16", "png", "npz"]
 Tokens = Annotated[list[int], Query(min_length=1, max_length=MOST_TOKENS, description="Token numbers.")]

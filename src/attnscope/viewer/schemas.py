@@ -97,6 +97,13 @@ class Shares(BaseModel):
     shares: list[float]
 
 
+class Tops(BaseModel):
+    """The largest value of all words' maps. numbers: of the blocks or heads that the maxima are of, or one null."""
+
+    numbers: list[int | None]
+    maxima: list[float]
+
+
 class AggregateInfo(BaseModel):
     """Long work: done of total layers of steps; error in state "failed"."""
 

@@ -30,6 +30,13 @@ test("words, names and the word under the cursor are those of the same text", ()
   assert.equal(beside({ touched: "start" }).touched, "start");
 });
 
+test("the second trace may have words and names of its own", () => {
+  const own = beside({ mode: "words", words: [4], otherWords: [0, 9], names: [4], otherNames: [4] });
+  assert.deepEqual([own.words, own.names, own.missing], [[0], [4], null]);
+  assert.match(beside({ mode: "words", words: [4], otherWords: [0], touched: 4 }).missing ?? "", /“dog”/);
+  assert.equal(beside({ mode: "words", words: [1], touchedOther: 2 }).touched, 2);
+});
+
 test("words that the other prompt does not hold are said where words are looked at", () => {
   const both = madeTrace({ images: [madeImage("a boat")] });
   const missing = (/** @type {Partial<State>} */ state) =>

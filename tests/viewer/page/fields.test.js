@@ -35,13 +35,18 @@ const WRITTEN = [
   ],
   ["pin", 1, "pin=1"],
   ["words", [2, "start", 5], "w=2%3Bstart%3B5"],
+  ["otherWords", [3, "end"], "w2=3%3Bend"],
+  ["otherWords", [], "w2="],
   ["names", [2, 5], "n=2%3B5"],
   ["names", [], "n="],
+  ["otherNames", [1], "n2=1"],
   ["colours", "cividis", "c=cividis"],
   ["scale", "log", "sc=log"],
   ["top", 0.0125, "top=0.0125"],
   ["top", 1e-9, "top=1e-9"],
+  ["range", "each", "r=each"],
   ["opacity", 0, "o=0"],
+  ["through", false, "lt=0"],
   ["contour", true, "ct=1"],
   ["cells", true, "ce=1"],
   ["tau", 1.17, "tau=1.17"],
@@ -49,7 +54,7 @@ const WRITTEN = [
   ["anchors", 32, "an=32"],
   ["weights", "64:1,32:0.5", "we=64%3A1%2C32%3A0.5"],
   ["unite", true, "un=1"],
-  ["run", 12, "r=12"],
+  ["run", 12, "run=12"],
   ["prompt", "a tree & a house", "q=a%20tree%20%26%20a%20house"],
   ["negative", "all", "qn=all"],
   ["seed", 7, "qs=7"],
@@ -62,6 +67,7 @@ const WRITTEN = [
     [{ edit: "ablate", block: 7, kind: "self" }],
     `qe=${encodeURIComponent('[{"edit":"ablate","block":7,"kind":"self"}]')}`,
   ],
+  ["diff", true, "df=1"],
   ["placing", "2", "pl=2"],
   ["paints", true, "pt=1"],
   ["layout", { run: 1 }, "ql=%7B%22run%22%3A1%7D"],
@@ -92,11 +98,14 @@ test("first values are valid, and go to the address and back where these traces 
 test("an address that says nothing opens the first values", () => {
   const where = { trace: 0, other: null, mode: "places", block: null, head: null, step: null };
   const whose = { branch: "cond", image: 0, pins: [], pin: null, words: [], names: null };
-  const style = { colours: "ember", scale: "linear", top: null, opacity: 0.8, contour: false, cells: false };
+  const others = { otherWords: null, otherNames: null };
+  const scale = { colours: "ember", scale: "linear", top: null, range: "words" };
+  const style = { opacity: 0.8, through: true, contour: false, cells: false };
   const recipe = { tau: null, passes: 3, anchors: 16, weights: "", unite: false };
   const draft = { run: null, prompt: "", negative: "", seed: 0, count: null, guidance: null, size: null };
-  const edits = { edits: [], placing: null, paints: false, layout: null };
-  assert.deepEqual(FIRST, { ...where, ...whose, ...style, ...recipe, ...draft, ...edits, theme: "auto" });
+  const edits = { edits: [], diff: false, placing: null, paints: false, layout: null };
+  const look = { ...where, ...whose, ...others, ...scale, ...style, ...recipe };
+  assert.deepEqual(FIRST, { ...look, ...draft, ...edits, theme: "auto" });
 });
 
 test("a whole state goes to the address and back", () => {
@@ -122,7 +131,7 @@ test("all is null where null is a value", () => {
   assert.deepEqual(
     nulls.map(([name]) => name),
     [
-      ...["other", "block", "head", "step", "pin", "names", "top", "tau"],
+      ...["other", "block", "head", "step", "pin", "otherWords", "names", "otherNames", "top", "tau"],
       ...["run", "count", "guidance", "size", "placing", "layout"],
     ],
   );

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keyChange } from "attnscope/keys";
+import { keyChange, onKey, onKeyUp } from "attnscope/keys";
+import { get } from "attnscope/state";
 import { madeImage, madeState, madeTrace } from "./made.js";
 
 /** @import { State } from "attnscope/state" */
@@ -49,12 +50,14 @@ test("steps and heads go round too; heads are those of the block", () => {
 });
 
 test("w goes from word to word of content, and first to the one that was chosen", () => {
-  assert.deepEqual(change("w"), { mode: "words", words: [1] });
-  assert.deepEqual(change("w", { words: [2] }), { mode: "words", words: [2] });
-  assert.deepEqual(change("w", { mode: "words", words: [2] }), { mode: "words", words: [5] });
-  assert.deepEqual(change("w", { mode: "words", words: [5] }), { mode: "words", words: [1] });
-  assert.deepEqual(change("w", { mode: "words", image: 1, words: [1] }), { mode: "words", words: [2] });
-  assert.deepEqual(change("w", { mode: "words", image: 7 }), { mode: "words", words: [1] });
+  const next = (/** @type {Partial<State>} */ state = {}) => change("w", state)?.words;
+  assert.deepEqual(next(), [1]);
+  assert.deepEqual(next({ words: [2] }), [2]);
+  assert.deepEqual(next({ mode: "words", words: [2] }), [5]);
+  assert.deepEqual(next({ mode: "words", words: [5] }), [1]);
+  assert.deepEqual(next({ mode: "words", image: 1, words: [1] }), [2]);
+  assert.deepEqual(next({ mode: "words", image: 7 }), [1]);
+  assert.deepEqual(change("w"), { mode: "words", words: [1], otherWords: null });
   const wordless = madeTrace({ images: [madeImage("in the")] });
   assert.deepEqual(keyChange("w", wordless, madeState()), {});
 });
@@ -67,4 +70,19 @@ test("help opens and closes, Escape closes it and leaves the picture", () => {
 
 test("other keys change nothing", () => {
   for (const key of ["x", "Tab", "4", "constructor", ""]) assert.equal(change(key), null);
+});
+
+test("as long as p is held the picture is shown alone, but not while somebody writes", () => {
+  class Element {
+    tagName = "INPUT";
+  }
+  Object.assign(globalThis, { Element, history: { replaceState() {} } });
+  const key = (/** @type {string} */ name, target = {}) =>
+    /** @type {KeyboardEvent} */ ({ key: name, target });
+  onKey(key("p"), [info]);
+  assert.equal(get().bare, true);
+  onKeyUp(key("p"));
+  assert.equal(get().bare, false);
+  onKey(key("p", new Element()), [info]);
+  assert.equal(get().bare, false);
 });

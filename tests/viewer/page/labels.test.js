@@ -106,6 +106,17 @@ test("the segment under the cursor stands out", () => {
   assert.deepEqual([found[0][3], found[3][3]], [Math.round(0.15 * 255), 128]);
 });
 
+test("colours are lit as the picture is, as in Python's overlay; opaque ones are plain", () => {
+  const found = madeFound([[0, 0, 0]]);
+  const light = Uint8Array.of(0, 163, 255); // 163: where a colour is as it is
+  const shown = colours(segmentsImage(found, 1, 3, 0.8, null, light));
+  assert.deepEqual(shown[1], [199, 9, 19, 204]);
+  const shade = (/** @type {number} */ factor) => [200, 10, 20].map((one) => Math.trunc(one * factor));
+  assert.deepEqual(shown[0].slice(0, 3), shade(1 - 0.7 * 0.64));
+  assert.deepEqual(shown[2].slice(0, 3), shade(1 + 0.7 * 0.36));
+  assert.deepEqual(colours(segmentsImage(found, 1, 3, 1, null, light))[0], [200, 10, 20, 255]);
+});
+
 test("depths are steps to another label", () => {
   const rim = -1;
   const labels = Int32Array.from(

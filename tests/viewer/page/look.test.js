@@ -131,18 +131,20 @@ test("weights are for just the heights that the trace has", () => {
   for (const other of ["8:1", "8:1,4:2,2:1", "8:1,5:2", "x"]) assert.equal(weights(other), "", other);
 });
 
+const OTHERS = { otherWords: null, otherNames: null }; // of the second trace: the same
+
 test("words stay where two images have one prompt", () => {
   const info = madeTrace({ images: [madeImage("a red cat"), madeImage("a red cat"), madeImage("the boat")] });
   const state = madeState({ words: [1], names: [1], cursor: [0, 0] });
   assert.deepEqual(imageTurn(info, state, 1), { image: 1, cursor: null });
-  assert.deepEqual(imageTurn(info, state, 2), { image: 2, cursor: null, words: [1], names: null });
+  assert.deepEqual(imageTurn(info, state, 2), { image: 2, cursor: null, words: [1], names: null, ...OTHERS });
 });
 
 test("words stay where two branches read one text", () => {
   const info = madeTrace({ images: [madeImage("a red cat", "a red cat"), madeImage("a cat", "the boat")] });
   const state = madeState({ words: [2], names: [1] });
   assert.deepEqual(branchTurn(info, state, "uncond"), { branch: "uncond" });
-  const other = { branch: "uncond", words: [1], names: null };
+  const other = { branch: "uncond", words: [1], names: null, ...OTHERS };
   assert.deepEqual(branchTurn(info, { ...state, image: 1 }, "uncond"), other);
 });
 
@@ -158,6 +160,7 @@ test("another trace leaves behind what belongs to the one before, and is not com
     step: 2,
     cursor: null,
     other: 0,
+    ...OTHERS,
   });
   assert.equal(turnTo(traces, madeState({ other: null }), 1).other, null);
 });

@@ -21,7 +21,15 @@ function madeMap(rows) {
 }
 
 /** @type {Style} */
-const STYLE = { colours: "viridis", scale: "linear", top: null, opacity: 1, contour: false, cells: true };
+const STYLE = {
+  colours: "viridis",
+  scale: "linear",
+  top: null,
+  opacity: 1,
+  through: false,
+  contour: false,
+  cells: true,
+};
 
 test("between the middles of cells values are mixed, outside them they stay", () => {
   const values = sampled(madeMap([[0, 4]]), 1, 8, false);
@@ -71,7 +79,15 @@ test("a fixed top is the ramp's last colour, and what is brighter too", () => {
   assert.deepEqual(found[2].slice(0, 3), [...ramp.subarray(-3)]);
 });
 
-test("opacity is the same everywhere", () => {
+test("the picture shows through the more, the lower the value is on the scale", () => {
+  const style = { ...STYLE, opacity: 0.8, through: true };
+  const alphas = (/** @type {Style} */ own) =>
+    colours(mapImage(madeMap([[0, 0.005, 0.5, 1]]), 1, 4, own)).map((one) => one[3]);
+  assert.deepEqual(alphas(style), [0, 1, 102, 204]);
+  assert.deepEqual(alphas({ ...style, scale: "log" }), [0, 47, 183, 204]);
+});
+
+test("else opacity is the same everywhere", () => {
   const found = colours(mapImage(madeMap([[0, 1]]), 1, 2, { ...STYLE, opacity: 0.4 }));
   assert.deepEqual(
     found.map((one) => one[3]),

@@ -52,10 +52,31 @@ test("heads are asked in a chosen block, and all blocks without the block", asyn
 
 test("of words the map and all blocks are asked; of places too, where one is pinned", async () => {
   const asked = questions({ ...PLACE, mode: "words", words: [2, 1], block: 1 });
-  assert.deepEqual(Object.keys(asked).sort(), ["cross", "heads", "self", "shown"]);
+  const tops = ["blockTops", "headTops", "top"];
+  assert.deepEqual(Object.keys(asked).sort(), ["cross", "heads", "self", "shown", ...tops].sort());
+  assert.equal(await address(asked, "top"), "tops?block=1&branch=cond&image=0&each=view");
+  assert.equal(await address(asked, "blockTops"), "tops?branch=cond&image=0&each=block");
+  assert.equal(await address(asked, "headTops"), "tops?block=1&branch=cond&image=0&each=head");
   assert.equal(await address(asked, "shown"), "words?block=1&branch=cond&image=0&token=2&token=3&token=4");
   assert.equal(await address(asked, "cross"), "blocks?branch=cond&image=0&token=2&token=3&token=4");
   assert.equal(await address(asked, "heads"), "heads?block=1&branch=cond&image=0&token=2&token=3&token=4");
+});
+
+test("the scale of all words is asked for words of the text alone, once for all of them", () => {
+  const one = questions({ mode: "words", words: [2] });
+  assert.equal(one.top?.key, questions({ mode: "words", words: [1, 2] }).top?.key);
+  /** @type {Partial<State>[]} */
+  const others = [
+    { words: ["padding"] },
+    { words: [2, "start"] },
+    { range: "each" },
+    { top: 0.1 },
+    { words: [] },
+  ];
+  for (const other of others) {
+    const asked = questions({ mode: "words", words: [2], ...other });
+    assert.deepEqual([asked.top, asked.blockTops, asked.headTops], [undefined, undefined, undefined]);
+  }
 });
 
 test("words are read in the chosen block only where it has cross-attention", async () => {
@@ -68,7 +89,10 @@ test("nothing is asked that a trace can't answer, or that nobody looks at", () =
   const self = madeTrace({ layers: [madeLayer(1, "self")] });
   const cross = madeTrace({ layers: [madeLayer(1, "cross")] });
   assert.deepEqual(Object.keys(questions({ ...PLACE, words: [2] }, self)).sort(), ["self", "shown"]);
-  assert.deepEqual(Object.keys(questions({ ...PLACE, words: [2] }, cross)).sort(), ["cross", "shares"]);
+  assert.deepEqual(Object.keys(questions({ ...PLACE, words: [2], range: "each" }, cross)).sort(), [
+    "cross",
+    "shares",
+  ]);
   assert.deepEqual(questions({ mode: "segments" }, cross), {});
   assert.deepEqual(questions({}), {});
   assert.deepEqual(questions({ mode: "words", branch: "uncond", words: [2] }), {});

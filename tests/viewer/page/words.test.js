@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { turned } from "attnscope/prompt";
+import { turned } from "attnscope/picking";
 import {
   choosable, contentWords, firstWords, namesOf, roleTokens, textOf, tokensOf, wordsOf,
 } from "attnscope/words";

@@ -1,32 +1,39 @@
 // The page: header, words, one or two panes, panels.
 
 import { useView } from "attnscope/asking";
-import { besideOf, commonTop } from "attnscope/beside";
+import { besideOf } from "attnscope/beside";
 import { Blocks } from "attnscope/blocks";
 import { Choices } from "attnscope/choices";
 import { Colours, Legend } from "attnscope/colours";
 import { Opacity } from "attnscope/controls";
+import { Told } from "attnscope/copying";
 import { fitted } from "attnscope/fitted";
 import { Header } from "attnscope/header";
 import { Hint, wasSeen } from "attnscope/hint";
-import { onKey } from "attnscope/keys";
+import { onKey, onKeyUp } from "attnscope/keys";
 import { languageOf, speak, t, useLanguage } from "attnscope/lang";
 import { layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { html, render, useEffect } from "attnscope/preact";
 import { PromptBar } from "attnscope/prompt";
 import { useLook } from "attnscope/questions";
+import { languageOfError } from "attnscope/refused";
+import { scaleOf, waiting } from "attnscope/scale";
 import { openTraces, put, traceOf, useTraces } from "attnscope/shelf";
+import { Skip, toPicture } from "attnscope/skip";
 import * as source from "attnscope/source";
 import { Pane } from "attnscope/stage";
 import { get, open, set } from "attnscope/state";
+import { Difference } from "attnscope/studio/difference";
 import { Form } from "attnscope/studio/form";
 import { Forming, Welcome } from "attnscope/studio/forming";
 import { History } from "attnscope/studio/history";
-import { heed } from "attnscope/studio/looking";
+import { heed, isBefore } from "attnscope/studio/looking";
 import { follow, isOver, runOf, useStudio } from "attnscope/studio/news";
 import { firstWords, textOf } from "attnscope/words";
 
+/** @import { Mode } from "attnscope/modes" */
+/** @import { Shown } from "attnscope/scale" */
 /** @import { State } from "attnscope/state" */
 /** @import { Fitted, Look, TraceInfo } from "attnscope/types" */
 
@@ -61,46 +68,79 @@ function Looking({ traces, info, state, hasStudio }) {
   const other = traceOf(traces, state.other);
   const own = fitted(info, state);
   const beside = other ? besideOf(info, other, own) : own;
-  const look = useLook(info, own);
+  const first = { info, state: own, look: useLook(info, own) };
   const otherLook = useLook(other, beside);
-  const top = state.top ?? (other ? commonTop(look, otherLook) : null);
-  const { Panel, maps } = modeOf(own.mode);
-  const shares = own.mode === "places" ? look.shares.value : null;
-  return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} hasStudio=${hasStudio} />
+  const second = other && { info: other, state: beside, look: otherLook };
+  const mode = modeOf(own.mode);
+  return html`<${Skip} />
+    <${Header} traces=${traces} first=${first} second=${second} hasStudio=${hasStudio} />
     ${hasStudio && html`<${Form} state=${state} />`}
-    <${PromptBar} info=${info} state=${own} shares=${shares} />
-    <main class=${other ? "two" : maps ? "one with-blocks" : "one"}>
-      <${Pane}
-        info=${info}
-        state=${{ ...own, top }}
-        look=${look}
-        label=${t("first trace")}
-        compact=${other !== null}
-      />
-      ${
-        other &&
-        html`<${Pane}
-          key=${other.number}
-          info=${other}
-          state=${{ ...beside, top }}
-          look=${otherLook}
-          label=${t("second trace")}
-          compact
-        />`
-      }
-      ${!other && maps && html`<${Blocks} info=${info} state=${own} blocks=${look.blocks} />`}
-      <${Legend} state=${own} top=${top} map=${look.shown.value ?? otherLook.shown.value} />
-    </main>
-    <aside aria-label=${t("Choices and numbers")}>
-      <${Choices} info=${info} state=${own} busy=${look.shown.busy} />
-      <${Panel} info=${info} state=${own} look=${look} />
-      ${maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
+    <${PromptBar} first=${withShares(first)} second=${second && withShares(second)} />
+    ${pictures(first, second, mode)}
+    <aside aria-label=${t("Choices and numbers")} tabindex="-1">
+      <${Choices} info=${info} state=${own} busy=${first.look.shown.busy} />
+      <${mode.Panel} ...${first} which=${second && "first"} />
+      ${second && mode.both && html`<${mode.Panel} ...${second} which="second" />`}
+      ${mode.maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
     </aside>
     <${Hint} />
-    <p class="spoken" role="status" aria-live="polite">${spoken(own, look)}</p>`;
+    <${Told} />
+    <p class="spoken" role="status" aria-live="polite">${spoken(own, first.look)}</p>`;
 }
 
 const TitleBar = () => html`<header><h1>attnscope</h1></header>`;
+
+/**
+ * One or two panes, the blocks, the legend
+ * @param {Shown} first
+ * @param {Shown | null} second
+ * @param {Mode} mode
+ */
+function pictures(first, second, { maps }) {
+  const scale = scaleOf(second ? [first, second] : [first]);
+  const look = waiting(first.look, scale);
+  const top = scale.top ?? null;
+  const differs = second && first.state.diff;
+  const own = html`<${Pane}
+    key=${first.info.number}
+    ...${first}
+    look=${look}
+    top=${top}
+    label=${t("first trace")}
+    compact=${second !== null}
+  />`;
+  const others =
+    second &&
+    html`<${Pane}
+      key=${second.info.number}
+      ...${second}
+      look=${waiting(second.look, scale)}
+      top=${top}
+      label=${t("second trace")}
+      compact
+    />`;
+  const several = differs ? "three" : "two";
+  return html`<main class=${second ? several : maps ? "one with-blocks" : "one"} tabindex="-1">
+    ${second && isBefore(second.info, first.info) ? [others, own] : [own, others]}
+    ${differs && html`<${Difference} first=${first} second=${second} />`}
+    ${!second && maps && html`<${Blocks} ...${first} />`}
+    <${Legend}
+      state=${first.state}
+      scale=${scale}
+      map=${look.shown.value ?? second?.look.shown.value ?? null}
+    />
+  </main>`;
+}
+
+/**
+ * The words of a trace, with what the place takes from them
+ * @param {Shown} shown
+ */
+const withShares = ({ info, state, look }) => ({
+  info,
+  state,
+  shares: state.mode === "places" ? look.shares.value : null,
+});
 
 /**
  * @param {Fitted} state
@@ -108,19 +148,23 @@ const TitleBar = () => html`<header><h1>attnscope</h1></header>`;
  */
 function spoken(state, look) {
   const [map, found] = [look.shown.value, look.found.value];
-  if (state.mode === "segments") return found ? `${found.segments.length} segments` : "";
-  return map && state.cursor ? `brightest at row ${map.peak[0]}, column ${map.peak[1]}` : "";
+  if (state.mode === "segments") return found ? t("{count} segments", { count: found.segments.length }) : "";
+  if (!map || !state.cursor) return "";
+  return t("brightest at row {row}, column {column}", { row: map.peak[0], column: map.peak[1] });
 }
 
 /** @param {HTMLElement} root */
 async function start(root) {
   speak(languageOf(location.search, navigator.languages));
+  root.textContent = t("Loading the trace …");
   try {
     const { traces, studio } = await source.traces();
     put(traces);
     openFirst(traces, studio);
     set({ hint: !studio && !wasSeen() });
     addEventListener("keydown", (event) => onKey(event, openTraces()));
+    addEventListener("keyup", onKeyUp);
+    addEventListener("blur", () => set({ bare: false }));
     addEventListener("hashchange", () => {
       open(location.hash);
       keepToTraces();
@@ -128,9 +172,19 @@ async function start(root) {
     if (studio) follow(heed);
     root.replaceChildren();
     render(html`<${App} hasStudio=${studio} />`, root);
+    if (!studio && wasSeen()) toPicture();
   } catch (error) {
-    root.textContent = /** @type {Error} */ (error).message;
+    root.replaceChildren(told(error));
   }
+}
+
+/** What went wrong, as a paragraph. @param {unknown} error */
+function told(error) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "loading";
+  paragraph.lang = languageOfError(error);
+  paragraph.textContent = error instanceof Error ? error.message : String(error);
+  return paragraph;
 }
 
 /**

@@ -1,28 +1,32 @@
 // Two traces side by side: one question, words of the same text, one scale.
 
 import { fitted } from "attnscope/fitted";
+import { listed, t } from "attnscope/lang";
 import { textOf, wordsOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
 /** @import { Fitted, TextInfo, Look, TraceInfo } from "attnscope/types" */
 
 /**
- * The same question to a second trace: its words are those of the same text
+ * The same question to a second trace: its words are those of the same text, or its own
  * @param {TraceInfo} info
  * @param {TraceInfo} other
  * @param {Fitted} own
  * @returns {Fitted}
  */
 export function besideOf(info, other, own) {
-  const fit = fitted(other, { ...own, words: [], names: null, step: own.step ?? other.step });
+  const { otherWords, otherNames } = own;
+  const asked = { ...own, words: otherWords ?? [], names: otherNames, step: own.step ?? other.step };
+  const fit = fitted(other, asked);
   const [from, to] = [textOf(info, own), textOf(other, fit)];
   const touched = own.touched ?? null;
+  const follows = otherWords === null || touched !== null;
   return {
     ...fit,
-    words: present(own.words.map((id) => sameId(from, to, id))),
-    names: own.names && present(own.names.map((id) => sameWord(from, to, id))),
-    touched: touched === null ? null : sameId(from, to, touched),
-    missing: own.mode === "words" ? missing(from, to, wordsOf(own)) : null,
+    words: otherWords ? fit.words : present(own.words.map((id) => sameId(from, to, id))),
+    names: otherNames ? fit.names : own.names && present(own.names.map((id) => sameWord(from, to, id))),
+    touched: own.touchedOther ?? (touched === null ? null : sameId(from, to, touched)),
+    missing: own.mode === "words" && follows ? missing(from, to, wordsOf(own)) : null,
   };
 }
 
@@ -38,7 +42,7 @@ const present = (values) => /** @type {V[]} */ (values.filter((value) => value !
  * @param {TextInfo} to
  * @param {WordId} id
  */
-const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id) : id);
+export const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id) : id);
 
 /**
  * @param {TextInfo} from
@@ -48,8 +52,8 @@ const sameId = (from, to, id) => (typeof id === "number" ? sameWord(from, to, id
 function missing(from, to, ids) {
   const numbers = ids.filter((id) => typeof id === "number");
   const absent = numbers.filter((id) => sameWord(from, to, id) === null);
-  const texts = absent.map((id) => `“${from.words[id].text}”`);
-  return texts.length ? `This prompt does not hold ${texts.join(", ")}.` : null;
+  const texts = absent.map((id) => t("“{text}”", { text: from.words[id].text }));
+  return texts.length ? t("This prompt does not hold {words}.", { words: listed(texts) }) : null;
 }
 
 /**

@@ -1,19 +1,25 @@
 // Small maps of what is looked at, in every block and head. A U-Net is drawn as the U it is, a transformer as
 // a column.
 
-import { isPart, kindOf, layersOf } from "attnscope/look";
+import { later, rich, t } from "attnscope/lang";
+import { isPart, kindOf, layersOf, stageName } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { contextOf, mapImage, put } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
+import { smallTop } from "attnscope/scale";
 import { set } from "attnscope/state";
+import { Toolbar } from "attnscope/toolbar";
 
-/** @import { FieldMap, Fitted, Grid, Kind, LayerInfo, Look, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { FieldMap, Fitted, Grid, Kind, LayerInfo, TraceInfo } from "attnscope/types" */
 
 const SIDE = 64; // pixels of a small map
 
 /**
+ * top: the brightest value, null for the map's own; undefined: not known yet
  * @param {object} props
  * @param {FieldMap} [props.map]
+ * @param {number | null} [props.top]
  * @param {Grid} props.grid
  * @param {Fitted} props.state
  * @param {boolean} props.pressed
@@ -22,16 +28,17 @@ const SIDE = 64; // pixels of a small map
  * @param {string} [props.details]
  * @param {() => void} props.choose
  */
-function Thumb({ map, grid, state, pressed, name, tag, details, choose }) {
+function Thumb({ map, top, grid, state, pressed, name, tag, details, choose }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [height, width] = grid.map((side) => Math.round((SIDE * side) / Math.max(...grid)));
   useLayoutEffect(() => {
     if (!canvas.current) return;
     const context = contextOf(canvas.current);
-    const style = { ...state, top: null, opacity: 1, contour: false };
-    if (map) put(context, mapImage(map, height, width, style));
-    else context.clearRect(0, 0, width, height);
-  }, [map, state.colours, state.scale, state.cells, height, width]);
+    if (map && top !== undefined) {
+      const style = { ...state, top, opacity: 1, through: false, contour: false };
+      put(context, mapImage(map, height, width, style));
+    } else context.clearRect(0, 0, width, height);
+  }, [map, top, state.colours, state.scale, state.cells, height, width]);
   return html`<button
     class="thumb"
     aria-pressed=${pressed}
@@ -44,29 +51,45 @@ function Thumb({ map, grid, state, pressed, name, tag, details, choose }) {
 }
 
 /** @param {FieldMap} map */
-const numbersOf = (map) => `\nbrightest ${percent(map.maximum)}, entropy ${map.entropy_bits.toFixed(2)} bits`;
+function numbersOf(map) {
+  const values = { maximum: percent(map.maximum), bits: map.entropy_bits.toFixed(2) };
+  return `\n${t("brightest {maximum}, entropy {bits} bits", values)}`;
+}
 
-const WHAT = { self: "self-attention", cross: "cross-attention" };
+const WHAT = { self: later("self-attention"), cross: later("cross-attention") };
+const PART = {
+  self: later("self-attention, part of a joint attention"),
+  cross: later("cross-attention, part of a joint attention"),
+};
 
 /** @param {LayerInfo} layer */
-const whatOf = (layer) => `${WHAT[layer.kind]}${isPart(layer) ? ", part of a joint attention" : ""}`;
+const whatOf = (layer) => t((isPart(layer) ? PART : WHAT)[layer.kind]);
+
+/** @param {LayerInfo} layer */
+function nameOf(layer) {
+  const { block, stage, grid } = layer;
+  const values = { block, what: whatOf(layer), stage: stageName(stage), height: grid[0], width: grid[1] };
+  return t("block {block}, {what}, {stage}, {height} by {width}", values);
+}
 
 /**
  * Choosing a block's self-attention looks at places, its cross-attention at words.
- * @param {Fitted} state
- * @param {Look["blocks"]} blocks
+ * @param {Shown} shown
  * @param {LayerInfo} layer
  */
-function blockThumb(state, blocks, layer) {
+function blockThumb(shown, layer) {
+  const { state, look } = shown;
+  const map = look.blocks[layer.kind].value?.find((one) => one.number === layer.block);
   const mode = layer.kind === "self" ? "places" : "words";
   return html`<${Thumb}
     key=${`${layer.block} ${layer.kind}`}
     grid=${layer.grid}
     state=${state}
-    map=${blocks[layer.kind].value?.find((map) => map.number === layer.block)}
+    map=${map}
+    top=${map && smallTop(shown, layer.kind, "block", map)}
     pressed=${state.block === layer.block && kindOf(state) === layer.kind}
     tag=${layer.block}
-    name=${`block ${layer.block}, ${whatOf(layer)}, ${layer.stage}, ${layer.grid.join(" by ")}`}
+    name=${nameOf(layer)}
     details=${shapes(layer)}
     choose=${() => set({ block: layer.block, mode, cursor: null })}
   />`;
@@ -79,39 +102,48 @@ function blockThumb(state, blocks, layer) {
 function shapes({ grid, heads, head_dim, kind, keys: tokens, softmax, path }) {
   const places = grid[0] * grid[1];
   const keys = kind === "self" ? places : tokens;
-  const queries = `Q (${heads}, ${places}, ${head_dim})`;
-  const cut = softmax > keys ? `, cut from a softmax over ${softmax} keys` : "";
-  const probability = `P (${heads}, ${places}, ${keys})${cut}`;
-  return `\n${queries}, K and V (${heads}, ${keys}, ${head_dim})\n${probability}\n${path}`;
+  const [query, key] = [`(${heads}, ${places}, ${head_dim})`, `(${heads}, ${keys}, ${head_dim})`];
+  const whole = `P (${heads}, ${places}, ${keys})`;
+  const probability =
+    softmax > keys ? t("{whole}, cut from a softmax over {softmax} keys", { whole, softmax }) : whole;
+  return `\n${t("Q {query}, K and V {key}", { query, key })}\n${probability}\n${path}`;
 }
 
 const UNET_STAGES = ["down", "mid", "up"];
 
 /**
  * In each block self-attention above cross-attention
- * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
+ * @param {Shown} shown
  */
-export function Blocks({ info, state, blocks }) {
+export function Blocks(shown) {
+  const { info, state } = shown;
   /** @param {number} number */
   const block = (number) => {
     const layers = info.layers.filter((layer) => layer.block === number);
-    return html`<div class="block" key=${number}>
-      ${layers.map((layer) => blockThumb(state, blocks, layer))}
-    </div>`;
+    return html`<div class="block" key=${number}>${layers.map((layer) => blockThumb(shown, layer))}</div>`;
   };
   const isUNet = info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
-  return html`<nav class="blocks" aria-label="Blocks of the model">
-    <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
-    ${isUNet ? theU(info, block) : theColumn(info, block)}
-    <p class="quiet">above self-attention of the place, below cross-attention of the words</p>
-    ${info.layers.some(isPart) && html`<p class="quiet">${PARTS}</p>`}
-    ${info.not_drawn && html`<p class="quiet">${`not drawn: ${info.not_drawn}`}</p>`}
+  return html`<nav class="blocks" aria-label=${t("Blocks of the model")}>
+    <${Toolbar} label=${t("Blocks of the model")}>
+      <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
+      ${isUNet ? theU(info, block) : theColumn(info, block)}
+    <//>
+    <p class="quiet">${t("above self-attention of the place, below cross-attention of the words")}</p>
+    ${info.layers.some(isPart) && html`<p class="quiet">${t(PARTS)}</p>`}
+    ${
+      info.not_drawn &&
+      html`<p class="quiet">${rich("not drawn: {layers}", { layers: english(info.not_drawn) })}</p>`
+    }
   </nav>`;
 }
 
-const PARTS =
+const PARTS = later(
   "Both are parts of one softmax, so what a place gives to the picture and what it gives to the text are " +
-  "less than 100 % each.";
+    "less than 100 % each.",
+);
+
+/** What the server says. @param {string} text */
+const english = (text) => html`<span lang="en">${text}</span>`;
 
 /** @typedef {(number: number) => unknown} DrawBlock */
 
@@ -140,11 +172,14 @@ const theColumn = (info, block) =>
     stagesOf(info, grid).map(
       (stage) =>
         html`<div class="column" key=${`${stage} ${grid.join()}`}>
-          <h3>${stage} · ${grid.join("×")}</h3>
+          <h3>${stageName(stage)} · ${grid.join("×")}</h3>
           <div class="arm">${blocksOf(info, stage, grid).map(block)}</div>
         </div>`,
     ),
   );
+
+/** @type {Record<Kind, string>} */
+const MEANS = { self: later("self, mean"), cross: later("cross, mean") };
 
 /**
  * @param {TraceInfo} info
@@ -158,7 +193,7 @@ function meanButton(info, state, kind) {
     aria-pressed=${state.block === null && kindOf(state) === kind}
     onClick=${() => set({ block: null, mode, cursor: null })}
   >
-    ${`${kind}, mean`}
+    ${t(MEANS[kind])}
   </button>`;
 }
 
@@ -192,24 +227,27 @@ function blocksOf(info, stage, grid) {
 
 /**
  * The same as one row, where there is no room for the U
- * @param {{ info: TraceInfo, state: Fitted, blocks: Look["blocks"] }} props
+ * @param {Shown} shown
  */
-export function BlockStrip({ info, state, blocks }) {
-  return html`<div class="strip" role="group" aria-label="The same in every block">
+export function BlockStrip(shown) {
+  const { info, state } = shown;
+  return html`<${Toolbar} class="strip" label=${t("The same in every block")}>
     <button class="thumb all" aria-pressed=${state.block === null} onClick=${() => set({ block: null })}>
-      <b>all</b><span class="tag">mean</span>
+      <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
-    ${layersOf(info, kindOf(state)).map((layer) => blockThumb(state, blocks, layer))}
-  </div>`;
+    ${layersOf(info, kindOf(state)).map((layer) => blockThumb(shown, layer))}
+  <//>`;
 }
 
-/** @param {{ info: TraceInfo, state: Fitted, heads: FieldMap[] | null }} props */
-export function HeadStrip({ info, state, heads }) {
+/** @param {Shown} shown */
+export function HeadStrip(shown) {
+  const { info, state, look } = shown;
+  const heads = look.heads.value;
   const layer = layersOf(info, kindOf(state)).find((one) => one.block === state.block);
-  if (!layer) return html`<p class="strip quiet">Choose a block to see its heads.</p>`;
-  return html`<div class="strip heads" role="group" aria-label=${`Heads of block ${layer.block}`}>
+  if (!layer) return html`<p class="strip quiet">${t("Choose a block to see its heads.")}</p>`;
+  return html`<${Toolbar} class="strip heads" label=${t("Heads of block {block}", { block: layer.block })}>
     <button class="thumb all" aria-pressed=${state.head === null} onClick=${() => set({ head: null })}>
-      <b>all</b><span class="tag">mean</span>
+      <b>${t("all")}</b><span class="tag">${t("mean")}</span>
     </button>
     ${Array.from(
       { length: layer.heads },
@@ -219,11 +257,12 @@ export function HeadStrip({ info, state, heads }) {
           grid=${layer.grid}
           state=${state}
           map=${heads?.[head]}
+          top=${heads?.[head] && smallTop(shown, layer.kind, "head", heads[head])}
           pressed=${state.head === head}
-          tag=${`h ${head}`}
-          name=${`head ${head}`}
+          tag=${t("h {head}", { head })}
+          name=${t("head {value}", { value: head })}
           choose=${() => set({ head })}
         />`,
     )}
-  </div>`;
+  <//>`;
 }

@@ -1,5 +1,7 @@
 // Places and regions of the picture as cells of a layer's grid.
 
+import { t } from "attnscope/lang";
+
 /** @import { Box, Grid, Place, Region } from "attnscope/types" */
 
 const NEARLY = 1e-5; // of a cell: shares in links are rounded
@@ -40,7 +42,8 @@ const lastCell = (share, low, count) =>
  */
 export function placeText(box, grid) {
   const [top, left, bottom, right] = cellsOf(box, grid);
-  return box.length === 2 ? `row ${top}, column ${left}` : `rows ${top}–${bottom}, columns ${left}–${right}`;
+  if (box.length === 2) return t("row {row}, column {column}", { row: top, column: left });
+  return t("rows {top}–{bottom}, columns {left}–{right}", { top, bottom, left, right });
 }
 
 /**

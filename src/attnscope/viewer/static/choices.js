@@ -1,7 +1,8 @@
 // Which attention: block, head, step, branch, image.
 
 import { Select } from "attnscope/controls";
-import { headsOf, kindOf, layersOf } from "attnscope/look";
+import { t } from "attnscope/lang";
+import { headsOf, kindOf, layersOf, stageName } from "attnscope/look";
 import { html, useEffect, useState } from "attnscope/preact";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
@@ -18,27 +19,27 @@ const range = (count) => Array.from({ length: count }, (_, number) => number);
  * @param {{ info: TraceInfo, state: Fitted, busy: boolean }} props
  */
 export function Choices({ info, state, busy }) {
-  return html`<section aria-label="Which attention">
+  return html`<section aria-label=${t("Which attention")}>
     ${state.mode !== "segments" && source.LIVE && blockAndHead(info, state)}
     ${hasSteps(info, state) && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
     ${aboutSteps(info)}
     ${
       info.branches.length > 1 &&
       html`<${Select}
-        label="Branch"
+        label=${t("Branch")}
         value=${state.branch}
         change=${(/** @type {string} */ branch) => set(branchTurn(info, state, branch))}
-        options=${info.branches.map((branch) => [branch, branch])}
-        title="of guidance: cond reads the prompt, uncond the negative prompt"
+        options=${info.branches.map((branch) => [branch, branch, true])}
+        title=${t("of guidance: cond reads the prompt, uncond the negative prompt")}
       />`
     }
     ${
       info.images.length > 1 &&
       html`<${Select}
-        label="Image"
+        label=${t("Image")}
         value=${state.image}
         change=${(/** @type {number} */ image) => set(imageTurn(info, state, image))}
-        options=${range(info.images.length).map((image) => [image, `image ${image}`])}
+        options=${range(info.images.length).map((image) => [image, t("image {image}", { image })])}
       />`
     }
   </section>`;
@@ -64,22 +65,22 @@ function aboutSteps(info) {
 function blockAndHead(info, state) {
   const blocks = layersOf(info, kindOf(state)).map((layer) => [
     layer.block,
-    `${layer.block} · ${layer.stage} · ${layer.grid.join("×")}`,
+    `${layer.block} · ${stageName(layer.stage)} · ${layer.grid.join("×")}`,
   ]);
-  const heads = range(headsOf(info, state)).map((head) => [head, `head ${head}`]);
-  const all = [null, "all, mean"];
+  const heads = range(headsOf(info, state)).map((head) => [head, t("head {value}", { value: head })]);
+  const all = [null, t("all, mean")];
   return html` <${Select}
-      label="Block"
+      label=${t("Block")}
       value=${state.block}
       change=${(/** @type {number | null} */ block) => set({ block })}
-      title="[ and ]"
+      title=${t("keys {keys}", { keys: "[ ]" })}
       options=${[all, ...blocks]}
     />
     <${Select}
-      label="Head"
+      label=${t("Head")}
       value=${state.head}
       change=${(/** @type {number | null} */ head) => set({ head })}
-      title="h"
+      title=${t("key {key}", { key: "h" })}
       options=${[all, ...heads]}
     />`;
 }
@@ -115,7 +116,9 @@ export const branchTurn = (info, state, branch) => ({
  */
 function wordsTurn(info, state, next) {
   const [from, to] = [textOf(info, state), textOf(info, next)];
-  return from.text === to.text ? {} : { words: firstWords(to), names: null };
+  return from.text === to.text
+    ? {}
+    : { words: firstWords(to), names: null, otherWords: null, otherNames: null };
 }
 
 const PLAY_MS = 450;
@@ -141,14 +144,14 @@ function Steps({ info, state, busy }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => choose(steps[Number(target.value)]?.index ?? null);
   const shown = stepText(info, state);
-  return html`<div class="field" title=", and .">
-    <span id="step-name">Step</span>
+  return html`<div class="field" title=${t("keys {keys}", { keys: ", ." })}>
+    <span id="step-name">${t("Step")}</span>
     <div class="steps">
-      <button aria-pressed=${state.step === null} onClick=${() => choose(null)}>mean</button>
+      <button aria-pressed=${state.step === null} onClick=${() => choose(null)}>${t("mean")}</button>
       ${
         state.mode !== "segments" &&
         html`<button
-          aria-label=${playing ? "pause" : "play the steps"}
+          aria-label=${playing ? t("pause") : t("play the steps")}
           aria-pressed=${playing}
           disabled=${steps.length === 1}
           onClick=${() => play(!playing)}
@@ -177,6 +180,6 @@ function Steps({ info, state, busy }) {
  */
 function stepText(info, state) {
   const step = info.steps.find(({ index }) => index === state.step);
-  if (!step) return `all ${source.stepCount(info)}, mean`;
-  return `step ${step.index} · t = ${Math.round(step.timestep)}`;
+  if (!step) return t("all {count}, mean", { count: source.stepCount(info) });
+  return t("step {index} · t = {timestep}", { index: step.index, timestep: Math.round(step.timestep) });
 }

@@ -1,21 +1,67 @@
 // The few lines of Python that make what is on the screen.
 
 import { cellsOf } from "attnscope/cells";
+import { t } from "attnscope/lang";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
-import { contentWords, textOf, tokensOf } from "attnscope/words";
+import { sharesScale } from "attnscope/questions";
+import { textOf, tokensOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
-/** @import { State } from "attnscope/state" */
-/** @import { Box, TextInfo, LayerInfo, Place, TraceInfo } from "attnscope/types" */
+/** @import { Fitted, LayerInfo, Place, TextInfo, TraceInfo } from "attnscope/types" */
+
+/** @typedef {{ info: TraceInfo, state: Fitted }} Side a trace, and what is looked at in it */
+
+/**
+ * imports: module and name; lines: after the trace is loaded; map: what is drawn, in Python, null for none
+ * @typedef {object} Made
+ * @property {[module: string, name: string][]} imports
+ * @property {string[]} lines
+ * @property {string | null} map
+ */
+
+/**
+ * The lines of one trace, or of two beside each other. The cursor is not meant: it has left the picture.
+ * @param {Side[]} sides
+ */
+export function pythonOf(sides) {
+  const all = sides.map(({ info, state }, at) => sideLines(info, { ...state, cursor: null }, at ? "_2" : ""));
+  const top = topLine(sides, all);
+  const drawn = sides.map((side, at) => drawLines(side, all[at], at ? "_2" : "", top !== null));
+  const scale = top && isShared(sides) ? [PLACES("View"), PLACES("words_maximum")] : [];
+  const draws = all.some(({ map }) => map) ? [/** @type {[string, string]} */ ([DRAWN, "draw_map"])] : [];
+  const imports = importLines([...draws, ...scale, ...all.flatMap((one) => one.imports)]);
+  const body = [...all.flatMap((one) => one.lines), ...(top ? [top] : []), ...drawn.flat()];
+  return `${["import attnscope", ...imports, "", ...body].join("\n")}\n`;
+}
+
+const DRAWN = "attnscope.pictures.drawn_map";
+
+/** @param {string} name @returns {[string, string]} */
+const PLACES = (name) => ["attnscope.places", name];
+
+/**
+ * @param {[module: string, name: string][]} pairs
+ * @returns {string[]}
+ */
+function importLines(pairs) {
+  const modules = [...new Set(pairs.map(([module]) => module))].sort();
+  return modules.map((module) => {
+    const names = new Set(pairs.filter(([one]) => one === module).map(([, name]) => name));
+    return `from ${module} import ${[...names].sort().join(", ")}`;
+  });
+}
 
 /**
  * @param {TraceInfo} info
- * @param {State} state
+ * @param {Fitted} state
+ * @param {string} suffix of the names of variables
+ * @returns {Made}
  */
-export function pythonOf(info, state) {
-  const lines = ["import attnscope", "", `trace = attnscope.load_trace(${text(info.folder ?? "run.trace")})`];
-  const made = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines }[state.mode];
-  return `${[...lines, ...made(info, state)].join("\n")}\n`;
+function sideLines(info, state, suffix) {
+  const load = `trace${suffix} = attnscope.load_trace(${text(info.folder ?? "run.trace")})`;
+  const of = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines };
+  const made = of[state.mode](info, state, suffix);
+  return { ...made, lines: [load, ...made.lines] };
 }
 
 /** @param {unknown} value */
@@ -31,42 +77,95 @@ function python(value) {
 /** @param {(string | number | false)[]} parts those that are said */
 const said = (parts) => parts.filter(Boolean).join(", ");
 
+/** @param {Fitted} state */
+const viewText = ({ block, head, step, branch, image }) =>
+  `View(${said([
+    block !== null && `block=${block}`,
+    head !== null && `head=${head}`,
+    step !== null && `step=${step}`,
+    branch !== "cond" && `branch=${text(branch)}`,
+    image > 0 && `image=${image}`,
+  ])})`;
+
 /**
- * @param {TraceInfo} info
- * @param {State} state
+ * Whether all words share one scale
+ * @param {Side[]} sides
  */
-function placeLines(info, state) {
-  const box = boxOf({ ...state, cursor: null }) ?? [0.5, 0.5];
-  const layer = layersOf(info, "self").find((one) => one.block === state.block);
-  return layer && box.length === 2 ? rowLines(layer, state, box) : boxLines(state, box);
+const isShared = (sides) =>
+  sides[0].state.mode === "words" && sides.every(({ info, state }) => sharesScale(info, state));
+
+/**
+ * The brightest value, null where each map has its own
+ * @param {Side[]} sides
+ * @param {Made[]} made
+ */
+function topLine(sides, made) {
+  const [{ state }] = sides;
+  const maps = made.flatMap(({ map }) => map ?? []);
+  if (state.mode === "segments" || !maps.length) return null;
+  if (state.top !== null) return `top = ${state.top}`;
+  const tops = isShared(sides)
+    ? sides.map((side, at) => `words_maximum(trace${at ? "_2" : ""}, ${viewText(side.state)})`)
+    : maps.map((map) => `${map}.max()`);
+  if (tops.length === 1) return isShared(sides) ? `top = ${tops[0]}` : null;
+  return `top = max(${tops.join(", ")})`;
 }
 
-/** @type {("block" | "head" | "step" | "branch" | "image")[]} */
-const VIEW = ["block", "head", "step", "branch", "image"];
+/**
+ * @param {Side} side
+ * @param {Made} made
+ * @param {string} suffix
+ * @param {boolean} hasTop
+ */
+function drawLines({ info, state }, { map }, suffix, hasTop) {
+  if (!map) return [];
+  const { height, width } = info.images[state.image] ?? {};
+  const ground = height && width ? `trace${suffix}.picture_of(${state.image})` : `(${info.size.join(", ")})`;
+  const call = said([
+    map,
+    ground,
+    hasTop && "top=top",
+    state.colours !== "ember" && `colours=${text(state.colours)}`,
+    state.scale !== "linear" && `scale=${text(state.scale)}`,
+    `opacity=${state.opacity}`,
+    !state.through && "through=False",
+    state.contour && "contours=True",
+    state.cells && "cells=True",
+  ]);
+  return [
+    `drawn${suffix} = draw_map(${call})`,
+    `drawn${suffix}.save("attention${suffix.replace("_", "-")}.png")`,
+  ];
+}
 
 /**
- * Over all blocks, or of a region
- * @param {State} state
- * @param {Box} box
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ * @param {string} suffix
+ * @returns {Made}
  */
-function boxLines(state, box) {
+function placeLines(info, state, suffix) {
+  const box = boxOf(state);
+  if (!box) return { imports: [], lines: [t("# choose a place first")], map: null };
+  const layer = layersOf(info, "self").find((one) => one.block === state.block);
+  const map = `where${suffix}`;
+  if (layer && box.length === 2) return { imports: [], lines: [rowLine(layer, state, box, suffix)], map };
   const place = box.length === 2 ? `Box.of_place(${box.join(", ")})` : `Box(${box.join(", ")})`;
-  const view = VIEW.map((name) => `${name}=${python(state[name])}`).join(", ");
-  return [
-    "from attnscope.places import Box, View, box_map",
-    "",
-    `where = box_map(trace, View(${view}), ${place})`,
-    "print(where.shape, where.max())",
-  ];
+  return {
+    imports: ["Box", "View", "box_map"].map(PLACES),
+    lines: [`${map} = box_map(trace${suffix}, ${viewText(state)}, ${place})`],
+    map,
+  };
 }
 
 /**
  * A row of one block
  * @param {LayerInfo} layer
- * @param {State} state
+ * @param {Fitted} state
  * @param {Place} place
+ * @param {string} suffix
  */
-function rowLines(layer, state, place) {
+function rowLine(layer, state, place, suffix) {
   const mean = [state.step === null && "step", state.head === null && "head"].filter(Boolean);
   const chosen = said([
     `block=${state.block}`,
@@ -78,34 +177,35 @@ function rowLines(layer, state, place) {
     state.head !== null && `head=${state.head}`,
     mean.length > 0 && `mean=${text(mean)}`,
   ]);
-  return [
-    `where = trace.probabilities(${chosen}).reshape(${layer.grid.join(", ")})`,
-    "print(where.shape, where.max())",
-  ];
+  const row = `trace${suffix}.probabilities(${chosen})`;
+  return `where${suffix} = ${row}.reshape(${layer.grid.join(", ")}).numpy()`;
 }
 
 /**
  * @param {TraceInfo} info
- * @param {State} state
+ * @param {Fitted} state
+ * @param {string} suffix
+ * @returns {Made}
  */
-function wordLines(info, state) {
+function wordLines(info, state, suffix) {
   const read = textOf(info, state);
-  const chosen = state.words.length ? state.words : contentWords(read).slice(0, 1);
-  const tokens = tokensOf(read, chosen);
-  if (!tokens.length) return ["# choose a word first"];
-  const single = chosen.length === 1 && isPlain(read, chosen[0]);
-  const word = single ? plain(read, chosen[0]) : span(chosen, tokens);
+  const tokens = tokensOf(read, state.words);
+  if (!tokens.length) return { imports: [], lines: [t("# choose a word first")], map: null };
+  const single = state.words.length === 1 && isPlain(read, state.words[0]);
   const call = said([
-    "trace",
-    word,
+    `trace${suffix}`,
+    single ? plain(read, state.words[0]) : span(state.words, tokens),
     state.step !== null && `steps=${state.step}`,
     state.block !== null && `blocks=${state.block}`,
     state.head !== null && `heads=${state.head}`,
     state.branch !== "cond" && `branch=${text(state.branch)}`,
     state.image > 0 && `image=${state.image}`,
   ]);
-  const imports = single ? [] : ["from attnscope.records import TokenSpan", ""];
-  return [...imports, `heat = attnscope.heat_map(${call})`, "print(heat.array.shape, heat.array.max())"];
+  return {
+    imports: single ? [] : [["attnscope.records", "TokenSpan"]],
+    lines: [`heat${suffix} = attnscope.heat_map(${call})`],
+    map: `heat${suffix}.array`,
+  };
 }
 
 /**
@@ -132,13 +232,15 @@ const span = (ids, tokens) => `TokenSpan(${text(ids.join("+"))}, 0, 0, (${tokens
 
 /**
  * @param {TraceInfo} info
- * @param {State} state
+ * @param {Fitted} state
+ * @param {string} suffix
+ * @returns {Made}
  */
-function segmentLines(info, state) {
+function segmentLines(info, state, suffix) {
   const recipe = recipeOf(info, state);
   const names = [...new Set(recipe.word.map((number) => textOf(info, state).words[number].text))];
   const settings = said([
-    "trace",
+    `trace${suffix}`,
     state.step !== null && `steps=${state.step}`,
     `branch=${text(state.branch)}`,
     state.image > 0 && `image=${state.image}`,
@@ -149,13 +251,20 @@ function segmentLines(info, state) {
     names.length > 0 && `labels=${text(names)}`,
     weightsOf(state).length > 0 && `weights={${weightPairs(info, state)}}`,
   ]);
-  return [`found = attnscope.segment_trace(${settings})`, "print(found)"];
+  const found = `found${suffix}`;
+  const picture = info.images[state.image]?.height ? `overlay(opacity=${state.opacity})` : "label_image()";
+  const file = `segments${suffix.replace("_", "-")}.png`;
+  return {
+    imports: [],
+    lines: [`${found} = attnscope.segment_trace(${settings})`, `${found}.${picture}.save("${file}")`],
+    map: null,
+  };
 }
 
 /**
  * Grid to weight, as Python takes them; in links a grid is its height alone
  * @param {TraceInfo} info
- * @param {State} state
+ * @param {Fitted} state
  */
 function weightPairs(info, state) {
   const grids = new Map(layersOf(info, "self").map((layer) => [layer.grid[0], layer.grid]));

@@ -1,13 +1,16 @@
 // How numbers become colours: the choices, and the legend.
 
 import { Check, NumberField, Opacity, Select } from "attnscope/controls";
+import { later, t } from "attnscope/lang";
 import { percent, valueOf } from "attnscope/maps";
-import { contextOf, cssColour } from "attnscope/paint";
+import { contextOf, mapImage } from "attnscope/paint";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
-import { RAMP_NAMES, table } from "attnscope/ramps";
+import { RAMP_NAMES } from "attnscope/ramps";
+import { rangeText } from "attnscope/scale";
 import { set } from "attnscope/state";
 
 /** @import { Scale } from "attnscope/maps" */
+/** @import { Scaled } from "attnscope/scale" */
 /** @import { RampName } from "attnscope/ramps" */
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap } from "attnscope/types" */
@@ -15,27 +18,44 @@ import { set } from "attnscope/state";
 /** @param {{ state: State }} props */
 export function Colours({ state }) {
   return html`<details open>
-    <summary>Colours</summary>
+    <summary>${t("Colours")}</summary>
     <${Select}
-      label="Map"
+      label=${t("Map")}
       value=${state.colours}
       change=${(/** @type {RampName} */ colours) => set({ colours })}
-      options=${RAMP_NAMES.map((name) => [name, name])}
+      options=${RAMP_NAMES.map((name) => [name, name, true])}
     />
     <${Select}
-      label="Scale"
+      label=${t("Scale")}
       value=${state.scale}
       change=${(/** @type {Scale} */ scale) => set({ scale })}
       options=${[
-        ["linear", "linear"],
-        ["log", "logarithmic"],
+        ["linear", t("linear")],
+        ["log", t("logarithmic")],
       ]}
     />
     <${Brightest} state=${state} />
     <${Opacity} state=${state} />
-    <${Check} label="contours at ¼, ½ and ¾" name="contour" state=${state} />
-    <${Check} label="cells as squares" name="cells" state=${state} />
+    <${Check}
+      label=${t("picture shows through")}
+      title=${t("where there is little attention; else the map is equally opaque everywhere")}
+      name="through"
+      state=${state}
+    />
+    <${Check} label=${t("contours at ¼, ½ and ¾")} name="contour" state=${state} />
+    <${Check} label=${t("cells as squares")} name="cells" state=${state} />
   </details>`;
+}
+
+/**
+ * Places have no common scale
+ * @param {State} state
+ * @param {State["range"]} range
+ * @param {string} text
+ */
+function rangeButton(state, range, text) {
+  const isChosen = state.top === null && (state.range === range || state.mode !== "words");
+  return html`<button aria-pressed=${isChosen} onClick=${() => set({ top: null, range })}>${text}</button>`;
 }
 
 /** @param {{ state: State }} props */
@@ -43,12 +63,13 @@ function Brightest({ state }) {
   /** @param {number | null} value */
   const take = (value) => set({ top: value === null ? null : value / 100 });
   return html`<label class="field"
-    ><span title="fixed: the same colours for every map, so that maps compare">Brightest</span>
+    ><span title=${t("fixed: the same colours for every map, so that maps compare")}>${t("Brightest")}</span>
     <div class="steps">
-      <button aria-pressed=${state.top === null} onClick=${() => set({ top: null })}>each map</button>
+      ${state.mode === "words" && rangeButton(state, "words", t("all words"))}
+      ${rangeButton(state, "each", t("each map"))}
       <${NumberField}
-        label="fixed brightest value in percent"
-        placeholder="fixed, %"
+        label=${t("fixed brightest value in percent")}
+        placeholder=${t("fixed, %")}
         low=${1e-6}
         high=${100}
         empty=${null}
@@ -58,53 +79,76 @@ function Brightest({ state }) {
   ></label>`;
 }
 
+/** @type {Record<Scale, string>} */
+const SCALES = { linear: later("linear"), log: later("logarithmic") };
+const LINEAR = /** @type {Scale} */ ("linear");
 const MARKS = [0, 0.25, 0.5, 0.75, 1];
 
 /**
- * top: the brightest value, null for the map's own
- * @param {{ state: State, top: number | null, map: FieldMap | null }} props
+ * The button for the picture alone stands here, below the picture.
+ * @param {{ state: State, scale: Scaled, map: FieldMap | null }} props
  */
-export function Legend({ state, top: given, map }) {
+export function Legend({ state, scale, map }) {
+  return html`<div class="legend">
+    ${map && state.mode !== "segments" && html`<${Ramp} state=${state} scale=${scale} map=${map} />`}
+    <button
+      class="alone"
+      aria-pressed=${state.bare === true}
+      title=${t("without its map, as long as the key p is held")}
+      onClick=${() => set({ bare: !state.bare })}
+    >
+      ${t("picture alone")}
+    </button>
+  </div>`;
+}
+
+/** @param {{ state: State, scale: Scaled, map: FieldMap }} props */
+function Ramp({ state, scale, map }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const { colours, opacity, through } = state;
   useLayoutEffect(() => {
-    if (canvas.current) drawRamp(contextOf(canvas.current), state.colours);
-  }, [state.colours, !map]);
-  if (!map || state.mode === "segments") return html`<div class="legend"></div>`;
-  const top = given ?? map.maximum;
+    if (canvas.current) drawRamp(contextOf(canvas.current), { colours, opacity, through });
+  }, [colours, opacity, through]);
+  const top = scale.top ?? map.maximum;
   const [low, high] = [percent(valueOf(0, top, state.scale)), percent(top)];
-  return html`<div
-    class="legend"
-    role="img"
-    aria-label=${`colour scale, ${state.scale}, from ${low} to ${high} of attention`}
-  >
+  const kind = t(SCALES[state.scale]);
+  const label = t("colour scale, {scale}, from {low} to {high} of attention", { scale: kind, low, high });
+  return html`<div class="ramp" role="img" aria-label=${label}>
     <canvas ref=${canvas} width="256" height="1"></canvas>
     <div class="marks">
       ${MARKS.map((mark) => html`<span data-mark=${mark}>${percent(valueOf(mark, top, state.scale))}</span>`)}
     </div>
-    <p>${legendText(state, given, map)}</p>
+    <p>${legendText(state, scale, map)}</p>
   </div>`;
 }
 
+const STEPS = { height: 1, width: 256, values: Float32Array.from({ length: 256 }, (_, at) => at / 255) };
+
 /**
+ * All values of the scale as they lie on the picture
  * @param {CanvasRenderingContext2D} context
- * @param {RampName} name
+ * @param {Pick<State, "colours" | "opacity" | "through">} style
  */
-function drawRamp(context, name) {
-  const colours = table(name);
-  for (let x = 0; x < 256; x++) {
-    context.fillStyle = cssColour(colours.subarray(3 * x, 3 * x + 3));
-    context.fillRect(x, 0, 1, 1);
-  }
+export function drawRamp(context, style) {
+  const plain = { ...style, scale: LINEAR, top: 1, contour: false, cells: true };
+  context.putImageData(mapImage(STEPS, 1, 256, plain), 0, 0);
 }
 
 /**
  * @param {State} state
- * @param {number | null} given
+ * @param {Scaled} scale
  * @param {FieldMap} map
  */
-function legendText(state, given, map) {
-  const scale = state.scale === "log" ? "logarithmic" : "linear";
-  const own = given === null ? "this map's own range" : "one range for both";
-  const cut = map.maximum > (given ?? map.maximum) ? " (brighter values are cut)" : "";
-  return `share of attention, ${scale}, ${state.top === null ? own : "fixed range"}${cut}`;
+function legendText(state, scale, map) {
+  const text = t("share of attention, {scale}, {range}", {
+    scale: t(SCALES[state.scale]),
+    range: rangeText(scale),
+  });
+  const isCut = map.maximum > (scale.top ?? map.maximum);
+  return [
+    isCut ? t("{text} (brighter values are cut)", { text }) : text,
+    state.through && t("the darker the colour, the more the picture shows through"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }

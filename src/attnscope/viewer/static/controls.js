@@ -1,5 +1,6 @@
 // Fields of a form: a choice of several, a tick, a number.
 
+import { t } from "attnscope/lang";
 import { html, useState } from "attnscope/preact";
 import { set } from "attnscope/state";
 
@@ -10,7 +11,7 @@ import { set } from "attnscope/state";
  * @param {object} props
  * @param {string} props.label
  * @param {V} props.value
- * @param {[V, string][]} props.options each with what it says
+ * @param {[V, string, boolean?][]} props.options each with what it says, and whether that is a name
  * @param {(value: V) => void} props.change
  * @param {string} [props.title]
  */
@@ -24,7 +25,8 @@ export function Select({ label, value, options, change, title }) {
     ><span>${label}</span>
     <select value=${String(value)} onChange=${take}>
       ${options.map(
-        ([one, text]) => html`<option value=${String(one)} selected=${one === value}>${text}</option>`,
+        ([one, text, isName]) =>
+          html`<option value=${String(one)} selected=${one === value} translate=${!isName}>${text}</option>`,
       )}
     </select></label
   >`;
@@ -33,7 +35,7 @@ export function Select({ label, value, options, change, title }) {
 /**
  * @param {object} props
  * @param {string} props.label
- * @param {"contour" | "cells" | "unite"} props.name
+ * @param {"contour" | "cells" | "unite" | "diff" | "through"} props.name
  * @param {State} props.state
  * @param {string} [props.title]
  */
@@ -41,8 +43,7 @@ export function Check({ label, name, state, title }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ [name]: target.checked });
   return html`<label class="check" title=${title}
-    ><input type="checkbox" checked=${state[name]} onChange=${take} />
-    ${label}</label
+    ><input type="checkbox" checked=${state[name]} onChange=${take} /> ${label}</label
   >`;
 }
 
@@ -71,7 +72,7 @@ export function NumberField({ label, value, low, high, whole, empty, placeholder
   return html`<input
     type="number"
     aria-label=${label}
-    title=${`${low} to ${high}`}
+    title=${t("{low} to {high}", { low, high })}
     min=${low}
     max=${high}
     step=${whole ? 1 : "any"}
@@ -99,15 +100,15 @@ const fits = (number, low, high, whole) =>
 export function Opacity({ state }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ opacity: Number(target.value) });
-  return html`<label class="field"
-    ><span>Opacity</span>
+  return html`<label class="field" title=${t("of the brightest colour; 100 % hides the picture below it")}
+    ><span>${t("Opacity")}</span>
     <div class="steps">
       <input
         type="range"
         min="0"
         max="1"
         step="0.05"
-        aria-label="opacity"
+        aria-label=${t("opacity")}
         value=${state.opacity}
         onInput=${take}
       />

@@ -4,7 +4,7 @@ import { cellsOf } from "attnscope/cells";
 import { innermost, segmentsImage } from "attnscope/labels";
 import { gridOf } from "attnscope/look";
 import { drawCell, drawName, drawPin, pinColour } from "attnscope/marks";
-import { mapImage, put } from "attnscope/paint";
+import { contextOf, mapImage, put } from "attnscope/paint";
 import { drawRegions } from "attnscope/studio/placing";
 
 /** @import { Box, FieldMap, Fitted, Found, TraceInfo } from "attnscope/types" */
@@ -33,6 +33,7 @@ export function draw(context, scene) {
   context.fillStyle = "#888";
   context.fillRect(0, 0, width, height);
   if (scene.picture) context.drawImage(scene.picture, 0, 0, width, height);
+  if (scene.state.bare) return;
   if (scene.state.mode === "segments") drawSegments(context, scene);
   else drawMap(context, scene);
   if (scene.state.mode === "places") drawPlaces(context, scene);
@@ -59,16 +60,39 @@ function drawnSize({ canvas: { height, width } }) {
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  */
-function drawSegments(context, { state, found, lit }) {
+function drawSegments(context, { state, picture, found, lit }) {
   if (!found) return;
   const { rows, columns } = drawnSize(context);
-  put(context, segmentsImage(found, rows, columns, 0.75 * state.opacity, lit));
+  const light = picture ? lightOf(picture, rows, columns) : null;
+  put(context, segmentsImage(found, rows, columns, state.opacity, lit, light));
   const named = found.segments.filter((segment) => segment.label && segment.share > LEAST_NAMED);
   const places = innermost(
     found,
     named.map((segment) => segment.id),
   );
   for (const { label, id } of named) drawName(context, label ?? "", places.get(id));
+}
+
+/** @type {WeakMap<HTMLImageElement, { rows: number, columns: number, light: Uint8Array }>} */
+const lights = new WeakMap();
+
+/**
+ * How light the picture is at every pixel of this size, 0..255; computed once while the size stays
+ * @param {HTMLImageElement} picture
+ * @param {number} rows
+ * @param {number} columns
+ */
+function lightOf(picture, rows, columns) {
+  const known = lights.get(picture);
+  if (known?.rows === rows && known.columns === columns) return known.light;
+  const context = contextOf(new OffscreenCanvas(columns, rows));
+  context.drawImage(picture, 0, 0, columns, rows);
+  const { data } = context.getImageData(0, 0, columns, rows);
+  const light = Uint8Array.from({ length: rows * columns }, (_, at) =>
+    Math.round((299 * data[4 * at] + 587 * data[4 * at + 1] + 114 * data[4 * at + 2]) / 1000),
+  );
+  lights.set(picture, { rows, columns, light });
+  return light;
 }
 
 /**

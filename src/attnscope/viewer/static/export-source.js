@@ -182,7 +182,7 @@ async function wordsIn(maps, block, tokens) {
 }
 
 /** An exported page has no server @returns {Promise<never>} */
-export const fetched = () => Promise.reject(new Error("This page has no server."));
+export const fetched = () => Promise.reject(new Error(t("This page has no server.")));
 
 export const traces = async () => ({ version: "", traces: [data.trace], studio: false });
 
@@ -221,6 +221,18 @@ export function aboutSteps() {
   if (held.length === count) return fine;
   const named = { count, held: held.length, steps: held.join(", ") };
   return `${t("Of {count} steps this page has {held} singly: {steps}.", named)} ${fine}`;
+}
+
+/** @type {typeof import("attnscope/source").tops} */
+export async function tops(trace, view, each) {
+  const blocks = each === "block" ? blocksOf(data.words) : [view.block];
+  const maxima = await Promise.all(
+    blocks.map(async (block) => {
+      const all = await unpacked(data.words[name(block)]);
+      return Math.max(...all.maxima.subarray(0, read.words.length));
+    }),
+  );
+  return { numbers: blocks, maxima };
 }
 
 export const thresholds = () => data.segments.map((one) => one.threshold);

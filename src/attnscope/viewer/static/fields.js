@@ -148,11 +148,15 @@ export const FIELDS = {
   pins: field("pins", boxes, []),
   pin: field("pin", orAll(whole(0, 100)), null), // number of the pin that is looked at
   words: field("w", wordIds, []),
+  otherWords: field("w2", orAll(wordIds), null), // of the second trace; null: the same words
   names: field("n", orAll(wordNumbers), null), // words that name segments; null: all that may be a thing
+  otherNames: field("n2", orAll(wordNumbers), null), // of the second trace; null: the same words
   colours: field("c", oneOf(...RAMP_NAMES), "ember"),
   scale: field("sc", oneOf("linear", "log"), "linear"),
-  top: field("top", orAll(number(1e-12, 1)), null), // value of the brightest colour; null: the map's maximum
+  top: field("top", orAll(number(1e-12, 1)), null), // value of the brightest colour; null: as range says
+  range: field("r", oneOf("words", "each"), "words"), // words: one for all; each: each map its own
   opacity: field("o", number(0, 1), 0.8),
+  through: field("lt", flag, true), // the picture shows through where there is little attention
   contour: field("ct", flag, false),
   cells: field("ce", flag, false), // cells as squares instead of interpolating between them
   tau: field("tau", orAll(number(1e-6, 1e3)), null), // null: the model's own threshold
@@ -160,7 +164,7 @@ export const FIELDS = {
   anchors: field("an", whole(1, 32), 16),
   weights: field("we", text, ""),
   unite: field("un", flag, false),
-  run: field("r", orAll(whole(1, 1e9)), null), // the studio's run that is looked at
+  run: field("run", orAll(whole(1, 1e9)), null), // the studio's run that is looked at
   prompt: field("q", text, ""), // of the next picture, as all that follows
   negative: field("qn", text, ""),
   seed: field("qs", whole(0, Number.MAX_SAFE_INTEGER), 0),
@@ -168,6 +172,7 @@ export const FIELDS = {
   guidance: field("qg", orAll(number(0, 100)), null),
   size: field("qz", orAll(sizeText), null), // HEIGHTxWIDTH in pixels
   edits: field("qe", /** @type {Kind<Edit[]>} */ (plain(Array.isArray)), []),
+  diff: field("df", flag, false), // where the pictures of two traces differ
   placing: field("pl", orAll(text), null), // the word that is being placed
   paints: field("pt", flag, false), // with a brush instead of a box
   layout: field("ql", orAll(/** @type {Kind<Layout>} */ (plain(isLayout))), null), // of an earlier run

@@ -1,5 +1,6 @@
 // The state as a trace can answer it.
 
+import { later, listed, t } from "attnscope/lang";
 import { headsOf, kindOf, layersOf, weightsOf } from "attnscope/look";
 import { textOf } from "attnscope/words";
 
@@ -11,6 +12,30 @@ import { textOf } from "attnscope/words";
 
 /** @type {Choice[]} */
 const CHOICES = ["block", "step", "head", "branch"];
+
+/** @type {Record<Choice, string>} */
+const NAMED = {
+  block: later("block {value}"),
+  step: later("step {value}"),
+  head: later("head {value}"),
+  branch: later("branch {value}"),
+};
+
+/** @type {Record<Choice, string>} */
+const ABSENT = {
+  block: later("no block {value}"),
+  step: later("no step {value}"),
+  head: later("no head {value}"),
+  branch: later("no branch {value}"),
+};
+
+/** @type {Record<Choice, string>} */
+const MEANS = {
+  block: later("the mean over all blocks"),
+  step: later("the mean over all steps"),
+  head: later("the mean over all heads"),
+  branch: later("the mean over all branches"),
+};
 
 /**
  * What the trace lacks falls back to the mean over all, or to what there is; `lacks` says so.
@@ -52,9 +77,9 @@ function weighsAll(info, state) {
 function lacks(state, own) {
   const missing = CHOICES.filter((name) => state[name] !== null && own[name] !== state[name]);
   if (!missing.length) return null;
-  const asked = missing.map((name) => `${name} ${state[name]}`).join(", no ");
+  const asked = missing.map((name) => t(ABSENT[name], { value: String(state[name]) }));
   const shown = missing.map((name) =>
-    own[name] === null ? `the mean over all ${name}s` : `${name} ${own[name]}`,
+    own[name] === null ? t(MEANS[name]) : t(NAMED[name], { value: String(own[name]) }),
   );
-  return `This trace has no ${asked}: shown is ${shown.join(", ")}.`;
+  return t("This trace has {asked}: shown is {shown}.", { asked: listed(asked), shown: listed(shown) });
 }

@@ -1,27 +1,32 @@
 // The bar at the top: traces, modes, and what can be taken along.
 
 import { pythonOf } from "attnscope/code";
-import { Select } from "attnscope/controls";
-import { t } from "attnscope/lang";
+import { Check, Select } from "attnscope/controls";
+import { copy } from "attnscope/copying";
+import { choose, language, LANGUAGES, t } from "attnscope/lang";
 import { boxOf, viewOf } from "attnscope/look";
 import { MODES } from "attnscope/modes";
-import { html, useState } from "attnscope/preact";
+import { html } from "attnscope/preact";
 import { save, sideBySide } from "attnscope/saving";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
+import { Toolbar } from "attnscope/toolbar";
 import { firstWords, textOf, tokensOf } from "attnscope/words";
 
+/** @import { Language } from "attnscope/lang" */
 /** @import { State } from "attnscope/state" */
-/** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { Fitted, TraceInfo } from "attnscope/types" */
 
-/** @param {{ traces: TraceInfo[], info: TraceInfo, state: Fitted, look: Look, hasStudio: boolean }} props */
-export function Header({ traces, info, state, look, hasStudio }) {
+/** @param {{ traces: TraceInfo[], first: Shown, second: Shown | null, hasStudio: boolean }} props */
+export function Header({ traces, first, second, hasStudio }) {
+  const { state } = first;
   return html`<header>
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
-    <div class="modes" role="group" aria-label="What to look at">
+    <${Toolbar} class="modes" label=${t("What to look at")}>
       ${MODES.filter((mode) => (source.LIVE || !mode.live) && (hasStudio || !mode.studio)).map(
         ({ name, label }, at) =>
           html`<button
@@ -32,9 +37,9 @@ export function Header({ traces, info, state, look, hasStudio }) {
             ${t(label)}
           </button>`,
       )}
-    </div>
+    <//>
     <span class="gap"></span>
-    <${Actions} info=${info} state=${state} map=${look.shown.value} />
+    <${Actions} first=${first} second=${second} />
   </header>`;
 }
 
@@ -43,19 +48,28 @@ export function Header({ traces, info, state, look, hasStudio }) {
  * @param {Fitted} state
  */
 function traceChoices(traces, state) {
-  const names = traces.map((trace) => [trace.number, trace.name]);
+  const names = traces.map((trace) => [trace.number, trace.name, true]);
   return html` <${Select}
-      label="Trace"
+      label=${t("Trace")}
       value=${state.trace}
       options=${names}
       change=${(/** @type {number} */ trace) => set(turnTo(traces, state, trace))}
     />
     <${Select}
-      label="beside"
+      label=${t("beside")}
       value=${state.other}
-      options=${[[null, "nothing"], ...names.filter(([number]) => number !== state.trace)]}
-      change=${(/** @type {number | null} */ other) => set({ other })}
-    />`;
+      options=${[[null, t("nothing")], ...names.filter(([number]) => number !== state.trace)]}
+      change=${(/** @type {number | null} */ other) => set({ other, otherWords: null, otherNames: null })}
+    />
+    ${
+      state.other !== null &&
+      html`<${Check}
+        label=${t("difference")}
+        title=${t("where the two pictures differ")}
+        name="diff"
+        state=${state}
+      />`
+    }`;
 }
 
 /**
@@ -70,56 +84,60 @@ export function turnTo(traces, state, trace) {
   const words = firstWords(textOf(info, { image: 0, branch: state.branch }));
   const { step } = info;
   const other = state.other === trace ? state.trace : state.other;
-  return { trace, words, names: null, image: 0, weights: "", step, cursor: null, other };
+  const otherOnes = { other, otherWords: null, otherNames: null };
+  return { trace, words, names: null, image: 0, weights: "", step, cursor: null, ...otherOnes };
 }
 
-const TOLD_MS = 1800;
-
-/** @param {{ info: TraceInfo, state: Fitted, map: FieldMap | null }} props */
-function Actions({ info, state, map }) {
-  const [told, tell] = useState("");
-  /** @param {string} text @param {string} what */
-  const copy = async (text, what) => {
-    if (!navigator.clipboard) {
-      prompt(`${what}, to copy:`, text); // browsers give a clipboard to https and this machine only
-      return;
-    }
-    await navigator.clipboard.writeText(text);
-    tell(`${what} copied`);
-    setTimeout(() => tell(""), TOLD_MS);
-  };
-  const file = mapFile(info, state);
-  return html`<span class="told" role="status">${told}</span>
-    ${
+/** @param {{ first: Shown, second: Shown | null }} props */
+function Actions({ first, second }) {
+  const code = () => copy(pythonOf(second ? [first, second] : [first]), t("Code"));
+  return html`${
       source.LIVE &&
-      html`<button
-          id="copy-code"
-          title="the lines of Python that make this (c)"
-          onClick=${() => copy(pythonOf(info, { ...state, cursor: null }), "Code")}
-        >
-          Copy code
+      html`<button id="copy-code" title=${t("the lines of Python that make this (c)")} onClick=${code}>
+          ${t("Copy code")}
         </button>
-        <button title="a link that opens this view" onClick=${() => copy(address(), "Link")}>
-          Copy link
+        <button title=${t("a link that opens this view")} onClick=${() => copy(address(), t("Link"))}>
+          ${t("Copy link")}
         </button>`
     }
-    <button id="save-png" title="the picture with its map" onClick=${savePicture}>PNG</button>
-    ${
-      file &&
-      map &&
-      html`<a
-        class="button"
-        id="save-npz"
-        href=${file}
-        download="attention.npz"
-        title="the map's numbers for numpy.load"
-        >NPZ</a
-      >`
-    }
-    <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
-    <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>
+    <button id="save-png" title=${t("the picture with its map")} onClick=${savePicture}>PNG</button>
+    ${numbersLink(first, "NPZ", "attention")} ${second && numbersLink(second, "NPZ 2", "attention-2")}
+    <${Languages} />
+    <button title=${t("light or dark (t)")} aria-label=${t("light or dark")} onClick=${turnTheme}>◐</button>
+    <button
+      title=${t("what can be done here (?)")}
+      aria-label=${t("help")}
+      onClick=${() => set({ hint: true })}
+    >
       ?
     </button>`;
+}
+
+/**
+ * @param {Shown} shown
+ * @param {string} text
+ * @param {string} name
+ */
+function numbersLink({ info, state, look }, text, name) {
+  const file = mapFile(info, state);
+  if (!file || !look.shown.value) return null;
+  const title = t("the map's numbers for numpy.load");
+  return html`<a class="button" id=${`save-${name}`} href=${file} download=${`${name}.npz`} title=${title}
+    >${text}</a
+  >`;
+}
+
+function Languages() {
+  /** @param {{ target: HTMLSelectElement }} event */
+  const take = ({ target }) => choose(/** @type {Language} */ (target.value));
+  return html`<select class="languages" aria-label=${t("Language")} value=${language()} onChange=${take}>
+    ${LANGUAGES.map(
+      ([one, name]) =>
+        html`<option value=${one} lang=${one} translate=${false} selected=${one === language()}>
+          ${name}
+        </option>`,
+    )}
+  </select>`;
 }
 
 const address = () => `${location.href.split("#")[0]}#${link()}`;

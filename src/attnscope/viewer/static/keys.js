@@ -21,8 +21,14 @@ export function onKey(event, traces) {
   const info = traceOf(traces, state.trace);
   const change = info && keyChange(event.key, info, state);
   if (event.key === "t") turnTheme();
+  else if (event.key === "p") set({ bare: true });
   else if (event.key === "c") document.getElementById("copy-code")?.click();
   else if (change) set(change);
+}
+
+/** The picture alone is shown as long as the key is held. @param {KeyboardEvent} event */
+export function onKeyUp(event) {
+  if (event.key === "p") set({ bare: false });
 }
 
 /** @param {EventTarget | null} target */
@@ -98,5 +104,5 @@ function nextWord(info, state) {
   if (!words.length) return {};
   const at = words.findIndex((word) => word === state.words[0]);
   const next = state.mode === "words" ? (at + 1) % words.length : Math.max(at, 0);
-  return { mode: "words", words: [words[next]] };
+  return { mode: "words", words: [words[next]], otherWords: null };
 }

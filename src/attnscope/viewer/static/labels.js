@@ -2,7 +2,11 @@
 
 import { paint, WHITE } from "attnscope/paint";
 
-/** @import { Found, Place } from "attnscope/types" */
+const SHADING = 0.7; // how strongly the light of the picture shades the colours, as in pictures/overlays.py
+const MIDDLE = 0.64; // of the light, where a colour is as it is
+const GROUND = 136; // light where there is no picture
+
+/** @import { Found, Place, Rgb } from "attnscope/types" */
 
 /** @typedef {Pick<Found, "labels" | "labels_height" | "labels_width">} Labels */
 
@@ -35,28 +39,47 @@ export function resized(found, height, width) {
 }
 
 /**
- * lit: the segment under the cursor, or null; all others are paler then
+ * lit: the segment under the cursor, or null; all others are paler then; light: the picture's at every pixel
  * @param {Found} found
  * @param {number} height
  * @param {number} width
  * @param {number} opacity
  * @param {number | null} lit
+ * @param {Uint8Array | null} [light]
  */
-export function segmentsImage(found, height, width, opacity, lit) {
+export function segmentsImage(found, height, width, opacity, lit, light = null) {
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   const labels = resized(found, height, width);
-  const paints = found.colours.map((colour, label) =>
-    paint(colour, lit === null || lit === label ? opacity : 0.3 * opacity),
-  );
+  const paints = litPaints(found.colours, opacity, lit);
   const last = labels.length - width;
   for (let at = 0; at < labels.length; at++) {
     const label = labels[at];
     const across = (at + 1) % width > 0 && labels[at + 1] !== label;
     const border = across || (at < last && labels[at + width] !== label);
-    pixels[at] = border ? WHITE : paints[label];
+    pixels[at] = border ? WHITE : paints[256 * label + (light ? light[at] : GROUND)];
   }
   return image;
+}
+
+/**
+ * Each segment's colour in each light, as `Segmentation.overlay` has it
+ * @param {Rgb[]} colours
+ * @param {number} opacity
+ * @param {number | null} lit
+ */
+function litPaints(colours, opacity, lit) {
+  const contrast = Math.min(SHADING, 5 * SHADING * (1 - opacity)); // none where only colours are asked for
+  const paints = new Uint32Array(256 * colours.length);
+  colours.forEach((colour, label) => {
+    const own = lit === null || lit === label ? opacity : 0.3 * opacity;
+    for (let light = 0; light < 256; light++) {
+      const factor = 1 + contrast * (light / 255 - MIDDLE);
+      const rgb = colour.map((channel) => Math.min(Math.max(Math.trunc(channel * factor), 0), 255));
+      paints[256 * label + light] = paint(rgb, own);
+    }
+  });
+  return paints;
 }
 
 const ROUGH = 96; // cells a side in which the middle of a segment is looked for

@@ -70,7 +70,26 @@ export function useLanguage() {
  * @param {string} text in English, {name} for what is filled in
  * @param {Record<string, string | number>} [values]
  */
-export function t(text, values = {}) {
-  const own = TEXTS[current][text] ?? text;
-  return own.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+export const t = (text, values = {}) => rich(text, values).join("");
+
+/**
+ * A text with elements in it, as a list of its pieces
+ * @param {string} text in English, {name} for what is filled in
+ * @param {Record<string, unknown>} values text or elements
+ */
+export function rich(text, values) {
+  const pieces = (TEXTS[current][text] ?? text).split(/\{(\w+)\}/);
+  return pieces.map((piece, at) => (at % 2 ? (values[piece] ?? `{${piece}}`) : piece));
 }
+
+/**
+ * A text that stands in a table and that t() says later
+ * @param {string} text in English
+ */
+export const later = (text) => text;
+
+/**
+ * Several in a row
+ * @param {string[]} texts in the page's language
+ */
+export const listed = (texts) => texts.join(current === "ja" ? "、" : ", ");

@@ -1,5 +1,6 @@
 // What the state asks for: the place, the words or the segments that are looked at in a trace.
 
+import { later, t } from "attnscope/lang";
 import { namesOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
@@ -40,6 +41,12 @@ export const kindOf = (state) => (["words", "edit"].includes(state.mode) ? "cros
  */
 export const isPart = ({ kind, grid, keys, softmax }) =>
   softmax > (kind === "self" ? grid[0] * grid[1] : keys);
+
+/** @type {Record<string, string>} */
+const STAGES = { down: later("down"), mid: later("mid"), up: later("up") };
+
+/** A part of the model; the lists of a transformer have their own names. @param {string} stage */
+export const stageName = (stage) => t(STAGES[stage] ?? stage);
 
 /**
  * The grid that places are on: of the chosen block, else the finest

@@ -1,5 +1,6 @@
 // What the page can show of a trace: each mode with its panel.
 
+import { later } from "attnscope/lang";
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { SegmentsPanel } from "attnscope/segments";
 import { EditPanel } from "attnscope/studio/edit";
@@ -8,23 +9,24 @@ import { EditPanel } from "attnscope/studio/edit";
 
 /**
  * label: in English; Panel: what stands beside the picture; maps: whether blocks and heads are drawn, and
- * colours chosen; live: whether it needs the server, so that an exported page lacks it; studio: whether it
- * makes pictures
+ * colours chosen; both: whether a second trace has a panel of its own; live: whether it needs the server, so
+ * that an exported page lacks it; studio: whether it makes pictures
  * @typedef {object} Mode
  * @property {State["mode"]} name
  * @property {string} label
  * @property {(props: any) => unknown} Panel
  * @property {boolean} maps
+ * @property {boolean} [both]
  * @property {boolean} [live]
  * @property {boolean} [studio]
  */
 
 /** @type {Mode[]} in the order of their buttons and keys */
 export const MODES = [
-  { name: "places", label: "Places", Panel: PlacesPanel, maps: true },
-  { name: "words", label: "Words", Panel: WordsPanel, maps: true },
-  { name: "segments", label: "Segments", Panel: SegmentsPanel, maps: false },
-  { name: "edit", label: "Edit", Panel: EditPanel, maps: true, live: true, studio: true },
+  { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true, both: true },
+  { name: "words", label: later("Words"), Panel: WordsPanel, maps: true, both: true },
+  { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false, both: true },
+  { name: "edit", label: later("Edit"), Panel: EditPanel, maps: true, live: true, studio: true },
 ];
 
 /**

@@ -60,26 +60,29 @@ function positions(cellCount, pixels, cells) {
 }
 
 /**
- * top: the brightest value, null for the map's own maximum
+ * top: the brightest value, null for the map's own maximum; opacity: of the brightest colour; through:
+ * whether it falls with the value, so that the picture shows through, else it is the same everywhere. Python
+ * does the same: pictures/drawn_map.py.
  * @typedef {object} Style
  * @property {RampName} colours
  * @property {Scale} scale
  * @property {number | null} top
  * @property {number} opacity
+ * @property {boolean} through
  * @property {boolean} contour
  * @property {boolean} cells
  */
 
 /**
- * @param {FieldMap} map
+ * @param {Values & { maximum?: number }} map
  * @param {number} height
  * @param {number} width
  * @param {Style} style
  */
 export function mapImage(map, height, width, style) {
-  const top = style.top ?? map.maximum;
+  const top = style.top ?? map.maximum ?? 0;
   const values = sampled(map, height, width, style.cells);
-  const paints = paintsOf(style.colours, style.opacity);
+  const paints = paintsOf(style);
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   const shades = new Uint8Array(values.length);
@@ -103,12 +106,15 @@ export function paint(rgb, opacity) {
 }
 
 /**
- * @param {RampName} name
- * @param {number} opacity
+ * The colour of every shade
+ * @param {Pick<Style, "colours" | "opacity" | "through">} style
  */
-function paintsOf(name, opacity) {
+export function paintsOf({ colours: name, opacity, through }) {
   const colours = table(name);
-  return Uint32Array.from({ length: 256 }, (_, i) => paint(colours.subarray(3 * i, 3 * i + 3), opacity));
+  return Uint32Array.from({ length: 256 }, (_, shadeNumber) => {
+    const rgb = colours.subarray(3 * shadeNumber, 3 * shadeNumber + 3);
+    return paint(rgb, through ? (opacity * shadeNumber) / 255 : opacity);
+  });
 }
 
 /**

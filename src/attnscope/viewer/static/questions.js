@@ -3,13 +3,15 @@
 import { useAnswer } from "attnscope/asking";
 import { boxOf, everywhere, layersOf, recipeOf, sourceOf, viewOf } from "attnscope/look";
 import * as source from "attnscope/source";
-import { textOf, tokensOf, wordsOf } from "attnscope/words";
+import { areOfText, textOf, tokensOf, wordsOf } from "attnscope/words";
 
 /** @import { Question } from "attnscope/asking" */
-/** @import { FieldMap, Fitted, Found, Kind, Look, TraceInfo, View } from "attnscope/types" */
+/** @import { Each } from "attnscope/source" */
+/** @import { FieldMap, Fitted, Found, Kind, Look, Tops, TraceInfo, View } from "attnscope/types" */
 
 /**
- * shown: the map over the picture; self, cross: small maps of all blocks; found: segments
+ * shown: the map over the picture; self, cross: small maps of all blocks; found: segments; top, blockTops,
+ * headTops: the common scales of all words
  * @typedef {object} Questions
  * @property {Question<FieldMap>} [shown]
  * @property {Question<FieldMap[]>} [self]
@@ -17,6 +19,9 @@ import { textOf, tokensOf, wordsOf } from "attnscope/words";
  * @property {Question<FieldMap[]>} [heads]
  * @property {Question<ArrayLike<number>>} [shares]
  * @property {Question<Found>} [found]
+ * @property {Question<Tops>} [top]
+ * @property {Question<Tops>} [blockTops]
+ * @property {Question<Tops>} [headTops]
  */
 
 /**
@@ -26,13 +31,14 @@ import { textOf, tokensOf, wordsOf } from "attnscope/words";
  * @returns {Look}
  */
 export function useLook(info, state) {
-  const { shown, self, cross, heads, shares, found } = info ? questionsOf(info, state) : {};
+  const asked = info ? questionsOf(info, state) : {};
   return {
-    shown: useAnswer(shown),
-    blocks: { self: useAnswer(self), cross: useAnswer(cross) },
-    heads: useAnswer(heads),
-    shares: useAnswer(shares),
-    found: useAnswer(found),
+    shown: useAnswer(asked.shown),
+    blocks: { self: useAnswer(asked.self), cross: useAnswer(asked.cross) },
+    heads: useAnswer(asked.heads),
+    shares: useAnswer(asked.shares),
+    found: useAnswer(asked.found),
+    tops: { view: useAnswer(asked.top), block: useAnswer(asked.blockTops), head: useAnswer(asked.headTops) },
   };
 }
 
@@ -80,8 +86,30 @@ function blockQuestions(info, state) {
   }
   if (tokens.length && holds(info, "cross")) {
     asked.cross = question(info, state, ["blocks", tokens], () => source.wordBlocks(trace, all, tokens));
+    if (sharesScale(info, state)) asked.blockTops = topsQuestion(info, state, all, "block");
   }
   return asked;
+}
+
+/**
+ * Whether maps of words have the scale of all words: start, end and padding are none
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ */
+export const sharesScale = (info, state) =>
+  state.top === null && state.range === "words" && areOfText(textOf(info, state), wordsOf(state));
+
+/**
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ * @param {View} view
+ * @param {Each} each
+ * @returns {Question<Tops>}
+ */
+function topsQuestion(info, state, view, each) {
+  const asked = { ...view, ...(each === "view" ? {} : { [each]: null }) };
+  const key = JSON.stringify([info.number, asked, "tops", each]);
+  return { key, group: String(info.number), ask: () => source.tops(info.number, asked, each) };
 }
 
 /**
@@ -97,7 +125,10 @@ const tokensIn = (info, state) => tokensOf(textOf(info, state), wordsOf(state));
  */
 function mapQuestions(info, state) {
   const asked = state.mode === "places" ? placeQuestions(info, state) : wordQuestions(info, state);
-  if (!source.LIVE || state.block === null) delete asked.heads;
+  if (!source.LIVE || state.block === null) {
+    delete asked.heads;
+    delete asked.headTops;
+  }
   return asked;
 }
 
@@ -139,10 +170,16 @@ function sharesView(info, view) {
 function wordQuestions(info, state) {
   const [trace, view, tokens] = [info.number, viewOf(state), tokensIn(info, state)];
   if (!tokens.length || !holds(info, "cross")) return {};
-  return {
+  /** @type {Questions} */
+  const asked = {
     shown: question(info, state, ["words", tokens], () => source.words(trace, view, tokens)),
     heads: question(info, state, ["heads", tokens], () => source.wordHeads(trace, view, tokens)),
   };
+  if (sharesScale(info, state)) {
+    asked.top = topsQuestion(info, state, view, "view");
+    asked.headTops = topsQuestion(info, state, view, "head");
+  }
+  return asked;
 }
 
 /**

@@ -1,6 +1,7 @@
 // How segments are made: the threshold, and what stands under "More".
 
 import { Check, NumberField } from "attnscope/controls";
+import { later, t } from "attnscope/lang";
 import { layersOf, tauOf, weightsOf } from "attnscope/look";
 import { html } from "attnscope/preact";
 import * as source from "attnscope/source";
@@ -32,14 +33,14 @@ export function Threshold({ info, state }) {
     set({ tau: stops ? stops[stop] : fromSlider(stop) });
   };
   return html`<label class="field"
-    ><span title="nats of symmetric KL; larger gives fewer segments">Threshold</span>
+    ><span title=${t("nats of symmetric KL; larger gives fewer segments")}>${t("Threshold")}</span>
     <div class="steps">
       <input
         type="range"
         min="0"
         max=${stops ? stops.length - 1 : SLIDER.stops}
         value=${stops ? Math.max(stops.indexOf(tau), 0) : toSlider(tau)}
-        aria-label="threshold"
+        aria-label=${t("threshold")}
         aria-valuetext=${tau}
         onInput=${take}
       />
@@ -51,12 +52,17 @@ export function Threshold({ info, state }) {
 /** @param {{ info: TraceInfo, state: Fitted }} props */
 export function Recipe({ info, state }) {
   return html`<details>
-    <summary>More</summary>
+    <summary>${t("More")}</summary>
     ${wholeNumber(state, "passes", 1, 10)} ${wholeNumber(state, "anchors", 1, 32)}
-    <${Check} label="segments of one name are one" name="unite" state=${state} />
+    <${Check} label=${t("segments of one name are one")} name="unite" state=${state} />
     <${Weights} info=${info} state=${state} />
   </details>`;
 }
+
+const NUMBERS = {
+  passes: { label: later("Passes"), name: later("passes") },
+  anchors: { label: later("Anchors"), name: later("anchors") },
+};
 
 /**
  * @param {State} state
@@ -66,9 +72,9 @@ export function Recipe({ info, state }) {
  */
 function wholeNumber(state, name, low, high) {
   return html`<label class="field"
-    ><span>${name[0].toUpperCase() + name.slice(1)}</span>
+    ><span>${t(NUMBERS[name].label)}</span>
     <${NumberField}
-      label=${name}
+      label=${t(NUMBERS[name].name)}
       low=${low}
       high=${high}
       whole
@@ -91,19 +97,22 @@ function Weights({ info, state }) {
     set({ weights: all.map((pair) => pair.join(":")).join(",") });
   };
   return html`<fieldset>
-    <legend>Weight of each scale</legend>
+    <legend>${t("Weight of each scale")}</legend>
     ${heights.map(
       (height) =>
         html`<label class="field"
-          ><span>${height} high</span>
+          ><span>${t("{height} high", { height })}</span>
           <${NumberField}
-            label=${`weight of ${height} high`}
+            label=${t("weight of {height} high", { height })}
             low=${0}
             high=${9999}
             value=${given.get(height) ?? height}
             change=${(/** @type {number} */ value) => change(height, value)}
         /></label>`,
     )}
-    ${state.weights && html`<button onClick=${() => set({ weights: "" })}>the paper's weights</button>`}
+    ${
+      state.weights &&
+      html`<button onClick=${() => set({ weights: "" })}>${t("the paper's weights")}</button>`
+    }
   </fieldset>`;
 }

@@ -2,17 +2,17 @@
 // own (export-source.js). Every answer is kept for a while, so going back and forth asks nothing. Addresses
 // are relative to the page's, which may stand behind a proxy.
 
+import { t } from "attnscope/lang";
 import { unpack } from "attnscope/maps";
+import { Refused } from "attnscope/refused";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
-/** @import { Shares, Source, Told, TraceInfo, TracesInfo, View } from "attnscope/types" */
+/** @import { Shares, Source, Told, Tops, TraceInfo, TracesInfo, View } from "attnscope/types" */
 
 export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
 /** @type {Map<string, Promise<unknown>>} */
 const kept = new Map();
-
-export class Refused extends Error {}
 
 /**
  * @param {string} path
@@ -21,7 +21,7 @@ export class Refused extends Error {}
 export async function fetched(path, options) {
   const response = await fetch(path, options).catch((error) => {
     if (error.name === "AbortError") throw error;
-    throw new Refused("The server does not answer. Is `attnscope view` still running?");
+    throw new Error(t("The server does not answer. Is `attnscope view` still running?"));
   });
   if (!response.ok) throw await refusal(response);
   return response;
@@ -128,6 +128,14 @@ export async function shares(trace, view, box) {
   const found = await json(at(trace, "shares", { ...view, ...boxed(box) }));
   return found.shares;
 }
+
+/** @typedef {"view" | "block" | "head"} Each */
+
+/**
+ * The brightest value of all words' maps
+ * @type {(trace: number, view: View, each: Each) => Promise<Tops>}
+ */
+export const tops = (trace, view, each) => json(at(trace, "tops", { ...view, each }));
 
 // Addresses of files to keep
 

@@ -2,41 +2,46 @@
 
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { draw } from "attnscope/drawing";
+import { later, t } from "attnscope/lang";
 import { gridOf, kindOf, layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { contextOf } from "attnscope/paint";
 import { cssSize, useFittedSize, usePicture } from "attnscope/picture";
 import { stageKey, usePointer } from "attnscope/pointing";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
+import { languageOfError } from "attnscope/refused";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
 import { editWords } from "attnscope/studio/edit";
 import { usePlacing, wordToPlace } from "attnscope/studio/placing";
 import { textOf } from "attnscope/words";
 
-/** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { Answer, Fitted, Found, Kind, Look, TraceInfo } from "attnscope/types" */
 
 /**
- * compact: blocks as a strip below; else the blocks stand beside
- * @typedef {{ info: TraceInfo, state: Fitted, look: Look, label: string, compact?: boolean }} PaneProps
+ * top: the map's brightest value, null for its own; compact: blocks as a strip below; else they stand beside
+ * @typedef {Shown & { top: number | null, label: string, compact?: boolean }} PaneProps
  */
 
 /** @param {PaneProps} props */
-export function Pane({ info, state, look, label, compact }) {
+export function Pane({ info, state, look, top, label, compact }) {
   const strips = modeOf(state.mode).maps;
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
-      <b>${info.name}</b> <span>${textOf(info, state).text || "no prompt"}</span>
+      <b translate=${false}>${info.name}</b>
+      <span translate=${false}>${textOf(info, state).text || t("no prompt")}</span>
     </figcaption>
-    <${Stage} info=${info} state=${state} look=${look} />
-    ${compact && strips && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
-    ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} heads=${look.heads.value} />`}
+    <${Stage} info=${info} state=${{ ...state, top }} look=${look} />
+    ${compact && strips && html`<${BlockStrip} info=${info} state=${state} look=${look} />`}
+    ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} look=${look} />`}
   </figure>`;
 }
 
-const HELP =
+const HELP = later(
   "Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, " +
-  "Delete removes the pin, Escape leaves.";
+    "Delete removes the pin, Escape leaves.",
+);
 
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 function Stage({ info, state, look }) {
@@ -53,13 +58,13 @@ function Stage({ info, state, look }) {
     const lit = litSegment(found, state);
     draw(contextOf(canvas.current), { info, state, picture, map, found, lit, dragged: pointer.dragged });
   });
-  return html`<div class="frame" ref=${frame}>
+  return html`<div class="frame" ref=${frame} style=${{ "--shape": `${info.size[1]} / ${info.size[0]}` }}>
     <div
       class="stage"
       tabindex="0"
       role="application"
-      aria-roledescription="picture"
-      aria-label=${HELP}
+      aria-roledescription=${t("picture")}
+      aria-label=${t(HELP)}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state, word)}
     >
       <canvas
@@ -84,14 +89,15 @@ function Stage({ info, state, look }) {
  * @param {{ info: TraceInfo, state: Fitted, look: Look }} props
  */
 function Notices({ info, state, look }) {
-  const error = errorOf(look)?.message ?? lacking(info, state);
-  return html`${error && html`<p class="problem" role="alert">${error}</p>`}
+  const error = errorOf(look);
+  const said = error?.message ?? lacking(info, state);
+  return html`${said && html`<p class="problem" role="alert" lang=${languageOfError(error)}>${said}</p>`}
   ${look.found.busy && html`<${Progress} found=${look.found} />`}
   ${
     isStopped(look) &&
     html`<div class="progress">
-      <p>Stopped.</p>
-      <button onClick=${look.found.again}>Aggregate the attention</button>
+      <p>${t("Stopped.")}</p>
+      <button onClick=${look.found.again}>${t("Aggregate the attention")}</button>
     </div>`
   }
   ${look.shown.busy && html`<span class="busy" aria-hidden="true"></span>`}`;
@@ -102,9 +108,17 @@ const isStopped = (look) => look.found.error?.name === "AbortError";
 
 /** @param {Look} look */
 function errorOf(look) {
-  const maps = look.shown.error ?? look.blocks.self.error ?? look.blocks.cross.error ?? look.heads.error;
-  return maps ?? (isStopped(look) ? null : look.found.error);
+  const { shown, blocks, heads, tops, found } = look;
+  const maps = [shown, blocks.self, blocks.cross, heads, tops.view, tops.block, tops.head];
+  const failed = maps.find((answer) => answer.error !== null);
+  return failed?.error ?? (isStopped(look) ? null : found.error);
 }
+
+/** @type {Record<Kind, string>} */
+const NO_LAYERS = {
+  self: later("This trace holds no self-attention: it was captured without."),
+  cross: later("This trace holds no cross-attention: it was captured without."),
+};
 
 /**
  * What this trace can't show of what is looked at, or null
@@ -113,7 +127,7 @@ function errorOf(look) {
  */
 function lacking(info, state) {
   const kind = kindOf(state);
-  if (!layersOf(info, kind).length) return `This trace holds no ${kind}-attention: it was captured without.`;
+  if (!layersOf(info, kind).length) return t(NO_LAYERS[kind]);
   return state.missing ?? state.lacks;
 }
 
@@ -122,8 +136,8 @@ function Progress({ found }) {
   const { done, total } = found.progress ?? { done: 0, total: 0 };
   if (!total) return null;
   return html`<div class="progress" role="status">
-    <p>Aggregating self-attention: ${done} of ${total} layers</p>
-    <progress value=${done} max=${total} aria-label="aggregation"></progress>
-    <button onClick=${found.stop}>Cancel</button>
+    <p>${t("Aggregating self-attention: {done} of {total} layers", { done, total })}</p>
+    <progress value=${done} max=${total} aria-label=${t("aggregation")}></progress>
+    <button onClick=${found.stop}>${t("Cancel")}</button>
   </div>`;
 }

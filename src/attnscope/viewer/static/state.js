@@ -7,9 +7,19 @@ import { FIRST, fromHash, toHash } from "attnscope/fields";
 /** @import { Box } from "attnscope/types" */
 
 /**
- * cursor, touched: the place and the word under the pointer; hint: whether help is shown.
- * @typedef {Stored & { cursor: Box | null, touched?: WordId | null, hint?: boolean }} State
+ * cursor, touched: the place and the word under the pointer, touchedOther: the word of the second trace;
+ * hint: whether help is shown; bare: whether the picture is shown without its map; adding: whether a tap adds
+ * a word.
+ * @typedef {object} Passing
+ * @property {Box | null} cursor
+ * @property {WordId | null} [touched]
+ * @property {WordId | null} [touchedOther]
+ * @property {boolean} [hint]
+ * @property {boolean} [bare]
+ * @property {boolean} [adding]
  */
+
+/** @typedef {Stored & Passing} State */
 
 let base = FIRST; // what an address leaves out
 /** @type {State} */

@@ -72,6 +72,11 @@ export interface Shares {
   shares: number[];
 }
 
+export interface Tops {
+  numbers: (number | null)[];
+  maxima: number[];
+}
+
 export interface AggregateInfo {
   state: "absent" | "running" | "ready" | "failed";
   done: number;
@@ -186,4 +191,6 @@ export interface Look {
   heads: Answer<FieldMap[]>;
   shares: Answer<ArrayLike<number>>;
   found: Answer<Found>;
+  /** The common scales of all words: of the view, of each block, of each head. */
+  tops: Record<"view" | "block" | "head", Answer<Tops>>;
 }

@@ -1,5 +1,7 @@
 // The words of a prompt: which can be chosen, which stand for a thing, which tokens are theirs.
 
+import { later, t } from "attnscope/lang";
+
 /** @import { WordId } from "attnscope/fields" */
 /** @import { State } from "attnscope/state" */
 /** @import { ChoosableWord, TextInfo, TokenInfo, TraceInfo } from "attnscope/types" */
@@ -34,9 +36,12 @@ export function textOf(info, { image, branch }) {
 export function choosable(read) {
   /** @type {ChoosableWord[]} */
   const words = read.words.map(({ text, tokens }, id) => ({ id, text, tokens, role: "text" }));
-  for (const [role, tokens] of roleTokens(read)) words.push({ id: role, text: role, tokens, role });
+  for (const [role, tokens] of roleTokens(read)) words.push({ id: role, text: t(NAMES[role]), tokens, role });
   return words;
 }
+
+/** @type {Record<string, string>} */
+const NAMES = { start: later("start"), end: later("end"), padding: later("padding") };
 
 /** @type {TokenInfo["role"][]} */
 const ROLES = ["start", "end", "padding"];
@@ -90,6 +95,14 @@ export function firstWords(read) {
 export function wordsOf({ touched, words }) {
   return touched === null || touched === undefined ? words : [touched];
 }
+
+/**
+ * Whether these are words of the text, not start, end or padding
+ * @param {TextInfo} read
+ * @param {WordId[]} ids
+ */
+export const areOfText = (read, ids) =>
+  ids.length > 0 && ids.every((id) => typeof id === "number" && id in read.words);
 
 /**
  * Words that name segments: those chosen, else all that may stand for a thing

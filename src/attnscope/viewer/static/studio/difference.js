@@ -1,13 +1,14 @@
 // Where two pictures of the same size differ, pixel by pixel.
 
+import { drawRamp } from "attnscope/colours";
 import { t } from "attnscope/lang";
-import { contextOf, cssColour } from "attnscope/paint";
+import { contextOf } from "attnscope/paint";
 import { cssSize, useFittedSize, usePicture } from "attnscope/picture";
 import { html, useLayoutEffect, useRef, useState } from "attnscope/preact";
 import { table } from "attnscope/ramps";
 
 /** @import { RampName } from "attnscope/ramps" */
-/** @import { Fitted, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
 
 /**
  * The mean difference of the three colours at each pixel, 0 to 255
@@ -36,26 +37,23 @@ function pixelsOf(picture, height, width) {
 }
 
 /**
- * @param {object} props
- * @param {TraceInfo} props.before
- * @param {Fitted} props.beforeState
- * @param {TraceInfo} props.after
- * @param {Fitted} props.afterState
+ * @param {{ first: Shown, second: Shown }} props
  */
-export function Difference({ before, beforeState, after, afterState }) {
+export function Difference({ first, second }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [mean, tell] = useState(/** @type {number | null} */ (null));
-  const [one, other] = [usePicture(before, beforeState), usePicture(after, afterState)];
-  const size = useFittedSize(place, after.size);
-  const isSame = before.size.join() === after.size.join();
+  const [one, other] = [usePicture(first.info, first.state), usePicture(second.info, second.state)];
+  const { colours } = first.state;
+  const size = useFittedSize(place, first.info.size);
+  const isSame = first.info.size.join() === second.info.size.join();
   useLayoutEffect(() => {
     if (!canvas.current || !size || !one || !other || !isSame) return;
-    const [height, width] = after.size;
+    const [height, width] = first.info.size;
     const far = differences(pixelsOf(one, height, width), pixelsOf(other, height, width));
-    drawDifferences(contextOf(canvas.current), far, height, width, afterState.colours);
+    drawDifferences(contextOf(canvas.current), far, height, width, colours);
     tell(far.reduce((sum, value) => sum + value, 0) / far.length);
-  }, [one, other, size?.join(), afterState.colours]);
+  }, [one, other, size?.join(), colours]);
   return html`<figure class="pane difference" aria-label=${t("difference of the pictures")}>
     <figcaption>
       <b>${t("difference")}</b> <span>${differenceText(one, other, isSame, mean)}</span>
@@ -71,11 +69,20 @@ export function Difference({ before, beforeState, after, afterState }) {
         ></canvas>
       </div>
     </div>
-    <div class="legend">
-      <i class="ramp" style=${{ background: gradient(afterState.colours) }}></i>
-      <div class="marks"><span>0</span><span>${t("255 levels, mean of the colours")}</span></div>
-    </div>
+    <${Ramp} colours=${colours} />
   </figure>`;
+}
+
+/** @param {{ colours: RampName }} props */
+function Ramp({ colours }) {
+  const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  useLayoutEffect(() => {
+    if (canvas.current) drawRamp(contextOf(canvas.current), { colours, opacity: 1, through: false });
+  }, [colours]);
+  return html`<div class="ramp">
+    <canvas ref=${canvas} width="256" height="1"></canvas>
+    <div class="marks"><span>0</span><span>${t("255 levels, mean of the colours")}</span></div>
+  </div>`;
 }
 
 /**
@@ -106,11 +113,4 @@ function drawDifferences(context, far, height, width, colours) {
   const layer = new OffscreenCanvas(width, height);
   contextOf(layer).putImageData(image, 0, 0);
   context.drawImage(layer, 0, 0, context.canvas.width, context.canvas.height);
-}
-
-/** @param {RampName} colours */
-function gradient(colours) {
-  const ramp = table(colours);
-  const stops = [0, 64, 128, 192, 255].map((at) => cssColour(ramp.subarray(3 * at, 3 * at + 3)));
-  return `linear-gradient(to right, ${stops.join(", ")})`;
 }

@@ -46,7 +46,7 @@ export function EditPanel({ info, state }) {
  */
 const runLooked = (info, state) => {
   const now = studioNow();
-  return runOf(now, state.run) ?? runOfTrace(now, info.number);
+  return runOfTrace(now, info.number) ?? runOf(now, state.run);
 };
 
 /**

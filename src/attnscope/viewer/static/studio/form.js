@@ -6,7 +6,7 @@ import { html, useState } from "attnscope/preact";
 import { get, set } from "attnscope/state";
 import { Bringing } from "attnscope/studio/bringing";
 import { askedOf } from "attnscope/studio/draft";
-import { isOver, runOf, useStudio } from "attnscope/studio/news";
+import { isOver, runOf, runOfTrace, useStudio } from "attnscope/studio/news";
 import * as studio from "attnscope/studio/source";
 
 /** @import { State } from "attnscope/state" */
@@ -25,7 +25,7 @@ export function Form({ state }) {
     event.preventDefault();
     tell("");
     try {
-      const begun = await studio.make(askedOf(get(), run));
+      const begun = await studio.make(askedOf(get(), runOfTrace(info, get().trace)));
       set({ run: begun.number, cursor: null });
     } catch (error) {
       tell(/** @type {Error} */ (error).message);

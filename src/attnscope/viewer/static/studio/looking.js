@@ -7,6 +7,7 @@ import { firstWords, textOf } from "attnscope/words";
 
 /** @import { StudioInfo } from "attnscope/studio/types" */
 /** @import { State } from "attnscope/state" */
+/** @import { TraceInfo } from "attnscope/types" */
 
 /**
  * Looks at a run: at its trace, if there is one, beside that of the run that it changes
@@ -18,6 +19,17 @@ export function lookAt(number) {
   if (!run) return;
   set({ run: number, cursor: null });
   if (run.trace !== null) show(run.trace, runOf(info, run.asked?.before ?? null)?.trace ?? null);
+}
+
+/**
+ * Whether a run was changed into another, so that it stands before it
+ * @param {TraceInfo} one
+ * @param {TraceInfo} other
+ */
+export function isBefore(one, other) {
+  const info = studioNow();
+  const before = runOfTrace(info, one.number);
+  return before !== null && runOfTrace(info, other.number)?.asked?.before === before.number;
 }
 
 /**
