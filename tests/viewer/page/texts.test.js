@@ -9,7 +9,7 @@ import { textsOf } from "./unsaid.js";
 
 /** @import { Texts } from "./unsaid.js" */
 
-const PYTHON = ["code.js"]; // what these write is Python
+const PYTHON = ["code.js", "studio/examples.js"]; // what these write is Python, and prompts
 const folder = new URL(".", import.meta.resolve("attnscope/app"));
 const files = (await readdir(folder, { recursive: true })).filter(
   (file) => file.endsWith(".js") && !file.startsWith("vendor") && !file.startsWith("text"),

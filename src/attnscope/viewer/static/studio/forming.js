@@ -6,6 +6,7 @@ import { contextOf, mapImage, put } from "attnscope/paint";
 import { cssSize, useFittedSize } from "attnscope/picture";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "attnscope/preact";
 import { set } from "attnscope/state";
+import { EXAMPLES } from "attnscope/studio/examples";
 import { progressText } from "attnscope/studio/form";
 import * as studio from "attnscope/studio/source";
 
@@ -183,9 +184,3 @@ export function Welcome() {
     </p>
   </main>`;
 }
-
-const EXAMPLES = [
-  "a red house and a green tree on the grass",
-  "a blue star and a yellow moon in the night sky",
-  "a white cat under a tree",
-];
