@@ -3,9 +3,11 @@
 view.py         what is looked at: View (which attention) and Box (which part of the picture)
 maps.py         maps of one view: by block, by head, of a place, of tokens
 every_place.py  the maps of all places at once
+computation.py  the whole computation of one place: q, K, scores, softmax, P, V
 statistics.py   a map in numbers
 """
 
+from attnscope.places.computation import Computation, KeySection, computation, key_sections
 from attnscope.places.every_place import LONGEST, EveryPlace, coarse, every_place, every_places_words
 from attnscope.places.maps import (
     block_maps,
@@ -22,16 +24,20 @@ from attnscope.places.view import Box, View, check_choice
 __all__ = [
     "LONGEST",
     "Box",
+    "Computation",
     "EveryPlace",
+    "KeySection",
     "Statistics",
     "View",
     "block_maps",
     "box_map",
     "check_choice",
     "coarse",
+    "computation",
     "every_place",
     "every_places_words",
     "head_maps",
+    "key_sections",
     "token_shares",
     "word_block_maps",
     "word_head_maps",

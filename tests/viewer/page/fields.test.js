@@ -20,6 +20,8 @@ const WRITTEN = [
   ["block", 15, "b=15"],
   ["block", 0, "b=0"],
   ["head", 7, "h=7"],
+  ["kind", "cross", "k=cross"],
+  ["key", 4095, "key=4095"],
   ["step", 49, "s=49"],
   ["branch", "uncond", "br=uncond"],
   ["branch", "a&b=c #é", "br=a%26b%3Dc%20%23%C3%A9"],
@@ -91,12 +93,14 @@ test("first values are valid, and go to the address and back where these traces 
 
 test("an address that says nothing opens the first values", () => {
   const where = { trace: 0, other: null, mode: "places", block: null, head: null, step: null };
+  const lesson = { kind: "self", key: null };
   const whose = { branch: "cond", image: 0, pins: [], pin: null, words: [], names: null };
   const style = { colours: "ember", scale: "linear", top: null, opacity: 0.8, contour: false, cells: false };
   const recipe = { tau: null, passes: 3, anchors: 16, weights: "", unite: false };
   const draft = { run: null, prompt: "", negative: "", seed: 0, count: null, guidance: null, size: null };
   const edits = { edits: [], placing: null, paints: false, layout: null };
-  assert.deepEqual(FIRST, { ...where, ...whose, ...style, ...recipe, ...draft, ...edits, theme: "auto" });
+  const rest = { ...recipe, ...draft, ...edits };
+  assert.deepEqual(FIRST, { ...where, ...lesson, ...whose, ...style, ...rest, theme: "auto" });
 });
 
 test("a whole state goes to the address and back", () => {
@@ -122,7 +126,7 @@ test("all is null where null is a value", () => {
   assert.deepEqual(
     nulls.map(([name]) => name),
     [
-      ...["other", "block", "head", "step", "pin", "names", "top", "tau"],
+      ...["other", "block", "head", "key", "step", "pin", "names", "top", "tau"],
       ...["run", "count", "guidance", "size", "placing", "layout"],
     ],
   );

@@ -64,7 +64,11 @@ function Looking({ traces, info, state, hasStudio }) {
   const look = useLook(info, own);
   const otherLook = useLook(other, beside);
   const top = state.top ?? (other ? commonTop(look, otherLook) : null);
-  const { Panel, maps } = modeOf(own.mode);
+  const { Panel, Page, maps } = modeOf(own.mode);
+  if (Page) {
+    return html`<${Header} traces=${traces} info=${info} state=${own} look=${look} hasStudio=${hasStudio} />
+      <${Page} info=${info} state=${own} /><${Hint} />`;
+  }
   const shares = own.mode === "places" ? look.shares.value : null;
   return html` <${Header} traces=${traces} info=${info} state=${own} look=${look} hasStudio=${hasStudio} />
     ${hasStudio && html`<${Form} state=${state} />`}

@@ -1,6 +1,7 @@
 // The few lines of Python that make what is on the screen.
 
 import { cellsOf } from "attnscope/cells";
+import { learnLines } from "attnscope/learn/code";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
 import { contentWords, textOf, tokensOf } from "attnscope/words";
 
@@ -14,9 +15,17 @@ import { contentWords, textOf, tokensOf } from "attnscope/words";
  */
 export function pythonOf(info, state) {
   const lines = ["import attnscope", "", `trace = attnscope.load_trace(${text(info.folder ?? "run.trace")})`];
-  const made = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines }[state.mode];
+  const made = MADE[state.mode];
   return `${[...lines, ...made(info, state)].join("\n")}\n`;
 }
+
+const MADE = {
+  places: placeLines,
+  words: wordLines,
+  edit: wordLines,
+  segments: segmentLines,
+  learn: learnLines,
+};
 
 /** @param {unknown} value */
 const text = (value) => JSON.stringify(value);

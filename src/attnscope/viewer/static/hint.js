@@ -6,7 +6,7 @@ import { get, set } from "attnscope/state";
 const SEEN = "attnscope-hint-seen";
 
 const KEYS = [
-  ["1 2 3", "modes"],
+  ["1 2 3 4", "modes"],
   ["[ ]", "block"],
   [", .", "step"],
   ["h", "head"],
