@@ -18,6 +18,8 @@ SERVER = (
     "viewer/described.py",
     "viewer/encoding.py",
     "viewer/gate.py",
+    "viewer/learning.py",
+    "viewer/learning_forms.py",
     "viewer/opened.py",
     "viewer/page.py",
     "viewer/schemas.py",

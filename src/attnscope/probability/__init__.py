@@ -13,6 +13,7 @@ triton_kernels.py  the Triton kernels that compute them
 triton_support.py  whether these kernels can run here, or why not
 choose.py          the entry points: they choose the path, and say which
 rows.py            the head mean of one batch row of a record
+one_row.py         one row of P with every number on the way to it
 places.py          attention of places to places, handed in from anywhere, checked
 changed.py         attention whose P is changed before it is multiplied with V
 
@@ -24,6 +25,16 @@ changed.py         attention whose P is changed before it is multiplied with V
 """
 
 from attnscope.probability.choose import Path, entropy, path_for, reduce, reduce_given
+from attnscope.probability.one_row import OneRow, one_row
 from attnscope.probability.reference import attention_probability
 
-__all__ = ["Path", "attention_probability", "entropy", "path_for", "reduce", "reduce_given"]
+__all__ = [
+    "OneRow",
+    "Path",
+    "attention_probability",
+    "entropy",
+    "one_row",
+    "path_for",
+    "reduce",
+    "reduce_given",
+]

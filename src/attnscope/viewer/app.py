@@ -23,6 +23,7 @@ from attnscope.trace.trace import Trace
 from attnscope.viewer import page, scales
 from attnscope.viewer.answers import Answers
 from attnscope.viewer.gate import LOOPBACK, Gate
+from attnscope.viewer.learning import Lessons
 from attnscope.viewer.opened import open_traces
 from attnscope.viewer.schemas import Problem
 from attnscope.viewer.shelf import Shelf
@@ -86,6 +87,7 @@ def create_app(
     _say_problems(app)
     answers.add_routes(app)
     scales.add_routes(app, answers)
+    Lessons(answers).add_routes(app)
     page.add_routes(app)
     app.add_middleware(
         Gate,

@@ -1,10 +1,10 @@
-"""Maps on their way to a browser: 16-bit floats beside their numbers, or NPZ."""
+"""Maps and numbers on their way to a browser: floats beside what is known of them, or NPZ."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,10 +31,25 @@ def pack_maps(maps: Sequence[tuple[int | None, Float[np.ndarray, "height width"]
         {"number": number, "height": array.shape[0], "width": array.shape[1], **asdict(Statistics.of(array))}
         for number, array in maps
     ]
-    text = json.dumps(head).encode()
-    text += b" " * (-len(text) % 4)
     values = [_halves(array, entry["maximum"]) for (_, array), entry in zip(maps, head, strict=True)]
-    return len(text).to_bytes(4, "little") + text + b"".join(values)
+    return _headed(json.dumps(head)) + b"".join(values)
+
+
+def pack_numbers(head: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays beside what is known of them: the length of a JSON head (4 bytes, little endian), the head, the numbers.
+
+    The head is {"head": what is known, "arrays": [[name, shape], ...]}. Numbers are little-endian float32, -inf
+    included, one array after the other.
+    """
+    shapes = [[name, list(array.shape)] for name, array in arrays.items()]
+    values = b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays.values())
+    return _headed(f'{{"head": {head}, "arrays": {json.dumps(shapes)}}}') + values
+
+
+def _headed(text: str) -> bytes:
+    head = text.encode()
+    head += b" " * (-len(head) % 4)
+    return len(head).to_bytes(4, "little") + head
 
 
 def _halves(array: Float[np.ndarray, "height width"], maximum: float) -> bytes:

@@ -20,6 +20,8 @@ const WRITTEN = [
   ["block", 15, "b=15"],
   ["block", 0, "b=0"],
   ["head", 7, "h=7"],
+  ["kind", "cross", "k=cross"],
+  ["key", 4095, "key=4095"],
   ["step", 49, "s=49"],
   ["branch", "uncond", "br=uncond"],
   ["branch", "a&b=c #é", "br=a%26b%3Dc%20%23%C3%A9"],
@@ -97,6 +99,7 @@ test("first values are valid, and go to the address and back where these traces 
 
 test("an address that says nothing opens the first values", () => {
   const where = { trace: 0, other: null, mode: "places", block: null, head: null, step: null };
+  const lesson = { kind: "self", key: null };
   const whose = { branch: "cond", image: 0, pins: [], pin: null, words: [], names: null };
   const others = { otherWords: null, otherNames: null };
   const scale = { colours: "ember", scale: "linear", top: null, range: "words" };
@@ -104,7 +107,7 @@ test("an address that says nothing opens the first values", () => {
   const recipe = { tau: null, passes: 3, anchors: 16, weights: "", unite: false };
   const draft = { run: null, prompt: "", negative: "", seed: 0, count: null, guidance: null, size: null };
   const edits = { edits: [], diff: false, placing: null, paints: false, layout: null };
-  const look = { ...where, ...whose, ...others, ...scale, ...style, ...recipe };
+  const look = { ...where, ...lesson, ...whose, ...others, ...scale, ...style, ...recipe };
   assert.deepEqual(FIRST, { ...look, ...draft, ...edits, theme: "auto" });
 });
 
@@ -131,7 +134,7 @@ test("all is null where null is a value", () => {
   assert.deepEqual(
     nulls.map(([name]) => name),
     [
-      ...["other", "block", "head", "step", "pin", "otherWords", "names", "otherNames", "top", "tau"],
+      ...["other", "block", "head", "key", "step", "pin", "otherWords", "names", "otherNames", "top", "tau"],
       ...["run", "count", "guidance", "size", "placing", "layout"],
     ],
   );

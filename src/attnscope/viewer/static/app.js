@@ -72,6 +72,10 @@ function Looking({ traces, info, state, hasStudio }) {
   const otherLook = useLook(other, beside);
   const second = other && { info: other, state: beside, look: otherLook };
   const mode = modeOf(own.mode);
+  if (mode.Page) {
+    return html`<${Header} traces=${traces} first=${first} second=${null} hasStudio=${hasStudio} />
+      <${mode.Page} info=${info} state=${own} /><${Hint} /><${Told} />`;
+  }
   return html`<${Skip} />
     <${Header} traces=${traces} first=${first} second=${second} hasStudio=${hasStudio} />
     ${hasStudio && html`<${Form} state=${state} />`}

@@ -111,6 +111,9 @@ function shapes({ grid, heads, head_dim, kind, keys: tokens, softmax, path }) {
 
 const UNET_STAGES = ["down", "mid", "up"];
 
+/** @param {TraceInfo} info */
+export const isUNet = (info) => info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
+
 /**
  * In each block self-attention above cross-attention
  * @param {Shown} shown
@@ -122,11 +125,10 @@ export function Blocks(shown) {
     const layers = info.layers.filter((layer) => layer.block === number);
     return html`<div class="block" key=${number}>${layers.map((layer) => blockThumb(shown, layer))}</div>`;
   };
-  const isUNet = info.layers.every((layer) => UNET_STAGES.includes(layer.stage));
   return html`<nav class="blocks" aria-label=${t("Blocks of the model")}>
     <${Toolbar} label=${t("Blocks of the model")}>
       <div class="means">${meanButton(info, state, "self")}${meanButton(info, state, "cross")}</div>
-      ${isUNet ? theU(info, block) : theColumn(info, block)}
+      ${isUNet(info) ? theU(info, block) : theColumn(info, block)}
     <//>
     <p class="quiet">${t("above self-attention of the place, below cross-attention of the words")}</p>
     ${info.layers.some(isPart) && html`<p class="quiet">${t(PARTS)}</p>`}
@@ -201,7 +203,7 @@ function meanButton(info, state, kind) {
  * The grids that layers have, fine ones first
  * @param {TraceInfo} info
  */
-function gridsOf(info) {
+export function gridsOf(info) {
   const grids = new Map(info.layers.map((layer) => [layer.grid.join(), layer.grid]));
   return [...grids.values()].sort((one, other) => other[0] * other[1] - one[0] * one[1]);
 }
@@ -211,7 +213,7 @@ function gridsOf(info) {
  * @param {TraceInfo} info
  * @param {Grid} grid
  */
-const stagesOf = (info, grid) => [
+export const stagesOf = (info, grid) => [
   ...new Set(info.layers.filter((layer) => layer.grid.join() === grid.join()).map((layer) => layer.stage)),
 ];
 
@@ -220,7 +222,7 @@ const stagesOf = (info, grid) => [
  * @param {string} stage
  * @param {Grid} grid
  */
-function blocksOf(info, stage, grid) {
+export function blocksOf(info, stage, grid) {
   const layers = info.layers.filter((layer) => layer.stage === stage && layer.grid.join() === grid.join());
   return [...new Set(layers.map((layer) => layer.block))];
 }

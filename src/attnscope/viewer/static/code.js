@@ -2,11 +2,13 @@
 
 import { cellsOf } from "attnscope/cells";
 import { t } from "attnscope/lang";
+import { learnLines } from "attnscope/learn/code";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
 import { sharesScale } from "attnscope/questions";
 import { textOf, tokensOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
+/** @import { State } from "attnscope/state" */
 /** @import { Fitted, LayerInfo, Place, TextInfo, TraceInfo } from "attnscope/types" */
 
 /** @typedef {{ info: TraceInfo, state: Fitted }} Side a trace, and what is looked at in it */
@@ -59,10 +61,18 @@ function importLines(pairs) {
  */
 function sideLines(info, state, suffix) {
   const load = `trace${suffix} = attnscope.load_trace(${text(info.folder ?? "run.trace")})`;
-  const of = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines };
-  const made = of[state.mode](info, state, suffix);
+  const made = MADE[state.mode](info, state, suffix);
   return { ...made, lines: [load, ...made.lines] };
 }
+
+/** @type {Record<State["mode"], (info: TraceInfo, state: Fitted, suffix: string) => Made>} */
+const MADE = {
+  places: placeLines,
+  words: wordLines,
+  edit: wordLines,
+  segments: segmentLines,
+  learn: (info, state) => ({ imports: [PLACES("computation")], lines: learnLines(info, state), map: null }),
+};
 
 /** @param {unknown} value */
 const text = (value) => JSON.stringify(value);

@@ -139,9 +139,11 @@ const isLayout = (value) => typeof value === "object" && value !== null && "run"
 export const FIELDS = {
   trace: field("t", whole(0, 1e4), 0), // number of the trace
   other: field("with", orAll(whole(0, 1e4)), null), // a second trace beside it
-  mode: field("m", oneOf("places", "words", "segments", "edit"), "places"),
+  mode: field("m", oneOf("places", "words", "segments", "learn", "edit"), "places"),
   block: field("b", orAll(whole(0, 1e4)), null), // null: the mean over all, as for head and step
   head: field("h", orAll(whole(0, 1e4)), null),
+  kind: field("k", oneOf("self", "cross"), "self"), // of a lesson's layer
+  key: field("key", orAll(whole(0, 1e7)), null), // that a lesson looks at; null: the strongest
   step: field("s", orAll(whole(0, 1e6)), null),
   branch: field("br", text, "cond"),
   image: field("i", whole(0, 1e4), 0),

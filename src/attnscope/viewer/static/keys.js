@@ -2,6 +2,7 @@
 
 import { fitted } from "attnscope/fitted";
 import { headsOf, kindOf, layersOf } from "attnscope/look";
+import { chosenOf } from "attnscope/learn/choice";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { get, set } from "attnscope/state";
@@ -52,11 +53,12 @@ const KEYS = [
   ["1", () => ({ mode: "places", cursor: null })],
   ["2", () => ({ mode: "words", cursor: null })],
   ["3", () => ({ mode: "segments", cursor: null })],
-  ["[", (info, state) => ({ block: turn(blocksOf(info, state), state.block, -1) })],
-  ["]", (info, state) => ({ block: turn(blocksOf(info, state), state.block, 1) })],
-  [",", (info, state) => ({ step: turn(stepsOf(info), state.step, -1) })],
-  [".", (info, state) => ({ step: turn(stepsOf(info), state.step, 1) })],
-  ["h", (info, state) => ({ head: turn(headNumbers(info, state), state.head, 1) })],
+  ["4", () => (source.LIVE ? { mode: "learn", cursor: null } : {})],
+  ["[", (info, state) => ({ block: turn(blocksOf(info, state), chosen(info, state).block, -1) })],
+  ["]", (info, state) => ({ block: turn(blocksOf(info, state), chosen(info, state).block, 1) })],
+  [",", (info, state) => ({ step: turn(stepsOf(info, state), chosen(info, state).step, -1) })],
+  [".", (info, state) => ({ step: turn(stepsOf(info, state), chosen(info, state).step, 1) })],
+  ["h", (info, state) => ({ head: turn(headNumbers(info, state), chosen(info, state).head, 1) })],
   ["w", nextWord],
   ["?", (_, state) => ({ hint: !state.hint })],
   ["Escape", () => ({ hint: false, cursor: null })],
@@ -65,6 +67,17 @@ const KEYS = [
 const CHANGES = new Map(KEYS);
 
 /** @typedef {(number | null)[]} Turns null: the mean over all */
+
+/** A lesson has no means: @type {(state: State) => Turns} */
+const mean = ({ mode }) => (mode === "learn" ? [] : [null]);
+
+/**
+ * Block, head and step that are looked at
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Pick<State, "block" | "head" | "step">}
+ */
+const chosen = (info, state) => (state.mode === "learn" ? chosenOf(info, state)?.view : null) ?? state;
 
 /**
  * The next in a round
@@ -79,20 +92,24 @@ const turn = (list, value, by) => list[(list.indexOf(value) + by + list.length) 
  * @param {State} state
  * @returns {Turns}
  */
-const blocksOf = (info, state) => [null, ...layersOf(info, kindOf(state)).map((layer) => layer.block)];
-
-/**
- * @param {TraceInfo} info
- * @returns {Turns}
- */
-const stepsOf = (info) => [null, ...info.steps.map((step) => step.index)];
+const blocksOf = (info, state) => [
+  ...mean(state),
+  ...layersOf(info, kindOf(state)).map((layer) => layer.block),
+];
 
 /**
  * @param {TraceInfo} info
  * @param {State} state
  * @returns {Turns}
  */
-const headNumbers = (info, state) => [null, ...Array(headsOf(info, fitted(info, state))).keys()];
+const stepsOf = (info, state) => [...mean(state), ...info.steps.map((step) => step.index)];
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ * @returns {Turns}
+ */
+const headNumbers = (info, state) => [...mean(state), ...Array(headsOf(info, fitted(info, state))).keys()];
 
 /**
  * @param {TraceInfo} info

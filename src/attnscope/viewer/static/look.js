@@ -33,7 +33,10 @@ export const layersOf = (info, kind) => info.layers.filter((layer) => layer.kind
  * @param {State} state
  * @returns {Kind}
  */
-export const kindOf = (state) => (["words", "edit"].includes(state.mode) ? "cross" : "self");
+export function kindOf({ mode, kind }) {
+  if (mode === "learn") return kind;
+  return ["words", "edit"].includes(mode) ? "cross" : "self";
+}
 
 /**
  * Whether a layer's softmax is over other keys, too, so that its rows do not sum to 1

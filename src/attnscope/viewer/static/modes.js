@@ -1,6 +1,7 @@
 // What the page can show of a trace: each mode with its panel.
 
 import { later } from "attnscope/lang";
+import { Learn } from "attnscope/learn/page";
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { SegmentsPanel } from "attnscope/segments";
 import { EditPanel } from "attnscope/studio/edit";
@@ -10,11 +11,13 @@ import { EditPanel } from "attnscope/studio/edit";
 /**
  * label: in English; Panel: what stands beside the picture; maps: whether blocks and heads are drawn, and
  * colours chosen; both: whether a second trace has a panel of its own; live: whether it needs the server, so
- * that an exported page lacks it; studio: whether it makes pictures
+ * that an exported page lacks it; studio: whether it makes pictures; Page: what stands in place of picture,
+ * blocks and panel
  * @typedef {object} Mode
  * @property {State["mode"]} name
  * @property {string} label
  * @property {(props: any) => unknown} Panel
+ * @property {(props: any) => unknown} [Page]
  * @property {boolean} maps
  * @property {boolean} [both]
  * @property {boolean} [live]
@@ -26,6 +29,7 @@ export const MODES = [
   { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true, both: true },
   { name: "words", label: later("Words"), Panel: WordsPanel, maps: true, both: true },
   { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false, both: true },
+  { name: "learn", label: later("Learn"), Panel: () => null, Page: Learn, maps: false, live: true },
   { name: "edit", label: later("Edit"), Panel: EditPanel, maps: true, live: true, studio: true },
 ];
 

@@ -48,6 +48,7 @@ export function useLook(info, state) {
  * @returns {Questions}
  */
 export function questionsOf(info, state) {
+  if (state.mode === "learn") return {}; // it asks by itself
   if (state.mode === "segments") return holds(info, "self") ? { found: segmentsQuestion(info, state) } : {};
   return { ...blockQuestions(info, state), ...mapQuestions(info, state) };
 }

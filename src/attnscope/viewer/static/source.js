@@ -3,11 +3,13 @@
 // are relative to the page's, which may stand behind a proxy.
 
 import { t } from "attnscope/lang";
+import { computedOf, unpackNumbers } from "attnscope/learn/numbers";
 import { unpack } from "attnscope/maps";
 import { Refused } from "attnscope/refused";
 
 /** @import { AggregateInfo, Box, FieldMap, Found, Problem, Recipe, SegmentsInfo } from "attnscope/types" */
-/** @import { Shares, Source, Told, Tops, TraceInfo, TracesInfo, View } from "attnscope/types" */
+/** @import { KeysInfo, LessonInfo, Numbers } from "attnscope/learn/types" */
+/** @import { Kind, Place, Shares, Source, Told, Tops, TraceInfo, TracesInfo, View } from "attnscope/types" */
 
 export const LIVE = /** @type {boolean} */ (true);
 const KEPT = 300;
@@ -136,6 +138,63 @@ export async function shares(trace, view, box) {
  * @type {(trace: number, view: View, each: Each) => Promise<Tops>}
  */
 export const tops = (trace, view, each) => json(at(trace, "tops", { ...view, each }));
+
+// Lessons
+
+/** @type {(trace: number) => Promise<LessonInfo>} */
+export const lesson = (trace) => json(`api/traces/${trace}/lesson`);
+
+/** @typedef {View & { kind: Kind }} Headed */
+
+/** @type {(path: string) => Promise<ArrayBuffer>} */
+const bytes = async (path) => (await fetched(path)).arrayBuffer();
+
+/**
+ * The computation of a place, with K and V of its head
+ * @param {number} trace
+ * @param {View} view
+ * @param {Kind} kind
+ * @param {Place} box
+ */
+export async function computation(trace, view, kind, box) {
+  const row = once(at(trace, "computation", { ...view, kind, ...boxed(box) }), async (path) =>
+    unpackNumbers(await bytes(path)),
+  );
+  const [told, keys] = await Promise.all([row, headKeys(at(trace, "keys", { ...view, kind }))]);
+  return keys instanceof Error ? computedOf(told, null, keys.message) : computedOf(told, keys, "");
+}
+
+const KEPT_HEADS = 4; // their K and V may be megabytes
+/** @type {Map<string, Promise<Numbers<KeysInfo> | Error>>} */
+const heads = new Map();
+
+/**
+ * K and V of a head; why not, where they are too large
+ * @param {string} path
+ */
+function headKeys(path) {
+  const answer =
+    heads.get(path) ??
+    bytes(path)
+      .then((body) => unpackNumbers(body))
+      .catch(refused);
+  heads.delete(path);
+  heads.set(path, answer);
+  answer.catch(() => heads.delete(path));
+  const oldest = heads.keys().next().value;
+  if (heads.size > KEPT_HEADS && oldest !== undefined) heads.delete(oldest);
+  return answer;
+}
+
+/** A refusal of this question alone is shown in its place. @param {Error & { status?: number }} error */
+function refused(error) {
+  if (error.status !== 400) throw error;
+  return error;
+}
+
+/** @type {(trace: number, view: View, kind: Kind, place: Place) => string} */
+export const computationFile = (trace, view, kind, box) =>
+  at(trace, "computation", { ...view, kind, ...boxed(box), format: "npz" });
 
 // Addresses of files to keep
 

@@ -1,10 +1,12 @@
 // The page's text in Japanese, by the English that stands in the code.
 
+import { LEARN } from "attnscope/text/ja-learn";
 import { STUDIO } from "attnscope/text/ja-studio";
 
 /** @type {Record<string, string>} */
 export const JAPANESE = {
   ...STUDIO,
+  ...LEARN,
   // the page
   "Loading the trace …": "トレースを読み込んでいます…",
   "first trace": "1つ目のトレース",

@@ -3,5 +3,5 @@
 import type { VNode } from "preact";
 
 export { Component, createContext, h, render } from "preact";
-export { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 export function html(strings: TemplateStringsArray, ...values: unknown[]): VNode;
