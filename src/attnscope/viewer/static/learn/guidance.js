@@ -114,7 +114,7 @@ function Halves({ info, state, joint, layer, computed, other, focus }) {
       ${
         change &&
         html`<figure>
-          <figcaption><b>cond − uncond</b> ${t("what the words change")}</figcaption>
+          <figcaption><b translate=${false}>${"cond − uncond"}</b> ${t("what the words change")}</figcaption>
           <${Field}
             name="change"
             label=${t("What the words change")}

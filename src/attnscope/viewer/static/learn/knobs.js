@@ -89,7 +89,7 @@ function Step({ info: { steps }, chosen: { view } }) {
   const shown = t("step {step} · t = {time}", { step: view.step, time: Math.round(steps[at].timestep) });
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => set({ step: steps[Number(target.value)].index });
-  return html`<label class="field" title=", and ."
+  return html`<label class="field" title=${t("keys {keys}", { keys: ", ." })}
     ><span>${t("Step")}</span>
     <div class="steps">
       <input
