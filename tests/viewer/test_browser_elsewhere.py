@@ -185,7 +185,7 @@ def test_the_exported_page_has_its_steps(browser, shown, tmp_path):
         page.get_by_role("button", name="pause").click()
         at = int(slider.get_attribute("aria-valuetext").split()[1])
         assert_shows(drawn(page), word_map(shown, View(2, step=at), tokens), tolerance=16)
-        page.get_by_text("Maps of one step have at most 16×16 cells").wait_for()
+        page.get_by_text("where a place looks has at most 16×16 cells").wait_for()
         page.keyboard.press("3")
         assert slider.count() == 0
         page.locator("[data-number=segments]").wait_for()

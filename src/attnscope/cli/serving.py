@@ -95,7 +95,7 @@ def _ready(until_ready: ExitStack, host: str | None) -> Callable[[str], None]:
         print_data("\n".join([*others, own]))
         sys.stdout.flush()  # into a pipe, too, for it goes on
         if others and show_code(qr_code(others[0])):
-            say(f"scan it with a phone in the same network: {others[0]}")
+            say("scan it with a phone in the same network")
         say("open it in a browser; Ctrl+C ends")
 
     return ready

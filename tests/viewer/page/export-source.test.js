@@ -185,8 +185,8 @@ test("which steps there are singly is said", () => {
   assert.equal(source.stepCount(), 3);
   assert.equal(
     source.aboutSteps(),
-    "Of 3 steps this page has 2 singly: 0, 2. Maps of one step have at most 16×16 cells; " +
-      "segments are of the mean over all steps.",
+    "Of 3 steps this page has 2 singly: 0, 2. Single steps are coarser: where a place looks has at most " +
+      "16×16 cells, each the sum of the finer ones in it. Segments are of the mean over all steps.",
   );
 });
 

@@ -215,7 +215,8 @@ export function aboutSteps() {
   const held = data.trace.steps.map((step) => step.index);
   if (!held.length) return t("This page has only the mean over all {count} steps.", { count });
   const fine = t(
-    "Maps of one step have at most {cells}×{cells} cells; segments are of the mean over all steps.",
+    "Single steps are coarser: where a place looks has at most {cells}×{cells} cells, each the sum of the " +
+      "finer ones in it. Segments are of the mean over all steps.",
     { cells: most },
   );
   if (held.length === count) return fine;

@@ -251,8 +251,8 @@ export const JAPANESE = {
 
   // Steps of an exported page
   "This page has only the mean over all {count} steps.": "このページには全 {count} ステップの平均だけが入っています。",
-  "Maps of one step have at most {cells}×{cells} cells; segments are of the mean over all steps.":
-    "1 ステップだけのマップは最大 {cells}×{cells} セルです。セグメントは全ステップの平均から求めています。",
+  "Single steps are coarser: where a place looks has at most {cells}×{cells} cells, each the sum of the finer ones in it. Segments are of the mean over all steps.":
+    "1ステップだけの表示は粗くなります。位置が見ている先のマップは最大 {cells}×{cells} セルで、各セルはその中の細かいセルの和です。セグメントは全ステップの平均から求めています。",
   "Of {count} steps this page has {held} singly: {steps}.":
     "全 {count} ステップのうち、次の {held} ステップは 1 つずつ見られます：{steps}。",
   "This page has no server.": "このページにはサーバーがありません。",
