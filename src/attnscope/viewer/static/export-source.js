@@ -178,7 +178,7 @@ export async function shares(trace, view, box) {
 
 /** @type {typeof import("attnscope/source").tops} */
 export async function tops(trace, view, each) {
-  const blocks = each === "block" ? blocksOf(data.words) : [view.block];
+  const blocks = each === "block" ? [...blocksOf(data.words), null] : [view.block];
   const maxima = await Promise.all(
     blocks.map(async (block) => {
       const all = await unpacked(data.words[name(block)]);
