@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from attnscope.errors import ParameterError, WordError
 from attnscope.heatmap.heat_map import heat_maps
@@ -28,21 +30,12 @@ def words_maximum(trace: TraceSource, view: View) -> float:
 
     Cost: that of one heat map, and resizing each word's map of each block.
     """
-    trace = as_trace(trace)
-    heats = heat_maps(
-        trace,
-        _words(trace, view),
-        steps=view.step,
-        blocks=view.block,
-        heads=view.head,
-        branch=view.branch,
-        image=view.image,
-    )
-    return max(float(heat.array.max()) for heat in heats)
+    return float(_word_maps(as_trace(trace), view).max())
 
 
-def block_words_maxima(trace: TraceSource, view: View) -> Iterator[tuple[int, float]]:
-    """`words_maximum` for each block by itself, as (block, value): the common scales of `word_block_maps`.
+def block_words_maxima(trace: TraceSource, view: View) -> Iterator[tuple[int | None, float]]:
+    """`words_maximum` for each block by itself, as (block, value), the common scales of `word_block_maps`; then for the
+    mean over all blocks, as (None, value).
 
     Args:
         trace: A trace with cross-attention.
@@ -51,10 +44,17 @@ def block_words_maxima(trace: TraceSource, view: View) -> Iterator[tuple[int, fl
     Raises:
         WordError: The branch's text has no words that are known.
         SelectionError: The trace lacks something that the view names.
+
+    Cost: that of one `words_maximum` of all blocks.
     """
     trace = as_trace(trace)
-    for layer in trace.layers_of_kind("cross"):
-        yield layer.block, words_maximum(trace, replace(view, block=layer.block))
+    layers = trace.layers_of_kind("cross")
+    total = np.zeros(())
+    for layer in layers:
+        maps = _word_maps(trace, replace(view, block=layer.block))
+        yield layer.block, float(maps.max())
+        total = total + maps.astype(np.float64)
+    yield None, float(total.max()) / len(layers)
 
 
 def head_words_maxima(trace: TraceSource, view: View) -> Iterator[tuple[int, float]]:
@@ -86,6 +86,19 @@ def head_words_maxima(trace: TraceSource, view: View) -> Iterator[tuple[int, flo
     columns = [[tokens.index(token) for token in word.tokens] for word in words]
     of_words = torch.stack([shares[..., own].mean(-1).amax(-1) for own in columns])
     yield from enumerate(of_words.amax(0).tolist())
+
+
+def _word_maps(trace: Trace, view: View) -> Float[np.ndarray, "word height width"]:
+    heats = heat_maps(
+        trace,
+        _words(trace, view),
+        steps=view.step,
+        blocks=view.block,
+        heads=view.head,
+        branch=view.branch,
+        image=view.image,
+    )
+    return np.stack([heat.array for heat in heats])
 
 
 def _words(trace: Trace, view: View) -> tuple[TokenSpan, ...]:

@@ -23,7 +23,7 @@ def add_routes(app: FastAPI, answers: Answers) -> None:
 
     @app.get("/api/traces/{number}/tops", response_model=Tops)
     def _tops(request: Request, number: int, view: Views, each: Each = "view") -> Response:
-        """The largest value of all words' maps, in the view or in each block, or each head of the block."""
+        """The largest value of all words' maps, in the view or in each block and in their mean, or in each head."""
         trace = answers.open(number).trace
         return answers.answer(request, number, "application/json", lambda: _pack(_maxima(trace, view, each)))
 

@@ -98,7 +98,8 @@ class Shares(BaseModel):
 
 
 class Tops(BaseModel):
-    """The largest value of all words' maps. numbers: of the blocks or heads that the maxima are of, or one null."""
+    """The largest value of all words' maps. numbers: of the blocks or heads that the maxima are of, null: of the mean
+    over all blocks."""
 
     numbers: list[int | None]
     maxima: list[float]

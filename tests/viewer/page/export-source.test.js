@@ -78,6 +78,20 @@ const WORDS = packed(
 );
 // Of step 2: one place that looks at two cells, in levels of 63
 const LATE = packed([1, 1], 1, 2, [[63, 21]], [0.3], 63);
+// The same in a block, where the word "cat" gets half as much, and padding most
+const BLOCK_WORDS = packed(
+  [1, 2],
+  1,
+  2,
+  [
+    [255, 0],
+    [0, 255],
+    [255, 0],
+    [255, 0],
+    [255, 0],
+  ],
+  [0.25, 0.5, 1, 1, 8],
+);
 const DATA = {
   run: { steps: 3, cells: 16 },
   steps: {
@@ -95,7 +109,7 @@ const DATA = {
   }),
   picture: "data:image/webp;base64,",
   places: { all: PLACES, 2: PLACES, 1: PLACES },
-  words: { all: WORDS, 1: WORDS },
+  words: { all: WORDS, 1: BLOCK_WORDS },
   shares: packed(
     [2, 2],
     1,
@@ -196,6 +210,12 @@ test("segments are those of the nearest threshold, by its ratio", async () => {
     (await source.segments(0, {}, { ...recipe, threshold })).labels[0];
   assert.deepEqual(source.thresholds(), [0.5, 2]);
   assert.deepEqual([await first(0.1), await first(0.9), await first(1.1), await first(9)], [0, 0, 1, 1]);
+});
+
+test("the scale of all words is up to the brightest word; start, end and padding are none", async () => {
+  assert.deepEqual(await source.tops(0, VIEW, "view"), { numbers: [null], maxima: [1] });
+  assert.deepEqual(await source.tops(0, { ...VIEW, block: 1 }, "view"), { numbers: [1], maxima: [0.5] });
+  assert.deepEqual(await source.tops(0, VIEW, "block"), { numbers: [1, null], maxima: [0.5, 1] });
 });
 
 test("chosen words name segments by their scores, and a weak one does not", async () => {

@@ -56,6 +56,8 @@ test("of words the map and all blocks are asked; of places too, where one is pin
   assert.deepEqual(Object.keys(asked).sort(), ["cross", "heads", "self", "shown", ...tops].sort());
   assert.equal(await address(asked, "top"), "tops?block=1&branch=cond&image=0&each=view");
   assert.equal(await address(asked, "blockTops"), "tops?branch=cond&image=0&each=block");
+  const mean = questions({ mode: "words", words: [2] });
+  assert.equal(mean.top?.key, mean.blockTops?.key);
   assert.equal(await address(asked, "headTops"), "tops?block=1&branch=cond&image=0&each=head");
   assert.equal(await address(asked, "shown"), "words?block=1&branch=cond&image=0&token=2&token=3&token=4");
   assert.equal(await address(asked, "cross"), "blocks?branch=cond&image=0&token=2&token=3&token=4");

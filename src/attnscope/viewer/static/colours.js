@@ -62,8 +62,8 @@ function rangeButton(state, range, text) {
 function Brightest({ state }) {
   /** @param {number | null} value */
   const take = (value) => set({ top: value === null ? null : value / 100 });
-  return html`<label class="field"
-    ><span title=${t("fixed: the same colours for every map, so that maps compare")}>${t("Brightest")}</span>
+  return html`<div class="field" role="group" aria-label=${t("Brightest")}>
+    <span title=${t("fixed: the same colours for every map, so that maps compare")}>${t("Brightest")}</span>
     <div class="steps">
       ${state.mode === "words" && rangeButton(state, "words", t("all words"))}
       ${rangeButton(state, "each", t("each map"))}
@@ -75,8 +75,9 @@ function Brightest({ state }) {
         empty=${null}
         value=${state.top === null ? null : Number((100 * state.top).toPrecision(8))}
         change=${take}
-      /></div
-  ></label>`;
+      />
+    </div>
+  </div>`;
 }
 
 /** @type {Record<Scale, string>} */
@@ -114,7 +115,7 @@ function Ramp({ state, scale, map }) {
   const kind = t(SCALES[state.scale]);
   const label = t("colour scale, {scale}, from {low} to {high} of attention", { scale: kind, low, high });
   return html`<div class="ramp" role="img" aria-label=${label}>
-    <canvas ref=${canvas} width="256" height="1"></canvas>
+    <canvas ref=${canvas} width="256" height="2"></canvas>
     <div class="marks">
       ${MARKS.map((mark) => html`<span data-mark=${mark}>${percent(valueOf(mark, top, state.scale))}</span>`)}
     </div>
@@ -125,13 +126,14 @@ function Ramp({ state, scale, map }) {
 const STEPS = { height: 1, width: 256, values: Float32Array.from({ length: 256 }, (_, at) => at / 255) };
 
 /**
- * All values of the scale as they lie on the picture
+ * All values of the scale, the colours by themselves and below them as they lie on the picture
  * @param {CanvasRenderingContext2D} context
  * @param {Pick<State, "colours" | "opacity" | "through">} style
  */
 export function drawRamp(context, style) {
-  const plain = { ...style, scale: LINEAR, top: 1, contour: false, cells: true };
-  context.putImageData(mapImage(STEPS, 1, 256, plain), 0, 0);
+  const shown = { ...style, scale: LINEAR, top: 1, contour: false, cells: true };
+  context.putImageData(mapImage(STEPS, 1, 256, { ...shown, opacity: 1, through: false }), 0, 0);
+  context.putImageData(mapImage(STEPS, 1, 256, shown), 0, 1);
 }
 
 /**

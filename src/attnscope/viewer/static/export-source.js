@@ -226,7 +226,7 @@ export function aboutSteps() {
 
 /** @type {typeof import("attnscope/source").tops} */
 export async function tops(trace, view, each) {
-  const blocks = each === "block" ? blocksOf(data.words) : [view.block];
+  const blocks = each === "block" ? [...blocksOf(data.words), null] : [view.block];
   const maxima = await Promise.all(
     blocks.map(async (block) => {
       const all = await unpacked(data.words[name(block)]);

@@ -40,6 +40,7 @@ export function Header({ traces, first, second, hasStudio }) {
     <//>
     <span class="gap"></span>
     <${Actions} first=${first} second=${second} />
+    <${Settings} />
   </header>`;
 }
 
@@ -91,7 +92,8 @@ export function turnTo(traces, state, trace) {
 /** @param {{ first: Shown, second: Shown | null }} props */
 function Actions({ first, second }) {
   const code = () => copy(pythonOf(second ? [first, second] : [first]), t("Code"));
-  return html`${
+  return html`<div class="actions">
+    ${
       source.LIVE &&
       html`<button id="copy-code" title=${t("the lines of Python that make this (c)")} onClick=${code}>
           ${t("Copy code")}
@@ -102,6 +104,11 @@ function Actions({ first, second }) {
     }
     <button id="save-png" title=${t("the picture with its map")} onClick=${savePicture}>PNG</button>
     ${numbersLink(first, "NPZ", "attention")} ${second && numbersLink(second, "NPZ 2", "attention-2")}
+  </div>`;
+}
+
+function Settings() {
+  return html`<div class="settings">
     <${Languages} />
     <button title=${t("light or dark (t)")} aria-label=${t("light or dark")} onClick=${turnTheme}>◐</button>
     <button
@@ -110,7 +117,8 @@ function Actions({ first, second }) {
       onClick=${() => set({ hint: true })}
     >
       ?
-    </button>`;
+    </button>
+  </div>`;
 }
 
 /**

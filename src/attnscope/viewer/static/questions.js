@@ -114,6 +114,18 @@ function topsQuestion(info, state, view, each) {
 }
 
 /**
+ * In the mean over all blocks it comes with those of the blocks, which are asked anyway
+ * @param {TraceInfo} info
+ * @param {Fitted} state
+ * @param {View} view
+ */
+function topQuestion(info, state, view) {
+  const all = everywhere(info, state);
+  const isMean = view.block === null && view.head === all.head;
+  return isMean ? topsQuestion(info, state, all, "block") : topsQuestion(info, state, view, "view");
+}
+
+/**
  * @param {TraceInfo} info
  * @param {Fitted} state
  */
@@ -177,7 +189,7 @@ function wordQuestions(info, state) {
     heads: question(info, state, ["heads", tokens], () => source.wordHeads(trace, view, tokens)),
   };
   if (sharesScale(info, state)) {
-    asked.top = topsQuestion(info, state, view, "view");
+    asked.top = topQuestion(info, state, view);
     asked.headTops = topsQuestion(info, state, view, "head");
   }
   return asked;

@@ -5,7 +5,7 @@ import { later, t } from "attnscope/lang";
 import { kindOf } from "attnscope/look";
 import { sharesScale } from "attnscope/questions";
 
-/** @import { FieldMap, Fitted, Kind, Look, TraceInfo } from "attnscope/types" */
+/** @import { FieldMap, Fitted, Kind, Look, Tops, TraceInfo } from "attnscope/types" */
 
 /** @typedef {{ info: TraceInfo, state: Fitted, look: Look }} Shown a trace, and what is looked at in it */
 
@@ -23,12 +23,18 @@ export function scaleOf(shown) {
   const [{ state }] = shown;
   if (state.top !== null) return { top: state.top, said: later("fixed range") };
   if (state.mode === "words" && shown.every((one) => sharesScale(one.info, one.state))) {
-    const tops = shown.map(({ look }) => look.tops.view.value?.maxima[0]);
+    const tops = shown.map((one) => topIn(one.look.tops.view.value, one.state.block));
     return { top: greatest(tops), said: later("one range for all words") };
   }
   if (shown.length === 1) return { top: null, said: later("this map's own range") };
   return { top: commonTop(...shown.map(({ look }) => look)), said: later("one range for both") };
 }
+
+/**
+ * @param {Tops | null} tops
+ * @param {number | null} number of a block or head
+ */
+const topIn = (tops, number) => tops?.maxima[tops.numbers.indexOf(number)];
 
 /**
  * undefined where one is not known yet
@@ -59,8 +65,7 @@ export function waiting(look, { top }) {
 export function smallTop({ info, state, look }, kind, each, map) {
   if (state.top !== null) return kind === kindOf(state) ? state.top : null;
   if (kind === "self" || !sharesScale(info, state)) return null;
-  const tops = look.tops[each].value;
-  return tops?.maxima[tops.numbers.indexOf(map.number)];
+  return topIn(look.tops[each].value, map.number);
 }
 
 /** @param {Scaled} scale */

@@ -24,7 +24,7 @@ function focusOn(selector) {
 export function Skip() {
   return html`<nav class="skip" aria-label=${t("Short ways")}>
     <button onClick=${toPicture}>${t("To the picture")}</button>
-    <button onClick=${() => focusOn(".words button[tabindex='0']")}>${t("To the words")}</button>
+    <button onClick=${() => focusOn(".words button[tabindex='0']")}>${t("To the prompt")}</button>
     <button onClick=${() => focusOn("aside")}>${t("To choices and numbers")}</button>
   </nav>`;
 }

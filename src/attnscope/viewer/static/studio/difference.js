@@ -80,7 +80,7 @@ function Ramp({ colours }) {
     if (canvas.current) drawRamp(contextOf(canvas.current), { colours, opacity: 1, through: false });
   }, [colours]);
   return html`<div class="ramp">
-    <canvas ref=${canvas} width="256" height="1"></canvas>
+    <canvas ref=${canvas} width="256" height="2"></canvas>
     <div class="marks"><span>0</span><span>${t("255 levels, mean of the colours")}</span></div>
   </div>`;
 }

@@ -38,7 +38,7 @@ export const JAPANESE = {
     "{what}: このブラウザーではコピーできないため、コンソールに出力しました",
   "Short ways": "ショートカット",
   "To the picture": "画像へ",
-  "To the words": "単語へ",
+  "To the prompt": "プロンプトへ",
   "To choices and numbers": "設定と数値へ",
   "the picture with its map": "マップを重ねた画像",
   "the map's numbers for numpy.load": "マップの数値（numpy.load で読めます）",
