@@ -97,6 +97,8 @@ def test_a_place_s_computation_follows_the_pointer(browser, address, folder):
         second = computation(trace, block=11, kind="self", query=query, **WHERE)
         assert looked_at(page) == near(numbers(second.row, int(second.row.probability.argmax())))
         shares = second.row.probability.view(*grid).numpy()
+        page.locator("[data-drawing=shares]").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)  # what comes into sight is drawn then
         canvas = pixels(page, "[data-drawing=shares]")
         assert_map(canvas, shares, but=[query, np.unravel_index(shares.argmax(), shares.shape)])
         page.locator("[data-drawing=exponentials]").focus()
@@ -155,7 +157,7 @@ def test_words_values_guidance_and_layers(browser, address, folder):
             page.locator("[data-drawing=uncond]").count() == page.locator("[data-drawing=cond]").count() == 1
         )
         assert "(16, 1024, 77)" in page.locator(".learn-shapes").nth(1).inner_text()
-        page.get_by_role("button", name=re.compile("^block 7, cross-attention")).click()
+        page.get_by_role("button", name=re.compile("^block 7, Cross-attention")).click()
         drawn(page)
         middle = trace.layer(7, "cross").grid
         query = (int(0.3 * middle.height), int(0.7 * middle.width))
@@ -165,12 +167,17 @@ def test_words_values_guidance_and_layers(browser, address, folder):
 
 def test_in_japanese_on_a_phone_without_v(browser):
     trace = made_trace(grids=((8, 12), (4, 6)), steps=2, branches=("cond",))
-    with (
-        serving(trace) as running,
-        opened(browser, f"{running}?lang=ja#{CROSS.replace('b=11&s=2&h=3', '')}", size=(390, 844)) as page,
-    ):
+    with serving(trace) as running:
+        context = browser.new_context(viewport={"width": 390, "height": 844})
+        context.add_init_script("localStorage.setItem('attnscope-hint-seen', '1')")
+        page, problems = context.new_page(), []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{running}?lang=ja#m=learn&k=cross")
+        page.locator(".learn-focus").wait_for()
         text = page.locator(".learn").inner_text()
         assert "Self-Attention のテンソル形状" in text
         assert "このトレースには V がない" in text
         assert "このトレースには cond しかないので" in text
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        context.close()
+    assert not problems

@@ -32,8 +32,8 @@ const hasSelf = (info, layer) =>
 
 /** @param {LayerInfo} layer */
 export function kindName(layer) {
-  if (isPart(layer)) return t("joint attention");
-  return layer.kind === "self" ? t("self-attention") : t("cross-attention");
+  if (isPart(layer)) return t("Joint attention");
+  return layer.kind === "self" ? t("Self-attention") : t("Cross-attention");
 }
 
 /** @param {{ info: TraceInfo, layer: LayerInfo }} props */
@@ -51,9 +51,8 @@ export function Layers({ info, layer: chosen }) {
       ${
         joint
           ? t("Each box is a block's attention.")
-          : html`<i class="learn-box self"></i>${t("self-attention")}${" "}<i class="learn-box cross"></i>${t(
-                "cross-attention",
-              )}`
+          : html`<i class="learn-box self"></i>${t("Self-attention")}${" "}<i class="learn-box cross"></i
+              >${t("Cross-attention")}`
       }
     </p>
   </nav>`;

@@ -134,7 +134,7 @@ function Values({ computed, read, state, focus }) {
   const output = /** @type {Float32Array} */ (computed.output);
   return html`<${Field}
       name="values"
-      label=${t("Values")}
+      label=${t("The values")}
       values=${value}
       count=${info.dim}
       signed

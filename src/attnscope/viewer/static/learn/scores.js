@@ -24,7 +24,7 @@ export function QueryStep({ shapes, computed: { info, query } }) {
     )}
     shape=${taken("Query", shapes?.query, `q ${shapeText([info.dim])}`)}
   >
-    <${Bars} name="query" label=${t("Query")} rows=${[{ label: "q", values: query }]} />
+    <${Bars} name="query" label=${t("The query")} rows=${[{ label: "q", values: query }]} />
   <//>`;
 }
 
@@ -71,7 +71,7 @@ export function KeyStep(lesson) {
       key
         ? html`<${Field}
               name="keys"
-              label=${t("Keys")}
+              label=${t("The keys")}
               values=${key}
               count=${info.dim}
               signed

@@ -8,10 +8,12 @@ export const LEARN = {
     "画像の上で位置をドラッグする。どの図でも Key を指すと、すべての図に示される。",
   "Picture: drag the place, or move it with the arrow keys": "画像: 位置をドラッグするか、矢印キーで動かす",
   "block {block}": "ブロック {block}",
-  "the place that asks: row {row}, column {column}": "注目する位置 (Query): {row} 行 {column} 列",
+  "the place that asks: row {row}, column {column}": "注目する位置 (Query): {row}行 {column}列",
   "step {step} · t = {time}": "ステップ {step} · t = {time}",
   "Kind of attention": "Attention の種類",
-  "joint attention": "Joint Attention",
+  "Self-attention": "Self-Attention",
+  "Cross-attention": "Cross-Attention",
+  "Joint attention": "Joint Attention",
   "A joint attention: the text is among the keys, beside the picture's places, and one softmax is over both. The text asks, too; shown here are the picture's places.":
     "Joint Attention: Key には画像の位置とテキストの両方があり、ひとつの softmax がその全体にかかる。テキストも Query になるが、ここで示すのは画像の位置が Query の場合である。",
   "Layers of the model": "モデルの層",
@@ -26,7 +28,8 @@ export const LEARN = {
   "Query: what the place asks": "Query: 位置が何を探しているか",
   "The latent image features of the place, x, are multiplied by a learned matrix. What comes out are {dim} numbers that say what this place looks for.":
     "この位置の Latent 画像特徴 x に学習済みの行列を掛ける。得られる {dim} 個の数が、この位置が何を探しているかを表す。",
-  Query: "Query",
+  "The query": "Query",
+  "The keys": "Key",
   "Keys: what there is to look at": "Key: 何を見ることができるか",
   "The picture's places and the text's tokens, {keys} together, each offer a key: one softmax is over both.":
     "画像の位置とテキストのトークン、合わせて {keys} 個がそれぞれ Key を出す。softmax は両方にまとめてかかる。",
@@ -74,7 +77,7 @@ export const LEARN = {
   "brings {share} of o": "o の {share} をもたらす",
   "This trace has no V: it was captured without. Keep it, as large as K, with":
     "このトレースには V がない (記録していない)。K と同じ大きさの V を残すには",
-  Values: "Value",
+  "The values": "Value",
   "The output": "出力",
   "share × value": "割合 × Value",
   "share × value of {key}": "{key} の割合 × Value",
@@ -89,7 +92,7 @@ export const LEARN = {
   "In this run s = {scale}.": "この実行では s = {scale}.",
   "This run's s is unknown.": "この実行の s は不明。",
   "This run has more branches, {branches}: their terms are left out of the formula.":
-    "この実行にはほかの分岐 {branches} もある。式ではその項を省いている。",
+    "この実行にはほかのブランチ {branches} もある。式ではその項を省いている。",
   "This trace has only {branches}, so there is nothing to compare: the run had no guidance, its guidance is built into the model, or the capture kept one branch.":
     "このトレースには {branches} しかないので、比べられない。ガイダンスなしの実行か、ガイダンスがモデルに組み込まれているか、片方だけを記録したかのいずれかである。",
   "empty text": "空のテキスト",
