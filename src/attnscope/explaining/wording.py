@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from string import Formatter
-from typing import Literal, Protocol, cast, get_args
+from typing import Literal, Protocol, get_args
 
 from attnscope.errors import ParameterError
 
@@ -45,7 +45,7 @@ def check_language(language: str) -> Language:
     """
     if language not in LANGUAGES:
         raise ParameterError(f"language is {language!r}; expected one of {', '.join(LANGUAGES)}")
-    return cast(Language, language)
+    return language
 
 
 @dataclass(frozen=True)

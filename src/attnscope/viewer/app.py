@@ -22,6 +22,9 @@ from attnscope.probability.threads import start_tile_threads
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page
 from attnscope.viewer.answers import Answers
+from attnscope.viewer.clicking import Clicking
+from attnscope.viewer.explained import Explaining
+from attnscope.viewer.files import Files
 from attnscope.viewer.gate import LOOPBACK, Gate
 from attnscope.viewer.opened import open_traces
 from attnscope.viewer.schemas import Problem
@@ -61,6 +64,8 @@ def create_app(
         SelectionError: A trace holds no Q and K.
     """
     answers = Answers(Shelf(open_traces(traces)))
+    tools = (Clicking(answers), Explaining(answers), Files(answers))
+    answers.ends += [tool.close for tool in tools]
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +90,8 @@ def create_app(
     app.state.answers = answers
     _say_problems(app)
     answers.add_routes(app)
+    for tool in tools:
+        tool.add_routes(app)
     page.add_routes(app)
     app.add_middleware(
         Gate,
