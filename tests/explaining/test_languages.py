@@ -54,7 +54,7 @@ def test_there_are_texts():
     assert len(list(every_text())) > 60
 
 
-@pytest.mark.parametrize("text", every_text())
+@pytest.mark.parametrize("text", list(every_text()))
 def test_every_text_is_there_in_both_languages_with_the_same_values_and_numbers(text):
     assert JAPANESE.search(text.ja)
     assert not JAPANESE.search(text.en)

@@ -87,7 +87,7 @@ def create_app(
         responses=PROBLEMS,
         redirect_slashes=False,  # to an address made of Host, which a proxy may have rewritten
     )
-    app.state.answers = answers
+    app.state.answers, app.state.tools = answers, tools
     _say_problems(app)
     answers.add_routes(app)
     for tool in tools:

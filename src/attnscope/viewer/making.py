@@ -129,7 +129,7 @@ def span_of(trace: Trace, tokens: Sequence[int], view: View) -> TokenSpan:
         SelectionError: The text has no such token.
     """
     known = trace.tokens(view.image, view.branch)
-    if known and (bad := [token for token in tokens if token >= len(known)]):
+    if known and (bad := [token for token in tokens if not 0 <= token < len(known)]):
         raise SelectionError(
             f"token {bad[0]}: the text of branch {view.branch!r} has tokens 0 to {len(known) - 1}"
         )

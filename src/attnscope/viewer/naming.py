@@ -34,7 +34,10 @@ def attachment(name: str) -> dict[str, str]:
     Args:
         name: The file's; letters beyond ASCII are written as RFC 6266 says.
     """
-    plain = "".join(letter if letter.isascii() and letter not in '"\\%' else "_" for letter in name)
+    plain = "".join(
+        letter if letter.isascii() and letter.isprintable() and letter not in '"\\%' else "_"
+        for letter in name
+    )
     return {
         "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     }

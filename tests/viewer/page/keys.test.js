@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { keyChange } from "attnscope/keys";
+import { shownModes } from "attnscope/modes";
 import { madeImage, madeState, madeTrace } from "./made.js";
 
 /** @import { State } from "attnscope/state" */
@@ -13,8 +14,10 @@ const info = madeTrace();
 const change = (key, state = {}) => keyChange(key, info, madeState(state));
 
 test("numbers choose what to look at", () => {
-  const modes = ["1", "2", "3"].map((key) => change(key)?.mode);
-  assert.deepEqual(modes, ["places", "words", "segments"]);
+  const shown = shownModes(false).map(({ name }) => name);
+  const modes = shown.map((_, at) => change(String(at + 1))?.mode);
+  assert.deepEqual(modes, shown);
+  assert.deepEqual(modes.slice(0, 4), ["places", "words", "segments", "cutout"]);
   assert.equal(change("1", { cursor: [0, 0] })?.cursor, null);
 });
 
@@ -66,5 +69,5 @@ test("help opens and closes, Escape closes it and leaves the picture", () => {
 });
 
 test("other keys change nothing", () => {
-  for (const key of ["x", "Tab", "4", "constructor", ""]) assert.equal(change(key), null);
+  for (const key of ["x", "Tab", "9", "constructor", ""]) assert.equal(change(key), null);
 });

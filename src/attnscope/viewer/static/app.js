@@ -25,6 +25,7 @@ import { Forming, Welcome } from "attnscope/studio/forming";
 import { History } from "attnscope/studio/history";
 import { heed } from "attnscope/studio/looking";
 import { follow, isOver, runOf, useStudio } from "attnscope/studio/news";
+import { cutSpoken } from "attnscope/tools/cutting";
 import { firstWords, textOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
@@ -108,6 +109,7 @@ const TitleBar = () => html`<header><h1>attnscope</h1></header>`;
  */
 function spoken(state, look) {
   const [map, found] = [look.shown.value, look.found.value];
+  if (state.mode === "cutout") return cutSpoken(look.cut.value);
   if (state.mode === "segments") return found ? `${found.segments.length} segments` : "";
   return map && state.cursor ? `brightest at row ${map.peak[0]}, column ${map.peak[1]}` : "";
 }

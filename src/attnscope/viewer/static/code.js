@@ -2,6 +2,7 @@
 
 import { cellsOf } from "attnscope/cells";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
+import { pixelsOf } from "attnscope/tools/points";
 import { contentWords, textOf, tokensOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -14,7 +15,8 @@ import { contentWords, textOf, tokensOf } from "attnscope/words";
  */
 export function pythonOf(info, state) {
   const lines = ["import attnscope", "", `trace = attnscope.load_trace(${text(info.folder ?? "run.trace")})`];
-  const made = { places: placeLines, words: wordLines, edit: wordLines, segments: segmentLines }[state.mode];
+  const [segments, cutout] = [segmentLines, cutLines];
+  const made = { places: placeLines, words: wordLines, edit: wordLines, segments, cutout }[state.mode];
   return `${[...lines, ...made(info, state)].join("\n")}\n`;
 }
 
@@ -162,4 +164,24 @@ function weightPairs(info, state) {
   return weightsOf(state)
     .map(([height, weight]) => `(${(grids.get(Number(height)) ?? [height, height]).join(", ")}): ${weight}`)
     .join(", ");
+}
+
+/**
+ * @param {TraceInfo} info
+ * @param {State} state
+ */
+function cutLines(info, state) {
+  /** @param {"plus" | "minus"} sign */
+  const points = (sign) => pixelsOf(state.points, sign, info).map((point) => `(${point.join(", ")})`);
+  if (!points("plus").length) return ["# click on a thing first"];
+  const call = said([
+    "trace",
+    `plus=[${points("plus").join(", ")}]`,
+    points("minus").length > 0 && `minus=[${points("minus").join(", ")}]`,
+    state.step !== null && `steps=${state.step}`,
+    state.branch !== "cond" && `branch=${text(state.branch)}`,
+    state.image > 0 && `image=${state.image}`,
+    state.cutBlock !== null && `layers=[${state.cutBlock}]`,
+  ]);
+  return [`clicked = attnscope.click(${call})`, "print(clicked)", 'clicked.cutout().save("cutout.png")'];
 }

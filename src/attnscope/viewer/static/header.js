@@ -3,15 +3,14 @@
 import { pythonOf } from "attnscope/code";
 import { Select } from "attnscope/controls";
 import { t } from "attnscope/lang";
-import { boxOf, viewOf } from "attnscope/look";
-import { MODES } from "attnscope/modes";
+import { shownModes } from "attnscope/modes";
 import { html, useState } from "attnscope/preact";
-import { save, sideBySide } from "attnscope/saving";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
-import { firstWords, textOf, tokensOf } from "attnscope/words";
+import { SaveMenu } from "attnscope/tools/savemenu";
+import { firstWords, textOf } from "attnscope/words";
 
 /** @import { State } from "attnscope/state" */
 /** @import { FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
@@ -22,7 +21,7 @@ export function Header({ traces, info, state, look, hasStudio }) {
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
     <div class="modes" role="group" aria-label="What to look at">
-      ${MODES.filter((mode) => (source.LIVE || !mode.live) && (hasStudio || !mode.studio)).map(
+      ${shownModes(hasStudio).map(
         ({ name, label }, at) =>
           html`<button
             aria-pressed=${state.mode === name}
@@ -88,7 +87,6 @@ function Actions({ info, state, map }) {
     tell(`${what} copied`);
     setTimeout(() => tell(""), TOLD_MS);
   };
-  const file = mapFile(info, state);
   return html`<span class="told" role="status">${told}</span>
     ${
       source.LIVE &&
@@ -103,19 +101,7 @@ function Actions({ info, state, map }) {
           Copy link
         </button>`
     }
-    <button id="save-png" title="the picture with its map" onClick=${savePicture}>PNG</button>
-    ${
-      file &&
-      map &&
-      html`<a
-        class="button"
-        id="save-npz"
-        href=${file}
-        download="attention.npz"
-        title="the map's numbers for numpy.load"
-        >NPZ</a
-      >`
-    }
+    <${SaveMenu} info=${info} state=${state} map=${map} />
     <button title="light or dark (t)" aria-label="light or dark" onClick=${turnTheme}>◐</button>
     <button title="what can be done here (?)" aria-label="help" onClick=${() => set({ hint: true })}>
       ?
@@ -123,23 +109,3 @@ function Actions({ info, state, map }) {
 }
 
 const address = () => `${location.href.split("#")[0]}#${link()}`;
-
-function savePicture() {
-  /** @type {NodeListOf<HTMLCanvasElement>} */
-  const canvases = document.querySelectorAll(".stage canvas");
-  sideBySide([...canvases]).toBlob((blob) => blob && save(blob, "attention.png"));
-}
-
-/**
- * Where the map's numbers are, null for none: segments have files of their own, an exported page has none
- * @param {TraceInfo} info
- * @param {State} state
- */
-function mapFile(info, state) {
-  if (!source.LIVE) return null;
-  const box = boxOf(state);
-  if (state.mode === "places" && box) return source.placeFile(info.number, viewOf(state), box, "npz");
-  const tokens = tokensOf(textOf(info, state), state.words);
-  if (state.mode !== "words" || !tokens.length) return null;
-  return source.wordsFile(info.number, viewOf(state), tokens, "npz");
-}

@@ -8,6 +8,7 @@ import { removePin } from "attnscope/pins";
 import { html } from "attnscope/preact";
 import { shareOf } from "attnscope/prompt";
 import { set } from "attnscope/state";
+import { Explained } from "attnscope/tools/explained";
 import { choosable, textOf, wordsOf } from "attnscope/words";
 
 /** @import { ChoosableWord, FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
@@ -124,5 +125,6 @@ export function WordsPanel({ info, state, look }) {
     <h2>Where “${words.map((word) => word.text).join(" + ")}” landed</h2>
     <p class="quiet">${`Share of attention that one token of it gets, ${where}.`}</p>
     <${Numbers} map=${look.shown.value} />
+    <${Explained} info=${info} state=${state} />
   </section>`;
 }

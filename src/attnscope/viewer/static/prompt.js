@@ -1,8 +1,10 @@
 // The words of the prompt, above the picture.
 
+import { t } from "attnscope/lang";
 import { percent } from "attnscope/maps";
 import { html } from "attnscope/preact";
 import { set } from "attnscope/state";
+import { saysOf } from "attnscope/tools/explained";
 import { choosable, namesOf, textOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -22,16 +24,18 @@ export function PromptBar({ info, state, shares }) {
   const names = state.mode === "segments" ? namesOf(info, state) : null;
   /** @param {WordId} id */
   const pressed = (id) => (names ? names.includes(id) : state.mode === "words" && state.words.includes(id));
+  /** @param {WordId} id */
+  const isMissing = (id) => saysOf(info, state, id) === "not drawn";
   return html`<nav class="prompt" aria-label="Words of the prompt">
     ${words.length === 0 && html`<span class="quiet">${wordless(textOf(info, state))}</span>`}
     ${words.map(
       (word, at) =>
         html`<button
           key=${word.id}
-          class=${`word ${word.role}`}
+          class=${`word ${word.role}${isMissing(word.id) ? " not-drawn" : ""}`}
           data-word=${word.id}
           aria-pressed=${pressed(word.id)}
-          title=${titleOf(word, sums && sums[at])}
+          title=${`${titleOf(word, sums && sums[at])}${isMissing(word.id) ? t("; not drawn, it seems") : ""}`}
           onClick=${() => choose(word, info, state)}
           onPointerEnter=${() => state.mode === "words" && set({ touched: word.id })}
           onPointerLeave=${() => set({ touched: null })}

@@ -3,10 +3,11 @@
 import { useAnswer } from "attnscope/asking";
 import { boxOf, everywhere, layersOf, recipeOf, sourceOf, viewOf } from "attnscope/look";
 import * as source from "attnscope/source";
+import { cutQuestion } from "attnscope/tools/cutting";
 import { textOf, tokensOf, wordsOf } from "attnscope/words";
 
 /** @import { Question } from "attnscope/asking" */
-/** @import { FieldMap, Fitted, Found, Kind, Look, TraceInfo, View } from "attnscope/types" */
+/** @import { Cut, FieldMap, Fitted, Found, Kind, Look, TraceInfo, View } from "attnscope/types" */
 
 /**
  * shown: the map over the picture; self, cross: small maps of all blocks; found: segments
@@ -17,6 +18,7 @@ import { textOf, tokensOf, wordsOf } from "attnscope/words";
  * @property {Question<FieldMap[]>} [heads]
  * @property {Question<ArrayLike<number>>} [shares]
  * @property {Question<Found>} [found]
+ * @property {Question<Cut>} [cut]
  */
 
 /**
@@ -26,13 +28,14 @@ import { textOf, tokensOf, wordsOf } from "attnscope/words";
  * @returns {Look}
  */
 export function useLook(info, state) {
-  const { shown, self, cross, heads, shares, found } = info ? questionsOf(info, state) : {};
+  const { shown, self, cross, heads, shares, found, cut } = info ? questionsOf(info, state) : {};
   return {
     shown: useAnswer(shown),
     blocks: { self: useAnswer(self), cross: useAnswer(cross) },
     heads: useAnswer(heads),
     shares: useAnswer(shares),
     found: useAnswer(found),
+    cut: useAnswer(cut),
   };
 }
 
@@ -43,6 +46,7 @@ export function useLook(info, state) {
  */
 export function questionsOf(info, state) {
   if (state.mode === "segments") return holds(info, "self") ? { found: segmentsQuestion(info, state) } : {};
+  if (state.mode === "cutout") return holds(info, "self") ? { cut: cutQuestion(info, state) } : {};
   return { ...blockQuestions(info, state), ...mapQuestions(info, state) };
 }
 

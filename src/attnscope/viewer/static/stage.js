@@ -2,6 +2,7 @@
 
 import { BlockStrip, HeadStrip } from "attnscope/blocks";
 import { draw } from "attnscope/drawing";
+import { t } from "attnscope/lang";
 import { gridOf, kindOf, layersOf } from "attnscope/look";
 import { modeOf } from "attnscope/modes";
 import { contextOf } from "attnscope/paint";
@@ -10,11 +11,14 @@ import { stageKey, usePointer } from "attnscope/pointing";
 import { html, useLayoutEffect, useRef } from "attnscope/preact";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
+import { set } from "attnscope/state";
 import { editWords } from "attnscope/studio/edit";
 import { usePlacing, wordToPlace } from "attnscope/studio/placing";
+import { CutNotices } from "attnscope/tools/cutting";
+import { addPoint, pointKey } from "attnscope/tools/points";
 import { textOf } from "attnscope/words";
 
-/** @import { Answer, Fitted, Found, Look, TraceInfo } from "attnscope/types" */
+/** @import { Answer, Fitted, Found, Look, Place, TraceInfo } from "attnscope/types" */
 
 /**
  * compact: blocks as a strip below; else the blocks stand beside
@@ -38,6 +42,9 @@ const HELP =
   "Picture. Arrow keys move the cursor, Enter pins it, Shift with arrows draws a region, " +
   "Delete removes the pin, Escape leaves.";
 
+const CUT_HELP =
+  "Picture. Arrows move the cursor, Enter cuts out, Shift with Enter takes away, Delete undoes.";
+
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 function Stage({ info, state, look }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
@@ -45,29 +52,41 @@ function Stage({ info, state, look }) {
   const picture = usePicture(info, state);
   const size = useFittedSize(frame, info.size);
   const word = wordToPlace(editWords(info, state), state);
-  const [pointing, placing] = [usePointer(), usePlacing(word)];
+  const cuts = state.mode === "cutout";
+  /** @param {Place} at @param {boolean} shift */
+  const press = (at, shift) => addPoint(at, shift, info);
+  const [pointing, placing] = [usePointer(cuts ? press : null), usePlacing(word)];
   const pointer = word ? placing : pointing;
-  const [map, found] = [look.shown.value, look.found.value];
+  const [map, found, cut] = [look.shown.value, look.found.value, look.cut.value];
   useLayoutEffect(() => {
     if (!size || !canvas.current) return;
     const lit = litSegment(found, state);
-    draw(contextOf(canvas.current), { info, state, picture, map, found, lit, dragged: pointer.dragged });
+    draw(contextOf(canvas.current), { info, state, picture, map, found, cut, lit, dragged: pointer.dragged });
   });
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    if (!cuts) return stageKey(event, gridOf(info, state), state, word);
+    const change = pointKey(event, state, info);
+    if (!change) return undefined;
+    set(change);
+    event.preventDefault();
+    return event.stopPropagation();
+  };
   return html`<div class="frame" ref=${frame}>
     <div
       class="stage"
       tabindex="0"
       role="application"
       aria-roledescription="picture"
-      aria-label=${HELP}
-      onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state, word)}
+      aria-label=${cuts ? t(CUT_HELP) : HELP}
+      onKeyDown=${onKey}
     >
       <canvas
         ref=${canvas}
         width=${size?.[1] ?? 1}
         height=${size?.[0] ?? 1}
         style=${size && cssSize(size)}
-        data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy}
+        data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy && !look.cut.busy}
         onPointerMove=${pointer.move}
         onPointerDown=${pointer.down}
         onPointerUp=${pointer.up}
@@ -75,6 +94,7 @@ function Stage({ info, state, look }) {
         onPointerCancel=${pointer.leave}
       ></canvas>
       <${Notices} info=${info} state=${state} look=${look} />
+      <${CutNotices} cut=${look.cut} />
     </div>
   </div>`;
 }
