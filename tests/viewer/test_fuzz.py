@@ -30,7 +30,7 @@ MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
 def test_every_question_is_described():
-    assert len(OPERATIONS) == 12
+    assert len(OPERATIONS) == 27
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
