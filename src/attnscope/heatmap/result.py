@@ -14,7 +14,7 @@ from attnscope.heatmap.drawn import SHARE, DrawnMap
 from attnscope.heatmap.legend import legend_under
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
 from attnscope.pictures.overlays import png_bytes
-from attnscope.pictures.reading import Picture, load_picture
+from attnscope.pictures.reading import Picture
 from attnscope.pictures.sizes import size_hw
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class HeatMap(DrawnMap):
             picture: Default: the picture of the run. Without any the map is shown by itself.
             note: What else is written below, such as which block and step it is of.
         """
-        own = self.picture if picture is None else load_picture(picture)
-        shown = heat_picture(self.array) if own is None else self.overlay(own)
+        is_alone = self.picture is None and picture is None
+        shown = heat_picture(self.array) if is_alone else self.overlay(picture)
         return legend_under(shown, self.word, float(self.array.max()), self.unit, note)
 
     def _repr_png_(self) -> bytes:

@@ -245,7 +245,7 @@ def prepared(
         raise ParameterError(
             f"most_pixels is {most!r}; expected a whole number from 1, such as {MOST_PIXELS}"
         )
-    layers = len(origin["layers"])
+    layers = len(origin.get("layers", ()))
     chain = markov_chain(attention.cpu(), temperature=temperature, dtype=torch.float32)
     _tell(progress, layers + 1, layers)
     powers = chain_powers(chain) if further and len(chain) <= MOST_PLACES else None

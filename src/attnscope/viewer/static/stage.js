@@ -14,6 +14,7 @@ import * as source from "attnscope/source";
 import { set } from "attnscope/state";
 import { editWords } from "attnscope/studio/edit";
 import { usePlacing, wordToPlace } from "attnscope/studio/placing";
+import { Signs } from "attnscope/tools/cutout";
 import { CutNotices } from "attnscope/tools/cutting";
 import { addPoint, pointKey } from "attnscope/tools/points";
 import { textOf } from "attnscope/words";
@@ -33,6 +34,7 @@ export function Pane({ info, state, look, label, compact }) {
       <b>${info.name}</b> <span>${textOf(info, state).text || "no prompt"}</span>
     </figcaption>
     <${Stage} info=${info} state=${state} look=${look} />
+    ${state.mode === "cutout" && html`<${Signs} state=${state} />`}
     ${compact && strips && html`<${BlockStrip} info=${info} state=${state} blocks=${look.blocks} />`}
     ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} heads=${look.heads.value} />`}
   </figure>`;

@@ -51,6 +51,7 @@ export const JAPANESE = {
   "Were these words ignored?": "これらの単語は無視された？",
   "Reading all of its attention …": "すべての注意を読んでいます…",
   "reading attention": "注意の読み取り",
+  "Over all blocks, heads and steps.": "すべてのブロック・ヘッド・ステップについて。",
   "Not read, as the text was cut off: {words}": "テキストが途中で切られ、読まれなかった語: {words}",
   "What the attention went to": "注意の行き先",
   "of the picture's attention": "（画像の注意に対して）",

@@ -20,7 +20,6 @@ export function CutoutPanel({ info, state, look }) {
     <p class="quiet">
       ${t("Click on a thing. Click with Shift on what is too much, and without it on what is missing.")}
     </p>
-    <${Signs} state=${state} />
     <${Points} info=${info} state=${state} />
     ${cut && state.points.length > 0 && html`<${Numbers} cut=${cut} />`}
     ${cut && state.points.length > 0 && html`<${CutFiles} info=${info} state=${state} />`}
@@ -49,10 +48,10 @@ const SIGNS = [
 const MARKS = { plus: "+", minus: "−" };
 
 /**
- * What a click is, for those who have no Shift
+ * What a click is, for those who have no Shift: below the picture, where fingers are
  * @param {{ state: Fitted }} props
  */
-function Signs({ state }) {
+export function Signs({ state }) {
   return html`<div class="modes signs" role="group" aria-label=${t("A click is")}>
     ${SIGNS.map(
       ([sign, says]) =>
@@ -101,8 +100,8 @@ function Numbers({ cut }) {
 
 /** @param {{ info: TraceInfo, state: Fitted }} props */
 function CutFiles({ info, state }) {
-  return html`<p class="files">
-    ${t("Save")}
+  return html`<p class="files cut-files">
+    <span>${t("Save")}</span>
     <a href=${cutFile(info, state, "picture")} download>${t("the thing (PNG)")}</a>
     <a href=${cutFile(info, state, "mask")} download>${t("its mask (PNG)")}</a>
     <a href=${cutFile(info, state, "json")} download>JSON</a>

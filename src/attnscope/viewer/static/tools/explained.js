@@ -115,7 +115,8 @@ function Waiting({ answer }) {
 /** @param {{ found: ExplainedInfo, asked: number[] }} props */
 function Told({ found, asked }) {
   const lost = found.words.filter((verdict) => verdict.word === null);
-  return html`${found.sentences.map(
+  return html`<p class="quiet">${t("Over all blocks, heads and steps.")}</p>
+    ${found.sentences.map(
       (sentences, at) =>
         html`<${Word} sentences=${sentences} verdict=${verdictOf(found, asked[at])} key=${asked[at]} />`,
     )}

@@ -35,7 +35,7 @@ export function SaveMenu({ info, state, map }) {
     else if (!focusNext(itemsIn(place.current), event.key)) return;
     if (event.key !== "Tab") event.preventDefault();
   };
-  return html`<div class="menu" ref=${place} onKeyDown=${onKey}>
+  return html`<div class="save-menu" ref=${place} onKeyDown=${onKey}>
       <button
         id="save"
         aria-haspopup="menu"
