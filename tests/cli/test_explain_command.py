@@ -36,6 +36,18 @@ def test_json_is_what_the_library_gives(run, folder, tmp_path):
     assert (tmp_path / "mine.jpg").exists()
 
 
+def test_it_speaks_japanese(run, folder, tmp_path):
+    code, out, _ = run("explain", folder, "cat", "--lang", "ja", "-o", tmp_path)
+    assert code == 0
+    assert out.startswith(attnscope.explain(folder, "cat").text("ja"))
+    assert "「red cat」の単語" in out
+    code, out, _ = run("explain", folder, "cat", "--lang", "ja", "--json", "-o", tmp_path, "--force")
+    assert json.loads(out)["sentences"] == attnscope.explain(folder, "cat").sentences("ja")
+    code, _, err = run("explain", folder, "cat", "--lang", "de", "-o", tmp_path, "--force")
+    assert code != 0
+    assert "expected one of en, ja" in err
+
+
 def test_without_a_word_all_are_explained(run, folder, tmp_path):
     code, out, _ = run("explain", folder, "--json", "-o", tmp_path)
     assert code == 0

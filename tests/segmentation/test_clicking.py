@@ -278,3 +278,43 @@ def test_a_trace_without_a_picture_is_clicked_on_one_that_is_given(pipe, photo):
     assert attnscope.click(trace, [(30, 30)], shown=photo).mask.shape == (60, 95)
     with pytest.raises(ParameterError, match="shown can't be chosen for a photo"):
         attnscope.click(photo, [(5, 5)], pipe=pipe, shown=photo)
+
+
+def test_the_thing_by_itself_is_transparent_beside_it(clicked, photo):
+    cut = np.asarray(clicked.cutout())
+    assert cut.shape == (60, 95, 4)
+    np.testing.assert_array_equal(cut[..., 3], 255 * clicked.mask)
+    np.testing.assert_array_equal(cut[clicked.mask][:, :3], np.asarray(photo)[clicked.mask])
+    assert not cut[~clicked.mask].any()
+
+
+def test_what_is_kept_for_further_clicks_says_its_bytes(clicked):
+    chain = clicked.clicks.chain.nbytes
+    assert clicked.clicks.bytes > 6 * chain  # the chain, five powers, weights
+    alone = attnscope.click(made_picture_trace(), [(5, 5)], layers=[1], further=False).clicks
+    assert (
+        alone.chain.nbytes
+        < alone.bytes
+        < 6 * alone.chain.nbytes + sum(band.weights.nbytes for band in alone.upsample.bands)
+    )
+
+
+def made_picture_trace():
+    trace = made_trace(kinds=("self",))
+    trace.run.pictures = [Image.new("RGB", (48, 32), "teal")]
+    return trace
+
+
+def test_preparing_tells_how_far_it_is_and_can_be_stopped():
+    from attnscope.segmentation.click_evidence import clicks_on_trace
+
+    told = []
+    choice = {"layers": [1], "temperature": 0.65}
+    clicks_on_trace(made_picture_trace(), progress=lambda *how_far: told.append(how_far), **choice)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clicks_on_trace(made_picture_trace(), progress=stop, **choice)

@@ -30,7 +30,7 @@ MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
 def test_every_question_is_described():
-    assert len(OPERATIONS) == 15
+    assert len(OPERATIONS) == 30
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

@@ -14,7 +14,7 @@ from attnscope.cli.output import print_data, print_json, refuse_overwriting, sav
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import picture_file, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
-from attnscope.explaining.wording import percent
+from attnscope.explaining.wording import Language, Quoted, check_language, percent
 from attnscope.files.names import file_names
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
   attnscope explain output/run.trace red --model demo -o red.png"""
 
-_COLUMNS = ("Word", "Verdict", "Share", "Largest", "Where", "Leads on", "Tokens")
 _TILES_A_ROW = 2
 
 
@@ -62,6 +61,9 @@ def explain_command(
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
+    lang: Annotated[
+        str, typer.Option("--lang", metavar="LANGUAGE", help="Of the sentences: en, or ja for Japanese.")
+    ] = "en",
     as_json: Json = False,
     force: Force = False,
 ) -> None:
@@ -69,11 +71,13 @@ def explain_command(
 
     Sentences with numbers, a table of all words, and a picture. What attention can't prove is said, too.
     """
+    language = check_language(lang)
     name = f"{file_names([word])[0]}.explain" if word and word.strip() else "explain"
     file = picture_file(output, name)
     refuse_inside_a_trace(output)
     refuse_overwriting(file, force=force)
     with working(f"reading {trace}"):
+        from attnscope.explaining import texts
         from attnscope.explaining.explain import explain
 
         opened = open_pass(trace, of_pass)
@@ -84,25 +88,30 @@ def explain_command(
     if shown:
         save_picture(_sheet(explanation), file)
     if as_json:
-        print_json({**explanation.to_dict(), "file": str(file) if shown else None})
+        print_json({**explanation.to_dict(language), "file": str(file) if shown else None})
         return
-    print_data(f"{explanation}\n\n")
-    data_console().print(PlainTable(f"Words of {explanation.prompt!r}", _COLUMNS, _rows(explanation)))
+    print_data(f"{explanation.text(language)}\n\n")
+    title = texts.WORDS_OF(prompt=Quoted(explanation.prompt)).in_language(language)
+    columns = tuple(text().in_language(language) for text in texts.COLUMNS)
+    data_console().print(PlainTable(title, columns, _rows(explanation, language)))
 
 
-def _rows(explanation: Explanation) -> Iterator[tuple[str, ...]]:
+def _rows(explanation: Explanation, language: Language) -> Iterator[tuple[str, ...]]:
+    from attnscope.explaining.texts import SAYS, WHERE
+
     for report in explanation.words:
         landing, tokens = report.landing, ", ".join(map(str, report.read.span.tokens))
+        says = SAYS[report.verdict.says]().in_language(language)
         if landing is None:
-            yield report.word, report.verdict.says, "", "", "", "", tokens
+            yield report.word, says, "", "", "", "", tokens
             continue
         leads = "" if report.read.is_function else percent(landing.leads, whole=True)
         yield (
             report.word,
-            report.verdict.says,
+            says,
             percent(landing.share),
             percent(landing.peak),
-            landing.where,
+            WHERE[landing.where]().in_language(language),
             leads,
             tokens,
         )

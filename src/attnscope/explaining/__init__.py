@@ -10,8 +10,9 @@ effect.py       the run repeated without the word, and with more of it
 report.py       what became of one word
 result.py       Explanation: all of it, as data
 sentences.py    the same in sentences
+texts.py        what those say, in English and Japanese
+wording.py      how a sentence is put into words, and its numbers
 pictures.py     the same as pictures
-wording.py      numbers in sentences
 reliability.py  counts of words that were judged rightly and wrongly
 measure.py      how often it is right: `python -m attnscope.explaining.measure`
 """

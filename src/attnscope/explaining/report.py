@@ -11,6 +11,7 @@ from attnscope.explaining.landing import InSegments, Landing, Overlap
 from attnscope.explaining.reading import ReadWord
 from attnscope.explaining.shares import Spread
 from attnscope.explaining.verdict import Verdict
+from attnscope.explaining.wording import Language
 from attnscope.heatmap.result import HeatMap
 
 
@@ -58,15 +59,19 @@ class WordReport:
         known = ", ".join(repr(overlap.other) for overlap in self.overlaps) or "no word"
         raise WordError(f"{self.word!r} is compared with {known}, not with {other!r}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the pixels, as plain values for JSON."""
+    def to_dict(self, language: Language = "en") -> dict[str, Any]:
+        """Everything but the pixels, as plain values for JSON.
+
+        Args:
+            language: Of the verdict's reasons.
+        """
         return {
             "word": self.word,
             "tokens": list(self.read.span.tokens),
             "pieces": list(self.read.pieces),
             "lost": self.read.lost or None,
             "known": self.read.known,
-            "verdict": self.verdict.to_dict(),
+            "verdict": self.verdict.to_dict(language),
             "landing": None if self.landing is None else self.landing.to_dict(),
             "shares": None if self.spread is None else self.spread.to_dict(),
             "overlaps": [asdict(overlap) for overlap in self.overlaps],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from attnscope.errors import ParameterError, WordError
@@ -10,6 +10,7 @@ from attnscope.explaining.pictures import pictures_of, plotted
 from attnscope.explaining.report import WordReport
 from attnscope.explaining.sentences import limits, run_sentences, word_sentences
 from attnscope.explaining.shares import Budget
+from attnscope.explaining.wording import Language, check_language
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,24 +75,69 @@ class Explanation:
             f"no word {word!r}: words are {', '.join(repr(report.word) for report in self.words)}"
         )
 
-    def paragraphs(self) -> list[list[str]]:
-        """What is known, in plain sentences with numbers: of each word that is explained, of the run, of limits."""
-        of_words = [word_sentences(report, self.is_measured) for report in self.asked]
-        return [*of_words, run_sentences(self.budget, self.edits, self.repeated), limits(self.is_measured)]
+    def about(self, *words: WordReport) -> Explanation:
+        """The same explanation, told of other words.
 
-    def sentences(self) -> list[str]:
-        """The same as one list."""
-        return [sentence for paragraph in self.paragraphs() for sentence in paragraph]
+        Args:
+            words: Some of `.words`.
+        """
+        return replace(self, asked=words)
+
+    def paragraphs(self, language: Language = "en") -> list[list[str]]:
+        """What is known, in plain sentences with numbers: of each word that is explained, of the run, of limits.
+
+        Args:
+            language: "en" or "ja".
+
+        Raises:
+            ParameterError: It is another language.
+        """
+        check_language(language)
+        of_words = [word_sentences(report, self.is_measured) for report in self.asked]
+        of_run = run_sentences(self.budget, self.edits, self.repeated)
+        return [
+            [sentence.in_language(language) for sentence in paragraph]
+            for paragraph in (*of_words, of_run, limits(self.is_measured))
+        ]
+
+    def sentences(self, language: Language = "en") -> list[str]:
+        """The same as one list.
+
+        Args:
+            language: "en" or "ja".
+
+        Raises:
+            ParameterError: It is another language.
+        """
+        return [sentence for paragraph in self.paragraphs(language) for sentence in paragraph]
+
+    def text(self, language: Language = "en") -> str:
+        """The same as one text, which `print(explanation)` shows in English.
+
+        Args:
+            language: "en" or "ja".
+
+        Raises:
+            ParameterError: It is another language.
+        """
+        return "\n\n".join("\n".join(paragraph) for paragraph in self.paragraphs(language))
 
     def __str__(self) -> str:
-        return "\n\n".join("\n".join(paragraph) for paragraph in self.paragraphs())
+        return self.text()
 
     def __repr__(self) -> str:
         verdicts = ", ".join(f"{report.word}: {report.verdict.says}" for report in self.asked)
         return f"<Explanation of {self.prompt!r}; {verdicts}>"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the pixels, as plain values for JSON; shares are 0..1, differences of 255 levels."""
+    def to_dict(self, language: Language = "en") -> dict[str, Any]:
+        """Everything but the pixels, as plain values for JSON; shares are 0..1, differences of 255 levels.
+
+        Args:
+            language: Of sentences, "en" or "ja".
+
+        Raises:
+            ParameterError: It is another language.
+        """
         return {
             "prompt": self.prompt,
             "model": self.model,
@@ -101,10 +147,10 @@ class Explanation:
             "not_drawn": list(self.not_drawn),
             "budget": {**asdict(self.budget), "lost": self.budget.lost},
             "asked": [report.word for report in self.asked],
-            "words": [report.to_dict() for report in self.words],
+            "words": [report.to_dict(language) for report in self.words],
             "repeated": self.repeated,
             "segments": None if self.segments is None else len(self.segments),
-            "sentences": self.sentences(),
+            "sentences": self.sentences(language),
         }
 
     def pictures(self) -> list[tuple[Image, str, str]]:

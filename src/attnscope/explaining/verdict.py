@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from attnscope.explaining import texts
 from attnscope.explaining.landing import Landing, Overlap
 from attnscope.explaining.reading import ReadWord
 from attnscope.explaining.usual import Strength, Usual
-from attnscope.explaining.wording import percent
+from attnscope.explaining.wording import Language, Listed, Quoted, Sentence, Text, percent
 
 Says = Literal["drawn", "not drawn", "unclear", "not read", "shows nothing"]
 
@@ -22,10 +23,6 @@ FAR_BEHIND, BEHIND, ABREAST = 0.1, 0.3, 0.5
 """The same for models without known peaks: shares of the largest peak among the text's words."""
 LEADS_NOWHERE, LEADS = 0.02, 0.05
 """Parts of the picture where a word leads, for models without known peaks."""
-_ONLY_READ = (
-    "But this picture was only read, not made: a word that is not there then often takes the place of a thing "
-    "that is."
-)
 
 
 @dataclass(frozen=True)
@@ -35,17 +32,38 @@ class Verdict:
     Attributes:
         says: 'drawn', 'not drawn' or 'unclear'; 'not read' if the model did not get it; 'shows nothing' of words such
             as "the".
-        reasons: Why, in sentences, the strongest first.
+        why: The reasons, the strongest first.
         is_measured: Whether the rule was measured on this model, so that its reliability is known.
     """
 
     says: Says
-    reasons: tuple[str, ...]
+    why: tuple[Sentence, ...]
     is_measured: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"says": self.says, "reasons": list(self.reasons), "is_measured": self.is_measured}
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons in English."""
+        return self.reasons_in("en")
+
+    def reasons_in(self, language: Language) -> tuple[str, ...]:
+        """The reasons in a language.
+
+        Args:
+            language: "en" or "ja".
+        """
+        return tuple(sentence.in_language(language) for sentence in self.why)
+
+    def to_dict(self, language: Language = "en") -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Args:
+            language: Of the reasons.
+        """
+        return {
+            "says": self.says,
+            "reasons": list(self.reasons_in(language)),
+            "is_measured": self.is_measured,
+        }
 
 
 @dataclass(frozen=True)
@@ -79,16 +97,16 @@ def judge(case: Case) -> Verdict:
     """
     verdict = _judged(case)
     if verdict.says == "drawn" and case.usual.is_read:
-        return replace(verdict, says="unclear", reasons=(*verdict.reasons, _ONLY_READ))
+        return replace(verdict, says="unclear", why=(*verdict.why, texts.ONLY_READ()))
     return verdict
 
 
 def _judged(case: Case) -> Verdict:
     read, landing = case.read, case.landing
     if landing is None:
-        return Verdict("not read", (f"It {read.lost}, so the model never saw it.",), True)
+        return Verdict("not read", (texts.NEVER_SEEN(lost=_lost(read.lost)),), True)
     if read.is_function:
-        return Verdict("shows nothing", ("It stands for nothing that could be seen.",), True)
+        return Verdict("shows nothing", (texts.NAMES_NOTHING(),), True)
     if read.known is False:
         return Verdict("not drawn", (_never_taught(case), *_weak(case)), case.usual.is_measured)
     if landing.peak < NONE_AT_ALL:
@@ -99,27 +117,30 @@ def _judged(case: Case) -> Verdict:
     return _beside_the_others(case) if usual is None else _beside_its_usual(case, landing, usual)
 
 
+def _lost(lost: str) -> Sentence | str:
+    return texts.LOST[lost]() if lost in texts.LOST else lost
+
+
 def _of_modifier(case: Case, head: str, of_head: Verdict) -> Verdict:
     """A word right before another, such as red before house, shows on that one's place or nowhere."""
-    on_head, known = case.on_head, case.usual.is_measured
+    on_head, known, name = case.on_head, case.usual.is_measured, Quoted(head)
     if of_head.says == "not drawn":
-        return Verdict("unclear", (f"It belongs to {head!r}, which was not drawn.",), known)
+        return Verdict("unclear", (texts.OF_ONE_NOT_DRAWN(head=name),), known)
     if on_head is None:
-        return Verdict("unclear", (f"It belongs to {head!r}, which can't be judged.",), known)
+        return Verdict("unclear", (texts.OF_ONE_UNJUDGED(head=name),), known)
     part, chance = percent(on_head.lies_on, whole=True), percent(on_head.chance, whole=True)
-    lies = f"{part} of its map lies where {head!r} is, which is {chance} of the picture"
-    if not on_head.lies_together:
-        return Verdict("unclear", (f"It belongs to {head!r}, but only {lies}.",), known)
-    return Verdict(
-        "drawn" if of_head.says == "drawn" else "unclear", (f"It belongs to {head!r}, and {lies}.",), known
-    )
+    lies: Text = texts.LIES_THERE if on_head.lies_together else texts.LIES_ELSEWHERE
+    says: Says = "drawn" if on_head.lies_together and of_head.says == "drawn" else "unclear"
+    return Verdict(says, (lies(head=name, part=part, chance=chance),), known)
 
 
 def _beside_its_usual(case: Case, landing: Landing, usual: Strength) -> Verdict:
-    told = (
-        f"It gets {percent(landing.share)} of the picture's attention, and {percent(landing.peak)} where it gets most; "
-        f"where {case.read.word!r} is drawn, this model usually gives it {percent(usual.share)} and "
-        f"{percent(usual.peak)}."
+    told = texts.BESIDE_USUAL(
+        share=percent(landing.share),
+        peak=percent(landing.peak),
+        word=Quoted(case.read.word),
+        usual_share=percent(usual.share),
+        usual_peak=percent(usual.peak),
     )
     share, peak = landing.share / usual.share, landing.peak / usual.peak
     if share < WEAK_SHARE and peak < WEAK_PEAK:
@@ -132,12 +153,13 @@ def _beside_the_others(case: Case) -> Verdict:
     landing, strongest = case.landing, case.strongest
     assert landing is not None
     if strongest is None:
-        told = f"Its largest share is {percent(landing.peak)}, and there is no other word to compare it with."
-        return Verdict("unclear", (told,))
+        return Verdict("unclear", (texts.NONE_TO_COMPARE(peak=percent(landing.peak)),))
     other, peak = strongest
-    told = (
-        f"Its largest share at any place is {percent(landing.peak)}, that of {other!r} is {percent(peak)}; it gets "
-        f"more than the other words on {percent(landing.leads, whole=True)} of the picture."
+    told = texts.BESIDE_OTHERS(
+        peak=percent(landing.peak),
+        other=Quoted(other),
+        other_peak=percent(peak),
+        leads=percent(landing.leads, whole=True),
     )
     is_beaten = landing.peak < BEHIND * peak and landing.leads < LEADS_NOWHERE
     if is_beaten or landing.peak < FAR_BEHIND * peak:
@@ -146,27 +168,23 @@ def _beside_the_others(case: Case) -> Verdict:
     return Verdict("drawn" if is_strong else "unclear", (told,))
 
 
-def _never_taught(case: Case) -> str:
+def _never_taught(case: Case) -> Sentence:
     pieces = case.read.pieces
     if not case.usual.is_known:
-        return "The model's tokenizer has no token for it, and puts the same one in place of all that it does not know."
-    taken_apart = f"; its tokenizer takes it apart into {len(pieces)} pieces ({', '.join(pieces)})"
-    return f"The model was never taught it{taken_apart if len(pieces) > 1 else ''}."
+        return texts.NO_TOKEN()
+    apart = texts.APART(count=str(len(pieces)), pieces=Listed(pieces)) if len(pieces) > 1 else ""
+    return texts.NEVER_TAUGHT(apart=apart)
 
 
-def _no_attention(case: Case) -> str:
-    if case.edits:
-        return (
-            f"No place of the picture gave it any attention: this run was edited ({', '.join(case.edits)})."
-        )
-    return "No place of the picture gave it any attention."
+def _no_attention(case: Case) -> Sentence:
+    return texts.NO_ATTENTION(edited=texts.WAS_EDITED(edits=Listed(case.edits)) if case.edits else "")
 
 
-def _weak(case: Case) -> tuple[str, ...]:
+def _weak(case: Case) -> tuple[Sentence, ...]:
     """How it stands beside the word that is looked up most strongly."""
     landing, strongest = case.landing, case.strongest
     if landing is None or strongest is None or landing.peak >= BEHIND * strongest[1]:
         return ()
-    each = "A token of it" if len(case.read.pieces) > 1 else "It"
+    who = texts.A_TOKEN_OF_IT if len(case.read.pieces) > 1 else texts.IT
     other, peak = strongest
-    return (f"{each} gets {percent(landing.peak)} at most at any place, and {other!r} {percent(peak)}.",)
+    return (texts.WEAK(who=who(), peak=percent(landing.peak), other=Quoted(other), other_peak=percent(peak)),)

@@ -4,6 +4,7 @@ heat_map.py      a word's map, or those of several, from the cross-attention of 
 asked.py         which tokens are asked for, and of which branch
 open_words.py    words that are not in the prompt
 result.py        HeatMap: the numbers, and how they are drawn and written
+legend.py        a map's picture with its colours and their numbers
 drawn.py         what HeatMap and MapDifference have in common
 difference.py    one map less another
 head_grid.py     a word in every head of every block

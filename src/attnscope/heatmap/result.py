@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from attnscope.errors import ParameterError
 from attnscope.heatmap.drawn import SHARE, DrawnMap
+from attnscope.heatmap.legend import legend_under
 from attnscope.pictures.heat_colours import blend_heat, heat_picture
 from attnscope.pictures.overlays import png_bytes
 from attnscope.pictures.reading import Picture
@@ -127,6 +128,17 @@ class HeatMap(DrawnMap):
         top = float(self.array.max()) if maximum is None else maximum
         values = self.resized(size_hw(under)) / top if top > 0 else np.zeros(size_hw(under), np.float32)
         return blend_heat(under, values, opacity=opacity)
+
+    def with_legend(self, picture: Picture | None = None, *, note: str = "") -> Image:
+        """The map over a picture, and under it the word and the colours with their numbers.
+
+        Args:
+            picture: Default: the picture of the run. Without any the map is shown by itself.
+            note: What else is written below, such as which block and step it is of.
+        """
+        is_alone = self.picture is None and picture is None
+        shown = heat_picture(self.array) if is_alone else self.overlay(picture)
+        return legend_under(shown, self.word, float(self.array.max()), self.unit, note)
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay, or the map by itself where there is no picture."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ MOST_PIXELS = 512 * 512
 """A larger picture is decided at this area."""
 MOST_PLACES = 64 * 64
 """Of a chain whose powers are made: their cost grows with the third power of this."""
+PREPARING = 3
+"""Pieces of work after the layers: the chain, its powers, the upsampling."""
+Progress = Callable[[int, int], None]
 
 
 def clicks_on_photo(
@@ -85,6 +88,7 @@ def clicks_on_trace(
     shown: Picture | None = None,
     layers: Sequence[Any] | None = None,
     weights: Sequence[float] | None = None,
+    progress: Progress | None = None,
     **choices: Any,
 ) -> Clicks:
     """What clicks on a generated picture are answered from.
@@ -98,6 +102,8 @@ def clicks_on_trace(
         shown: The picture that is clicked on; the trace's own by default.
         layers: As for `attnscope.click`.
         weights: As for `attnscope.click`.
+        progress: Called as progress(done, total) after each layer and each part of `prepared`; what it raises ends
+            the work.
         choices: Of `prepared`.
 
     Raises:
@@ -113,7 +119,9 @@ def clicks_on_trace(
     drawn = load_picture(shown)
     checked_clicks(points, "a", drawn.size)
     numbers = step_numbers(trace, steps)
-    attention, grid, used = chosen_attention(trace, layers, weights, step=numbers, branch=branch, image=image)
+    attention, grid, used = chosen_attention(
+        trace, layers, weights, progress=progress, step=numbers, branch=branch, image=image
+    )
     origin = {
         "steps": numbers,
         "branch": branch,
@@ -121,11 +129,16 @@ def clicks_on_trace(
         "prompt": trace.prompt(image),
         "layers": used,
     }
-    return prepared(attention, grid, drawn, origin, **choices)
+    return prepared(attention, grid, drawn, origin, progress=progress, **choices)
 
 
 def chosen_attention(
-    trace: Trace, layers: Sequence[Any] | None, weights: Sequence[float] | None, **choice: Any
+    trace: Trace,
+    layers: Sequence[Any] | None,
+    weights: Sequence[float] | None,
+    *,
+    progress: Progress | None = None,
+    **choice: Any,
 ) -> tuple[Tensor, SizeHW, list[str]]:
     """The weighted mean of some layers' self-attention, its grid, and the layers' paths.
 
@@ -133,6 +146,7 @@ def chosen_attention(
         trace: Of one pass.
         layers: Blocks' numbers or paths of modules; None for `default_layers`.
         weights: One for each layer; None for equal ones.
+        progress: As for `clicks_on_trace`.
         choice: step, branch and image, as for `Trace.probabilities`; all steps of "cond" of image 0 by default.
 
     Raises:
@@ -152,9 +166,10 @@ def chosen_attention(
         )
     choice = {"step": step_numbers(trace, None), "branch": "cond", "image": 0, **choice}
     total: Any = 0
-    for layer, share in zip(chosen, shares, strict=True):
+    for done, (layer, share) in enumerate(zip(chosen, shares, strict=True), start=1):
         if share:
             total = total + trace.probabilities(layer=layer, mean=("step", "head"), **choice) * share
+        _tell(progress, done, len(chosen))
     return total, (chosen[0].grid.height, chosen[0].grid.width), [layer.path for layer in chosen]
 
 
@@ -205,6 +220,7 @@ def prepared(
     step_px: int | None = None,
     most_pixels: int | None = None,
     further: bool = True,
+    progress: Progress | None = None,
 ) -> Clicks:
     """The chain, and the upsampling along the picture.
 
@@ -217,6 +233,7 @@ def prepared(
         step_px: As for `attnscope.click`.
         most_pixels: As for `attnscope.click`.
         further: As for `attnscope.click`.
+        progress: As for `clicks_on_trace`.
 
     Raises:
         ParameterError: A number is outside its range, or attention holds none.
@@ -228,10 +245,19 @@ def prepared(
         raise ParameterError(
             f"most_pixels is {most!r}; expected a whole number from 1, such as {MOST_PIXELS}"
         )
+    layers = len(origin.get("layers", ()))
     chain = markov_chain(attention.cpu(), temperature=temperature, dtype=torch.float32)
+    _tell(progress, layers + 1, layers)
     powers = chain_powers(chain) if further and len(chain) <= MOST_PLACES else None
-    guide = _at_most(image, most)
-    return Clicks(chain, grid, upsampling(np.asarray(guide), grid, step_px=step_px), image, origin, powers)
+    _tell(progress, layers + 2, layers)
+    along = upsampling(np.asarray(_at_most(image, most)), grid, step_px=step_px)
+    _tell(progress, layers + PREPARING, layers)
+    return Clicks(chain, grid, along, image, origin, powers)
+
+
+def _tell(progress: Progress | None, done: int, layers: int) -> None:
+    if progress is not None:
+        progress(done, layers + PREPARING)
 
 
 def _at_most(image: Image.Image, pixels: int) -> Image.Image:

@@ -65,6 +65,13 @@ class Clicks:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_distances": OrderedDict()}
 
+    @property
+    def bytes(self) -> int:
+        """What it keeps in memory before the first click; each of the last 20 clicks has a map more."""
+        powers = () if self.powers is None else self.powers.transposed
+        weights = (band.weights for band in self.upsample.bands)
+        return sum(tensor.nbytes for tensor in (self.chain, *powers, *weights))
+
     def mask(
         self, plus: Sequence[Click], minus: Sequence[Click] = (), *, threshold: float = THRESHOLD
     ) -> ClickMask:
@@ -224,6 +231,11 @@ class ClickMask:
     def mask_image(self) -> Image.Image:
         """The mask as a picture: 255 on the thing, 0 beside it."""
         return Image.fromarray(self.mask.astype(np.uint8) * 255)
+
+    def cutout(self) -> Image.Image:
+        """The thing by itself: the picture with an alpha channel, transparent and black beside the thing."""
+        nothing = Image.new("RGBA", self.picture.size)
+        return Image.composite(self.picture.convert("RGBA"), nothing, self.mask_image())
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the overlay."""

@@ -14,6 +14,9 @@ from attnscope.records import Token
 from attnscope.trace.characters import characters, is_unspaced
 
 _IN_WORDS = ("letter", "digit", "line")
+CUT, PARTLY_CUT = "was cut off", "is only partly read, it was cut off"
+LEFT_OUT = "is read by no token: the tokenizer left it out"
+"""Why a word is not read, or not all of it, as what follows the word in a sentence."""
 
 
 class Place(NamedTuple):
@@ -131,8 +134,8 @@ class Prompt:
         if self.is_cut and last < end and self.text[last:end].strip():
             rest = next((c for c in self.characters if c.start >= last and c.kind != "space"), None)
             if rest is not None and rest.start < end:
-                return "is only partly read, it was cut off" if last > start else "was cut off"
-        return "" if self.tokens_of(start, end) else "is read by no token: the tokenizer left it out"
+                return PARTLY_CUT if last > start else CUT
+        return "" if self.tokens_of(start, end) else LEFT_OUT
 
     def matches(self, word: str) -> list[Place]:
         """Where a word stands in the text, as a word or not.

@@ -22,6 +22,9 @@ from attnscope.probability.threads import start_tile_threads
 from attnscope.trace.trace import Trace
 from attnscope.viewer import page, scales
 from attnscope.viewer.answers import Answers
+from attnscope.viewer.clicking import Clicking
+from attnscope.viewer.explained import Explaining
+from attnscope.viewer.files import Files
 from attnscope.viewer.gate import LOOPBACK, Gate
 from attnscope.viewer.learning import Lessons
 from attnscope.viewer.opened import open_traces
@@ -62,6 +65,8 @@ def create_app(
         SelectionError: A trace holds no Q and K.
     """
     answers = Answers(Shelf(open_traces(traces)))
+    tools = (Clicking(answers), Explaining(answers), Files(answers))
+    answers.ends += [tool.close for tool in tools]
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -83,11 +88,13 @@ def create_app(
         responses=PROBLEMS,
         redirect_slashes=False,  # to an address made of Host, which a proxy may have rewritten
     )
-    app.state.answers = answers
+    app.state.answers, app.state.tools = answers, tools
     _say_problems(app)
     answers.add_routes(app)
     scales.add_routes(app, answers)
     Lessons(answers).add_routes(app)
+    for tool in tools:
+        tool.add_routes(app)
     page.add_routes(app)
     app.add_middleware(
         Gate,

@@ -106,7 +106,7 @@ class Tops(BaseModel):
 
 
 class AggregateInfo(BaseModel):
-    """Long work: done of total layers of steps; error in state "failed"."""
+    """Long work: done of total, such as layers of steps; error in state "failed"."""
 
     state: Literal["absent", "running", "ready", "failed"]
     done: int = 0
@@ -136,6 +136,42 @@ class SegmentsInfo(BaseModel):
     thresholds: list[float]
     colours: list[tuple[int, int, int]]
     segments: list[SegmentInfo]
+
+
+class CutoutInfo(BaseModel):
+    """A thing that was clicked on. area: in pixels; share: of the picture; score: how sharp its border is, 0 to 1;
+    layers: paths of those whose attention answered."""
+
+    height: int
+    width: int
+    area: int
+    share: float
+    score: float
+    layers: list[str]
+
+
+class WordVerdict(BaseModel):
+    """What became of a word. word: its place among those of the text, None where it was cut off; verdict and where: in
+    the asked language; share, peak, leads: of 1, None where it was not read."""
+
+    word: int | None
+    text: str
+    says: Literal["drawn", "not drawn", "unclear", "not read", "shows nothing"]
+    verdict: str
+    share: float | None
+    peak: float | None
+    leads: float | None
+    where: str
+
+
+class ExplainedInfo(BaseModel):
+    """Why words were drawn or not. words: all of the text; sentences: of each word that was asked for; run, limits:
+    sentences about the whole run, and what attention can't prove."""
+
+    words: list[WordVerdict]
+    sentences: list[list[str]]
+    run: list[str]
+    limits: list[str]
 
 
 class Problem(BaseModel):

@@ -176,6 +176,26 @@ test("segments", () => {
   );
 });
 
+test("clicks are in pixels of the picture", () => {
+  /** @type {State["points"]} */
+  const points = [
+    { sign: "plus", at: [0.5, 0.25] },
+    { sign: "minus", at: [0.01, 0.999] },
+    { sign: "plus", at: [(31 + 0.5) / 64, (95 + 0.5) / 96] },
+  ];
+  assert.deepEqual(lines({ mode: "cutout", points }), [
+    "clicked = attnscope.click(trace, plus=[(24, 32), (95, 31)], minus=[(95, 0)])",
+    "print(clicked)",
+    'clicked.cutout().save("cutout.png")',
+  ]);
+  const one = { mode: /** @type {const} */ ("cutout"), points: points.slice(0, 1) };
+  assert.match(
+    lines({ ...one, step: 2, branch: "uncond", image: 1, cutBlock: 2 })[0],
+    /plus=\[\(24, 32\)\], steps=2, branch="uncond", image=1, layers=\[2\]\)$/,
+  );
+  assert.deepEqual(lines({ mode: "cutout", points: points.slice(1, 2) }), ["# click on a thing first"]);
+});
+
 test("the weight of one scale alone", () => {
   const layers = [madeLayer(1, "self")];
   const line = lines({ mode: "segments", weights: "8:3" }, { layers })[0];

@@ -238,12 +238,12 @@ test("the page's own trace and picture are given", async () => {
 
 test("it has the server's functions, but those that only a server can answer", () => {
   /** @typedef {"labelsFile" | "placeFile" | "placeHeads" | "wordHeads" | "wordsFile"} Asked */
-  /** @typedef {Asked | "computation" | "computationFile" | "lesson"} OnlyLive */
+  /** @typedef {Asked | "at" | "waited" | "computation" | "computationFile" | "lesson"} OnlyLive */
   /** @type {Omit<typeof live, OnlyLive>} */
   const same = source;
   const lacking = Object.keys(live).filter((name) => !(name in same));
-  const asked = ["labelsFile", "lesson", "placeFile", "placeHeads", "wordHeads", "wordsFile"];
-  assert.deepEqual(lacking, ["computation", "computationFile", ...asked]);
+  const asked = ["labelsFile", "lesson", "placeFile", "placeHeads", "waited", "wordHeads", "wordsFile"];
+  assert.deepEqual(lacking, ["at", "computation", "computationFile", ...asked]);
   assert.deepEqual(
     Object.keys(same).filter((name) => !(name in live)),
     [],

@@ -17,6 +17,7 @@ const WRITTEN = [
   ["mode", "words", "m=words"],
   ["mode", "segments", "m=segments"],
   ["mode", "edit", "m=edit"],
+  ["mode", "cutout", "m=cutout"],
   ["block", 15, "b=15"],
   ["block", 0, "b=0"],
   ["head", 7, "h=7"],
@@ -74,6 +75,17 @@ const WRITTEN = [
   ["paints", true, "pt=1"],
   ["layout", { run: 1 }, "ql=%7B%22run%22%3A1%7D"],
   ["theme", "dark", "th=dark"],
+  [
+    "points",
+    [
+      { sign: "plus", at: [0.5, 0.25] },
+      { sign: "minus", at: [0, 0.125] },
+    ],
+    "cut=p0.5%2C0.25%3Bm0%2C0.125",
+  ],
+  ["sign", "minus", "sg=minus"],
+  ["cutBlock", 3, "cb=3"],
+  ["why", true, "why=1"],
 ];
 
 for (const [name, value, address] of WRITTEN)
@@ -108,7 +120,8 @@ test("an address that says nothing opens the first values", () => {
   const draft = { run: null, prompt: "", negative: "", seed: 0, count: null, guidance: null, size: null };
   const edits = { edits: [], diff: false, placing: null, paints: false, layout: null };
   const look = { ...where, ...lesson, ...whose, ...others, ...scale, ...style, ...recipe };
-  assert.deepEqual(FIRST, { ...look, ...draft, ...edits, theme: "auto" });
+  const tools = { points: [], sign: "plus", cutBlock: null, why: false };
+  assert.deepEqual(FIRST, { ...look, ...draft, ...edits, ...tools, theme: "auto" });
 });
 
 test("a whole state goes to the address and back", () => {
@@ -135,7 +148,7 @@ test("all is null where null is a value", () => {
     nulls.map(([name]) => name),
     [
       ...["other", "block", "head", "key", "step", "pin", "otherWords", "names", "otherNames", "top", "tau"],
-      ...["run", "count", "guidance", "size", "placing", "layout"],
+      ...["run", "count", "guidance", "size", "placing", "layout", "cutBlock"],
     ],
   );
 });
@@ -146,6 +159,20 @@ test("an empty list of words is none", () => {
 
 test("words that are no numbers name no segments", () => {
   assert.deepEqual(fromHash("n=2;start;4"), { names: [2, 4] });
+});
+
+test("points that are none are left out, and the last twenty stay", () => {
+  assert.deepEqual(fromHash("cut=p0.1,0.2;0.1,0.2;x0.1,0.2;p0.1;m1,0.2;mx,0.1;m0.3,0.4;p0,0,0"), {
+    points: [
+      { sign: "plus", at: [0.1, 0.2] },
+      { sign: "minus", at: [0.3, 0.4] },
+    ],
+  });
+  const many = Array.from({ length: 30 }, (_, at) => `p0.5,${at / 100}`).join(";");
+  const { points } = fromHash(`cut=${many}`);
+  assert.equal(points?.length, 20);
+  assert.deepEqual(points?.[0].at, [0.5, 0.1]);
+  assert.deepEqual(fromHash("cut="), { points: [] });
 });
 
 test("pins that are none are left out, the others stay", () => {

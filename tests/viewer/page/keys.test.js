@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { keyChange, onKey, onKeyUp } from "attnscope/keys";
+import { shownModes } from "attnscope/modes";
 import { get } from "attnscope/state";
 import { madeImage, madeState, madeTrace } from "./made.js";
 
@@ -14,8 +15,10 @@ const info = madeTrace();
 const change = (key, state = {}) => keyChange(key, info, madeState(state));
 
 test("numbers choose what to look at", () => {
-  const modes = ["1", "2", "3"].map((key) => change(key)?.mode);
-  assert.deepEqual(modes, ["places", "words", "segments"]);
+  const shown = shownModes(false).map(({ name }) => name);
+  const modes = shown.map((_, at) => change(String(at + 1))?.mode);
+  assert.deepEqual(modes, shown);
+  assert.deepEqual(modes.slice(0, 4), ["places", "words", "segments", "cutout"]);
   assert.equal(change("1", { cursor: [0, 0] })?.cursor, null);
 });
 

@@ -115,7 +115,7 @@ test("the page asks nothing else in a lesson", () => {
 test("keys go round without means", () => {
   /** @param {string} key @param {Partial<State>} state */
   const change = (key, state = {}) => keyChange(key, info, learn(state));
-  assert.deepEqual(change("4"), { mode: "learn", cursor: null });
+  assert.deepEqual(change("5"), { mode: "learn", cursor: null });
   assert.deepEqual([change("]"), change("]", { block: 1 })], [{ block: 1 }, { block: 2 }]);
   assert.deepEqual([change("."), change(",")], [{ step: 0 }, { step: 1 }]);
   assert.deepEqual([change("h"), change("h", { head: 3, block: 2 })], [{ head: 1 }, { head: 0 }]);

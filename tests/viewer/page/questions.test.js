@@ -40,6 +40,27 @@ test("of a place its map, the words it reads and all blocks are asked", async ()
   assert.equal(await address(asked, "self"), "blocks?branch=cond&image=0&top=0.25&left=0.5");
 });
 
+test("a mask is asked of where the points are, once there is one on the thing", async () => {
+  /** @type {State["points"]} */
+  const points = [
+    { sign: "minus", at: [0.1, 0.2] },
+    { sign: "plus", at: [0.25, 0.5] },
+  ];
+  const asked = questions({ ...PLACE, mode: "cutout", points, step: 1, block: 2, cutBlock: 2 });
+  assert.deepEqual(Object.keys(asked), ["cut"]);
+  assert.equal(await address(asked, "cut"), "clicks?step=1&branch=cond&image=0&block=2");
+  const [first, again] = [points, [...points].reverse()].map(
+    (some) => questions({ mode: "cutout", points: some }).cut,
+  );
+  assert.equal(first?.key, again?.key);
+  assert.equal(questions({ mode: "cutout", points: points.slice(0, 1) }).cut, undefined);
+  assert.equal(questions({ mode: "cutout" }).cut, undefined);
+  const other = questions({ mode: "cutout", points, image: 1 }).cut;
+  assert.notEqual(first?.group, other?.group);
+  const cross = madeTrace({ layers: [madeLayer(1, "cross")] });
+  assert.deepEqual(questions({ mode: "cutout", points }, cross), {});
+});
+
 test("heads are asked in a chosen block, and all blocks without the block", async () => {
   const asked = questions({ ...PLACE, block: 2, head: 1, step: 0 });
   assert.equal(await address(asked, "heads"), "heads?block=2&step=0&branch=cond&image=0&top=0.25&left=0.5");

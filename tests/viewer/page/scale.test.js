@@ -25,6 +25,7 @@ function madeLook(maximum, tops = {}) {
     heads: NONE,
     shares: NONE,
     found: NONE,
+    cut: NONE,
     tops: { view: top(tops.view), block: top(tops.block), head: top(tops.head) },
   };
 }

@@ -30,6 +30,7 @@ import { Forming, Welcome } from "attnscope/studio/forming";
 import { History } from "attnscope/studio/history";
 import { heed, isBefore } from "attnscope/studio/looking";
 import { follow, isOver, runOf, useStudio } from "attnscope/studio/news";
+import { cutSpoken } from "attnscope/tools/cutting";
 import { firstWords, textOf } from "attnscope/words";
 
 /** @import { Mode } from "attnscope/modes" */
@@ -152,6 +153,7 @@ const withShares = ({ info, state, look }) => ({
  */
 function spoken(state, look) {
   const [map, found] = [look.shown.value, look.found.value];
+  if (state.mode === "cutout") return cutSpoken(look.cut.value);
   if (state.mode === "segments") return found ? t("{count} segments", { count: found.segments.length }) : "";
   if (!map || !state.cursor) return "";
   return t("brightest at row {row}, column {column}", { row: map.peak[0], column: map.peak[1] });

@@ -3,6 +3,7 @@
 import { Select } from "attnscope/controls";
 import { t } from "attnscope/lang";
 import { headsOf, kindOf, layersOf, stageName } from "attnscope/look";
+import { modeOf } from "attnscope/modes";
 import { html, useEffect, useState } from "attnscope/preact";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
@@ -20,7 +21,7 @@ const range = (count) => Array.from({ length: count }, (_, number) => number);
  */
 export function Choices({ info, state, busy }) {
   return html`<section aria-label=${t("Which attention")}>
-    ${state.mode !== "segments" && source.LIVE && blockAndHead(info, state)}
+    ${modeOf(state.mode).maps && source.LIVE && blockAndHead(info, state)}
     ${hasSteps(info, state) && html`<${Steps} info=${info} state=${state} busy=${busy} />`}
     ${aboutSteps(info)}
     ${
@@ -149,7 +150,7 @@ function Steps({ info, state, busy }) {
     <div class="steps">
       <button aria-pressed=${state.step === null} onClick=${() => choose(null)}>${t("mean")}</button>
       ${
-        state.mode !== "segments" &&
+        modeOf(state.mode).maps &&
         html`<button
           aria-label=${playing ? t("pause") : t("play the steps")}
           aria-pressed=${playing}

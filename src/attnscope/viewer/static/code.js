@@ -5,6 +5,7 @@ import { t } from "attnscope/lang";
 import { learnLines } from "attnscope/learn/code";
 import { boxOf, layersOf, recipeOf, weightsOf } from "attnscope/look";
 import { sharesScale } from "attnscope/questions";
+import { cutLines } from "attnscope/tools/code";
 import { textOf, tokensOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -71,6 +72,7 @@ const MADE = {
   words: wordLines,
   edit: wordLines,
   segments: segmentLines,
+  cutout: cutLines,
   learn: (info, state) => ({ imports: [PLACES("computation")], lines: learnLines(info, state), map: null }),
 };
 

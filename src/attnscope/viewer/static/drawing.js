@@ -6,8 +6,9 @@ import { gridOf } from "attnscope/look";
 import { drawCell, drawName, drawPin, pinColour } from "attnscope/marks";
 import { contextOf, mapImage, put } from "attnscope/paint";
 import { drawRegions } from "attnscope/studio/placing";
+import { drawCut } from "attnscope/tools/cutting";
 
-/** @import { Box, FieldMap, Fitted, Found, TraceInfo } from "attnscope/types" */
+/** @import { Box, Cut, FieldMap, Fitted, Found, TraceInfo } from "attnscope/types" */
 
 const FINEST_DRAWN = 768; // pixels along the longer side up to which maps are computed, then enlarged
 const LEAST_NAMED = 0.02; // of the picture: smaller segments have their names in the table only
@@ -19,6 +20,7 @@ const LEAST_NAMED = 0.02; // of the picture: smaller segments have their names i
  * @property {HTMLImageElement | null | undefined} picture
  * @property {FieldMap | null} map
  * @property {Found | null} found
+ * @property {Cut | null} cut
  * @property {number | null} lit the segment under the cursor
  * @property {Box | null} dragged the region that is being drawn
  */
@@ -35,6 +37,7 @@ export function draw(context, scene) {
   if (scene.picture) context.drawImage(scene.picture, 0, 0, width, height);
   if (scene.state.bare) return;
   if (scene.state.mode === "segments") drawSegments(context, scene);
+  else if (scene.state.mode === "cutout") drawCut(context, drawnSize(context), scene.state, scene.cut);
   else drawMap(context, scene);
   if (scene.state.mode === "places") drawPlaces(context, scene);
   if (scene.state.mode === "edit") drawEdits(context, scene);

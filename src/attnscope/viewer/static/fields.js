@@ -1,5 +1,6 @@
 // The fields of the state in one table: the name of each in the address bar, what it takes, its first value.
 
+/** @import { Point } from "attnscope/tools/points" */
 /** @import { Box } from "attnscope/types" */
 
 import { RAMP_NAMES } from "attnscope/ramps";
@@ -92,6 +93,27 @@ const boxes = {
   valid: (all) => all.every(isBox),
 };
 
+export const MOST_POINTS = 20; // of clicks, as the server takes
+
+/** @param {Point} point */
+const isPoint = ({ at }) => at.length === 2 && at.every((share) => share >= 0 && share < 1);
+
+/** p0.5,0.2 is on the thing, m0.5,0.2 beside it; what is neither is left out. @type {Kind<Point[]>} */
+const points = {
+  read: (list) =>
+    list
+      .split(";")
+      .filter((point) => /^[pm]/.test(point))
+      .map((point) => {
+        const at = /** @type {Point["at"]} */ (point.slice(1).split(",").map(Number));
+        return /** @type {Point} */ ({ sign: point[0] === "p" ? "plus" : "minus", at });
+      })
+      .filter(isPoint)
+      .slice(-MOST_POINTS),
+  write: (all) => all.map(({ sign, at }) => `${sign[0]}${at.map(rounded).join(",")}`).join(";"),
+  valid: (all) => all.length <= MOST_POINTS && all.every(isPoint),
+};
+
 /**
  * Null too, which stands as "all" in the address
  * @template V
@@ -139,7 +161,7 @@ const isLayout = (value) => typeof value === "object" && value !== null && "run"
 export const FIELDS = {
   trace: field("t", whole(0, 1e4), 0), // number of the trace
   other: field("with", orAll(whole(0, 1e4)), null), // a second trace beside it
-  mode: field("m", oneOf("places", "words", "segments", "learn", "edit"), "places"),
+  mode: field("m", oneOf("places", "words", "segments", "cutout", "learn", "edit"), "places"),
   block: field("b", orAll(whole(0, 1e4)), null), // null: the mean over all, as for head and step
   head: field("h", orAll(whole(0, 1e4)), null),
   kind: field("k", oneOf("self", "cross"), "self"), // of a lesson's layer
@@ -178,6 +200,10 @@ export const FIELDS = {
   placing: field("pl", orAll(text), null), // the word that is being placed
   paints: field("pt", flag, false), // with a brush instead of a box
   layout: field("ql", orAll(/** @type {Kind<Layout>} */ (plain(isLayout))), null), // of an earlier run
+  points: field("cut", points, []), // on the thing that is cut out, and beside it
+  sign: field("sg", oneOf("plus", "minus"), "plus"), // what a click without Shift is
+  cutBlock: field("cb", orAll(whole(0, 1e4)), null), // whose attention answers clicks; null: the usual ones
+  why: field("why", flag, false), // whether the chosen words are explained
   theme: field("th", oneOf("auto", "dark", "light"), "auto"),
 };
 

@@ -2,6 +2,7 @@
 
 import { later, listed, t } from "attnscope/lang";
 import { headsOf, kindOf, layersOf, weightsOf } from "attnscope/look";
+import { modeOf } from "attnscope/modes";
 import { textOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -47,7 +48,8 @@ export function fitted(info, state) {
   const layers = layersOf(info, kindOf(state));
   const image = info.images[state.image] ? state.image : 0;
   const branch = info.branches.includes(state.branch) ? state.branch : (info.branches.at(-1) ?? "cond");
-  const own = { ...state, image, branch };
+  const own = { ...state, mode: modeOf(state.mode).name, image, branch };
+  if (!layersOf(info, "self").some((layer) => layer.block === state.cutBlock)) own.cutBlock = null;
   if (!layers.some((layer) => layer.block === state.block)) own.block = null;
   if (!info.steps.some((step) => step.index === state.step)) own.step = null;
   if (state.head !== null && state.head >= headsOf(info, own)) own.head = null;

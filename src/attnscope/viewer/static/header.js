@@ -4,16 +4,16 @@ import { pythonOf } from "attnscope/code";
 import { Check, Select } from "attnscope/controls";
 import { copy } from "attnscope/copying";
 import { choose, language, LANGUAGES, t } from "attnscope/lang";
-import { boxOf, viewOf } from "attnscope/look";
-import { MODES } from "attnscope/modes";
+import { shownModes } from "attnscope/modes";
 import { html } from "attnscope/preact";
-import { save, sideBySide } from "attnscope/saving";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
 import { Toolbar } from "attnscope/toolbar";
-import { firstWords, textOf, tokensOf } from "attnscope/words";
+import { SaveMenu } from "attnscope/tools/savemenu";
+import { mapFile } from "attnscope/tools/saves";
+import { firstWords, textOf } from "attnscope/words";
 
 /** @import { Language } from "attnscope/lang" */
 /** @import { State } from "attnscope/state" */
@@ -27,7 +27,7 @@ export function Header({ traces, first, second, hasStudio }) {
     <h1>attnscope</h1>
     ${traces.length > 1 && traceChoices(traces, state)}
     <${Toolbar} class="modes" label=${t("What to look at")}>
-      ${MODES.filter((mode) => (source.LIVE || !mode.live) && (hasStudio || !mode.studio)).map(
+      ${shownModes(hasStudio).map(
         ({ name, label }, at) =>
           html`<button
             aria-pressed=${state.mode === name}
@@ -102,8 +102,8 @@ function Actions({ first, second }) {
           ${t("Copy link")}
         </button>`
     }
-    <button id="save-png" title=${t("the picture with its map")} onClick=${savePicture}>PNG</button>
-    ${numbersLink(first, "NPZ", "attention")} ${second && numbersLink(second, "NPZ 2", "attention-2")}
+    <${SaveMenu} info=${first.info} state=${first.state} map=${first.look.shown.value} />
+    ${second && numbersLink(second, "NPZ 2", "attention-2")}
   </div>`;
 }
 
@@ -127,8 +127,8 @@ function Settings() {
  * @param {string} name
  */
 function numbersLink({ info, state, look }, text, name) {
-  const file = mapFile(info, state);
-  if (!file || !look.shown.value) return null;
+  const file = mapFile({ info, state, map: look.shown.value });
+  if (!file) return null;
   const title = t("the map's numbers for numpy.load");
   return html`<a class="button" id=${`save-${name}`} href=${file} download=${`${name}.npz`} title=${title}
     >${text}</a
@@ -149,23 +149,3 @@ function Languages() {
 }
 
 const address = () => `${location.href.split("#")[0]}#${link()}`;
-
-function savePicture() {
-  /** @type {NodeListOf<HTMLCanvasElement>} */
-  const canvases = document.querySelectorAll(".stage canvas");
-  sideBySide([...canvases]).toBlob((blob) => blob && save(blob, "attention.png"));
-}
-
-/**
- * Where the map's numbers are, null for none: segments have files of their own, an exported page has none
- * @param {TraceInfo} info
- * @param {State} state
- */
-function mapFile(info, state) {
-  if (!source.LIVE) return null;
-  const box = boxOf(state);
-  if (state.mode === "places" && box) return source.placeFile(info.number, viewOf(state), box, "npz");
-  const tokens = tokensOf(textOf(info, state), state.words);
-  if (state.mode !== "words" || !tokens.length) return null;
-  return source.wordsFile(info.number, viewOf(state), tokens, "npz");
-}

@@ -8,7 +8,7 @@ import { get, set } from "attnscope/state";
 const SEEN = "attnscope-hint-seen";
 
 const KEYS = [
-  ["1 2 3 4", later("modes")],
+  ["1 – 5", later("modes")],
   ["[ ]", later("block")],
   [", .", later("step")],
   ["h", later("head")],

@@ -3,9 +3,11 @@
 import { fitted } from "attnscope/fitted";
 import { headsOf, kindOf, layersOf } from "attnscope/look";
 import { chosenOf } from "attnscope/learn/choice";
+import { shownModes } from "attnscope/modes";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
 import { get, set } from "attnscope/state";
+import { studioNow } from "attnscope/studio/news";
 import { turnTheme } from "attnscope/theme";
 import { contentWords, textOf } from "attnscope/words";
 
@@ -24,6 +26,7 @@ export function onKey(event, traces) {
   if (event.key === "t") turnTheme();
   else if (event.key === "p") set({ bare: true });
   else if (event.key === "c") document.getElementById("copy-code")?.click();
+  else if (event.key === "s") document.getElementById("save")?.click();
   else if (change) set(change);
 }
 
@@ -38,22 +41,19 @@ const isField = (target) => target instanceof Element && /^(INPUT|SELECT|TEXTARE
 const STEPS = [",", "."]; // of which an exported page has places and words, and no single heads
 
 /**
- * What a key changes, null for nothing
+ * What a key changes, null for nothing; that of a mode is its number among the buttons
  * @param {string} key
  * @param {TraceInfo} info
  * @param {State} state
  */
 export function keyChange(key, info, state) {
   if (!source.LIVE && (key === "h" || (state.mode === "segments" && STEPS.includes(key)))) return null;
-  return CHANGES.get(key)?.(info, state) ?? null;
+  const mode = shownModes(studioNow() !== null)[Number(key) - 1];
+  return mode ? { mode: mode.name, cursor: null } : (CHANGES.get(key)?.(info, state) ?? null);
 }
 
 /** @type {[string, (info: TraceInfo, state: State) => Partial<State>][]} */
 const KEYS = [
-  ["1", () => ({ mode: "places", cursor: null })],
-  ["2", () => ({ mode: "words", cursor: null })],
-  ["3", () => ({ mode: "segments", cursor: null })],
-  ["4", () => (source.LIVE ? { mode: "learn", cursor: null } : {})],
   ["[", (info, state) => ({ block: turn(blocksOf(info, state), chosen(info, state).block, -1) })],
   ["]", (info, state) => ({ block: turn(blocksOf(info, state), chosen(info, state).block, 1) })],
   [",", (info, state) => ({ step: turn(stepsOf(info, state), chosen(info, state).step, -1) })],

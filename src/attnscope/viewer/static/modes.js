@@ -4,7 +4,9 @@ import { later } from "attnscope/lang";
 import { Learn } from "attnscope/learn/page";
 import { PlacesPanel, WordsPanel } from "attnscope/panels";
 import { SegmentsPanel } from "attnscope/segments";
+import * as source from "attnscope/source";
 import { EditPanel } from "attnscope/studio/edit";
+import { CutoutPanel } from "attnscope/tools/cutout";
 
 /** @import { State } from "attnscope/state" */
 
@@ -24,17 +26,25 @@ import { EditPanel } from "attnscope/studio/edit";
  * @property {boolean} [studio]
  */
 
-/** @type {Mode[]} in the order of their buttons and keys */
+/** @type {Mode[]} in the order of their buttons and keys; those of the studio last, so that keys stay */
 export const MODES = [
   { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true, both: true },
   { name: "words", label: later("Words"), Panel: WordsPanel, maps: true, both: true },
   { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false, both: true },
+  { name: "cutout", label: later("Cut out"), Panel: CutoutPanel, maps: false, live: true },
   { name: "learn", label: later("Learn"), Panel: () => null, Page: Learn, maps: false, live: true },
   { name: "edit", label: later("Edit"), Panel: EditPanel, maps: true, live: true, studio: true },
 ];
 
 /**
+ * Those that this page has: an exported one has no server
+ * @param {boolean} hasStudio
+ */
+export const shownModes = (hasStudio) =>
+  MODES.filter((mode) => (source.LIVE || !mode.live) && (hasStudio || !mode.studio));
+
+/**
  * @param {State["mode"]} name
  * @returns {Mode}
  */
-export const modeOf = (name) => MODES.find((mode) => mode.name === name) ?? MODES[0];
+export const modeOf = (name) => shownModes(true).find((mode) => mode.name === name) ?? MODES[0];

@@ -9,6 +9,7 @@ import { removePin } from "attnscope/pins";
 import { html } from "attnscope/preact";
 import { shareOf } from "attnscope/prompt";
 import { set } from "attnscope/state";
+import { Explained } from "attnscope/tools/explained";
 import { choosable, textOf, wordsOf } from "attnscope/words";
 
 /** @import { ChoosableWord, FieldMap, Fitted, Look, TraceInfo } from "attnscope/types" */
@@ -152,5 +153,6 @@ export function WordsPanel({ info, state, look, which }) {
     <${WhichTrace} info=${info} which=${which} />
     <p class="quiet">${t("Share of attention that one token of it gets, {where}.", { where })}</p>
     <${Numbers} map=${look.shown.value} />
+    <${Explained} info=${info} state=${state} />
   </section>`;
 }

@@ -12,8 +12,11 @@ import { placeCursor } from "attnscope/studio/placing";
 
 /** @typedef {PointerEvent & { currentTarget: HTMLElement }} Pointing */
 
-/** A move is the cursor, a click a pin, a drag a region; dragged: the region that is being drawn. */
-export function usePointer() {
+/**
+ * A move is the cursor, a click a pin, a drag a region; dragged: the region that is being drawn.
+ * @param {((at: Place, shift: boolean) => void) | null} [press] gets clicks, and nothing else happens
+ */
+export function usePointer(press = null) {
   const from = useRef(/** @type {Place | null} */ (null));
   const [dragged, setDragged] = useState(/** @type {Region | null} */ (null));
   const end = () => {
@@ -24,6 +27,7 @@ export function usePointer() {
     dragged,
     /** @param {Pointing} event */
     move(event) {
+      if (press) return;
       const at = placeOf(event);
       const box = from.current && boxBetween(from.current, at);
       setDragged(box);
@@ -38,7 +42,9 @@ export function usePointer() {
     /** @param {Pointing} event */
     up(event) {
       if (!from.current) return;
-      addPin(boxBetween(from.current, placeOf(event)) ?? placeOf(event));
+      const box = boxBetween(from.current, placeOf(event));
+      if (!press) addPin(box ?? placeOf(event));
+      else if (!box) press(placeOf(event), event.shiftKey);
       end();
     },
     leave() {

@@ -6,6 +6,7 @@ import { named, picked, pickedBeside } from "attnscope/picking";
 import { html } from "attnscope/preact";
 import { get, set } from "attnscope/state";
 import { Toolbar } from "attnscope/toolbar";
+import { saysOf } from "attnscope/tools/explained";
 import { choosable, namesOf, textOf } from "attnscope/words";
 
 /** @import { WordId } from "attnscope/fields" */
@@ -79,6 +80,8 @@ function row({ info, state, shares }, acts, which) {
   const words = choosable(read).filter((word) => state.mode !== "segments" || word.role === "text");
   const sums = shares && words.map((word) => shareOf(word, shares));
   const most = sums && Math.max(...sums.filter((_, at) => words[at].role === "text"), 1e-9);
+  /** @param {WordId} id */
+  const isMissing = (id) => saysOf(info, state, id) === "not drawn";
   const label = which ? t("Words of {trace}", { trace: which }) : t("Words of the prompt");
   return html`<${Toolbar} class="words" label=${label}>
     ${which && html`<span class="quiet" translate=${false} title=${which}>${info.name}</span>`}
@@ -87,11 +90,11 @@ function row({ info, state, shares }, acts, which) {
       (word, at) =>
         html`<button
           key=${word.id}
-          class=${`word ${word.role}`}
+          class=${`word ${word.role}${isMissing(word.id) ? " not-drawn" : ""}`}
           translate=${word.role !== "text"}
           data-word=${word.id}
           aria-pressed=${isPressed(word.id, info, state)}
-          title=${titleOf(word, sums && sums[at])}
+          title=${`${titleOf(word, sums && sums[at])}${isMissing(word.id) ? t("; not drawn, it seems") : ""}`}
           onMouseDown=${keepSelection}
           onClick=${(/** @type {MouseEvent} */ event) =>
             acts.pick(word.id, event.shiftKey || state.adding === true)}

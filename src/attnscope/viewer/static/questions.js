@@ -3,11 +3,12 @@
 import { useAnswer } from "attnscope/asking";
 import { boxOf, everywhere, layersOf, recipeOf, sourceOf, viewOf } from "attnscope/look";
 import * as source from "attnscope/source";
+import { cutQuestion } from "attnscope/tools/cutting";
 import { areOfText, textOf, tokensOf, wordsOf } from "attnscope/words";
 
 /** @import { Question } from "attnscope/asking" */
 /** @import { Each } from "attnscope/source" */
-/** @import { FieldMap, Fitted, Found, Kind, Look, Tops, TraceInfo, View } from "attnscope/types" */
+/** @import { Cut, FieldMap, Fitted, Found, Kind, Look, Tops, TraceInfo, View } from "attnscope/types" */
 
 /**
  * shown: the map over the picture; self, cross: small maps of all blocks; found: segments; top, blockTops,
@@ -22,6 +23,7 @@ import { areOfText, textOf, tokensOf, wordsOf } from "attnscope/words";
  * @property {Question<Tops>} [top]
  * @property {Question<Tops>} [blockTops]
  * @property {Question<Tops>} [headTops]
+ * @property {Question<Cut>} [cut]
  */
 
 /**
@@ -39,6 +41,7 @@ export function useLook(info, state) {
     shares: useAnswer(asked.shares),
     found: useAnswer(asked.found),
     tops: { view: useAnswer(asked.top), block: useAnswer(asked.blockTops), head: useAnswer(asked.headTops) },
+    cut: useAnswer(asked.cut),
   };
 }
 
@@ -50,6 +53,7 @@ export function useLook(info, state) {
 export function questionsOf(info, state) {
   if (state.mode === "learn") return {}; // it asks by itself
   if (state.mode === "segments") return holds(info, "self") ? { found: segmentsQuestion(info, state) } : {};
+  if (state.mode === "cutout") return holds(info, "self") ? { cut: cutQuestion(info, state) } : {};
   return { ...blockQuestions(info, state), ...mapQuestions(info, state) };
 }
 

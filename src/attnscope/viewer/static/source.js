@@ -88,7 +88,7 @@ function boxed(box) {
  * @param {string} what
  * @param {Parts} parts
  */
-const at = (trace, what, parts) => `api/traces/${trace}/${what}?${query(parts)}`;
+export const at = (trace, what, parts) => `api/traces/${trace}/${what}?${query(parts)}`;
 
 /** @type {(path: string) => Promise<FieldMap>} */
 const oneMap = async (path) => (await maps(path))[0];
@@ -226,17 +226,27 @@ const POLL_MS = 150;
 const aggregate = async (address, options) => (await fetched(address, options)).json();
 
 /**
- * Segments of a trace: aggregates its attention first, which may take long. told(done, total) is called
- * meanwhile; aborting the signal cancels the work on the server.
+ * Segments of a trace: aggregates its attention first, which may take long.
  * @param {number} trace
  * @param {Source} source
  * @param {Recipe} recipe
- * @param {Told} told
+ * @param {Told} told as for waited
  * @param {AbortSignal} [signal]
  * @returns {Promise<Found>}
  */
 export async function segments(trace, source, recipe, told, signal) {
-  const address = at(trace, "aggregate", { ...source });
+  await waited(at(trace, "aggregate", { ...source }), told, signal);
+  return ready(trace, { ...source, ...recipe });
+}
+
+/**
+ * Begins long work of the server and waits for its end. told(done, total) is called meanwhile; aborting the
+ * signal cancels the work on the server.
+ * @param {string} address
+ * @param {Told} told
+ * @param {AbortSignal} [signal]
+ */
+export async function waited(address, told, signal) {
   let state = await aggregate(address);
   if (state.state === "failed") state = await aggregate(address, { method: "POST" });
   while (state.state === "running" || state.state === "absent") {
@@ -251,7 +261,6 @@ export async function segments(trace, source, recipe, told, signal) {
     state = await aggregate(address);
   }
   if (state.state === "failed") throw new Refused(state.error);
-  return ready(trace, { ...source, ...recipe });
 }
 
 /**

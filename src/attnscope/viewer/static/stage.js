@@ -12,12 +12,16 @@ import { html, useLayoutEffect, useRef } from "attnscope/preact";
 import { languageOfError } from "attnscope/refused";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
+import { set } from "attnscope/state";
 import { editWords } from "attnscope/studio/edit";
 import { usePlacing, wordToPlace } from "attnscope/studio/placing";
+import { Signs } from "attnscope/tools/cutout";
+import { CutNotices } from "attnscope/tools/cutting";
+import { addPoint, pointKey } from "attnscope/tools/points";
 import { textOf } from "attnscope/words";
 
 /** @import { Shown } from "attnscope/scale" */
-/** @import { Answer, Fitted, Found, Kind, Look, TraceInfo } from "attnscope/types" */
+/** @import { Answer, Fitted, Found, Kind, Look, Place, TraceInfo } from "attnscope/types" */
 
 /**
  * top: the map's brightest value, null for its own; compact: blocks as a strip below; else they stand beside
@@ -33,6 +37,7 @@ export function Pane({ info, state, look, top, label, compact }) {
       <span translate=${false}>${textOf(info, state).text || t("no prompt")}</span>
     </figcaption>
     <${Stage} info=${info} state=${{ ...state, top }} look=${look} />
+    ${state.mode === "cutout" && html`<${Signs} state=${state} />`}
     ${compact && strips && html`<${BlockStrip} info=${info} state=${state} look=${look} />`}
     ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} look=${look} />`}
   </figure>`;
@@ -43,6 +48,10 @@ const HELP = later(
     "Delete removes the pin, Escape leaves.",
 );
 
+const CUT_HELP = later(
+  "Picture. Arrows move the cursor, Enter cuts out, Shift with Enter takes away, Delete undoes.",
+);
+
 /** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
 function Stage({ info, state, look }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
@@ -50,29 +59,41 @@ function Stage({ info, state, look }) {
   const picture = usePicture(info, state);
   const size = useFittedSize(frame, info.size);
   const word = wordToPlace(editWords(info, state), state);
-  const [pointing, placing] = [usePointer(), usePlacing(word)];
+  const cuts = state.mode === "cutout";
+  /** @param {Place} at @param {boolean} shift */
+  const press = (at, shift) => addPoint(at, shift, info);
+  const [pointing, placing] = [usePointer(cuts ? press : null), usePlacing(word)];
   const pointer = word ? placing : pointing;
-  const [map, found] = [look.shown.value, look.found.value];
+  const [map, found, cut] = [look.shown.value, look.found.value, look.cut.value];
   useLayoutEffect(() => {
     if (!size || !canvas.current) return;
     const lit = litSegment(found, state);
-    draw(contextOf(canvas.current), { info, state, picture, map, found, lit, dragged: pointer.dragged });
+    draw(contextOf(canvas.current), { info, state, picture, map, found, cut, lit, dragged: pointer.dragged });
   });
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    if (!cuts) return stageKey(event, gridOf(info, state), state, word);
+    const change = pointKey(event, state, info);
+    if (!change) return undefined;
+    set(change);
+    event.preventDefault();
+    return event.stopPropagation();
+  };
   return html`<div class="frame" ref=${frame} style=${{ "--shape": `${info.size[1]} / ${info.size[0]}` }}>
     <div
       class="stage"
       tabindex="0"
       role="application"
       aria-roledescription=${t("picture")}
-      aria-label=${t(HELP)}
-      onKeyDown=${(/** @type {KeyboardEvent} */ event) => stageKey(event, gridOf(info, state), state, word)}
+      aria-label=${t(cuts ? CUT_HELP : HELP)}
+      onKeyDown=${onKey}
     >
       <canvas
         ref=${canvas}
         width=${size?.[1] ?? 1}
         height=${size?.[0] ?? 1}
         style=${size && cssSize(size)}
-        data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy}
+        data-ready=${picture !== undefined && !look.shown.busy && !look.found.busy && !look.cut.busy}
         onPointerMove=${pointer.move}
         onPointerDown=${pointer.down}
         onPointerUp=${pointer.up}
@@ -80,6 +101,7 @@ function Stage({ info, state, look }) {
         onPointerCancel=${pointer.leave}
       ></canvas>
       <${Notices} info=${info} state=${state} look=${look} />
+      <${CutNotices} cut=${look.cut} />
     </div>
   </div>`;
 }

@@ -103,6 +103,33 @@ export interface SegmentsInfo {
   segments: SegmentInfo[];
 }
 
+export interface CutoutInfo {
+  height: number;
+  width: number;
+  area: number;
+  share: number;
+  score: number;
+  layers: string[];
+}
+
+export interface WordVerdict {
+  word: number | null;
+  text: string;
+  says: "drawn" | "not drawn" | "unclear" | "not read" | "shows nothing";
+  verdict: string;
+  share: number | null;
+  peak: number | null;
+  leads: number | null;
+  where: string;
+}
+
+export interface ExplainedInfo {
+  words: WordVerdict[];
+  sentences: string[][];
+  run: string[];
+  limits: string[];
+}
+
 export interface Problem {
   error: string;
 }
@@ -170,6 +197,9 @@ export type FieldMap = MapHead & { values: Float32Array };
 /** Segments with the label of every pixel, row by row. */
 export type Found = SegmentsInfo & { labels: Uint16Array; labels_height: number; labels_width: number };
 
+/** What was clicked on; pixels: 1 on it, 0 beside it, row by row. */
+export type Cut = CutoutInfo & { pixels: Uint8Array };
+
 export type Rgb = [red: number, green: number, blue: number];
 
 export type Told = (done: number, total: number) => void;
@@ -193,4 +223,5 @@ export interface Look {
   found: Answer<Found>;
   /** The common scales of all words: of the view, of each block, of each head. */
   tops: Record<"view" | "block" | "head", Answer<Tops>>;
+  cut: Answer<Cut>;
 }

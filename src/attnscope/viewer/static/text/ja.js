@@ -2,11 +2,13 @@
 
 import { LEARN } from "attnscope/text/ja-learn";
 import { STUDIO } from "attnscope/text/ja-studio";
+import { TOOLS } from "attnscope/text/ja-tools";
 
 /** @type {Record<string, string>} */
 export const JAPANESE = {
   ...STUDIO,
   ...LEARN,
+  ...TOOLS,
   // the page
   "Loading the trace …": "トレースを読み込んでいます…",
   "first trace": "1つ目のトレース",
@@ -40,7 +42,6 @@ export const JAPANESE = {
   "To the picture": "画像へ",
   "To the prompt": "プロンプトへ",
   "To choices and numbers": "設定と数値へ",
-  "the picture with its map": "マップを重ねた画像",
   "the map's numbers for numpy.load": "マップの数値（numpy.load で読めます）",
   Language: "言語",
   "light or dark": "明暗の切り替え",
