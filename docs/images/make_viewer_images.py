@@ -34,11 +34,14 @@ STATES = {  # name -> (address, place of the cursor)
     "words-block": ("with=all&m=words&w=5&b=13&c=viridis&sc=log&ce=1", None),
     "segments": ("with=all&m=segments", (0.3, 0.25)),
     "segments-two": ("m=segments", None),
+    "learn": ("with=all&m=learn&k=self&b=11&h=1&pins=0.35,0.7", None),
+    "learn-words": ("with=all&m=learn&k=cross&b=9&h=1", None),
 }
 SHOWN = {  # file -> (state, theme)
     "viewer-places.png": ("places", "dark"),
     "viewer-words.png": ("words", "light"),
     "viewer-segments.png": ("segments-two", "light"),
+    "viewer-learn.png": ("learn", "light"),
 }
 
 
@@ -46,7 +49,7 @@ def runs(folder: Path) -> list[Path]:
     pipe = attnscope.load_pipeline("demo")
     folders = []
     for number, prompt in enumerate(PROMPTS):
-        with attnscope.capture(pipe, branch="cond") as trace:
+        with attnscope.capture(pipe, branch="cond", value=True) as trace:
             generator = torch.Generator().manual_seed(SEEDS[number])
             pipe(prompt, num_inference_steps=20, guidance_scale=GUIDANCE_SCALE, generator=generator)
         folders.append(trace.save(folder / f"run-{number + 1}.trace"))
@@ -66,13 +69,15 @@ def shoot(browser, address: str, state: str, theme: str, size: tuple[int, int], 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--states", type=Path, help="folder for every state")
+    parser.add_argument("--only", choices=SHOWN, help="one of the screenshots")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         chromium() as browser,
         serving(*runs(Path(folder))) as address,
     ):
-        for name, (state, theme) in SHOWN.items():
+        for name in [given.only] if given.only else SHOWN:
+            state, theme = SHOWN[name]
             shoot(browser, address, state, theme, SIZES["small"], HERE / name)
         if given.states:
             given.states.mkdir(parents=True, exist_ok=True)

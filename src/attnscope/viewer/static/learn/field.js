@@ -174,6 +174,8 @@ function drawScalars(context, { section, values, signed, top }, edges, area, ink
   if (low < 0) drawText(context, number(low), area.width, bottom, { colour: inks.soft, align: "right" });
 }
 
+const LEAST_BAND = 5; // width of the frame around a narrow column
+
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Float64Array} edges
@@ -183,5 +185,6 @@ function drawScalars(context, { section, values, signed, top }, edges, area, ink
  */
 function drawBand(context, edges, at, width, height) {
   const [left, right] = [edges[at] * width, edges[at + 1] * width];
-  drawRing(context, { x: left, y: 1, width: right - left, height: height - 2 }, KEY, 4);
+  const x = Math.min(left, width - LEAST_BAND);
+  drawRing(context, { x, y: 1, width: Math.max(right - left, LEAST_BAND), height: height - 2 }, KEY);
 }

@@ -80,7 +80,7 @@ function Kinds({ info, chosen: { layer } }) {
 
 const JOINT = later(
   "A joint attention: the text is among the keys, beside the picture's places, and one softmax is over " +
-  "both. The text asks, too; shown here are the picture's places.",
+    "both. The text asks, too; shown here are the picture's places.",
 );
 
 /** @param {{ info: TraceInfo, chosen: Chosen }} props */

@@ -92,7 +92,7 @@ const SHARES = later(
 
 const EDITED = later(
   "An edit of this run changed the row before it met the values: drawn is the row that was used, the sum " +
-  "beside it is the softmax's own.",
+    "beside it is the softmax's own.",
 );
 
 /** @param {Lesson} lesson */
@@ -152,7 +152,7 @@ function Values({ computed, read, state, focus }) {
 
 const MEASURED = later(
   "Each strip has its own range of colours. What a key brings is measured along o: what points the other " +
-  "way takes away, and is negative.",
+    "way takes away, and is negative.",
 );
 
 const ROWS = 6;

@@ -102,12 +102,10 @@ function sumText(query, row, score) {
 
 const FIT = later(
   "q and the key are multiplied number by number, and the products added up: the score is large where both " +
-  "point the same way, negative where they point away from each other.",
+    "point the same way, negative where they point away from each other.",
 );
 
-const ADDED = later(
-  "So the map is the sum of the channels above, each times its q.",
-);
+const ADDED = later("So the map is the sum of the channels above, each times its q.");
 
 /** @param {Lesson} lesson */
 export function ScoreStep({ shapes, computed, read, state, focus }) {
