@@ -21,14 +21,11 @@ class Ledger:
     Args:
         folder: Where runs are kept, and are found again.
         shelf: Of the viewer; gets the trace of each run that is over.
-
-    Attributes:
-        lock: Is held while runs change.
     """
 
     def __init__(self, folder: Path, shelf: Shelf) -> None:
         self.runs, self.changes = Runs(folder), Changes()
-        self.lock = threading.RLock()
+        self.lock = threading.RLock()  # is held while runs change
         self._shelf = shelf
         self._is_closed = False
 

@@ -40,11 +40,10 @@ class Viewer:
         app: What answers.
         listening: Where.
         address: Where a browser finds it, with the token if there is one.
-
-    Attributes:
-        address: Where a browser finds it, with the token if there is one.
-        port: The port that it listens on.
     """
+
+    address: str
+    port: int
 
     def __init__(self, app: object, listening: socket.socket, address: str) -> None:
         self.address, self.port = address, listening.getsockname()[1]

@@ -50,9 +50,10 @@ const greatest = (tops) =>
  * @returns {Look}
  */
 export function waiting(look, { top }) {
-  if (top !== undefined) return look;
-  const busy = look.shown.busy || look.tops.view.error === null;
-  return { ...look, shown: { ...look.shown, value: null, busy } };
+  const { shown, tops } = look;
+  if (top !== undefined) return { ...look, shown: { ...shown, busy: shown.busy || tops.view.busy } };
+  const busy = shown.busy || tops.view.error === null;
+  return { ...look, shown: { ...shown, value: null, busy } };
 }
 
 /**
