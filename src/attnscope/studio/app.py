@@ -45,6 +45,7 @@ def create_app(
     answers.has_studio = True
     answers.starts.append(studio.start)
     answers.ends.append(studio.close)
+    app.state.wakes = [studio.ledger.changes.close]
     app.state.studio = studio
     Routes(studio).add_to(app)
     Bringing(studio).add_to(app)

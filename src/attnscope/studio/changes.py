@@ -12,8 +12,14 @@ class Changes:
 
     def __init__(self) -> None:
         self.count = 0
+        self._is_closed = False
         self._lock = threading.Lock()
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def close(self) -> None:
+        """Nobody waits any more: the server ends."""
+        self._is_closed = True
+        self.note()
 
     def note(self) -> None:
         """Something has changed. From any thread."""
@@ -33,7 +39,7 @@ class Changes:
         """
         event = asyncio.Event()
         with self._lock:
-            if self.count != seen:
+            if self.count != seen or self._is_closed:
                 return self.count
             self._waiting.append((asyncio.get_running_loop(), event))
         with suppress(asyncio.TimeoutError):

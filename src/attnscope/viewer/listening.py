@@ -41,6 +41,16 @@ class Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; questions that wait for news are answered first, for they would hold it up.
+
+        Args:
+            sockets: Where it listens.
+        """
+        for wake in getattr(getattr(self.config.app, "state", None), "wakes", ()):
+            wake()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End at a signal, and leave it to whoever handled it before, until the block ends."""
