@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from attnscope.places import Box, View, box_map, word_map
+from attnscope.places import Box, View, box_map, word_map, words_maximum
 from attnscope.testing.made_traces import made_trace
 from attnscope.viewer import notebook
 from attnscope.viewer.export import export_page
@@ -21,7 +21,7 @@ from viewer.proxying import proxied
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-PLAIN = "o=1&ce=1&pins="
+PLAIN = "o=1&ce=1&lt=0&pins="
 PREFIX = "/user/me/proxy/8756"
 TOKEN = "s3cret"
 KEY = "0123456789abcdef" * 2
@@ -47,6 +47,12 @@ def shows_a_place(page, trace, y=0.3, x=0.7):
     assert_shows(drawn(page), expected, but=[under])
 
 
+def assert_shows_cat(page, trace, view, *, tolerance):
+    """On the scale of all words."""
+    cat = word_map(trace, view, trace.span("cat").tokens)
+    assert_shows(drawn(page), cat, top=words_maximum(trace, view), tolerance=tolerance)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -65,7 +71,8 @@ def test_everything_works_below_a_proxys_path(browser, shown, settings):
             assert TOKEN not in page.url
             shows_a_place(page, shown)
             page.get_by_role("button", name="cat").click()
-            assert_shows(drawn(page), word_map(shown, View(), shown.span("cat").tokens))
+            assert_shows_cat(page, shown, View(), tolerance=3)
+            page.get_by_role("button", name="Save").click()
             with page.expect_download() as download:
                 page.locator("#save-npz").click()
             with np.load(download.value.path()) as file:
@@ -178,13 +185,12 @@ def test_the_exported_page_has_its_steps(browser, shown, tmp_path):
         page.mouse.move(*point(page, 0.3, 0.7))
         assert_shows(drawn(page), expected, but=[(2, 8)], tolerance=16)
         page.keyboard.press("2")  # where the first noun is chosen
-        tokens = shown.span("cat").tokens
-        assert_shows(drawn(page), word_map(shown, View(2, step=0), tokens), tolerance=16)
+        assert_shows_cat(page, shown, View(2, step=0), tolerance=16)
         page.get_by_role("button", name="play the steps").click()
         page.wait_for_function("() => document.querySelector('[aria-valuetext^=\"step 2\"]')")
         page.get_by_role("button", name="pause").click()
         at = int(slider.get_attribute("aria-valuetext").split()[1])
-        assert_shows(drawn(page), word_map(shown, View(2, step=at), tokens), tolerance=16)
+        assert_shows_cat(page, shown, View(2, step=at), tolerance=16)
         page.get_by_text("where a place looks has at most 16×16 cells").wait_for()
         page.keyboard.press("3")
         assert slider.count() == 0

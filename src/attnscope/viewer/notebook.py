@@ -30,7 +30,10 @@ _BY_JUPYTER = """<script>
   const proxied = new URL(`${base}proxy/${port}/`, location.href);
   const answer = await fetch(new URL(`${path}api/traces`, proxied)).catch(() => null);
   if (!answer?.ok || !(await answer.json().catch(() => ({}))).traces) return;
-  document.getElementById(name).src = new URL(path, proxied);
+  const frame = document.getElementById(name);
+  const other = frame.cloneNode();
+  other.src = new URL(path, proxied);
+  frame.replaceWith(other); // as browsers may drop another address while a page still loads
   document.getElementById(`${name}-tab`).href = new URL(tab, proxied);
 })(ARGUMENTS);
 </script>

@@ -191,6 +191,8 @@ test("a step by itself has maps of its own, in its own levels", async () => {
   near(await source.shares(0, late, [0.1, 0.1]), [0, 0.7, 0]);
   const blocks = await source.placeBlocks(0, late, [0.1, 0.1]);
   assert.deepEqual(blocks.map((map) => [map.number, Math.round(1e6 * map.maximum)]), [[1, 300000]]);
+  assert.deepEqual((await source.tops(0, late, "view")).maxima, [0.5]); // of its own words
+  assert.deepEqual((await source.tops(0, VIEW, "view")).maxima, [1]);
   near((await source.place(0, { ...VIEW, step: 0 }, [0.1, 0.9])).values, [0, 2]);
   near((await source.place(0, VIEW, [0.1, 0.9])).values, [0, 2]);
 });

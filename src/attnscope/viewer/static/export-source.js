@@ -226,10 +226,11 @@ export function aboutSteps() {
 
 /** @type {typeof import("attnscope/source").tops} */
 export async function tops(trace, view, each) {
-  const blocks = each === "block" ? [...blocksOf(data.words), null] : [view.block];
+  const { words: held } = mapsAt(view);
+  const blocks = each === "block" ? [...blocksOf(held), null] : [view.block];
   const maxima = await Promise.all(
     blocks.map(async (block) => {
-      const all = await unpacked(data.words[name(block)]);
+      const all = await unpacked(held[name(block)]);
       return Math.max(...all.maxima.subarray(0, read.words.length));
     }),
   );
