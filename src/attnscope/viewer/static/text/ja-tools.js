@@ -15,8 +15,8 @@ export const TOOLS = {
   "remove point {x}, {y} {says}": "点 {x}, {y}（{says}）を消す",
   "Remove all points": "すべての点を消す",
   "Go on": "続ける",
-  "Getting ready for clicks, once for this picture: {done} of {total}":
-    "クリックの準備中（この画像で一度だけ）: {done} / {total}",
+  "Getting ready for clicks, once for this picture …": "クリックの準備中（この画像で一度だけ）…",
+  "({done} of {total})": "({done} / {total})",
   "getting ready for clicks": "クリックの準備",
   "cut out: {share} of the picture": "切り抜き: 画像の {share}",
   "the usual ones": "標準のもの",
