@@ -21,7 +21,7 @@ from viewer.proxying import proxied
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-PLAIN = "o=1&ce=1&pins="
+PLAIN = "o=1&ce=1&lt=0&r=each&pins="
 PREFIX = "/user/me/proxy/8756"
 TOKEN = "s3cret"
 KEY = "0123456789abcdef" * 2
@@ -67,6 +67,7 @@ def test_everything_works_below_a_proxys_path(browser, shown, settings):
             page.get_by_role("button", name="cat").click()
             assert_shows(drawn(page), word_map(shown, View(), shown.span("cat").tokens))
             with page.expect_download() as download:
+                page.locator("#save").click()
                 page.locator("#save-npz").click()
             with np.load(download.value.path()) as file:
                 np.testing.assert_array_equal(file["map"], word_map(shown, View(), shown.span("cat").tokens))
