@@ -40,7 +40,7 @@ export const TOOLS = {
   largest: "最大",
   leads: "優勢",
   "; not drawn, it seems": "（描かれていないようです）",
-  "files to take along (s)": "ファイルとして保存 (s)",
+  "files to take along (s)": "ファイルとして保存（s）",
   close: "閉じる",
   done: "完了",
   "Choose a word first.": "先に単語を選んでください。",
