@@ -30,7 +30,7 @@ MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
 def test_every_question_is_described():
-    assert len(OPERATIONS) == 30
+    assert len(OPERATIONS) == 31
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

@@ -16,7 +16,8 @@ pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("igno
 SAME = {
     *("attnscope", "PNG", "NPZ", "JSON", "English", "Python", "Enter", "Delete", "Escape", "Shift"),
     *("cond", "uncond", "numpy", "load", "ember", "viridis", "magma", "cividis", "KL", "view"),
-    *("Q", "K", "V", "P", "t", "h", "c", "p"),  # letters of formulas, and keys
+    *("GIF", "MP", "HTML", "ZIP", "trace", "px"),
+    *("Q", "K", "V", "P", "t", "h", "c", "p", "s"),  # letters of formulas, and keys
 }
 """What Japanese writes in Latin letters too."""
 
@@ -63,11 +64,15 @@ def pair():
 
 def states(page):
     """The page in each of its modes, with all that opens, one after the other."""
-    for key in ("1", "2", "3"):
+    for key in ("1", "2", "3", "4"):
         page.keyboard.press(key)
         drawn(page)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
         yield key
+    page.keyboard.press("s")
+    page.get_by_role("menu").wait_for()
+    yield "save"
+    page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.get_by_role("dialog").wait_for()
     yield "help"
@@ -77,7 +82,7 @@ def test_no_english_is_left_in_japanese(browser, pair):
     with serving(*pair) as address:
         for view in (
             "?lang=ja#with=all&pins=0.3,0.7&b=1",
-            "?lang=ja#with=1&b=2&s=2&pins=0.3,0.7;0.1,0.1,0.5,0.6",
+            "?lang=ja#with=1&b=2&s=2&pins=0.3,0.7;0.1,0.1,0.5,0.6&cut=p0.3,0.4;m0.8,0.2&cb=1",
         ):
             with opened(browser, address + view, close="閉じる") as page:
                 assert page.locator("html").get_attribute("lang") == "ja"

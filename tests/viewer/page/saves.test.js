@@ -7,14 +7,17 @@ import { SAVES } from "attnscope/tools/saves";
 import { fittedState, madeTrace } from "./made.js";
 
 /** @import { State } from "attnscope/state" */
-/** @import { FieldMap, TraceInfo } from "attnscope/types" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { TraceInfo } from "attnscope/types" */
 
-const map = /** @type {FieldMap} */ ({ maximum: 1 });
-
-/** @param {Partial<State>} state @param {Partial<TraceInfo>} changes */
-function shown(state, changes = {}) {
+/**
+ * @param {Partial<State>} state
+ * @param {Partial<TraceInfo>} changes
+ * @param {object | null} map
+ */
+function shown(state, changes = {}, map = { maximum: 1 }) {
   const info = madeTrace(changes);
-  return { info, state: fittedState(info, state), map };
+  return /** @type {Shown} */ ({ info, state: fittedState(info, state), look: { shown: { value: map } } });
 }
 
 /** @param {string} id */
@@ -50,7 +53,7 @@ test("a map's numbers are of what is shown", () => {
   const npz = save("save-npz");
   assert.match(npz.href?.(shown({ pins: [[0.1, 0.2]] })) ?? "", /place\?.*top=0.1&left=0.2&format=npz$/);
   assert.match(npz.href?.(shown({ mode: "words", words: [1] })) ?? "", /words\?.*token=2&format=npz$/);
-  assert.equal(npz.lacks?.({ ...shown({}), map: null }), "No map is shown.");
+  assert.equal(npz.lacks?.(shown({}, {}, null)), "No map is shown.");
   assert.equal(npz.href?.(shown({ mode: "segments" })), null);
 });
 

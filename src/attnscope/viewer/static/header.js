@@ -12,7 +12,6 @@ import { link, set } from "attnscope/state";
 import { turnTheme } from "attnscope/theme";
 import { Toolbar } from "attnscope/toolbar";
 import { SaveMenu } from "attnscope/tools/savemenu";
-import { mapFile } from "attnscope/tools/saves";
 import { firstWords, textOf } from "attnscope/words";
 
 /** @import { Language } from "attnscope/lang" */
@@ -102,8 +101,7 @@ function Actions({ first, second }) {
           ${t("Copy link")}
         </button>`
     }
-    <${SaveMenu} info=${first.info} state=${first.state} map=${first.look.shown.value} />
-    ${second && numbersLink(second, "NPZ 2", "attention-2")}
+    <${SaveMenu} first=${first} second=${second} />
   </div>`;
 }
 
@@ -119,20 +117,6 @@ function Settings() {
       ?
     </button>
   </div>`;
-}
-
-/**
- * @param {Shown} shown
- * @param {string} text
- * @param {string} name
- */
-function numbersLink({ info, state, look }, text, name) {
-  const file = mapFile({ info, state, map: look.shown.value });
-  if (!file) return null;
-  const title = t("the map's numbers for numpy.load");
-  return html`<a class="button" id=${`save-${name}`} href=${file} download=${`${name}.npz`} title=${title}
-    >${text}</a
-  >`;
 }
 
 function Languages() {

@@ -31,7 +31,7 @@ export const MODES = [
   { name: "places", label: later("Places"), Panel: PlacesPanel, maps: true, both: true },
   { name: "words", label: later("Words"), Panel: WordsPanel, maps: true, both: true },
   { name: "segments", label: later("Segments"), Panel: SegmentsPanel, maps: false, both: true },
-  { name: "cutout", label: later("Cut out"), Panel: CutoutPanel, maps: false, live: true },
+  { name: "cutout", label: later("Cut out"), Panel: CutoutPanel, maps: false, both: true, live: true },
   { name: "learn", label: later("Learn"), Panel: () => null, Page: Learn, maps: false, live: true },
   { name: "edit", label: later("Edit"), Panel: EditPanel, maps: true, live: true, studio: true },
 ];

@@ -37,7 +37,7 @@ export function Pane({ info, state, look, top, label, compact }) {
       <span translate=${false}>${textOf(info, state).text || t("no prompt")}</span>
     </figcaption>
     <${Stage} info=${info} state=${{ ...state, top }} look=${look} />
-    ${state.mode === "cutout" && html`<${Signs} state=${state} />`}
+    ${state.mode === "cutout" && !compact && html`<${Signs} state=${state} />`}
     ${compact && strips && html`<${BlockStrip} info=${info} state=${state} look=${look} />`}
     ${strips && source.LIVE && html`<${HeadStrip} info=${info} state=${state} look=${look} />`}
   </figure>`;

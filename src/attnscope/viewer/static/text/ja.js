@@ -42,7 +42,6 @@ export const JAPANESE = {
   "To the picture": "画像へ",
   "To the prompt": "プロンプトへ",
   "To choices and numbers": "設定と数値へ",
-  "the map's numbers for numpy.load": "マップの数値（numpy.load で読めます）",
   Language: "言語",
   "light or dark": "明暗の切り替え",
   "light or dark (t)": "明暗の切り替え（t）",

@@ -26,7 +26,7 @@ export function cutLines(info, state, suffix) {
     state.cutBlock !== null && `layers=[${state.cutBlock}]`,
   ].filter(Boolean);
   const clicked = `clicked${suffix}`;
-  const save = `${clicked}.cutout().save("cutout${suffix}.png")`;
+  const save = `${clicked}.cutout().save("cutout${suffix.replace("_", "-")}.png")`;
   return {
     imports: [],
     lines: [`${clicked} = attnscope.click(${call.join(", ")})`, `print(${clicked})`, save],

@@ -2,8 +2,9 @@
 
 import { Select } from "attnscope/controls";
 import { later, t } from "attnscope/lang";
-import { layersOf } from "attnscope/look";
+import { layersOf, stageName } from "attnscope/look";
 import { percent } from "attnscope/maps";
+import { WhichTrace } from "attnscope/panels";
 import { html } from "attnscope/preact";
 import { set } from "attnscope/state";
 import { cutFile } from "attnscope/tools/cutting";
@@ -12,17 +13,25 @@ import { pixelOf, removePoint } from "attnscope/tools/points";
 /** @import { Point } from "attnscope/tools/points" */
 /** @import { Cut, Fitted, Look, TraceInfo } from "attnscope/types" */
 
-/** @param {{ info: TraceInfo, state: Fitted, look: Look }} props */
-export function CutoutPanel({ info, state, look }) {
-  const cut = look.cut.value;
+/**
+ * which: of two traces, whose points are the same
+ * @param {{ info: TraceInfo, state: Fitted, look: Look, which?: "first" | "second" | null }} props
+ */
+export function CutoutPanel({ info, state, look, which }) {
+  const cut = state.points.length ? look.cut.value : null;
+  const numbers = cut && html`<${Numbers} cut=${cut} /><${CutFiles} info=${info} state=${state} />`;
+  if (which === "second") {
+    return html`<section><${WhichTrace} info=${info} which=${which} />${numbers}</section>`;
+  }
   return html`<section>
     <h2>${t("Cut out")}</h2>
     <p class="quiet">
       ${t("Click on a thing. Click with Shift on what is too much, and without it on what is missing.")}
     </p>
+    ${which && html`<${Signs} state=${state} />`}
     <${Points} info=${info} state=${state} />
-    ${cut && state.points.length > 0 && html`<${Numbers} cut=${cut} />`}
-    ${cut && state.points.length > 0 && html`<${CutFiles} info=${info} state=${state} />`}
+    <${WhichTrace} info=${info} which=${which} />
+    ${numbers}
     <${Select}
       label=${t("Block")}
       value=${state.cutBlock}
@@ -38,25 +47,26 @@ export function CutoutPanel({ info, state, look }) {
  * @returns {[number, string][]}
  */
 const blockOptions = (info) =>
-  layersOf(info, "self").map(({ block, stage, grid }) => [block, `${block} · ${stage} · ${grid.join("×")}`]);
+  layersOf(info, "self").map(({ block, stage, grid }) => [
+    block,
+    `${block} · ${stageName(stage)} · ${grid.join("×")}`,
+  ]);
 
-/** @type {[Point["sign"], string][]} */
-const SIGNS = [
-  ["plus", later("on the thing")],
-  ["minus", later("beside it")],
-];
+/** @type {Point["sign"][]} */
+const SIGNS = ["plus", "minus"];
+const SAYS = { plus: later("on the thing"), minus: later("beside it") };
 const MARKS = { plus: "+", minus: "−" };
 
 /**
- * What a click is, for those who have no Shift: below the picture, where fingers are
+ * What a click is, for those who have no Shift: below one picture, where fingers are, or beside two
  * @param {{ state: Fitted }} props
  */
 export function Signs({ state }) {
   return html`<div class="modes signs" role="group" aria-label=${t("A click is")}>
     ${SIGNS.map(
-      ([sign, says]) =>
+      (sign) =>
         html`<button aria-pressed=${state.sign === sign} onClick=${() => set({ sign })}>
-          <b aria-hidden="true">${MARKS[sign]}</b> ${t(says)}
+          <b aria-hidden="true">${MARKS[sign]}</b> ${t(SAYS[sign])}
         </button>`,
     )}
   </div>`;
@@ -68,7 +78,7 @@ function Points({ info, state }) {
   return html`<ul class="pins points" aria-label=${t("Points")}>
       ${state.points.map((point, number) => {
         const [x, y] = pixelOf(point, info);
-        const says = point.sign === "plus" ? t("on the thing") : t("beside it");
+        const says = t(SAYS[point.sign]);
         return html`<li key=${point.at.join()} class=${point.sign}>
           <span><b aria-hidden="true">${MARKS[point.sign]}</b>${t("{x}, {y} px", { x, y })}</span>
           <button

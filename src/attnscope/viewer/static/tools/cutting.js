@@ -5,6 +5,7 @@ import { percent } from "attnscope/maps";
 import { drawPin } from "attnscope/marks";
 import { paint, put, WHITE } from "attnscope/paint";
 import { html } from "attnscope/preact";
+import { languageOfError } from "attnscope/refused";
 import * as source from "attnscope/source";
 import { pixelsOf } from "attnscope/tools/points";
 
@@ -152,7 +153,10 @@ function drawPoint(context, { sign, at: [y, x] }) {
  */
 export function CutNotices({ cut }) {
   const isStopped = cut.error?.name === "AbortError";
-  if (cut.error && !isStopped) return html`<p class="problem" role="alert">${cut.error.message}</p>`;
+  if (cut.error && !isStopped) {
+    const speaks = languageOfError(cut.error);
+    return html`<p class="problem" role="alert" lang=${speaks}>${cut.error.message}</p>`;
+  }
   if (isStopped) {
     return html`<div class="progress">
       <p>${t("Stopped.")}</p>
@@ -162,8 +166,9 @@ export function CutNotices({ cut }) {
   if (!cut.busy) return null;
   if (!cut.progress?.total) return html`<span class="busy" aria-hidden="true"></span>`;
   const { done, total } = cut.progress;
+  const so = total > 1 ? ` ${t("({done} of {total})", { done, total })}` : "";
   return html`<div class="progress" role="status">
-    <p>${t("Getting ready for clicks, once for this picture: {done} of {total}", { done, total })}</p>
+    <p>${t("Getting ready for clicks, once for this picture …")}${so}</p>
     <progress value=${done} max=${total} aria-label=${t("getting ready for clicks")}></progress>
     <button onClick=${cut.stop}>${t("Cancel")}</button>
   </div>`;

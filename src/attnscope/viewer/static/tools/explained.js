@@ -4,6 +4,7 @@ import { useAnswer } from "attnscope/asking";
 import { language, t } from "attnscope/lang";
 import { percent } from "attnscope/maps";
 import { html, useEffect } from "attnscope/preact";
+import { languageOfError } from "attnscope/refused";
 import * as source from "attnscope/source";
 import { set } from "attnscope/state";
 
@@ -99,7 +100,9 @@ function Waiting({ answer }) {
       ${t("Stopped.")} <button onClick=${answer.again}>${t("Go on")}</button>
     </p>`;
   }
-  if (answer.error) return html`<p role="alert">${answer.error.message}</p>`;
+  if (answer.error) {
+    return html`<p role="alert" lang=${languageOfError(answer.error)}>${answer.error.message}</p>`;
+  }
   if (!answer.busy) return null;
   const { done, total } = answer.progress ?? { done: 0, total: 0 };
   return html`<p class="quiet" role="status">
@@ -145,7 +148,9 @@ function Word({ sentences, verdict }) {
   const [first, ...others] = sentences;
   const { says, share, peak, leads, where } = verdict;
   return html`<article data-word=${verdict.word} data-says=${says}>
-    <h3>${verdict.text} <span class="verdict">${verdict.verdict}</span></h3>
+    <h3>
+      <span translate=${false}>${verdict.text}</span> <span class="verdict">${verdict.verdict}</span>
+    </h3>
     <p><b>${first}</b></p>
     ${
       share !== null &&

@@ -2,18 +2,20 @@
 
 import { t } from "attnscope/lang";
 import { html, useEffect, useState } from "attnscope/preact";
+import { languageOfError } from "attnscope/refused";
 import * as source from "attnscope/source";
 
 /** @import { Parts } from "attnscope/source" */
 
 /**
- * ended: what came of it, null while it is under way
+ * ended: what came of it, null while it is under way; speaks: the language of that
  * @typedef {object} Job
  * @property {string} key
  * @property {string} label
  * @property {number} done
  * @property {number} total
  * @property {string | null} ended
+ * @property {string} [speaks]
  * @property {AbortController} stopper
  */
 
@@ -50,7 +52,7 @@ export async function make(label, trace, parts) {
     setTimeout(() => forget(job), SHOWN_MS);
   } catch (error) {
     if (/** @type {Error} */ (error).name === "AbortError") forget(job);
-    else tell(job, { ended: /** @type {Error} */ (error).message });
+    else tell(job, { ended: /** @type {Error} */ (error).message, speaks: languageOfError(error) });
   }
 }
 
@@ -82,7 +84,9 @@ export function Making() {
     ${[...jobs.values()].map(
       (job) =>
         html`<div class="job" key=${job.key}>
-          <p>${job.label}${job.ended === null ? " …" : `: ${job.ended}`}</p>
+          <p>
+            ${job.label}${job.ended === null ? " …" : html`: <span lang=${job.speaks}>${job.ended}</span>`}
+          </p>
           ${
             job.ended === null
               ? html`<progress value=${job.done} max=${job.total || 1} aria-label=${job.label} />

@@ -6,10 +6,11 @@ import * as source from "attnscope/source";
 import { Making } from "attnscope/tools/making";
 import { SAVES } from "attnscope/tools/saves";
 
-/** @import { Save, Shown } from "attnscope/tools/saves" */
+/** @import { Shown } from "attnscope/scale" */
+/** @import { Save } from "attnscope/tools/saves" */
 
-/** @param {Shown} props */
-export function SaveMenu({ info, state, map }) {
+/** @param {{ first: Shown, second: Shown | null }} props */
+export function SaveMenu({ first, second }) {
   const [isOpen, turn] = useState(false);
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const close = () => {
@@ -48,14 +49,34 @@ export function SaveMenu({ info, state, map }) {
       ${
         isOpen &&
         html`<div role="menu" aria-label=${t("Save")}>
-          ${SAVES.filter(({ live }) => source.LIVE || !live).map(
-            (one) => html`<${Item} save=${one} shown=${{ info, state, map }} close=${close} key=${one.id} />`,
-          )}
+          ${items(first, SAVES, close)}
+          ${second && html`<p class="quiet" translate=${false}>${second.info.name}</p>`}
+          ${
+            second &&
+            items(
+              second,
+              SAVES.filter(({ once }) => !once),
+              close,
+              "-2",
+            )
+          }
         </div>`
       }
     </div>
     ${source.LIVE && html`<${Making} />`}`;
 }
+
+/**
+ * @param {Shown} shown
+ * @param {Save[]} saves
+ * @param {() => void} close
+ * @param {string} [suffix] of ids
+ */
+const items = (shown, saves, close, suffix = "") =>
+  saves
+    .filter(({ live }) => source.LIVE || !live)
+    .map((one) => ({ ...one, id: one.id + suffix }))
+    .map((one) => html`<${Item} save=${one} shown=${shown} close=${close} key=${one.id} />`);
 
 /** @param {{ save: Save, shown: Shown, close: () => void }} props */
 function Item({ save, shown, close }) {
@@ -69,7 +90,7 @@ function Item({ save, shown, close }) {
   }
   const run = () => {
     if (lacks !== null) return;
-    save.run?.(shown);
+    save.run?.(shown, t(save.label));
     close();
   };
   const isLacking = lacks !== null;
@@ -100,12 +121,12 @@ export function itemOf(key, at, count) {
 }
 
 /**
- * @param {HTMLElement[]} items
+ * @param {HTMLElement[]} all
  * @param {string} key
  */
-function focusNext(items, key) {
-  const at = items.findIndex((item) => item === document.activeElement);
-  const next = items[itemOf(key, at, items.length)];
+function focusNext(all, key) {
+  const at = all.findIndex((item) => item === document.activeElement);
+  const next = all[itemOf(key, at, all.length)];
   next?.focus();
   return next !== undefined;
 }

@@ -7,25 +7,21 @@ import * as source from "attnscope/source";
 import { make } from "attnscope/tools/making";
 import { textOf, tokensOf } from "attnscope/words";
 
-/** @import { FieldMap, Fitted, TraceInfo } from "attnscope/types" */
-
-/**
- * What the page shows as the menu opens; map: the map over the picture
- * @typedef {{ info: TraceInfo, state: Fitted, map: FieldMap | null }} Shown
- */
+/** @import { Shown } from "attnscope/scale" */
 
 /**
  * label, about: in English; lacks: why it can't be had now, in a sentence, null where it can; href: of a file
  * that the server has, or run: what else makes it; live: whether it needs the server, which an exported page
- * lacks
+ * lacks; once: whether it is of all that is shown, not of one trace
  * @typedef {object} Save
  * @property {string} id
  * @property {string} label
  * @property {string} about
  * @property {(shown: Shown) => string | null} [lacks]
  * @property {(shown: Shown) => string | null} [href]
- * @property {(shown: Shown) => void} [run]
+ * @property {(shown: Shown, label: string) => void} [run] label: in the page's language
  * @property {boolean} [live]
+ * @property {boolean} [once]
  */
 
 /** @param {Shown} shown */
@@ -40,23 +36,21 @@ const still = (shown) =>
 
 /**
  * @param {string} kind
- * @param {string} label
- * @returns {(shown: Shown) => void}
+ * @returns {(shown: Shown, label: string) => void}
  */
-const made = (kind, label) => (shown) => {
-  const view = viewOf(shown.state);
+const made = (kind) => (shown, label) => {
   const token = ["gif", "mp4"].includes(kind) ? chosenTokens(shown) : [];
-  make(t(label), shown.info.number, { kind, ...view, token });
+  make(label, shown.info.number, { kind, ...viewOf(shown.state), token });
 };
 
 /**
  * Where the map's numbers are, null for none: segments have files of their own
  * @param {Shown} shown
  */
-export function mapFile({ info, state, map }) {
+function mapFile({ info, state, look }) {
   const box = boxOf(state);
   const tokens = tokensOf(textOf(info, state), state.words);
-  if (!map) return null;
+  if (!look.shown.value) return null;
   if (state.mode === "places" && box) return source.placeFile(info.number, viewOf(state), box, "npz");
   if (state.mode !== "words" || !tokens.length) return null;
   return source.wordsFile(info.number, viewOf(state), tokens, "npz");
@@ -75,6 +69,7 @@ export const SAVES = [
     label: later("What is shown (PNG)"),
     about: later("the picture with its map, as it is on the screen"),
     run: savePicture,
+    once: true,
   },
   {
     id: "save-npz",
@@ -99,7 +94,7 @@ export const SAVES = [
     about: later("the chosen words, a frame for each step"),
     live: true,
     lacks: still,
-    run: made("gif", later("Steps as GIF")),
+    run: made("gif"),
   },
   {
     id: "save-mp4",
@@ -107,21 +102,21 @@ export const SAVES = [
     about: later("the same as a video, a tenth of the size"),
     live: true,
     lacks: still,
-    run: made("mp4", later("Steps as MP4")),
+    run: made("mp4"),
   },
   {
     id: "save-page",
     label: later("This page as one file (HTML)"),
     about: later("opens from disk, for mail or a paper's supplement"),
     live: true,
-    run: made("page", later("This page as one file (HTML)")),
+    run: made("page"),
   },
   {
     id: "save-report",
     label: later("Report (HTML)"),
     about: later("words, segments and statistics on one page"),
     live: true,
-    run: made("report", later("Report (HTML)")),
+    run: made("report"),
   },
   {
     id: "save-trace",
@@ -129,6 +124,6 @@ export const SAVES = [
     about: later("all that was recorded, for attnscope.load_trace"),
     live: true,
     href: ({ info }) => (info.folder === null ? null : source.at(info.number, "zip", {})),
-    run: made("trace", later("The trace (ZIP)")),
+    run: made("trace"),
   },
 ];
