@@ -254,5 +254,12 @@ def decoded(pipe: Any, latent: Tensor) -> Image:
     vae, scaled = pipe.vae, model_of(pipe)[0].latents.scaled
     of_zero, of_one = (scaled(vae, each) for each in (torch.zeros_like(latent), torch.ones_like(latent)))
     unscaled = (latent - of_zero) / (of_one - of_zero)  # scaling is a straight line
-    decoded = vae.decode(unscaled.to(device_of(pipe), vae.dtype), return_dict=False)[0]
+    overflows = vae.dtype is torch.float16 and vae.config.get("force_upcast", False)
+    if overflows:
+        vae.to(torch.float32)  # as the pipeline itself does, and back: no number is lost by it
+    try:
+        decoded = vae.decode(unscaled.to(device_of(pipe), vae.dtype), return_dict=False)[0]
+    finally:
+        if overflows:
+            vae.to(torch.float16)
     return pipe.image_processor.postprocess(decoded)[0]

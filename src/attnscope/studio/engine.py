@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -172,6 +173,8 @@ class Engine:
             self.state = "failed"
             self.error = message.error if isinstance(message, Failed) else self._why_gone()
             self._end_process()
+            if not self._ends:
+                logging.getLogger(__name__).error("%s can't be loaded: %s", self.model.name, self.error)
         if not self._ends:
             self.told(message or Failed(None, self.error))
         return self.state == "ready"

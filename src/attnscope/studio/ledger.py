@@ -6,7 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from attnscope.errors import AttnscopeError, BusyError, ParameterError, SelectionError
+from attnscope.errors import AttnscopeError, BusyError, OutputError, ParameterError, SelectionError
 from attnscope.files.temporary import tidy
 from attnscope.studio.changes import Changes
 from attnscope.studio.messages import Done, Earlier, Failed, Message, Seen, Stepped, Stopped
@@ -157,9 +157,12 @@ class Ledger:
 
     def _end(self, run: Run, state: State, error: str = "") -> None:
         run.stored.state, run.stored.error = state, error
-        run.keep()
         if run.trace is None:
             self._shelve(run)
+        try:
+            run.keep()
+        except OutputError as unkept:  # the engine goes on; whoever looks is told
+            run.stored.error = run.stored.error or str(unkept)
 
     def _shelve(self, run: Run) -> None:
         """Make a run's trace one that can be looked at, if it has left any: of what was stopped, the steps so far."""
@@ -168,7 +171,7 @@ class Ledger:
             return
         try:
             run.trace = self._shelf.put(folder, run.stored.name).number
-        except AttnscopeError as error:
+        except (AttnscopeError, OSError) as error:
             run.stored.error = run.stored.error or str(error)
 
 

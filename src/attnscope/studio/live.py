@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from attnscope.errors import AttnscopeError
 from attnscope.heatmap.heat_map import heat_maps
+from attnscope.photos.inversion import decoded
 from attnscope.recording.planning.plan import StepTaken
 from attnscope.studio.messages import Message, Seen, Stepped
 from attnscope.trace.trace import Trace
@@ -80,7 +80,7 @@ class Live:
             raise StopAsked
 
     def _seen(self, taken: StepTaken) -> Seen:
-        picture = None if taken.predicted is None else decoded(self._pipe, taken.predicted, self._image)
+        picture = None if taken.predicted is None else picture_of(self._pipe, taken.predicted, self._image)
         words, maps = self._word_maps(taken.step)
         return Seen(self._number, taken.step, None if picture is None else webp(picture), words, maps)
 
@@ -94,24 +94,18 @@ class Live:
         return (), None
 
 
-def decoded(pipe: Any, latent: Tensor, image: int = 0) -> Image | None:
-    """The picture of a latent, None where its layout or its decoder is not that of Stable Diffusion's VAEs.
+def picture_of(pipe: Any, latent: Tensor, image: int = 0) -> Image | None:
+    """The picture of a latent, None where it is packed or the pipeline has no decoder for it.
 
     Args:
         pipe: A pipeline.
         latent: As its scheduler has it.
         image: Which image of the batch.
     """
-    vae: Any = getattr(pipe, "vae", None)
-    processor = getattr(pipe, "image_processor", None)
-    config: Any = getattr(vae, "config", None)
-    if processor is None or latent.ndim != 4 or getattr(config, "latent_channels", None) != latent.shape[1]:
+    channels = getattr(getattr(getattr(pipe, "vae", None), "config", None), "latent_channels", None)
+    if latent.ndim != 4 or latent.shape[1] != channels or not hasattr(pipe, "image_processor"):
         return None
-    shift = getattr(config, "shift_factor", None) or 0.0
-    with torch.no_grad():
-        own = latent[image : image + 1].to(vae.dtype) / config.scaling_factor + shift
-        pixels = vae.decode(own, return_dict=False)[0]
-        return processor.postprocess(pixels.detach(), output_type="pil")[0]
+    return decoded(pipe, latent[image : image + 1])
 
 
 def webp(picture: Image, longest_px: int = LONGEST_PX) -> bytes:

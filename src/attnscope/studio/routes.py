@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Response
@@ -31,6 +32,8 @@ class Routes:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._told: tuple[int, bytes] = (-1, b"")
+        self._telling = asyncio.Lock()
 
     def add_to(self, app: FastAPI) -> None:
         """Answer at the addresses of an app.
@@ -38,7 +41,7 @@ class Routes:
         Args:
             app: The viewer's.
         """
-        app.get("/api/studio", response_model=StudioInfo)(self.news)
+        app.get("/api/studio", response_model=StudioInfo, response_class=Response)(self.news)
         app.post("/api/runs", response_model=RunInfo)(self.make)
         app.post("/api/runs/{number}/stop", response_model=RunInfo)(self.stop)
         app.patch("/api/runs/{number}", response_model=RunInfo)(self.rename)
@@ -48,14 +51,17 @@ class Routes:
         app.get("/api/runs/{number}/seen-words", response_class=Response)(self.seen_words)
         app.get("/api/runs/{number}/code", response_model=Code)(self.code)
 
-    async def news(self, seen: Annotated[int, Query(ge=-1, le=2**53)] = -1) -> StudioInfo:
+    async def news(self, seen: Annotated[int, Query(ge=-1, le=2**53)] = -1) -> Response:
         """All that changes by itself, once it is something else than was seen, or after a while."""
         count = await self._studio.ledger.changes.beyond(seen, PATIENCE_S)
-        return await run_in_threadpool(self._info, count)
+        async with self._telling:  # a class of browsers asks at once
+            if self._told[0] != count:
+                self._told = count, (await run_in_threadpool(self._info, count)).model_dump_json().encode()
+        return Response(self._told[1], media_type="application/json")
 
     def _info(self, count: int) -> StudioInfo:
         studio = self._studio
-        runs = [self._told(run) for run in studio.ledger.runs]
+        runs = [self._run_info(run) for run in studio.ledger.runs]
         return StudioInfo(
             count=count,
             model=model_info(studio.engine),
@@ -63,22 +69,22 @@ class Routes:
             folder=str(studio.ledger.runs.folder.resolve()),
         )
 
-    def _told(self, run: Run) -> RunInfo:
+    def _run_info(self, run: Run) -> RunInfo:
         return run_info(run, self._studio.engine)
 
     def make(self, asked: RunAsked) -> RunInfo:
         """Begin a picture."""
-        return self._told(self._studio.make(asked))
+        return self._run_info(self._studio.make(asked))
 
     def stop(self, number: int) -> RunInfo:
         """Stop a run."""
         self._studio.stop(number)
-        return self._told(self._studio.ledger.runs[number])
+        return self._run_info(self._studio.ledger.runs[number])
 
     def rename(self, number: int, asked: NameAsked) -> RunInfo:
         """Call a run something else."""
         self._studio.ledger.rename(number, asked.name)
-        return self._told(self._studio.ledger.runs[number])
+        return self._run_info(self._studio.ledger.runs[number])
 
     def delete(self, number: int) -> Response:
         """Delete a run that is over, with its files."""

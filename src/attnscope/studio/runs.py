@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attnscope.errors import SelectionError
-from attnscope.files import whole_file
+from attnscope.files import explained, whole_file
 from attnscope.files.names import file_names
 from attnscope.files.temporary import remove_folder
 from attnscope.studio.asked import MOST_LETTERS, RunAsked
@@ -119,12 +119,13 @@ class Runs:
             text: What is on a photo.
 
         Raises:
-            OSError: The folder can't be made.
+            OutputError: The folder can't be made.
         """
         number = self._last = max(self._last, *self._runs) + 1 if self._runs else self._last + 1
         name = " ".join(name.split())[:LONGEST_NAME] or "untitled"
         folder = self.folder / f"{number:04d}-{file_names([name])[0][:48].strip('-')}"
-        folder.mkdir(parents=True)
+        with explained(folder):
+            folder.mkdir(parents=True)
         stored = StoredRun(kind=kind, name=name, state="waiting", asked=asked, text=text, created=time.time())
         run = self._runs[number] = Run(number, folder, stored)
         run.keep()
@@ -145,7 +146,10 @@ class Runs:
     def find_earlier(self) -> None:
         """Take up the runs that are in the folder already. What is no run is left alone."""
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            if (name := _FOLDER.fullmatch(folder.name)) and (stored := _stored(folder)) is not None:
+            if (name := _FOLDER.fullmatch(folder.name)) is None:
+                continue
+            self._last = max(self._last, int(name[1]))  # also of what is damaged: its folder stays
+            if (stored := _stored(folder)) is not None:
                 if stored.state not in OVER:
                     stored.state, stored.error = "stopped", ENDED
                 self._runs.setdefault(int(name[1]), Run(int(name[1]), folder, stored))

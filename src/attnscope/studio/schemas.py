@@ -28,7 +28,7 @@ class ModelInfo(BaseModel):
 
 class RunInfo(BaseModel):
     """A run. place: how many come before it while it waits. seen: the step that can be looked at now. trace: the
-    number of its trace, once there is one. has_picture: whether there is a finished picture."""
+    number of its trace, once there is one. has_picture: whether there is a picture, be it that of a step."""
 
     number: int
     kind: Literal["picture", "photo", "trace"]

@@ -110,10 +110,11 @@ class Studio:
     ) -> Run:
         with self.ledger.lock:
             run = self.ledger.runs.begin(kind, name, asked=asked, text=text)
-            try:
-                self.engine.submit(job_of(run))
-            except Exception:
+        try:
+            self.engine.submit(job_of(run))  # outside of the lock: a large photo takes its time
+        except Exception:
+            with self.ledger.lock:
                 self.ledger.runs.delete(run.number)
-                raise
+            raise
         self.ledger.changes.note()
         return run

@@ -59,5 +59,10 @@ def run_info(run: Run, engine: Engine) -> RunInfo:
         seconds=stored.seconds,
         created=stored.created,
         trace=run.trace,
-        has_picture=(run.folder / PICTURE).exists() or (run.folder / PHOTO).exists(),
+        has_picture=_has_picture(run),
     )
+
+
+def _has_picture(run: Run) -> bool:
+    is_seen = run.seen is not None and run.seen.picture is not None
+    return is_seen or any((run.folder / name).exists() for name in (PICTURE, PHOTO))

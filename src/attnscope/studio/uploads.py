@@ -108,7 +108,7 @@ class Uploads:
             self._open.clear()
 
     async def take(self, key: str, name: str, pieces: AsyncIterator[bytes]) -> None:
-        """Write one file of a trace.
+        """Write one file of a trace. One that does not come whole ends the upload.
 
         Args:
             key: From `begin`.
@@ -126,7 +126,11 @@ class Uploads:
         if len(upload.files) >= MOST_FILES:
             raise ParameterError(f"the folder has more than {MOST_FILES} files: a trace has fewer")
         upload.files.add(name)
-        await _write(upload, upload.folder / name, pieces)
+        try:
+            await _write(upload, upload.folder / name, pieces)
+        except BaseException:
+            remove_folder(self.end(key))
+            raise
 
     async def take_zip(self, pieces: AsyncIterator[bytes]) -> Path:
         """Unpack a trace that comes as one zip, and return its folder.

@@ -119,9 +119,8 @@ def facts_of(pipe: Any, name: str) -> ModelFacts:
         no_photos = ""
     except AttnscopeError as error:
         no_photos = str(error)
-    return ModelFacts(
-        name, str(pipe.device), usual_steps(pipe), scale, size, "negative_prompt" in takes, no_photos
-    )
+    takes_negative = "negative_prompt" in takes and takes.get("true_cfg_scale", 2.0) > 1
+    return ModelFacts(name, str(pipe.device), usual_steps(pipe), scale, size, takes_negative, no_photos)
 
 
 def guidance_scale(pipe: Any, name: str) -> float | None:

@@ -1,6 +1,6 @@
 // The page's text in the reader's language. What stands in the code is English; text/ has the others.
 
-import { useEffect, useState } from "attnscope/preact";
+import { channel } from "attnscope/channel";
 import { JAPANESE } from "attnscope/text/ja";
 
 /** @typedef {"en" | "ja"} Language */
@@ -14,8 +14,7 @@ export const LANGUAGES = [
   ["ja", "日本語"],
 ];
 
-/** @type {Set<() => void>} */
-const listeners = new Set();
+const { tell, useNews } = channel();
 /** @type {Language} */
 let current = "en";
 
@@ -38,7 +37,7 @@ export const language = () => current;
 export function speak(next) {
   current = next;
   if (typeof document !== "undefined") document.documentElement.lang = next;
-  for (const listener of listeners) listener();
+  tell();
 }
 
 /**
@@ -54,14 +53,7 @@ export function choose(next) {
 
 /** Draws a component anew in another language */
 export function useLanguage() {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const listener = () => again((count) => count + 1);
-    listeners.add(listener);
-    return () => {
-      listeners.delete(listener);
-    };
-  }, []);
+  useNews();
   return current;
 }
 

@@ -1,21 +1,20 @@
 // The traces that are open, by number. In a studio others come.
 
-import { useEffect, useState } from "attnscope/preact";
+import { channel } from "attnscope/channel";
 import * as source from "attnscope/source";
 
 /** @import { TraceInfo } from "attnscope/types" */
 
 /** @type {TraceInfo[]} */
 let open = [];
-/** @type {Set<() => void>} */
-const listeners = new Set();
+const { tell, useNews } = channel();
 
 export const openTraces = () => open;
 
 /** @param {TraceInfo[]} traces */
 export function put(traces) {
   open = traces;
-  for (const listener of listeners) listener();
+  tell();
 }
 
 /** Asks the server again which traces there are */
@@ -24,14 +23,7 @@ export async function refresh() {
 }
 
 export function useTraces() {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const listener = () => again((count) => count + 1);
-    listeners.add(listener);
-    return () => {
-      listeners.delete(listener);
-    };
-  }, []);
+  useNews();
   return open;
 }
 

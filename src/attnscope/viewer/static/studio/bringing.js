@@ -24,6 +24,9 @@ export function broughtOf(files, folder) {
   return file.name.toLowerCase().endsWith(".zip") ? { zip: file } : { photo: file };
 }
 
+/** Systems leave files such as .DS_Store in folders @param {{ name: string }} file */
+const isOwn = ({ name }) => !name.startsWith(".");
+
 /**
  * The folder of files that were chosen together, by the names that browsers give them
  * @param {File[]} files
@@ -31,7 +34,8 @@ export function broughtOf(files, folder) {
  */
 export function folderOf(files) {
   const [top] = files[0]?.webkitRelativePath.split("/") ?? [];
-  const own = files.filter((file) => file.webkitRelativePath.split("/").length === 2);
+  const inside = files.filter((file) => file.webkitRelativePath.split("/").length === 2);
+  const own = inside.filter(isOwn);
   return top && own.length ? { name: top, files: own } : null;
 }
 
@@ -47,7 +51,7 @@ async function folderOfEntry(entry) {
     /** @type {FileSystemEntry[]} */
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) break; // browsers give them a hundred at a time
-    entries.push(.../** @type {FileSystemFileEntry[]} */ (some.filter((one) => one.isFile)));
+    entries.push(.../** @type {FileSystemFileEntry[]} */ (some.filter((one) => one.isFile && isOwn(one))));
   }
   return { name: entry.name, files: await Promise.all(entries.map(fileOf)) };
 }

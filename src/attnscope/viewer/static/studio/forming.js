@@ -46,7 +46,8 @@ const pictureOf = (run) =>
     const image = new Image();
     image.onload = () => resolve(image);
     image.onerror = () => resolve(null);
-    image.src = studio.seen(run);
+    if (run.has_picture) image.src = studio.seen(run);
+    else resolve(null);
   });
 
 /** @param {RunInfo} run */

@@ -24,7 +24,6 @@ export function History({ state }) {
 /** @param {{ run: RunInfo, state: State }} props */
 function Card({ run, state }) {
   const [isOpen, open] = useState(false);
-  const hasPicture = run.has_picture || run.seen !== null;
   const isLooked = run.number === state.run || (state.run === null && run.trace === state.trace);
   return html`<div class="card" data-run=${run.number} data-state=${run.state}>
     <button
@@ -34,7 +33,7 @@ function Card({ run, state }) {
       title=${run.name}
       onClick=${() => lookAt(run.number)}
     >
-      ${hasPicture ? html`<img src=${studio.card(run)} alt="" />` : html`<span class="blank"></span>`}
+      ${run.has_picture ? html`<img src=${studio.card(run)} alt="" />` : html`<span class="blank"></span>`}
       ${!isOver(run) && html`<progress value=${run.done} max=${run.total || 1}></progress>`}
     </button>
     <div class="card-text">

@@ -2,6 +2,7 @@
 
 import { openTraces, refresh, traceOf } from "attnscope/shelf";
 import { get, set } from "attnscope/state";
+import { draftOf } from "attnscope/studio/draft";
 import { isOver, runOf, runOfTrace, studioNow } from "attnscope/studio/news";
 import { firstWords, textOf } from "attnscope/words";
 
@@ -18,6 +19,7 @@ export function lookAt(number) {
   const run = runOf(info, number);
   if (!run) return;
   set({ run: number, cursor: null });
+  if (!get().prompt && run.asked) set({ ...draftOf(run.asked), edits: [], layout: null });
   if (run.trace !== null) show(run.trace, runOf(info, run.asked?.before ?? null)?.trace ?? null);
 }
 
@@ -66,4 +68,6 @@ export async function heed(before, now) {
   const { run: number } = get();
   const [was, is] = [runOf(before, number), runOf(now, number)];
   if (is && isOver(is) && is.trace !== null && was?.trace !== is.trace) lookAt(is.number);
+  const shown = before === null && number === null ? runOfTrace(now, get().trace) : null;
+  if (shown?.asked && !get().prompt) set({ ...draftOf(shown.asked), edits: [], layout: null });
 }

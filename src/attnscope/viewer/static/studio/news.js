@@ -1,6 +1,6 @@
 // What goes on in the studio, as the server tells it.
 
-import { useEffect, useState } from "attnscope/preact";
+import { channel } from "attnscope/channel";
 import * as studio from "attnscope/studio/source";
 
 /** @import { RunInfo, StudioInfo } from "attnscope/studio/types" */
@@ -9,27 +9,19 @@ const AGAIN_MS = 1500; // after the server did not answer
 
 /** @type {StudioInfo | null} */
 let current = null;
-/** @type {Set<() => void>} */
-const listeners = new Set();
+const { tell: redraw, useNews } = channel();
 
 export const studioNow = () => current;
 
 /** @param {StudioInfo | null} next */
 export function tell(next) {
   current = next;
-  for (const listener of listeners) listener();
+  redraw();
 }
 
 /** What goes on; null where there is no studio */
 export function useStudio() {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const listener = () => again((count) => count + 1);
-    listeners.add(listener);
-    return () => {
-      listeners.delete(listener);
-    };
-  }, []);
+  useNews();
   return current;
 }
 
