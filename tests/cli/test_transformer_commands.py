@@ -190,7 +190,7 @@ def test_xl_from_a_folder_generates_and_segments(pipe, photo, run, tmp_path):
 def test_a_video_is_refused_with_what_works_instead(case, saved, run, tmp_path):
     code, _, err = run("generate", PROMPT, "-m", saved(case), "-o", tmp_path / "out", "-n", 1)
     assert code == 2
-    assert f"{case.name} makes videos, and this command pictures: run it in Python" in err
+    assert f"{case.name} makes videos, and only pictures can be made here: run it in Python" in err
     assert not (tmp_path / "out").exists()
 
 
