@@ -245,6 +245,16 @@ def test_that_code_was_copied_moves_nothing(browser, address, size):
         assert page.evaluate(PLACES) == before
 
 
+@pytest.mark.parametrize("width", [1001, 1280, 2000])
+def test_the_first_map_does_not_move_the_picture(browser, address, width):
+    with opened(browser, f"{address}#with=all&pins=&b=1", size=(width, 800)) as page:
+        before = page.locator(".stage canvas").bounding_box()
+        page.mouse.move(*point(page, 0.3, 0.3))
+        drawn(page)
+        page.locator(".ramp:not(.empty)").wait_for()
+        assert page.locator(".stage canvas").bounding_box() == before
+
+
 def test_without_a_clipboard_the_whole_code_is_copied_all_the_same(browser, address):
     with opened(browser, f"{address}#with=all") as page:
         page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")

@@ -132,6 +132,7 @@ function pictures(first, second, { maps }) {
     <${Legend}
       state=${first.state}
       scale=${scale}
+      ramp=${maps}
       map=${look.shown.value ?? second?.look.shown.value ?? null}
     />
   </main>`;

@@ -86,12 +86,13 @@ const LINEAR = /** @type {Scale} */ ("linear");
 const MARKS = [0, 0.25, 0.5, 0.75, 1];
 
 /**
- * The button for the picture alone stands here, below the picture.
- * @param {{ state: State, scale: Scaled, map: FieldMap | null }} props
+ * The button for the picture alone stands here, below the picture. ramp: whether there are maps; their place is
+ * kept until the first is there, so that the picture does not move then.
+ * @param {{ state: State, scale: Scaled, ramp: boolean, map: FieldMap | null }} props
  */
-export function Legend({ state, scale, map }) {
+export function Legend({ state, scale, ramp, map }) {
   return html`<div class="legend">
-    ${map && state.mode !== "segments" && html`<${Ramp} state=${state} scale=${scale} map=${map} />`}
+    ${ramp && html`<${Ramp} state=${state} scale=${scale} map=${map} />`}
     <button
       class="alone"
       aria-pressed=${state.bare === true}
@@ -103,23 +104,24 @@ export function Legend({ state, scale, map }) {
   </div>`;
 }
 
-/** @param {{ state: State, scale: Scaled, map: FieldMap }} props */
+/** @param {{ state: State, scale: Scaled, map: FieldMap | null }} props */
 function Ramp({ state, scale, map }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const { colours, opacity, through } = state;
   useLayoutEffect(() => {
     if (canvas.current) drawRamp(contextOf(canvas.current), { colours, opacity, through });
   }, [colours, opacity, through]);
-  const top = scale.top ?? map.maximum;
+  const maximum = map?.maximum ?? 0;
+  const top = scale.top ?? maximum;
   const [low, high] = [percent(valueOf(0, top, state.scale)), percent(top)];
   const kind = t(SCALES[state.scale]);
   const label = t("colour scale, {scale}, from {low} to {high} of attention", { scale: kind, low, high });
-  return html`<div class="ramp" role="img" aria-label=${label}>
+  return html`<div class=${map ? "ramp" : "ramp empty"} role="img" aria-label=${label}>
     <canvas ref=${canvas} width="256" height="2"></canvas>
     <div class="marks">
       ${MARKS.map((mark) => html`<span data-mark=${mark}>${percent(valueOf(mark, top, state.scale))}</span>`)}
     </div>
-    <p>${legendText(state, scale, map)}</p>
+    <p>${legendText(state, scale, maximum)}</p>
   </div>`;
 }
 
@@ -139,14 +141,14 @@ export function drawRamp(context, style) {
 /**
  * @param {State} state
  * @param {Scaled} scale
- * @param {FieldMap} map
+ * @param {number} maximum of the map
  */
-function legendText(state, scale, map) {
+function legendText(state, scale, maximum) {
   const text = t("share of attention, {scale}, {range}", {
     scale: t(SCALES[state.scale]),
     range: rangeText(scale),
   });
-  const isCut = map.maximum > (scale.top ?? map.maximum);
+  const isCut = maximum > (scale.top ?? maximum);
   return [
     isCut ? t("{text} (brighter values are cut)", { text }) : text,
     state.through && t("the darker the colour, the more the picture shows through"),
