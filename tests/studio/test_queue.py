@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -88,6 +90,28 @@ def test_a_model_that_dies_is_a_message_and_the_next_picture_starts_it_again(tmp
         assert "killed by signal 9" in run["error"]
         assert studio.client.get("/api/traces").status_code == 200
         assert studio.made("a tree")["state"] == "done"
+
+
+UNGUARDED = """
+from fastapi.testclient import TestClient
+from attnscope.studio import create_app
+print("begun", flush=True)
+with TestClient(create_app("no/such-model", folder=FOLDER), base_url="http://127.0.0.1") as client:
+    news = client.get("/api/studio").json()
+    while news["model"]["state"] in ("off", "loading"):
+        news = client.get("/api/studio", params={"seen": news["count"]}).json()
+    print(news["model"]["state"], news["model"]["error"])
+"""
+
+
+def test_a_script_without_a_guard_starts_one_studio(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.replace("FOLDER", repr(str(tmp_path / "runs"))))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[0] == "begun"
+    assert "no/such-model" in done.stdout.splitlines()[1]
+    assert len(done.stdout.splitlines()) == 2
+    assert "bootstrapping" not in done.stderr
 
 
 def test_runs_are_found_again_and_what_did_not_end_says_so(tmp_path):

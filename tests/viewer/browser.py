@@ -34,10 +34,15 @@ READ = """([selector, number]) => {
 }"""
 
 
-@contextmanager
 def serving(*traces, **settings):
     """The address of a running viewer."""
-    server = uvicorn.Server(uvicorn.Config(create_app(traces, **settings), port=0, log_level="error"))
+    return running(create_app(traces, **settings))
+
+
+@contextmanager
+def running(app):
+    """The address of an application on a server."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -61,14 +66,21 @@ def chromium():
 @contextmanager
 def opened(browser, address: str, *, size=(1280, 800), close="Got it", **settings):
     """A page that says what goes wrong in it; the first-time hint is out of the way. close: what its button says."""
+    with watched(browser, size=size, **settings) as page:
+        page.goto(address)
+        page.get_by_role("button", name=close).click()
+        drawn(page)
+        yield page
+
+
+@contextmanager
+def watched(browser, *, size=(1280, 800), **settings):
+    """An empty page that says what goes wrong in it."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **settings)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page, problems = context.new_page(), []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(address)
-    page.get_by_role("button", name=close).click()
-    drawn(page)
     yield page
     assert not problems
     context.close()

@@ -47,7 +47,7 @@ def browser():
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CUT = """() => [...document.querySelectorAll('button, select, canvas, output, th, dd, p, a')].filter((one) => {
     const box = one.getBoundingClientRect();
-    return box.width && !one.closest('.skip, .spoken') && (box.right > innerWidth + 1 || box.left < -1);
+    return box.width && !one.closest('.skip, .spoken, .history') && (box.right > innerWidth + 1 || box.left < -1);
 }).map((one) => one.outerHTML.slice(0, 120))"""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from attnscope.errors import ParameterError
 from attnscope.photos.checking import check_invertible, check_pipeline, check_prompt
 from attnscope.photos.counting import Progress, Stepped, counting, nothing
-from attnscope.photos.latents import device_of
+from attnscope.photos.latents import device_of, takes_frames
 from attnscope.photos.null_text import INNER_STEPS, check_null_text, null_embeddings
 from attnscope.photos.photo_pipeline import PhotoPipeline
 from attnscope.photos.seen import SeenPhoto, seen_photo
@@ -258,8 +258,10 @@ def decoded(pipe: Any, latent: Tensor) -> Image:
     if overflows:
         vae.to(torch.float32)  # as the pipeline itself does, and back: no number is lost by it
     try:
-        decoded = vae.decode(unscaled.to(device_of(pipe), vae.dtype), return_dict=False)[0]
+        is_of_videos = takes_frames(vae)
+        given = unscaled.to(device_of(pipe), vae.dtype)
+        decoded = vae.decode(given.unsqueeze(2) if is_of_videos else given, return_dict=False)[0]
     finally:
         if overflows:
             vae.to(torch.float16)
-    return pipe.image_processor.postprocess(decoded)[0]
+    return pipe.image_processor.postprocess(decoded.squeeze(2) if is_of_videos else decoded)[0]

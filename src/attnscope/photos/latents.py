@@ -94,10 +94,19 @@ def photo_latent(pipe: Any, pixels: Float[Tensor, "1 3 height width"]) -> Float[
 
 def _encoded(vae: Any, pixels: Tensor) -> Tensor:
     """What an autoencoder gives for a picture; one of videos takes it as a frame."""
-    takes_frames = any(weight.ndim == 5 for weight in vae.parameters())
-    given = vae.encode(pixels.unsqueeze(2) if takes_frames else pixels)[0]
+    is_of_videos = takes_frames(vae)
+    given = vae.encode(pixels.unsqueeze(2) if is_of_videos else pixels)[0]
     latent = given if isinstance(given, Tensor) else given.mode()
-    return latent.squeeze(2) if takes_frames else latent
+    return latent.squeeze(2) if is_of_videos else latent
+
+
+def takes_frames(vae: Any) -> bool:
+    """Whether an autoencoder is one of videos, whose tensors have an axis of frames after the channels.
+
+    Args:
+        vae: The autoencoder.
+    """
+    return any(weight.ndim == 5 for weight in vae.parameters())
 
 
 def noised(pipe: Any, latent: Tensor, timestep: int, seed: int) -> Tensor:

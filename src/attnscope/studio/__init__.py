@@ -1,6 +1,6 @@
 """The studio: type a prompt, watch the picture form, change its attention, see the difference (`attnscope studio`).
 
-The viewer's server and page, and a process of its own for the model. `pip install 'attnscope[viewer]'`.
+The viewer's server and page, and a process of its own for the model. `pip install 'attnscope[studio]'`.
 
 asked.py     what a browser asks for, as plain data with bounds
 edits.py     its edits as those of `attnscope.edit`, and as Python
@@ -31,7 +31,7 @@ try:
     import uvicorn  # noqa: F401
 except ImportError as error:
     raise MissingExtraError(
-        "the studio needs FastAPI and uvicorn: pip install 'attnscope[viewer]'"
+        "the studio needs FastAPI and uvicorn: pip install 'attnscope[studio]'"
     ) from error
 
 from attnscope.studio.app import create_app

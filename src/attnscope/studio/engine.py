@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any, Literal
 
 from attnscope.errors import BusyError
@@ -158,7 +160,8 @@ class Engine:
         self.told(Loading())
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=work, args=(self.model, theirs, self._unwanted), daemon=True)
-        process.start()
+        with _no_main_module():
+            process.start()
         theirs.close()
         with self._changed:
             self._process = _Process(process, ours)
@@ -225,3 +228,14 @@ class Engine:
             if process.process.is_alive():
                 end()
                 process.process.join(PATIENCE_S)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A process that is started meanwhile does not run the user's script, which would start a studio in turn."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -6,15 +6,19 @@ import io
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import isqrt, prod
 from typing import Any
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from attnscope.errors import AttnscopeError
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.photos.inversion import decoded
+from attnscope.recording.planning.modules import model_of
 from attnscope.recording.planning.plan import StepTaken
+from attnscope.records import Grid
 from attnscope.studio.messages import Message, Seen, Stepped
 from attnscope.trace.trace import Trace
 from attnscope.viewer.encoding import pack_maps
@@ -66,7 +70,8 @@ class Live:
         Raises:
             StopAsked: The run was stopped.
         """
-        self.check_wanted()
+        if self._is_unwanted():
+            raise StopAsked
         self._tell(Stepped(self._number, taken.step + 1, self._total, self._note))
         started = time.monotonic()
         if taken.step and self._spent > MOST_OF_TIME * (started - self._began):
@@ -74,15 +79,15 @@ class Live:
         self._tell(self._seen(taken))
         self._spent += time.monotonic() - started
 
-    def check_wanted(self) -> None:
-        """Raise StopAsked if the run was stopped."""
-        if self._is_unwanted():
-            raise StopAsked
-
     def _seen(self, taken: StepTaken) -> Seen:
-        picture = None if taken.predicted is None else picture_of(self._pipe, taken.predicted, self._image)
+        picture = None if taken.predicted is None else self._picture(taken.predicted)
         words, maps = self._word_maps(taken.step)
         return Seen(self._number, taken.step, None if picture is None else webp(picture), words, maps)
+
+    def _picture(self, latent: Tensor) -> Image | None:
+        layers = () if self.trace is None else self.trace.layers
+        grids = (layer.grid for layer in layers if layer.grid.places == latent.shape[1])
+        return picture_of(self._pipe, latent, self._image, grid=next(grids, None))
 
     def _word_maps(self, step: int) -> tuple[tuple[str, ...], bytes | None]:
         """Where words landed in a step; none where the step is not kept, or the model has no cross-attention."""
@@ -94,18 +99,38 @@ class Live:
         return (), None
 
 
-def picture_of(pipe: Any, latent: Tensor, image: int = 0) -> Image | None:
-    """The picture of a latent, None where it is packed or the pipeline has no decoder for it.
+def picture_of(pipe: Any, latent: Tensor, image: int = 0, *, grid: Grid | None = None) -> Image | None:
+    """The picture of a latent, None where it is laid out in an unknown way or the pipeline has no decoder for it.
 
     Args:
         pipe: A pipeline.
         latent: As its scheduler has it.
         image: Which image of the batch.
+        grid: Of the tokens, where the latent is packed into them.
     """
-    channels = getattr(getattr(getattr(pipe, "vae", None), "config", None), "latent_channels", None)
-    if latent.ndim != 4 or latent.shape[1] != channels or not hasattr(pipe, "image_processor"):
+    if not hasattr(pipe, "image_processor"):
         return None
-    return decoded(pipe, latent[image : image + 1])
+    spread = _spread(pipe, latent[image : image + 1], grid)
+    return None if spread is None else decoded(pipe, spread)
+
+
+def _spread(pipe: Any, latent: Tensor, grid: Grid | None) -> Tensor | None:
+    """The latent of an image with its four axes; None where it is none of this pipeline's."""
+    config = getattr(getattr(pipe, "vae", None), "config", {})
+    channels = config.get("latent_channels") or config.get("z_dim")
+    if latent.ndim == 4 and latent.shape[1] == channels:
+        return latent
+    if latent.ndim != 3 or grid is None or not channels:
+        return None
+    side = isqrt(latent.shape[2] // channels)
+    shape = (1, channels, side * grid.height, side * grid.width)
+    if prod(shape) != latent.numel():
+        return None
+    numbered = torch.arange(latent.numel(), device=latent.device).view(shape)
+    order = model_of(pipe)[0].latents.laid_out(pipe, numbered)
+    if not isinstance(order, Tensor):
+        return None
+    return torch.empty_like(latent).flatten().scatter(0, order.flatten(), latent.flatten()).view(shape)
 
 
 def webp(picture: Image, longest_px: int = LONGEST_PX) -> bytes:

@@ -82,7 +82,7 @@ def _outcome(
         if isinstance(job, MakePicture):
             make_picture(pipe, job, model, tell, is_unwanted)
         else:
-            read(pipe, job)
+            read(pipe, job, is_unwanted)
     except StopAsked:
         return Stopped(job.number)
     except Exception as error:
@@ -164,7 +164,7 @@ def make_picture(
     is_pair = asked.layout is not None
     live = Live(job.number, pipe, total, tell, is_unwanted, image=int(is_pair), note=note)
     with (
-        _stops_between_blocks(pipe, live),
+        _stops_between_blocks(pipe, is_unwanted),
         capture(
             pipe, folder=job.folder / TRACE, previews=True, on_step=live.on_step, **plan.keep
         ) as live.trace,
@@ -235,13 +235,18 @@ def _of_a_pair(pipe: Any, job: MakePicture, arguments: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _stops_between_blocks(pipe: Any, live: Live) -> Iterator[None]:
+def _stops_between_blocks(pipe: Any, is_unwanted: Callable[[], bool]) -> Iterator[None]:
     """Lets a run be stopped within a step, too: before each part of the denoising model."""
+
+    def check(*_: Any) -> None:
+        if is_unwanted():
+            raise StopAsked
+
     model = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     parts = (
         [] if model is None else [part for part in model.modules() if type(part).__name__.endswith("Block")]
     )
-    hooks = [part.register_forward_pre_hook(lambda *_: live.check_wanted()) for part in parts]
+    hooks = [part.register_forward_pre_hook(check) for part in parts]
     try:
         yield
     finally:
@@ -249,17 +254,20 @@ def _stops_between_blocks(pipe: Any, live: Live) -> Iterator[None]:
             hook.remove()
 
 
-def read(pipe: Any, job: ReadPhoto) -> None:
+def read(pipe: Any, job: ReadPhoto, is_unwanted: Callable[[], bool]) -> None:
     """Read a photo with a text.
 
     Args:
         pipe: The pipeline.
         job: Which photo.
+        is_unwanted: Whether somebody has stopped the run.
 
     Raises:
+        StopAsked: The run was stopped.
         ParameterError: There is no text.
         AttnscopeError: The photo can't be read.
     """
     if not job.text.strip():
         raise ParameterError("no text: say what is on the photo, such as 'a cat on a sofa'")
-    read_photo(pipe, job.picture, job.text, folder=job.folder / TRACE, value=True)
+    with _stops_between_blocks(pipe, is_unwanted):
+        read_photo(pipe, job.picture, job.text, folder=job.folder / TRACE, value=True)

@@ -51,46 +51,70 @@ function App({ hasStudio }) {
     document.title = `${run?.name ?? info?.name ?? t("studio")} · attnscope`;
   });
   const isForming = studio && run && (!isOver(run) || run.trace === null);
+  const shown = useShown(traces, isForming ? null : info, state);
+  const Page = shown?.mode.Page;
+  // the form stays where it is in the document, whatever stands around it, so that it keeps the focus
   return html`<div class=${hasStudio ? "page studio" : "page"}>
-    ${(isForming || !info) && html`<${TitleBar} /><${Form} state=${state} />`}
-    ${isForming && html`<${Forming} run=${run} state=${state} model=${studio.model} />`}
-    ${!isForming && !info && html`<${Welcome} />`}
-    ${
-      !isForming &&
-      info &&
-      html`<${Looking} traces=${traces} info=${info} state=${state} hasStudio=${hasStudio} />`
-    }
-    ${hasStudio && html`<${History} state=${state} />`}
+    <div class="around">
+      ${shown && !Page && html`<${Skip} />`}
+      ${
+        shown
+          ? html`<${Header}
+              traces=${traces}
+              first=${shown.first}
+              second=${Page ? null : shown.second}
+              hasStudio=${hasStudio}
+            />`
+          : html`<${TitleBar} />`
+      }
+    </div>
+    ${hasStudio && !Page && html`<${Form} state=${state} />`}
+    <div class="around">
+      ${isForming && html`<${Forming} run=${run} state=${state} model=${studio.model} />`}
+      ${!info && !run && html`<${Welcome} />`}
+      ${Page && html`<${Page} info=${shown.first.info} state=${shown.first.state} />`}
+      ${shown && !Page && looking(shown)}
+      ${shown && html`<${Hint} /><${Told} />`}
+      ${hasStudio && html`<${History} state=${state} />`}
+    </div>
   </div>`;
 }
 
-/** @param {{ traces: TraceInfo[], info: TraceInfo, state: State, hasStudio: boolean }} props */
-function Looking({ traces, info, state, hasStudio }) {
-  const other = traceOf(traces, state.other);
-  const own = fitted(info, state);
-  const beside = other ? besideOf(info, other, own) : own;
-  const first = { info, state: own, look: useLook(info, own) };
-  const otherLook = useLook(other, beside);
+/** @typedef {{ first: Shown, second: Shown | null, mode: Mode }} ShownTraces */
+
+/**
+ * What is looked at: a trace, perhaps beside another one; null while there is none
+ * @param {TraceInfo[]} traces
+ * @param {TraceInfo | null} info
+ * @param {State} state
+ * @returns {ShownTraces | null}
+ */
+function useShown(traces, info, state) {
+  const other = info && traceOf(traces, state.other);
+  const own = info && fitted(info, state);
+  const beside = own && other ? besideOf(info, other, own) : own;
+  const [look, otherLook] = [useLook(info, own), useLook(other, beside)];
+  if (!info || !own || !beside) return null;
   const second = other && { info: other, state: beside, look: otherLook };
-  const mode = modeOf(own.mode);
-  if (mode.Page) {
-    return html`<${Header} traces=${traces} first=${first} second=${null} hasStudio=${hasStudio} />
-      <${mode.Page} info=${info} state=${own} /><${Hint} /><${Told} />`;
-  }
-  return html`<${Skip} />
-    <${Header} traces=${traces} first=${first} second=${second} hasStudio=${hasStudio} />
-    ${hasStudio && html`<${Form} state=${state} />`}
-    <${PromptBar} first=${withShares(first)} second=${second && withShares(second)} />
+  return { first: { info, state: own, look }, second, mode: modeOf(own.mode) };
+}
+
+/** @param {ShownTraces} props */
+function looking({ first, second, mode }) {
+  const { info, state } = first;
+  return html`<${PromptBar} first=${withShares(first)} second=${second && withShares(second)} />
     ${pictures(first, second, mode)}
     <aside aria-label=${t("Choices and numbers")} tabindex="-1">
-      <${Choices} info=${info} state=${own} busy=${first.look.shown.busy} />
+      <${Choices} info=${info} state=${state} busy=${first.look.shown.busy} />
       <${mode.Panel} ...${first} which=${second && "first"} />
       ${second && mode.both && html`<${mode.Panel} ...${second} which="second" />`}
-      ${mode.maps ? html`<${Colours} state=${own} />` : html`<section><${Opacity} state=${own} /></section>`}
+      ${
+        mode.maps
+          ? html`<${Colours} state=${state} />`
+          : html`<section><${Opacity} state=${state} /></section>`
+      }
     </aside>
-    <${Hint} />
-    <${Told} />
-    <p class="spoken" role="status" aria-live="polite">${spoken(own, first.look)}</p>`;
+    <p class="spoken" role="status" aria-live="polite">${spoken(state, first.look)}</p>`;
 }
 
 const TitleBar = () => html`<header><h1>attnscope</h1></header>`;

@@ -73,6 +73,16 @@ function nameOf(layer) {
 }
 
 /**
+ * Editing goes on, whatever attention of a block is chosen
+ * @param {Fitted} state
+ * @param {LayerInfo["kind"]} kind
+ */
+function modeFor({ mode }, kind) {
+  if (mode === "edit") return mode;
+  return kind === "self" ? "places" : "words";
+}
+
+/**
  * Choosing a block's self-attention looks at places, its cross-attention at words.
  * @param {Shown} shown
  * @param {LayerInfo} layer
@@ -80,7 +90,7 @@ function nameOf(layer) {
 function blockThumb(shown, layer) {
   const { state, look } = shown;
   const map = look.blocks[layer.kind].value?.find((one) => one.number === layer.block);
-  const mode = layer.kind === "self" ? "places" : "words";
+  const mode = modeFor(state, layer.kind);
   return html`<${Thumb}
     key=${`${layer.block} ${layer.kind}`}
     grid=${layer.grid}
@@ -190,7 +200,7 @@ const MEANS = { self: later("self, mean"), cross: later("cross, mean") };
  */
 function meanButton(info, state, kind) {
   if (!layersOf(info, kind).length) return null;
-  const mode = kind === "self" ? "places" : "words";
+  const mode = modeFor(state, kind);
   return html`<button
     aria-pressed=${state.block === null && kindOf(state) === kind}
     onClick=${() => set({ block: null, mode, cursor: null })}

@@ -86,8 +86,8 @@ const LINEAR = /** @type {Scale} */ ("linear");
 const MARKS = [0, 0.25, 0.5, 0.75, 1];
 
 /**
- * The button for the picture alone stands here, below the picture. ramp: whether there are maps; their place is
- * kept until the first is there, so that the picture does not move then.
+ * The button for the picture alone stands here, below the picture. ramp: whether there are maps; their place
+ * is kept until the first is there, so that the picture does not move then.
  * @param {{ state: State, scale: Scaled, ramp: boolean, map: FieldMap | null }} props
  */
 export function Legend({ state, scale, ramp, map }) {

@@ -5,6 +5,7 @@ import { Check, Select } from "attnscope/controls";
 import { copy } from "attnscope/copying";
 import { choose, language, LANGUAGES, t } from "attnscope/lang";
 import { shownModes } from "attnscope/modes";
+import { nameOf } from "attnscope/naming";
 import { html } from "attnscope/preact";
 import { traceOf } from "attnscope/shelf";
 import * as source from "attnscope/source";
@@ -24,7 +25,7 @@ export function Header({ traces, first, second, hasStudio }) {
   const { state } = first;
   return html`<header>
     <h1>attnscope</h1>
-    ${traces.length > 1 && traceChoices(traces, state)}
+    ${traces.length > 1 && traceChoices(traces, state, hasStudio)}
     <${Toolbar} class="modes" label=${t("What to look at")}>
       ${shownModes(hasStudio).map(
         ({ name, label }, at) =>
@@ -44,17 +45,22 @@ export function Header({ traces, first, second, hasStudio }) {
 }
 
 /**
+ * Of a studio the cards choose the first
  * @param {TraceInfo[]} traces
  * @param {Fitted} state
+ * @param {boolean} hasStudio
  */
-function traceChoices(traces, state) {
-  const names = traces.map((trace) => [trace.number, trace.name, true]);
-  return html` <${Select}
-      label=${t("Trace")}
-      value=${state.trace}
-      options=${names}
-      change=${(/** @type {number} */ trace) => set(turnTo(traces, state, trace))}
-    />
+function traceChoices(traces, state, hasStudio) {
+  const names = traces.map((trace) => [trace.number, nameOf(trace), true]);
+  return html`${
+      !hasStudio &&
+      html`<${Select}
+        label=${t("Trace")}
+        value=${state.trace}
+        options=${names}
+        change=${(/** @type {number} */ trace) => set(turnTo(traces, state, trace))}
+      />`
+    }
     <${Select}
       label=${t("beside")}
       value=${state.other}

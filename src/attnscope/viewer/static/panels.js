@@ -5,6 +5,7 @@ import { later, rich, t } from "attnscope/lang";
 import { boxOf, gridOf, isPart, layersOf } from "attnscope/look";
 import { percent } from "attnscope/maps";
 import { pinColour } from "attnscope/marks";
+import { nameOf } from "attnscope/naming";
 import { removePin } from "attnscope/pins";
 import { html } from "attnscope/preact";
 import { shareOf } from "attnscope/prompt";
@@ -49,7 +50,7 @@ function Numbers({ map, total }) {
 
 /** Whose numbers these are. @param {{ info: TraceInfo, which: Which }} props */
 export const WhichTrace = ({ info, which }) =>
-  which && html`<p class="which"><b translate=${false}>${info.name}</b></p>`;
+  which && html`<p class="which"><b translate=${false}>${nameOf(info)}</b></p>`;
 
 const REST = later("of its attention; the rest goes elsewhere, such as to the text");
 

@@ -2,6 +2,7 @@
 
 import { t } from "attnscope/lang";
 import { percent } from "attnscope/maps";
+import { nameOf } from "attnscope/naming";
 import { named, picked, pickedBeside } from "attnscope/picking";
 import { html } from "attnscope/preact";
 import { get, set } from "attnscope/state";
@@ -84,7 +85,7 @@ function row({ info, state, shares }, acts, which) {
   const isMissing = (id) => saysOf(info, state, id) === "not drawn";
   const label = which ? t("Words of {trace}", { trace: which }) : t("Words of the prompt");
   return html`<${Toolbar} class="words" label=${label}>
-    ${which && html`<span class="quiet" translate=${false} title=${which}>${info.name}</span>`}
+    ${which && html`<span class="quiet" translate=${false} title=${which}>${nameOf(info)}</span>`}
     ${words.length === 0 && html`<span class="quiet">${wordless(read)}</span>`}
     ${words.map(
       (word, at) =>

@@ -29,11 +29,11 @@ import { areOfText, textOf, tokensOf, wordsOf } from "attnscope/words";
 /**
  * What a trace (or none: null) answers to what is looked at
  * @param {TraceInfo | null} info
- * @param {Fitted} state
+ * @param {Fitted | null} state
  * @returns {Look}
  */
 export function useLook(info, state) {
-  const asked = info ? questionsOf(info, state) : {};
+  const asked = info && state ? questionsOf(info, state) : {};
   return {
     shown: useAnswer(asked.shown),
     blocks: { self: useAnswer(asked.self), cross: useAnswer(asked.cross) },

@@ -12,6 +12,7 @@ import { html, useLayoutEffect, useRef } from "attnscope/preact";
 import { languageOfError } from "attnscope/refused";
 import { litSegment } from "attnscope/segments";
 import * as source from "attnscope/source";
+import { nameOf } from "attnscope/naming";
 import { set } from "attnscope/state";
 import { editWords } from "attnscope/studio/edit";
 import { usePlacing, wordToPlace } from "attnscope/studio/placing";
@@ -31,10 +32,11 @@ import { textOf } from "attnscope/words";
 /** @param {PaneProps} props */
 export function Pane({ info, state, look, top, label, compact }) {
   const strips = modeOf(state.mode).maps;
+  const { text } = textOf(info, state);
   return html`<figure class="pane" aria-label=${label}>
     <figcaption title=${info.folder}>
-      <b translate=${false}>${info.name}</b>
-      <span translate=${false}>${textOf(info, state).text || t("no prompt")}</span>
+      <b translate=${false}>${nameOf(info)}</b>
+      ${text !== info.name && html`<span translate=${false}>${text || t("no prompt")}</span>`}
     </figcaption>
     <${Stage} info=${info} state=${{ ...state, top }} look=${look} />
     ${state.mode === "cutout" && !compact && html`<${Signs} state=${state} />`}

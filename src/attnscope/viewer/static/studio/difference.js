@@ -58,7 +58,7 @@ export function Difference({ first, second }) {
     <figcaption>
       <b>${t("difference")}</b> <span>${differenceText(one, other, isSame, mean)}</span>
     </figcaption>
-    <div class="frame" ref=${place}>
+    <div class="frame" ref=${place} style=${{ "--shape": `${first.info.size[1]} / ${first.info.size[0]}` }}>
       <div class="stage">
         <canvas
           ref=${canvas}

@@ -96,7 +96,7 @@ function Weight({ word, edits }) {
   /** @param {{ target: HTMLInputElement }} event */
   const take = ({ target }) => weigh(Number(target.value));
   return html`<label class="field weight" data-word=${word.text}
-    ><span>${word.text}</span>
+    ><span translate=${false}>${word.text}</span>
     <div class="steps">
       <input
         type="range"

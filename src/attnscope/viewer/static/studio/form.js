@@ -2,7 +2,7 @@
 
 import { NumberField } from "attnscope/controls";
 import { t } from "attnscope/lang";
-import { html, useState } from "attnscope/preact";
+import { html, useEffect, useRef, useState } from "attnscope/preact";
 import { get, set } from "attnscope/state";
 import { Bringing } from "attnscope/studio/bringing";
 import { askedOf } from "attnscope/studio/draft";
@@ -19,8 +19,11 @@ const NEW_SEEDS = 1e6; // dice throw numbers that can be read and said
 export function Form({ state }) {
   const info = useStudio();
   const [problem, tell] = useState("");
+  const [isOpen, open] = useState(false); // the settings, where there is little room
   const run = runOf(info, state.run);
   const running = run && !isOver(run) ? run : null;
+  const alert = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => alert.current?.scrollIntoView({ block: "nearest" }), [problem]);
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     tell("");
@@ -53,12 +56,17 @@ export function Form({ state }) {
       <button type="submit" class="main" disabled=${!state.prompt.trim() || info?.model.state === "failed"}>
         ${submitText(state)}
       </button>
+      <button type="button" class="ask-more" aria-expanded=${isOpen} onClick=${() => open(!isOpen)}>
+        ${t("Settings")}
+      </button>
     </div>
     <div class="ask-settings">
-      <${Settings} state=${state} model=${info?.model ?? null} />
+      <div class=${isOpen ? "ask-fields open" : "ask-fields"}>
+        <${Settings} state=${state} model=${info?.model ?? null} />
+      </div>
       <${Bringing} canRead=${!info?.model.no_photos} />
     </div>
-    ${problem && html`<p class="ask-problem" role="alert" lang="en">${problem}</p>`}
+    ${problem && html`<p ref=${alert} class="ask-problem" role="alert" lang="en">${problem}</p>`}
     ${info && modelText(info.model)}
   </form>`;
 }

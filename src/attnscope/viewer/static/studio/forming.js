@@ -72,14 +72,19 @@ export function Forming({ run, state, model }) {
   return html`<nav class="prompt" aria-label=${t("Words of the prompt")}>
       ${(run.words.length ? run.words : run.name.split(/\s+/)).map(
         (text, number) =>
-          html`<button class="word" aria-pressed=${number === chosen} onClick=${() => choose(number)}>
+          html`<button
+            class="word"
+            translate=${false}
+            aria-pressed=${number === chosen}
+            onClick=${() => choose(number)}
+          >
             ${text}
           </button>`,
       )}
     </nav>
     <main class="one forming">
       <figure class="pane" aria-label=${t("the picture as it forms")}>
-        <div class="frame" ref=${place}>
+        <div class="frame" ref=${place} style=${{ "--shape": `${shape[1]} / ${shape[0]}` }}>
           <div class="stage">
             <canvas
               ref=${canvas}
@@ -158,7 +163,7 @@ function Share({ words, maps, chosen }) {
       ${maps.map(
         ({ mean }, number) =>
           html`<tr class=${number === chosen ? "lit" : ""}>
-            <th>${words[number]}</th>
+            <th translate=${false}>${words[number]}</th>
             <td><i style=${{ width: `${(100 * mean) / most}%` }}></i></td>
             <td>${(100 * mean).toFixed(2)} %</td>
           </tr>`,

@@ -37,7 +37,7 @@ function Card({ run, state }) {
       ${!isOver(run) && html`<progress value=${run.done} max=${run.total || 1}></progress>`}
     </button>
     <div class="card-text">
-      <span class="card-name" title=${run.name}>${run.name}</span>
+      <span class="card-name" translate=${false} title=${run.name}>${run.name}</span>
       <small>${stateText(run)}</small>
       <button
         class="bare"

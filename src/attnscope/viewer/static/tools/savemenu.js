@@ -1,6 +1,7 @@
 // The menu of what can be saved.
 
 import { t } from "attnscope/lang";
+import { nameOf } from "attnscope/naming";
 import { html, useEffect, useRef, useState } from "attnscope/preact";
 import * as source from "attnscope/source";
 import { Making } from "attnscope/tools/making";
@@ -50,7 +51,7 @@ export function SaveMenu({ first, second }) {
         isOpen &&
         html`<div role="menu" aria-label=${t("Save")}>
           ${items(first, SAVES, close)}
-          ${second && html`<p class="quiet" translate=${false}>${second.info.name}</p>`}
+          ${second && html`<p class="quiet" translate=${false}>${nameOf(second.info)}</p>`}
           ${
             second &&
             items(
