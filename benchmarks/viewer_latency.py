@@ -49,8 +49,9 @@ class Client:
     def __init__(self, address: str) -> None:
         self.connection = http.client.HTTPConnection(address.split("//")[1].strip("/"), timeout=60)
 
-    def ask(self, path: str, method: str = "GET") -> bytes:
-        self.connection.request(method, path)
+    def ask(self, path: str, method: str = "GET", body: str | None = None) -> bytes:
+        headers = {} if body is None else {"content-type": "application/json"}
+        self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         body = answer.read()
         if answer.status != 200:

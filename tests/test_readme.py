@@ -20,11 +20,41 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "README.ja.md"])
+def test_the_readmes_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert blocks("README.md", "python")
-    exec("\n".join(blocks("README.md", "python")), {})
+    own = attnscope.load_pipeline("demo")  # for a reader's
+    call = own.__class__.__call__
+    few = lambda self, *args, **kwargs: call(self, *args, num_inference_steps=4, **kwargs)  # noqa: E731
+    monkeypatch.setattr(own.__class__, "__call__", few)
+    assert len(blocks(page, "python")) == 5
+    exec("\n".join(blocks(page, "python")), {"pipe": own})
     assert {path.name for path in tmp_path.iterdir()} >= {"tree.png", "run.trace", "segments.labels.png"}
+
+
+def code(page: str) -> list[str]:
+    """The code of a page, without what is said in comments and with the commands' own words alone."""
+    found = re.findall(r"```(?:python|sh)\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    lines = [
+        re.sub(r"\s+#.*", "", line).replace(" --lang ja", "")
+        for block in found
+        for line in block.splitlines()
+    ]
+    return [line.replace('.text("ja")', ".text()") for line in lines if line]
+
+
+def numbers(page: str) -> list[str]:
+    """What its tables say in numbers, in their order."""
+    rows = [line for line in (ROOT / page).read_text("utf-8").splitlines() if line.startswith("|")]
+    return [number for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)]
+
+
+def test_the_japanese_readme_has_the_same_code_and_the_same_numbers():
+    both = "README.md", "README.ja.md"
+    english, japanese = (sorted(set(code(page))) for page in both)
+    assert japanese == english
+    english, japanese = (sorted(numbers(page)) for page in both)
+    assert japanese == english
 
 
 @pytest.mark.filterwarnings(

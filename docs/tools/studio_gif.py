@@ -27,8 +27,9 @@ from playwright.sync_api import Page, sync_playwright
 
 SIZE = {"width": 1180, "height": 740}
 WIDTH_PX = 900
-COLOURS = 128
+COLOURS = 256
 FRAME_MS = 140
+LONGEST_WAIT_MS = 220
 MOST_BYTES = 3_000_000
 PROMPT = "a red house and a small green tree on the grass"
 WORD = "tree"
@@ -69,22 +70,25 @@ class Film:
         self.frames: list[Image.Image] = []
         self.times: list[int] = []
 
-    def take(self, ms: int = FRAME_MS) -> None:
-        """What the page shows now, for so long."""
+    def take(self, ms: int = FRAME_MS, longest_ms: int | None = None) -> None:
+        """What the page shows now, for so long; longest_ms: at most, together with frames before that are alike."""
         whole = Image.open(io.BytesIO(self._page.screenshot())).convert("RGB")
         frame = whole.resize(
             (WIDTH_PX, round(WIDTH_PX * whole.height / whole.width)), Image.Resampling.LANCZOS
         )
         if self.frames and ImageChops.difference(frame, self.frames[-1]).getbbox() is None:
-            self.times[-1] += ms
+            whole_ms = self.times[-1] + ms
+            self.times[-1] = (
+                whole_ms if longest_ms is None else max(min(whole_ms, longest_ms), self.times[-1])
+            )
         else:
             self.frames.append(frame)
             self.times.append(ms)
 
-    def until(self, selector: str, ms: int = FRAME_MS) -> None:
-        """Pictures until something is there."""
+    def until(self, selector: str) -> None:
+        """Pictures until something is there; where nothing happens, the film is faster than the machine."""
         while not self._page.locator(selector).count():
-            self.take(ms)
+            self.take(longest_ms=LONGEST_WAIT_MS)
             self._page.wait_for_timeout(30)
 
     def save(self, target: Path) -> None:
@@ -109,6 +113,8 @@ def play(page: Page, film: Film) -> None:
         film.take(90)
     page.keyboard.press("Backspace")
     page.keyboard.press("Enter")
+    film.until(".forming canvas[data-step]")
+    page.locator(f".prompt .word:has-text('{WORD}')").click()
     film.until(".stage canvas[data-ready='true']")
     page.get_by_role("button", name="Words", exact=True).click()
     page.locator(f".prompt .word:has-text('{WORD}')").first.click()
@@ -124,9 +130,12 @@ def play(page: Page, film: Film) -> None:
     film.take(500)
     page.get_by_role("button", name="Again, with the edits").click()
     page.wait_for_timeout(200)
-    film.until("main.two .stage canvas[data-ready='true']")
-    page.wait_for_timeout(1500)
-    film.take(3200)
+    film.until(".forming canvas[data-step]")
+    page.locator(f".prompt .word:has-text('{WORD}')").click()
+    film.until("main.two .pane:nth-of-type(2) .stage canvas[data-ready='true']")
+    page.get_by_role("button", name="Words", exact=True).click()
+    page.wait_for_timeout(3000)
+    film.take(3500)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Write docs/compatibility.md, or say whether it is what the tests say: `./dev compatibility [--check] [CASE ...]`."""
+"""Write docs/compatibility.md and the READMEs' tables, or say whether they are what the tests say.
+
+./dev compatibility [--check] [CASE ...]
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
+from compatibility import summary
 from compatibility.case import COLUMNS, Cell
 from compatibility.cases import CASES
 from compatibility.page import PAGE, SIGNS, page, read_page
@@ -90,6 +94,7 @@ def main() -> int:
     if asked.check or asked.cases:
         return 1 if changed else 0
     PAGE.write_text(page({name: cells[name] for name in CASES}, versions()))
+    summary.write(cells)
     return 0
 
 

@@ -10,6 +10,7 @@ from compatibility.page import PAGE, page, read_page
 from compatibility.pipelines import pipelines_with_unet, pipelines_without_unet
 from compatibility.report import differs, quiet, versions
 from compatibility.running import outcome
+from compatibility.summary import READMES, with_summary
 from compatibility.zoo_refused import MODELS
 
 KNOWN = read_page(PAGE.read_text())
@@ -78,3 +79,9 @@ def test_refusals_name_the_model(model, pipelines):
 
 def test_what_has_a_reason_is_a_pipeline_and_no_case():
     assert set(NOT_HERE) <= {*pipelines_with_unet(), *pipelines_without_unet()} - {*CASES}
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_readme_has_the_table_of_today(readme):
+    text = readme.read_text("utf-8")
+    assert with_summary(text, KNOWN) == text

@@ -23,7 +23,7 @@ from attnscope.studio.messages import Message, Seen, Stepped
 from attnscope.trace.trace import Trace
 from attnscope.viewer.encoding import pack_maps
 
-MOST_OF_TIME = 0.12
+MOST_OF_TIME = 0.1
 """The share of a run's time that showing it may take."""
 LONGEST_PX = 512
 
@@ -74,15 +74,24 @@ class Live:
             raise StopAsked
         self._tell(Stepped(self._number, taken.step + 1, self._total, self._note))
         started = time.monotonic()
-        if taken.step and self._spent > MOST_OF_TIME * (started - self._began):
+        is_last = taken.step + 1 == self._total  # whose picture comes from the pipeline at once
+        if is_last or (taken.step and self._spent > MOST_OF_TIME * (started - self._began)):
             return
-        self._tell(self._seen(taken))
+        picture = None if taken.predicted is None else self._picture(taken.predicted)
+        self._tell(self._seen(taken.step, picture))
         self._spent += time.monotonic() - started
 
-    def _seen(self, taken: StepTaken) -> Seen:
-        picture = None if taken.predicted is None else self._picture(taken.predicted)
-        words, maps = self._word_maps(taken.step)
-        return Seen(self._number, taken.step, None if picture is None else webp(picture), words, maps)
+    def show(self, picture: Image) -> None:
+        """The picture is there.
+
+        Args:
+            picture: What the pipeline made.
+        """
+        self._tell(self._seen(self._total - 1, picture))
+
+    def _seen(self, step: int, picture: Image | None) -> Seen:
+        words, maps = self._word_maps(step)
+        return Seen(self._number, step, None if picture is None else webp(picture), words, maps)
 
     def _picture(self, latent: Tensor) -> Image | None:
         layers = () if self.trace is None else self.trace.layers

@@ -40,7 +40,8 @@ from attnscope.trace.files import load_trace
 PICTURE = "output.png"
 TRACE = "run.trace"
 MOST_WITH_VALUES = 10**9
-"""Bytes of a trace up to which V is kept, too, which Learn shows."""
+"""Bytes of a trace up to which V is kept, too, which Learn shows. So small a trace stays in memory until the picture is
+there, which does not wait for the disk then."""
 
 Tell = Callable[[Message], None]
 
@@ -163,18 +164,22 @@ def make_picture(
     asked, total = job.asked, arguments["num_inference_steps"]
     is_pair = asked.layout is not None
     live = Live(job.number, pipe, total, tell, is_unwanted, image=int(is_pair), note=note)
-    with (
-        _stops_between_blocks(pipe, is_unwanted),
-        capture(
-            pipe, folder=job.folder / TRACE, previews=True, on_step=live.on_step, **plan.keep
-        ) as live.trace,
-    ):
-        if is_pair:
-            picture = _of_a_pair(pipe, job, arguments)
-        else:
-            with _edited(pipe, job, total):
-                picture = pipe(**arguments).images[0]
-    picture.save(job.folder / PICTURE)
+    place: dict[str, Any] = {} if plan.keep.get("value") else {"folder": job.folder / TRACE}
+    try:
+        with (
+            _stops_between_blocks(pipe, is_unwanted),
+            capture(pipe, previews=True, on_step=live.on_step, **place, **plan.keep) as live.trace,
+        ):
+            if is_pair:
+                picture = _of_a_pair(pipe, job, arguments)
+            else:
+                with _edited(pipe, job, total):
+                    picture = pipe(**arguments).images[0]
+            live.show(picture)
+        picture.save(job.folder / PICTURE)
+    finally:
+        if live.trace is not None and live.trace.steps and not place:
+            live.trace.save(job.folder / TRACE)
 
 
 def _planned(pipe: Any, job: MakePicture, model: ModelNamed) -> tuple[Plan, dict[str, Any], str]:
