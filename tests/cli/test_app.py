@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from attnscope.cli import app as app_module
 from attnscope.errors import ModelError
@@ -43,7 +45,10 @@ def test_help_lists_all_commands_and_where_to_start(run):
 def test_version(run):
     from attnscope import __version__
 
-    assert run("--version") == (0, f"attnscope {__version__}\n", "")
+    code, out, err = run("--version")
+    first, second = out.splitlines()
+    assert (code, first, err) == (0, f"attnscope {__version__}", "")
+    assert second.startswith(f"Python {platform.python_version()}, torch {torch.__version__}, diffusers ")
 
 
 def test_help_is_fast_and_loads_nothing_heavy():

@@ -5,11 +5,14 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl+C, 143 SIGTERM. Data goes to
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
+import platform
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -52,14 +55,29 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print_data(f"attnscope {__version__}")
+        print_data(f"attnscope {__version__}\n{', '.join(_beside())}")
         raise typer.Exit
+
+
+def _beside() -> Iterator[str]:
+    """What a report of a bug has to say beside the version. Nothing is imported for it."""
+    yield f"Python {platform.python_version()}"
+    for package in ("torch", "diffusers", "transformers", "safetensors", "numpy"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            yield f"{package} {importlib.metadata.version(package)}"
+    yield f"{platform.system()} {platform.machine()}"
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version, and those of the libraries.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the trace of an error; may stand after the command too.")
