@@ -275,8 +275,11 @@ def test_a_photo_is_chosen_and_read(browser, address, studio, pipe):
             {"name": "mine.png", "mimeType": "image/png", "buffer": body.getvalue()}
         )
         page.get_by_label("What is on it?").fill("a balloon and a tree")
+        before = len(studio.news()["runs"])
         page.keyboard.press("Enter")
-        page.locator(".stage canvas[data-ready=true]").wait_for(timeout=90_000)
+        studio.until(lambda news: len(news["runs"]) > before)
+        page.locator(f".card[data-run='{latest(studio)['number']}'] [aria-pressed=true]").wait_for()
+        page.locator(".words").get_by_role("button", name="balloon", exact=True).wait_for()
         page.get_by_role("button", name="Words", exact=True).click()
         page.locator(".words").get_by_role("button", name="tree", exact=True).click()
         drawn(page)

@@ -86,20 +86,6 @@ class FolderRecords:
         Raises:
             OutputError: The disk is full, or the folder can't be written.
         """
-        self.write_call(call, records, outputs)
-        self.write_manifest()
-
-    def write_call(self, call: Call, records: dict[LayerId, Record], outputs: Outputs = NO_OUTPUTS) -> None:
-        """Write the shard of a call; the manifest names it from its next writing on.
-
-        Args:
-            call: The call.
-            records: Its records.
-            outputs: Its outputs.
-
-        Raises:
-            OutputError: The disk is full, or the folder can't be written.
-        """
         tensors = {
             f"{layer_key(layer)}.{part}": tensor
             for layer, record in records.items()
@@ -108,6 +94,7 @@ class FolderRecords:
         tensors |= {output_name(path): tensor for path, tensor in outputs.items()}
         sums = write_shard(self._shards.path(call), tensors, self.manifest.shard_header(call, records))
         self.manifest.add_call(call, records, outputs, sums)
+        self.write_manifest()
 
     def keep_projections(self, projections: Projections) -> None:
         """Write how layers make keys of a text; the manifest names it from its next writing on.

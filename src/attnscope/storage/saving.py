@@ -68,6 +68,6 @@ def save_passes(passes: Sequence[Pass], folder: str | Path, *, overwrite: bool =
             written.manifest.outputs = dict(records.outputs)
             written.keep_projections(records.projections)
             for call in records.calls:
-                written.write_call(call, *all_of_call(records, call))
+                written.add_call(call, *all_of_call(records, call))
             written.finish(reduced)
     return target

@@ -16,6 +16,7 @@ import torch
 from attnscope.editing.context import edit
 from attnscope.editing.prompt_to_prompt import prompt_to_prompt
 from attnscope.errors import AttnscopeError, ModelError, ParameterError
+from attnscope.files import whole_file
 from attnscope.generating.plan import Plan, call_arguments, defaults_of, trace_size, usual_steps
 from attnscope.photos.checking import check_pipeline
 from attnscope.photos.reading import read_photo
@@ -176,7 +177,8 @@ def make_picture(
                 with _edited(pipe, job, total):
                     picture = pipe(**arguments).images[0]
             live.show(picture)
-        picture.save(job.folder / PICTURE)
+        with whole_file(job.folder / PICTURE) as partial:  # the page asks for it as soon as it is there
+            picture.save(partial)
     finally:
         if live.trace is not None and live.trace.steps and not place:
             live.trace.save(job.folder / TRACE)
