@@ -3,9 +3,23 @@
 import contextlib
 import time
 
+import torch
 from fastapi.testclient import TestClient
 
+from attnscope.demo import GUIDANCE_SCALE
 from attnscope.studio import create_app
+
+PROMPT = "a red house and a green tree on the grass"
+
+
+def called(pipe, prompt=PROMPT, seed=3, steps=3):
+    """The picture that a studio has to make, by the pipeline itself."""
+    return pipe(
+        prompt,
+        num_inference_steps=steps,
+        guidance_scale=GUIDANCE_SCALE,
+        generator=torch.Generator().manual_seed(seed),
+    ).images[0]
 
 
 class StudioClient:

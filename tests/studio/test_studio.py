@@ -4,14 +4,12 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import attnscope
 from attnscope.demo import GUIDANCE_SCALE
+from studio_client import PROMPT, called
 from unpacking import unpack
-
-PROMPT = "a red house and a green tree on the grass"
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +23,6 @@ def pipe():
 def plain(studio):
     """A picture without any edit."""
     return studio.made(PROMPT, seed=3)
-
-
-def called(pipe, prompt=PROMPT, seed=3, steps=3):
-    return pipe(
-        prompt,
-        num_inference_steps=steps,
-        guidance_scale=GUIDANCE_SCALE,
-        generator=torch.Generator().manual_seed(seed),
-    ).images[0]
 
 
 def picture(studio, run):

@@ -11,16 +11,14 @@ import zipfile
 import httpx2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import attnscope
-from attnscope.demo import GUIDANCE_SCALE
 from attnscope.demo.scenes import scenes
 from attnscope.places import View, word_map
 from attnscope.studio import create_app
 from attnscope.testing.made_traces import made_trace
-from studio_client import StudioClient
+from studio_client import PROMPT, StudioClient, called
 from viewer.browser import chromium, drawn, needs_chromium, pixels, point, running, watched
 from viewer.japanese import english
 from viewer.test_browser_elsewhere import KEY, TOKEN, framed, page_with
@@ -28,7 +26,6 @@ from viewer.test_face_browser import CUT, PHONE, WIDER, touch
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-PROMPT = "a red house and a green tree on the grass"
 STEPS = 4
 
 WATCH = """() => {
@@ -125,16 +122,9 @@ def numbers(page, name):
     return [float(text.split()[0]) for text in page.locator(f"[data-number={name}]").all_inner_texts()]
 
 
-def called(pipe, *edits):
+def edited(pipe, *edits):
     with attnscope.edit(pipe, *edits):
-        return np.asarray(
-            pipe(
-                PROMPT,
-                num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE_SCALE,
-                generator=torch.Generator().manual_seed(3),
-            ).images[0]
-        )
+        return np.asarray(called(pipe, steps=STEPS))
 
 
 def test_a_prompt_is_typed_and_the_picture_forms(browser, address, studio):
@@ -214,7 +204,7 @@ def test_a_region_is_boxed_and_painted(browser, address, studio, plain, pipe):
         assert rows.mean() / mask.shape[0] == pytest.approx(0.5, abs=0.03)
         assert columns.mean() / mask.shape[1] == pytest.approx(0.75, abs=0.03)
         edits = attnscope.Region("tree", mask), attnscope.Region("house", tuple(boxed["box"]))
-        assert np.array_equal(picture_of(trace), called(pipe, *edits))
+        assert np.array_equal(picture_of(trace), edited(pipe, *edits))
         outside = attnscope.heat_map(trace, "tree", steps=0).array
         left = outside[:, : outside.shape[1] // 3].max()
         assert left < 1e-3 * outside.max()
@@ -233,7 +223,7 @@ def test_a_head_is_switched_off_and_both_pictures_are_compared(browser, address,
         page.get_by_role("button", name="switch off: block 11, self-attention, head 1").click()
         after = change(page, studio)
         one, other = picture_of(trace_of(studio, plain)), picture_of(trace_of(studio, after))
-        assert np.array_equal(other, called(pipe, attnscope.Ablate(block=11, kind="self", head=1)))
+        assert np.array_equal(other, edited(pipe, attnscope.Ablate(block=11, kind="self", head=1)))
         page.get_by_role("checkbox", name="difference").check()
         page.locator(".difference canvas[data-mean]").wait_for()
         told = float(page.locator(".difference canvas[data-mean]").get_attribute("data-mean"))
