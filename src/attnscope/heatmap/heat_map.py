@@ -230,7 +230,8 @@ def _share_maps(
 ) -> Float[Tensor, "word height width"]:
     """Mean over steps, heads and each word's tokens of one layer, at latent size."""
     shares = trace.probabilities(layer=layer, mean=("step", "head"), **choice)
-    return torch.stack([_at_size(shares[:, of_word].mean(-1), layer.grid, size) for of_word in places])
+    of_words = torch.stack([shares[:, of_word].mean(-1) for of_word in places])
+    return resize_maps(of_words.view(-1, *layer.grid), size)
 
 
 def _daam_maps(

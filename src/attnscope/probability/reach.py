@@ -10,12 +10,14 @@ from torch import Tensor
 
 
 def lengths(tensor: Float[Tensor, "head place dim"], dtype: torch.dtype) -> Float[Tensor, "head place"]:
-    """The length of each vector. Head by head, so that no more than one head is held in another type.
+    """The length of each vector. In another type head by head, so that no more than one head is held in it.
 
     Args:
         tensor: Q or K.
         dtype: The type to compute in.
     """
+    if tensor.dtype == dtype:
+        return torch.linalg.vector_norm(tensor, dim=2)
     return torch.stack([torch.linalg.vector_norm(of_head.to(dtype), dim=1) for of_head in tensor])
 
 

@@ -23,8 +23,9 @@ from attnscope.studio.messages import Message, Seen, Stepped
 from attnscope.trace.trace import Trace
 from attnscope.viewer.encoding import pack_maps
 
-MOST_OF_TIME = 0.1
-"""The share of a run's time that showing it may take."""
+MOST_OF_TIME = 0.06
+"""The share of a run's time that showing it may take, beside one picture in each third of it."""
+THIRDS = 3
 LONGEST_PX = 512
 
 
@@ -58,7 +59,7 @@ class Live:
     ) -> None:
         self._number, self._pipe, self._total = number, pipe, total
         self._tell, self._is_unwanted, self._image, self._note = tell, is_unwanted, image, note
-        self._began, self._spent = time.monotonic(), 0.0
+        self._began, self._spent, self._shown = time.monotonic(), 0.0, -total
         self.trace: Trace | None = None
 
     def on_step(self, taken: StepTaken) -> None:
@@ -75,8 +76,10 @@ class Live:
         self._tell(Stepped(self._number, taken.step + 1, self._total, self._note))
         started = time.monotonic()
         is_last = taken.step + 1 == self._total  # whose picture comes from the pipeline at once
-        if is_last or (taken.step and self._spent > MOST_OF_TIME * (started - self._began)):
+        is_due = THIRDS * (taken.step - self._shown) >= self._total
+        if is_last or not (is_due or self._spent <= MOST_OF_TIME * (started - self._began)):
             return
+        self._shown = taken.step
         picture = None if taken.predicted is None else self._picture(taken.predicted)
         self._tell(self._seen(taken.step, picture))
         self._spent += time.monotonic() - started
