@@ -20,7 +20,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "README.ja.md"])
+@pytest.mark.parametrize("page", ["README.md", pytest.param("README.ja.md", marks=pytest.mark.thorough)])
 def test_the_readmes_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = attnscope.load_pipeline("demo")  # for a reader's

@@ -51,17 +51,17 @@ CUT = """() => [...document.querySelectorAll('button, select, canvas, output, th
 }).map((one) => one.outerHTML.slice(0, 120))"""
 
 
-@pytest.mark.parametrize("width", [360, 390, 700, 701, 850, 1000, 1001, 1151])
-def test_nothing_is_wider_than_the_window(browser, address, width):
-    for view in ("with=all&b=1&pins=0.3,0.7", "with=1&b=1&pins=0.3,0.7;0.1,0.1,0.5,0.6"):
-        for query in ("", "?lang=ja"):
-            close = "閉じる" if query else "Got it"
-            with opened(browser, f"{address}{query}#{view}", size=(width, 844), close=close) as page:
-                for key in ("1", "2", "3"):
-                    page.keyboard.press(key)
-                    drawn(page)
-                    assert page.evaluate(WIDER) <= 0, (view, key)
-                    assert page.evaluate(CUT) == [], (view, key)
+@pytest.mark.parametrize(("query", "close"), [("", "Got it"), ("?lang=ja", "閉じる")])
+@pytest.mark.parametrize("view", ["with=all&b=1&pins=0.3,0.7", "with=1&b=1&pins=0.3,0.7;0.1,0.1,0.5,0.6"])
+def test_nothing_is_wider_than_the_window(browser, address, query, close, view):
+    with opened(browser, f"{address}{query}#{view}", size=(360, 844), close=close) as page:
+        for width in (360, 390, 700, 701, 850, 1000, 1001, 1151):
+            page.set_viewport_size({"width": width, "height": 844})
+            for key in ("1", "2", "3"):
+                page.keyboard.press(key)
+                drawn(page)
+                assert page.evaluate(WIDER) <= 0, (width, key)
+                assert page.evaluate(CUT) == [], (width, key)
 
 
 def test_a_phone_shows_the_picture_first_and_takes_taps_and_drags(browser, address):
