@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 
 import diffusers
@@ -182,7 +183,7 @@ def test_an_unknown_name_lists_the_known():
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setattr(pipelines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         MissingExtraError, match=r"diffusers and transformers: pip install 'attnscope\[pipelines\]'"
     ):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnscope.cli.loading import load, open_pass
+from attnscope.cli.loading import load_unless_traces, open_pass
 from attnscope.cli.options import Config, Device, Dtype, Force, Json, Model, Pass, parse_words
 from attnscope.cli.output import print_json, refuse_overwriting, say_wrote, working
 from attnscope.cli.tables import PlainTable
@@ -67,7 +67,7 @@ def compare_command(
         from attnscope.evaluation.datasets import mask_numbers
 
         true_numbers = None if truth is None else mask_numbers(truth)
-    pipe = load(model, config=config, device=device, dtype=dtype)
+    pipe = load_unless_traces(model, [image], config=config, device=device, dtype=dtype)
     with working("segmenting"):
         source = open_pass(image, of_pass) if is_folder(image) else image
         asked = parse_words(methods)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.cli.output import say, working
-from attnscope.errors import ParameterError
+from attnscope.errors import AttnscopeError, ParameterError
+from attnscope.files import is_folder
 from attnscope.pipelines.quiet import quiet_libraries
 
 if TYPE_CHECKING:
@@ -38,6 +39,26 @@ def load(
         pipe = load_pipeline(model, device=device, dtype=dtype, **extra)
     pipe.set_progress_bar_config(disable=True)  # the command shows its own
     return pipe
+
+
+def load_unless_traces(model: str, images: Sequence[Path], **loading: Any) -> Any:
+    """As `load`; None where all are traces that know their model, since segments of those ask for nothing else.
+
+    Args:
+        model: As for `load`.
+        images: Pictures and traces.
+        **loading: As for `load`.
+    """
+    return None if all(map(_knows_its_model, images)) else load(model, **loading)
+
+
+def _knows_its_model(image: Path) -> bool:
+    from attnscope.trace.files import load_trace
+
+    try:
+        return is_folder(image) and all(each.run.model for each in load_trace(image).passes)
+    except AttnscopeError:  # which is said where it is opened
+        return False
 
 
 def open_pass(folder: Path, number: int | None) -> Trace:

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from attnscope.cli.loading import load, open_pass
+from attnscope.cli.loading import load_unless_traces, open_pass
 from attnscope.cli.output import print_json, progress, refuse_overwriting, say_error, say_wrote
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
@@ -66,7 +66,7 @@ def segment_each(images: Sequence[Path], output: Path, asked: Asked, *, as_json:
     _spare_inputs(images, files)
     refuse_inside_a_trace(output)
     refuse_overwriting(*files, force=asked.force)
-    pipe = load(asked.model, **asked.loading)
+    pipe = load_unless_traces(asked.model, images, **asked.loading)
     results: list[dict[str, Any]] = []  # no Segmentation: they are large and there may be many
     failed = 0
     with progress("segments") as bars:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
-from scipy.optimize import linear_sum_assignment
+
+from attnscope.errors import MissingExtraError
 
 
 def pointing_hit(heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height width"]) -> bool:
@@ -53,8 +54,7 @@ def matched_iou(found: Shaped[np.ndarray, "h w"], truth: Shaped[np.ndarray, "h w
         truth: The true labels, of the same size.
     """
     iou = overlaps(found, truth)
-    pairs = linear_sum_assignment(iou, maximize=True)
-    return float(iou[pairs].sum() / iou.shape[1])
+    return float(iou[_best_pairs(iou)].sum() / iou.shape[1])
 
 
 def partners(
@@ -71,9 +71,19 @@ def partners(
     """
     iou = overlaps(found, truth)
     numbers = len(iou) + np.arange(iou.shape[1])
-    rows, columns = linear_sum_assignment(iou, maximize=True)
+    rows, columns = _best_pairs(iou)
     numbers[columns] = rows
     return numbers
+
+
+def _best_pairs(iou: Float[np.ndarray, "found truth"]) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise MissingExtraError(
+            "matching segments with the truth needs scipy: pip install 'attnscope[segment]'"
+        ) from error
+    return linear_sum_assignment(iou, maximize=True)
 
 
 def overlaps(

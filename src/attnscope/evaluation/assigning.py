@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Int
-from scipy.optimize import linear_sum_assignment
 
 from attnscope.errors import ParameterError, nearest
 from attnscope.evaluation.counting import widened
@@ -64,6 +63,8 @@ def best_columns(table: Int[np.ndarray, "class segment"]) -> Int[np.ndarray, "cl
     Returns:
         A column for every class; from the number of segments on it stands for none.
     """
+    from scipy.optimize import linear_sum_assignment
+
     return linear_sum_assignment(widened(table, len(table)), maximize=True)[1]
 
 

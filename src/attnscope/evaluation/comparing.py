@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 from PIL import Image
-from scipy.optimize import linear_sum_assignment
 
 from attnscope.errors import ParameterError, nearest
 from attnscope.evaluation.counting import IGNORE
+from attnscope.evaluation.extra import check_extra
 from attnscope.evaluation.scoring import Scores, scores
 from attnscope.files import check_free, is_folder
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
@@ -152,6 +152,7 @@ def compare(
         settings: Other keywords of `attnscope.segment` that the pass depends on, such as timestep.
 
     Raises:
+        MissingExtraError: scipy is not installed.
         ParameterError: A method is unknown, "words" lacks labels, or the truth is of another size.
 
     Cost: one pass, and each method's own.
@@ -163,6 +164,7 @@ def compare(
     >>> [each.method for each in compared.methods]
     ['diffseg', 'auto', 'ncut']
     """
+    check_extra("comparing segments")
     asked = _asked(methods, labels)
     began = time.perf_counter()
     first = segment(picture, pipe, labels=labels, **_with_features(picture, pipe, asked, settings))
@@ -234,6 +236,8 @@ def _shown(found: Segmentation, first: Segmentation) -> Image.Image:
 
 def _numbers_like(labels: np.ndarray, others: np.ndarray) -> Int[np.ndarray, " segment"]:
     """For each segment the number of the other one that it shares most pixels with, each taken once; else a new one."""
+    from scipy.optimize import linear_sum_assignment
+
     count, known = int(labels.max()) + 1, int(others.max()) + 1
     shared = np.bincount(labels.ravel() * np.int64(known) + others.ravel(), minlength=count * known)
     rows, columns = linear_sum_assignment(shared.reshape(count, known), maximize=True)

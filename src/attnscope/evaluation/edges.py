@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Integer
-from scipy.ndimage import distance_transform_edt
 
 from attnscope.evaluation.counting import IGNORE
 
@@ -83,4 +82,6 @@ def edge_counts(
 
 
 def _near(lines: Bool[np.ndarray, "height width"], reach_px: float) -> Bool[np.ndarray, "height width"]:
+    from scipy.ndimage import distance_transform_edt
+
     return distance_transform_edt(~lines) <= reach_px if lines.any() else np.zeros_like(lines)

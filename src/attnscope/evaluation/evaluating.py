@@ -15,6 +15,7 @@ from attnscope.errors import AttnscopeError, ParameterError, nearest
 from attnscope.evaluation.checking import check_dataset
 from attnscope.evaluation.datasets import Dataset
 from attnscope.evaluation.examples import examples
+from attnscope.evaluation.extra import check_extra
 from attnscope.evaluation.job import EvaluationJob
 from attnscope.evaluation.kept import Counted, bytes_in
 from attnscope.evaluation.layouts import open_dataset
@@ -78,6 +79,7 @@ def evaluate(
         settings: Keywords of `attnscope.segment`. labels='classes' stands for the names of the classes.
 
     Raises:
+        MissingExtraError: scipy, or what the model needs, is not installed.
         ParameterError: A choice is unknown, files are missing, or no picture could be segmented.
         ImageError: A file of the data set is broken or not what it should be. All files are looked at before the first
             pass.
@@ -88,6 +90,7 @@ def evaluate(
     >>> evaluate("scenes:2", output=tempfile.mkdtemp(), protocol="per-image", resamples=10).pictures
     2
     """
+    check_extra("an evaluation")
     assignments = _assignments(protocol)
     preparation_of(preparation)
     chosen = open_dataset(dataset, folder) if isinstance(dataset, str) else dataset

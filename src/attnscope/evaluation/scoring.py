@@ -14,6 +14,7 @@ from attnscope.errors import ParameterError
 from attnscope.evaluation.assigning import Assignment, check_assignment, columns_for, hits
 from attnscope.evaluation.counting import IGNORE, count_table, summed
 from attnscope.evaluation.edges import edge_counts
+from attnscope.evaluation.extra import check_extra
 
 RESAMPLES = 1000
 SURE = 0.95
@@ -101,6 +102,7 @@ def scores(
         seed: Of that drawing.
 
     Raises:
+        MissingExtraError: scipy is not installed.
         ParameterError: There are no pictures, not as many truths, sizes differ, or a number is no class.
 
     Cost: 0.15 s a picture of 512x512 on one busy core, most of it for distances of lines.
@@ -112,6 +114,7 @@ def scores(
     >>> scores([np.array([[5, 5, 5, 2]])], [truth], classes=2).iou.round(2).tolist()
     [0.67, 0.5]
     """
+    check_extra("scoring segments")
     count = classes if isinstance(classes, int) else len(classes)
     tables, lines = [], []
     for prediction, truth in zip_longest(predictions, truths):

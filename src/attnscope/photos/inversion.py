@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler
 from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
@@ -219,6 +218,8 @@ def ddim_rising(pipe: Any, steps: int) -> PhotoPipeline:
         pipe: A pipeline that can be inverted.
         steps: How many.
     """
+    from diffusers import DDIMInverseScheduler
+
     return _ddim(DDIMInverseScheduler, pipe, steps)
 
 
@@ -229,6 +230,8 @@ def ddim_making(pipe: Any, steps: int) -> PhotoPipeline:
         pipe: A pipeline that can be inverted.
         steps: How many.
     """
+    from diffusers import DDIMScheduler
+
     return _ddim(DDIMScheduler, pipe, steps)
 
 

@@ -1,5 +1,6 @@
 """Loading a diffusers pipeline by a name, a folder or a single file.
 
+extra.py         whether diffusers and transformers are installed
 model_folder.py  a folder from others, looked at before diffusers opens it
 weights.py       whether a pipeline that was loaded has all of its numbers
 schedulers.py    whether its scheduler can take a step
@@ -8,7 +9,6 @@ quiet.py         loading without the libraries' own messages
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import warnings
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.known import DEMO_FOLDER, MODELS
-from attnscope.errors import AttnscopeError, MissingExtraError, ModelError, ParameterError, nearest
+from attnscope.errors import AttnscopeError, ModelError, ParameterError, nearest
+from attnscope.pipelines.extra import check_extra
 from attnscope.pipelines.model_folder import INDEX, PICKLES, broken_part, checked_parts
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def load_pipeline(
     >>> pipe.unet.config.attention_head_dim
     8
     """
-    _require("diffusers", "transformers")
+    check_extra("loading a pipeline")
     _check_arguments(kwargs)
     dtype = _torch_dtype(dtype if dtype is not None else torch_dtype)
     device = _torch_device(device)
@@ -244,14 +245,6 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
                 f"{name}={arguments[name]!r} would run what a model's files say; leave it out, or load the model with "
                 "diffusers yourself, where you trust it, and hand the pipeline over"
             )
-
-
-def _require(*packages: str) -> None:
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise MissingExtraError(
-            f"loading a pipeline needs {' and '.join(missing)}: pip install 'attnscope[pipelines]'"
-        )
 
 
 def _torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype:

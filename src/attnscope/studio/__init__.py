@@ -24,15 +24,16 @@ serving.py   run it on this machine
 
 from __future__ import annotations
 
+import importlib.util
+
 from attnscope.errors import MissingExtraError
 
-try:
-    import fastapi  # noqa: F401 (asked for here, where it can be said what is missing)
-    import uvicorn  # noqa: F401
-except ImportError as error:
-    raise MissingExtraError(
-        "the studio needs FastAPI and uvicorn: pip install 'attnscope[studio]'"
-    ) from error
+if missing := [
+    package
+    for package in ("fastapi", "uvicorn", "diffusers", "transformers")
+    if importlib.util.find_spec(package) is None
+]:
+    raise MissingExtraError(f"the studio needs {', '.join(missing)}: pip install 'attnscope[studio]'")
 
 from attnscope.studio.app import create_app
 from attnscope.studio.serving import serve

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from attnscope.atlas.known import UNETS
+from attnscope.pipelines.extra import check_extra
 
 
 def full_size_unet(
@@ -20,6 +21,7 @@ def full_size_unet(
         dtype: Type of the weights.
         **changes: Options of diffusers' UNet2DConditionModel to change.
     """
+    check_extra("a full-size U-Net")
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from attnscope.pipelines.extra import check_extra
+
 WORDS = ["a", "red", "cat", "star", "on", "grass", "and", "the"]  # anything else is split into letters
 KEYS = 77
 
@@ -17,6 +19,7 @@ def tiny_tokenizer(folder: Path):
     Args:
         folder: Where its two files are written.
     """
+    check_extra("a tiny tokenizer")
     from transformers import CLIPTokenizer
 
     letters = _byte_letters()
@@ -41,6 +44,7 @@ def tiny_unet(**changes):
     Args:
         **changes: Options of diffusers' UNet2DConditionModel to change.
     """
+    check_extra("a tiny U-Net")
     from diffusers import UNet2DConditionModel
 
     settings = {
@@ -71,6 +75,7 @@ def tiny_pipeline(folder: Path):
     Args:
         folder: Where the tokenizer's files are written.
     """
+    check_extra("a tiny pipeline")
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
     from transformers import CLIPTextConfig, CLIPTextModel
 
