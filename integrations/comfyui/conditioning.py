@@ -16,8 +16,8 @@ from .images import plain_tensors
 from .words import tokens_of
 
 LARGEST_DIFFERENCE = 0.05
-"""Of two encodings of one text, as a share of a token's length. Half precision and other devices give less than 0.02,
-another word more than 0.3."""
+"""Of two encodings of one text, as a share of a token's length: room for half precision and other devices. A choice,
+not a measurement."""
 BRANCH_OF_CONDS = {"positive": "cond", "negative": "uncond"}
 
 
