@@ -8,6 +8,7 @@ for a while, and trial.py runs there.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def built(folder: Path, scratch: Path) -> tuple[Path, Path]:
     sdist, wheel = next(folder.glob("attnscope-*.tar.gz")), next(folder.glob("attnscope-*.whl"))
     for file in (sdist, wheel):
         say(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+    say(f"sha256 of the sdist: {hashlib.sha256(sdist.read_bytes()).hexdigest()}")
     say(f"built in {time.perf_counter() - began:.0f} s")
     return sdist, wheel
 
