@@ -13,7 +13,13 @@ from mkdocs.plugins import get_plugin_logger
 REPOSITORY = "https://github.com/attnscope/attnscope/blob/main"
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
-PAGES_FOR = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+PAGES_FOR = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "examples/README.md": "notebooks.md",
+    "integrations/comfyui/README.md": "comfyui.md",
+}
 _INCLUDE = re.compile(r'^--8<-- "([^"]+)"$', re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]+)")
 _log = get_plugin_logger("attnscope")
@@ -30,7 +36,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     folder = (DOCS / page.file.src_uri).parent
 
     def included(match: re.Match[str]) -> str:
-        return _with_links((ROOT / match[1]).read_text("utf-8"), ROOT, folder)
+        return _with_links((ROOT / match[1]).read_text("utf-8"), (ROOT / match[1]).parent, folder)
 
     return (
         _INCLUDE.sub(included, markdown)
