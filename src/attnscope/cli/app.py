@@ -46,7 +46,6 @@ app = typer.Typer(
     help="See, measure and use the attention inside diffusion models.",
     epilog="Start with:  attnscope demo",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -49,12 +49,22 @@ def evaluate_command(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report and its evidence go.")
     ] = Path("evaluation"),
     protocol: Annotated[
-        Protocol, typer.Option("--protocol", help="How segments get their classes.")
+        Protocol,
+        typer.Option(
+            "--protocol",
+            metavar="PROTOCOL",
+            help="How segments get their classes: per-image, dataset, both or named.",
+        ),
     ] = "both",
     preparation: Annotated[
-        Preparation, typer.Option("--preparation", help="What the model sees, and the size of comparison.")
+        Preparation,
+        typer.Option(
+            "--preparation",
+            metavar="KIND",
+            help="What the model sees, and the size of comparison: own, diffseg or diffcut.",
+        ),
     ] = "own",
-    method: Annotated[Method, typer.Option("--method", help="As for segment.")] = "diffseg",
+    method: Method = "diffseg",
     threshold: Threshold = None,
     fit: Annotated[bool, typer.Option("--fit", help="As for segment.")] = False,
     labels: Annotated[
@@ -66,7 +76,9 @@ def evaluate_command(
     preset: Annotated[str | None, typer.Option("--preset", help="As for segment.")] = None,
     search: Annotated[
         str | None,
-        typer.Option("--search", metavar="thresholds=FIRST:LAST:STEP", help="Thresholds to try besides."),
+        typer.Option(
+            "--search", metavar="RANGE", help="Thresholds to try besides: thresholds=FIRST:LAST:STEP."
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep attention, for a search later.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="The first N pictures.")] = None,

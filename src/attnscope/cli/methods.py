@@ -11,7 +11,12 @@ from attnscope.errors import ParameterError
 if TYPE_CHECKING:
     from attnscope.segmentation.methods.diffseg import Thresholds
 
-Method = Literal["diffseg", "ncut", "diffcut", "words"]
+Method = Annotated[
+    Literal["diffseg", "ncut", "diffcut", "words"],
+    typer.Option(
+        "--method", metavar="METHOD", help="How segments are found: diffseg, ncut, diffcut or words."
+    ),
+]
 Threshold = Annotated[
     list[str] | None,
     typer.Option(

@@ -47,7 +47,7 @@ def segment_command(
         list[str] | None,
         typer.Option("--labels", "--label", "-l", help="Words to name segments with: house,grass"),
     ] = None,
-    method: Annotated[Method, typer.Option("--method", help="How segments are found.")] = "diffseg",
+    method: Method = "diffseg",
     threshold: Threshold = None,
     preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
     refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,

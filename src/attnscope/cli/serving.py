@@ -14,7 +14,9 @@ from attnscope.errors import ParameterError
 
 Port = Annotated[
     int | None,
-    typer.Option("--port", "-p", min=1, max=65535, help="The first free one from 8756 by default."),
+    typer.Option(
+        "--port", "-p", metavar="PORT", min=1, max=65535, help="The first free one from 8756 by default."
+    ),
 ]
 Host = Annotated[
     str,
@@ -35,7 +37,7 @@ NoToken = Annotated[
 FramedBy = Annotated[
     list[str] | None,
     typer.Option(
-        "--framed-by", metavar="SITE", help="Whose pages may frame this one, as https://huggingface.co."
+        "--framed-by", metavar="SITE", help="Whose pages may frame this one, as https://example.org."
     ),
 ]
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")]

@@ -33,7 +33,10 @@ def studio_command(
     device: Device = None,
     dtype: Dtype = None,
     max_trace_gb: Annotated[
-        float, typer.Option("--max-trace-gb", min=0.01, help="Of a longer run not every step is kept.")
+        float,
+        typer.Option(
+            "--max-trace-gb", metavar="GB", min=0.01, help="Of a longer run not every step is kept."
+        ),
     ] = MAX_TRACE_GB,
     port: Port = None,
     host: Host = "127.0.0.1",
