@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from integrations.comfyui import NODE_CLASS_MAPPINGS
 from integrations.comfyui.images import pictures_of
-from torch import Tensor
 
 PACK = Path(__file__).parents[2] / "integrations" / "comfyui"
 TEXT, NEGATIVE = "red (cat:1.3)", "bad"

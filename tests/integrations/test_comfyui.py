@@ -15,12 +15,12 @@ from comfy_cases import (
     pictures,
     trace_of,
 )
-from integrations.comfyui.choices import numbers
-from integrations.comfyui.images import pictures_of
-from integrations.comfyui.stepping import Prediction, Stepping
 from torch import Tensor
 
 from attnscope.errors import CaptureError, ParameterError, SelectionError
+from integrations.comfyui.choices import numbers
+from integrations.comfyui.images import pictures_of
+from integrations.comfyui.stepping import Prediction, Stepping
 
 # What the model computes
 

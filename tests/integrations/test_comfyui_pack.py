@@ -16,10 +16,10 @@ from comfy_cases import (
     conds,
     trace_of,
 )
-from integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 from attnscope import load_trace
 from attnscope.testing.made_traces import made_trace
+from integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 
 def test_pack_loads_as_comfyui_loads_it():

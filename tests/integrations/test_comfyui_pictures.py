@@ -15,12 +15,12 @@ from comfy_cases import (
     pictures,
     trace_of,
 )
-from integrations.comfyui import NODE_CLASS_MAPPINGS
-from integrations.comfyui.save_node import next_folder
 
 from attnscope import load_trace
 from attnscope.errors import ParameterError
 from attnscope.pictures.maps import resize_maps
+from integrations.comfyui import NODE_CLASS_MAPPINGS
+from integrations.comfyui.save_node import next_folder
 
 
 def test_place_is_the_row_of_self_attention(world):

@@ -20,12 +20,12 @@ from comfy_cases import (
     trace_of,
 )
 from comfy_stand_in import StandInWorld
-from integrations.comfyui import NODE_CLASS_MAPPINGS
-from integrations.comfyui.conditioning import read_text, tokens_for
-from integrations.comfyui.words import plain_text, tokens_of
 
 from attnscope.errors import CaptureError, ParameterError, WordError
 from attnscope.pictures.maps import resize_maps
+from integrations.comfyui import NODE_CLASS_MAPPINGS
+from integrations.comfyui.conditioning import read_text, tokens_for
+from integrations.comfyui.words import plain_text, tokens_of
 
 
 def test_heat_map_is_of_the_words_tokens(world):
