@@ -92,6 +92,9 @@ CASES = {
     "weak": Case(STAR, landing(0.05), DEMO, strongest=("house", 0.35)),
     "only read": Case(STAR, landing(0.3), replace(DEMO, is_read=True), strongest=("house", 0.35)),
     "other model": Case(replace(STAR, known=None), landing(0.3), Usual(), strongest=("house", 0.35)),
+    "even": Case(
+        replace(STAR, known=None), replace(landing(0.3), area=1.0), Usual(), strongest=("house", 0.35)
+    ),
     "alone": Case(replace(STAR, known=None), landing(0.3), Usual()),
     "never taught": Case(YAK, landing(0.01), DEMO, strongest=("house", 0.35)),
     "no token": Case(YAK, landing(0.01), Usual(), strongest=("house", 0.35)),

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from attnscope.explaining.landing import Landing, Overlap
-from attnscope.explaining.reading import ReadWord
+from attnscope.explaining.reading import ReadWord, Vocabulary
 from attnscope.explaining.usual import Strength, Usual
 from attnscope.explaining.verdict import Case, Verdict, judge
 from attnscope.records import TokenSpan
+from attnscope.testing.made_traces import made_trace
 
 STAR = ReadWord(TokenSpan("star", 6, 10, (3,)), ("star",), "", True, False)
 DEMO = Usual({"star": Strength(0.2, 0.02), "red": Strength(0.08, 0.01)}, is_known=True, is_measured=True)
@@ -112,6 +113,29 @@ def test_of_a_picture_that_was_only_read_no_word_is_called_drawn():
     assert verdict.says == "unclear"
     assert "only read" in verdict.reasons[-1]
     assert judge(case(0.01, usual=read)).says == "not drawn"
+
+
+def test_an_even_map_is_no_drawn_thing():
+    even = replace(landing(0.3), area=1.0)
+    verdict = judge(Case(replace(STAR, known=None), even, OTHER, strongest=("house", 0.35)))
+    assert (verdict.says, "fills 100 %" in verdict.reasons[0]) == ("unclear", True)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "steps", "is_read"),
+    [
+        ("StableDiffusionXLPipeline", 1, False),  # a distilled model's
+        ("StableDiffusionDiffEditPipeline", 1, True),
+        ("StableDiffusionDiffEditPipeline", 20, False),
+        ("PhotoPipeline", 50, True),
+        (None, None, True),
+    ],
+)
+def test_a_picture_is_only_read_where_none_is_made(pipeline, steps, is_read):
+    trace = made_trace()
+    trace.run.pipeline, trace.run.planned_steps = pipeline, steps
+    usual = Usual.of(Vocabulary(trace), trace)
+    assert (usual.is_read, usual.is_measured) == (is_read, False)
 
 
 def test_what_is_usual_for_a_phrase_is_made_of_its_words():

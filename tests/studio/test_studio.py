@@ -179,6 +179,23 @@ def test_a_photo_is_read_with_a_text(studio, pipe, demo_photo):
     assert np.array_equal(attnscope.heat_map(again, "tree").array, attnscope.heat_map(trace, "tree").array)
 
 
+def test_a_photo_has_its_name_once_it_is_whole(studio, demo_photo, monkeypatch):
+    def photos():
+        return set(studio.folder.glob("*/photo.png"))
+
+    before, meanwhile, save = photos(), [], Image.Image.save
+
+    def watched(self, place, *args, **kwargs):
+        save(self, place, *args, **kwargs)
+        if str(place).endswith("photo.png"):
+            meanwhile.append(photos() - before)
+
+    monkeypatch.setattr(Image.Image, "save", watched)
+    answer = studio.client.post("/api/photos", params={"text": "a tree"}, content=demo_photo)
+    assert (meanwhile, len(photos() - before)) == ([set()], 1)
+    studio.over(answer.json()["number"])
+
+
 @pytest.fixture(scope="module")
 def demo_photo():
     from attnscope.demo.scenes import scenes

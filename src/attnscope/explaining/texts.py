@@ -45,6 +45,10 @@ ONLY_READ = Text(
     "that is.",
     "ただし、この画像は生成されたものではなく、読み取られただけです。その場合、画像にない語は、そこにある物の場所を取ることがよくあります。",
 )
+EVEN = Text(
+    "It is looked up almost evenly: its map fills {area} of the picture, which does not tell where it was drawn.",
+    "ほぼ均一に参照されています。マップが画像の{area}を占めていて、どこに描かれたかはわかりません。",
+)
 NEVER_SEEN = Text("It {lost}, so the model never saw it.", "この語は{lost}ため、モデルに届いていません。")
 LOST = {
     CUT: Text("was cut off", "途中で切り捨てられた"),

@@ -51,6 +51,8 @@ scenes from seed 30000, 20 steps, guidance 3."""
 MEASURED_PIPELINE = "StableDiffusionPipeline"
 READERS = (None, "PhotoPipeline")
 """Pipelines of runs that only read a picture: a model by itself, and what reads photos."""
+MASK_MAKER = "StableDiffusionDiffEditPipeline"
+"""Its `generate_mask` reads a picture, too, in one step."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,12 @@ class Usual:
             trace: Of one pass.
         """
         run, is_known = trace.run, vocabulary.words is not None
-        is_read = run.pipeline in READERS or (run.planned_steps or 1) < 2
+        is_read = run.pipeline in READERS or (run.pipeline == MASK_MAKER and run.planned_steps == 1)
         is_measured = (
             is_known
             and not is_read
             and run.pipeline == MEASURED_PIPELINE
+            and (run.planned_steps or 2) > 1
             and 2 * len(trace.steps) >= (run.planned_steps or 0)
         )
         return cls(DEMO_STRENGTHS if is_known else {}, is_known, is_measured, is_read)

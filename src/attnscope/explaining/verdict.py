@@ -21,6 +21,8 @@ LIKE_SHARE, LIKE_PEAK = 0.65, 0.85
 """A word with either of them at least this part of what is usual was drawn."""
 FAR_BEHIND, BEHIND, ABREAST = 0.1, 0.3, 0.5
 """The same for models without known peaks: shares of the largest peak among the text's words."""
+EVERYWHERE = 0.95
+"""A map that fills more of the picture than this is even, for models without known peaks."""
 LEADS_NOWHERE, LEADS = 0.02, 0.05
 """Parts of the picture where a word leads, for models without known peaks."""
 
@@ -154,6 +156,8 @@ def _beside_the_others(case: Case) -> Verdict:
     assert landing is not None
     if strongest is None:
         return Verdict("unclear", (texts.NONE_TO_COMPARE(peak=percent(landing.peak)),))
+    if landing.area > EVERYWHERE:
+        return Verdict("unclear", (texts.EVEN(area=percent(landing.area, whole=True)),))
     other, peak = strongest
     told = texts.BESIDE_OTHERS(
         peak=percent(landing.peak),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attnscope.errors import ParameterError
+from attnscope.files import whole_file
 from attnscope.pictures.reading import load_picture
 from attnscope.studio.asked import RunAsked
 from attnscope.studio.engine import Engine
@@ -83,7 +84,8 @@ class Studio:
         photo = load_picture(contents)
 
         def job(run: Run) -> Job:
-            photo.save(run.folder / PHOTO)
+            with whole_file(run.folder / PHOTO) as partial:  # the page asks for it as soon as it is there
+                photo.save(partial)
             return ReadPhoto(run.number, run.folder / PHOTO, text, run.folder)
 
         return self._submitted("photo", text, job, text=text)
