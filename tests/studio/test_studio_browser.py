@@ -252,6 +252,18 @@ def test_a_card_is_compared_renamed_used_again_and_deleted(browser, address, stu
         assert not list(studio.folder.glob(f"{other['number']:04d}-*"))
 
 
+def test_a_run_that_somebody_else_deletes_is_said_and_left(browser, address, studio):
+    kept, other = studio.made("a red house", seed=6, steps=1), studio.made("a blue boat", seed=5, steps=1)
+    with looking(browser, address, f"#run={other['number']}") as page:
+        page.wait_for_function("() => document.querySelector('#prompt').value === 'a blue boat'")
+        drawn(page)
+        assert studio.client.delete(f"/api/runs/{other['number']}").status_code == 204
+        page.get_by_text("“a blue boat” was deleted.").wait_for()
+        page.wait_for_function("() => document.querySelector('#prompt').value === 'a red house'")
+        drawn(page)
+        page.locator(f".card[data-run='{kept['number']}'] [aria-pressed=true]").wait_for()
+
+
 def menu_of(page, run):
     page.get_by_role("button", name=f"more about run {run['number']}", exact=True).click()
     return page.locator(f".card[data-run='{run['number']}'] .menu")

@@ -1,12 +1,14 @@
 // Which run is looked at, and what follows for the traces that are shown.
 
+import { tell } from "attnscope/copying";
+import { t } from "attnscope/lang";
 import { openTraces, refresh, traceOf } from "attnscope/shelf";
 import { get, set } from "attnscope/state";
 import { draftOf } from "attnscope/studio/draft";
 import { isOver, runOf, runOfTrace, studioNow } from "attnscope/studio/news";
 import { firstWords, textOf } from "attnscope/words";
 
-/** @import { StudioInfo } from "attnscope/studio/types" */
+/** @import { RunInfo, StudioInfo } from "attnscope/studio/types" */
 /** @import { State } from "attnscope/state" */
 /** @import { TraceInfo } from "attnscope/types" */
 
@@ -57,6 +59,19 @@ export function show(trace, before) {
 }
 
 /**
+ * The run that was looked at is not there any more: the newest one takes its place, in the form, too
+ * @param {RunInfo | null} run null where nobody knows which it was
+ * @param {StudioInfo} now
+ */
+function leave(run, now) {
+  tell(run ? t("“{name}” was deleted.", { name: run.name }) : t("The run of this address was deleted."));
+  const isItsPrompt = get().prompt === run?.asked?.prompt;
+  set({ run: null, ...(isItsPrompt ? { prompt: "", edits: [], layout: null } : {}) });
+  const newest = [...now.runs].reverse().find((each) => each.trace !== null);
+  if (newest) lookAt(newest.number);
+}
+
+/**
  * What news mean for what is shown: traces come, and the run that is looked at may be over
  * @param {StudioInfo | null} before
  * @param {StudioInfo} now
@@ -67,6 +82,7 @@ export async function heed(before, now) {
   if (traces(before) !== traces(now)) await refresh();
   const { run: number } = get();
   const [was, is] = [runOf(before, number), runOf(now, number)];
+  if (number !== null && !is) leave(was, now);
   if (is && isOver(is) && is.trace !== null && was?.trace !== is.trace) lookAt(is.number);
   const shown = before === null && number === null ? runOfTrace(now, get().trace) : null;
   if (shown?.asked && !get().prompt) set({ ...draftOf(shown.asked), edits: [], layout: null });

@@ -59,6 +59,8 @@ export const STUDIO = {
   Rename: "名前を変更",
   Delete: "削除",
   "Its name:": "名前:",
+  "“{name}” was deleted.": "「{name}」は削除されました。",
+  "The run of this address was deleted.": "このアドレスの実行は削除されました。",
   "Delete “{name}” with its picture and its trace?": "「{name}」を画像とトレースごと削除しますか？",
 
   // what is brought
