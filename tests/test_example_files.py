@@ -1,7 +1,7 @@
 """The examples: notebooks run from the top in a fresh kernel, scripts to their end, in empty folders without network.
 
-Pictures take few steps, except with --thorough. `python tests/test_example_files.py NAME ...` runs notebooks as they are and
-keeps what they show; without a name all of them.
+Pictures take few steps, except with --thorough. `python tests/test_example_files.py NAME ...` runs notebooks as they
+are and keeps what they show; without a name all of them.
 """
 
 from __future__ import annotations
