@@ -15,11 +15,15 @@ from .sites import sites_of
 
 CATEGORY = "attnscope"
 TRACE = "ATTNSCOPE_TRACE"
-LATENT = (
-    "LATENT",
-    {"tooltip": "What the recorded KSampler made: it tells the run, and this node waits for it."},
-)
-IMAGE = ("IMAGE", {"tooltip": "The picture that VAE Decode makes of it."})
+READS = {
+    "trace": (TRACE,),
+    "latent": (
+        "LATENT",
+        {"tooltip": "What the recorded KSampler made: it tells the run, and this node waits for it."},
+    ),
+    "image": ("IMAGE", {"tooltip": "The picture that VAE Decode makes of it."}),
+}
+"""What every node that reads a trace takes."""
 
 
 class CaptureAttention:

@@ -16,7 +16,7 @@ from attnscope.places.maps import box_map
 from attnscope.places.view import Box, View
 from attnscope.segmentation.segment import segment_trace
 
-from .capture_node import CATEGORY, IMAGE, LATENT, TRACE
+from .capture_node import CATEGORY, READS
 from .choices import numbers
 from .handle import TraceHandle
 from .images import image_of, mask_of, pictures_of, plain_tensors
@@ -48,9 +48,7 @@ class HeatMapOfWord:
         """Sockets and widgets."""
         return {
             "required": {
-                "trace": (TRACE,),
-                "latent": LATENT,
-                "image": IMAGE,
+                **READS,
                 "word": ("STRING", {"default": "", "tooltip": "A word or phrase of the prompt."}),
                 "threshold": ("FLOAT", {"default": 0.4, "min": 0.0, "max": 1.0, "step": 0.01,
                                         "tooltip": "Of the mask, as a share of the maximum. 0: a soft mask."}),
@@ -124,9 +122,7 @@ class WhereAPlaceLooks:
         """Sockets and widgets."""
         return {
             "required": {
-                "trace": (TRACE,),
-                "latent": LATENT,
-                "image": IMAGE,
+                **READS,
                 "x": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "In pixels from the left."}),
                 "y": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "In pixels from the top."}),
                 "block": ("INT", {"default": 0, "min": 0, "max": 100, "tooltip": "0: the mean over all."}),
@@ -197,9 +193,7 @@ class Segments:
         """Sockets and widgets."""
         return {
             "required": {
-                "trace": (TRACE,),
-                "latent": LATENT,
-                "image": IMAGE,
+                **READS,
                 "labels": ("STRING", {"default": "", "tooltip": "Words that name segments: house, tree."}),
                 "threshold": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 10.0, "step": 0.01,
                                         "tooltip": "The more, the fewer segments. 0: as recommended."}),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnscope.errors import ParameterError
 
-from .capture_node import CATEGORY, IMAGE, LATENT, TRACE
+from .capture_node import CATEGORY, READS
 from .handle import TraceHandle
 from .images import pictures_of, plain_tensors
 
@@ -33,9 +33,7 @@ class SaveTrace:
         """Sockets and widgets."""
         return {
             "required": {
-                "trace": (TRACE,),
-                "latent": LATENT,
-                "image": IMAGE,
+                **READS,
                 "filename": (
                     "STRING",
                     {"default": "attnscope/run", "tooltip": "In ComfyUI's output folder."},

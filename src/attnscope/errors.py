@@ -23,6 +23,7 @@ A message says what came, what was expected, and what to do.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Sequence
 
 
@@ -95,6 +96,34 @@ class OutputError(AttnscopeError, OSError):
 
 class WorkerError(AttnscopeError, RuntimeError):
     """A worker in another process can't do anything, such as without its model."""
+
+
+EXTRAS = {
+    "pipelines": ("diffusers", "transformers"),
+    "segment": ("scipy",),
+    "folders": ("pyarrow",),
+    "studio": ("fastapi", "uvicorn", "diffusers", "transformers"),
+    "all": ("diffusers", "transformers", "scipy"),
+}
+"""By extra the packages that are looked for before long work begins."""
+
+
+def check_extra(doing: str, extra: str, hint: str = "") -> None:
+    """Refuse what needs an extra that is not installed.
+
+    Args:
+        doing: What needs it, as the message's first words.
+        extra: One of `EXTRAS`.
+        hint: What else there is to say.
+
+    Raises:
+        MissingExtraError: One of its packages is not installed.
+    """
+    missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
+    if missing:
+        *others, last = missing
+        names = f"{', '.join(others)} and {last}" if others else last
+        raise MissingExtraError(f"{doing} needs {names}: pip install 'attnscope[{extra}]'{hint}")
 
 
 def nearest(

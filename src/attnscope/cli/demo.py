@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
 from pathlib import Path
@@ -23,7 +22,7 @@ from attnscope.cli.output import (
     working,
 )
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
-from attnscope.errors import MissingExtraError
+from attnscope.errors import check_extra
 
 if TYPE_CHECKING:
     from attnscope.demo.segmented_scene import SceneResult
@@ -61,7 +60,7 @@ def demo_command(
 
     Needs no download and under 90 seconds on two cores. Look at overview.png first.
     """
-    _check_extras()
+    check_extra("the demo", "all", " (with uv: uvx --from 'attnscope[all]' attnscope demo)")
     expect_folder(output, "pictures, a trace and tables")
     refuse_inside_a_trace(output)
     with working("loading torch"):
@@ -98,16 +97,6 @@ def demo_command(
     else:
         say("")
         print_data(_words_about(summary, output))
-
-
-def _check_extras() -> None:
-    """The demo shows everything, so it says at once what all of it needs."""
-    packages = ("diffusers", "transformers", "scipy")
-    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
-        raise MissingExtraError(
-            f"the demo needs {', '.join(missing)}: pip install 'attnscope[all]' "
-            "(with uv: uvx --from 'attnscope[all]' attnscope demo)"
-        )
 
 
 def write_tables(pipe: Any, folder: Path) -> None:

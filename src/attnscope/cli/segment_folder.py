@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 
 from attnscope.cli.loading import quietly
 from attnscope.cli.output import print_json, progress, say, say_error
+from attnscope.errors import check_extra
 from attnscope.files import is_folder
 from attnscope.files.temporary import tidy
 
@@ -59,10 +60,10 @@ def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, a
     """
     from attnscope.jobs.items import items_of
     from attnscope.jobs.places import is_remote
-    from attnscope.jobs.report import check_extra, write_report
+    from attnscope.jobs.report import write_report
     from attnscope.jobs.running import run
 
-    check_extra()
+    check_extra("a report of many pictures", "folders")
     items = items_of(sources, leave_out=job.output)
     if not is_remote(job.output):
         tidy(job.output)

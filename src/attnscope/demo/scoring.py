@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
 
-from attnscope.errors import MissingExtraError
+from attnscope.errors import check_extra
 
 
 def pointing_hit(heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height width"]) -> bool:
@@ -77,12 +77,9 @@ def partners(
 
 
 def _best_pairs(iou: Float[np.ndarray, "found truth"]) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise MissingExtraError(
-            "matching segments with the truth needs scipy: pip install 'attnscope[segment]'"
-        ) from error
+    check_extra("matching segments with the truth", "segment")
+    from scipy.optimize import linear_sum_assignment
+
     return linear_sum_assignment(iou, maximize=True)
 
 

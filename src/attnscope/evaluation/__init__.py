@@ -2,7 +2,6 @@
 
     from attnscope.evaluation import evaluate, scores
 
-extra.py       whether what scores need is installed
 counting.py    pixels of each class in each segment
 assigning.py   which segment stands for which class: the protocols
 edges.py       lines between segments beside those of the truth

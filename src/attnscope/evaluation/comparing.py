@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Int, Integer
 from PIL import Image
 
-from attnscope.errors import ParameterError, nearest
+from attnscope.errors import ParameterError, check_extra, nearest
 from attnscope.evaluation.counting import IGNORE
-from attnscope.evaluation.extra import check_extra
 from attnscope.evaluation.scoring import Scores, scores
 from attnscope.files import check_free, is_folder
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
@@ -164,7 +163,7 @@ def compare(
     >>> [each.method for each in compared.methods]
     ['diffseg', 'auto', 'ncut']
     """
-    check_extra("comparing segments")
+    check_extra("comparing segments", "segment")
     asked = _asked(methods, labels)
     began = time.perf_counter()
     first = segment(picture, pipe, labels=labels, **_with_features(picture, pipe, asked, settings))

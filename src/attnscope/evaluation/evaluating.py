@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from attnscope.errors import AttnscopeError, ParameterError, nearest
+from attnscope.errors import AttnscopeError, ParameterError, check_extra, nearest
 from attnscope.evaluation.checking import check_dataset
 from attnscope.evaluation.datasets import Dataset
 from attnscope.evaluation.examples import examples
-from attnscope.evaluation.extra import check_extra
 from attnscope.evaluation.job import EvaluationJob
 from attnscope.evaluation.kept import Counted, bytes_in
 from attnscope.evaluation.layouts import open_dataset
@@ -90,7 +89,7 @@ def evaluate(
     >>> evaluate("scenes:2", output=tempfile.mkdtemp(), protocol="per-image", resamples=10).pictures
     2
     """
-    check_extra("an evaluation")
+    check_extra("an evaluation", "segment")
     assignments = _assignments(protocol)
     preparation_of(preparation)
     chosen = open_dataset(dataset, folder) if isinstance(dataset, str) else dataset

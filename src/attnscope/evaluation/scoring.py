@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from attnscope.errors import ParameterError
+from attnscope.errors import ParameterError, check_extra
 from attnscope.evaluation.assigning import Assignment, check_assignment, columns_for, hits
 from attnscope.evaluation.counting import IGNORE, count_table, summed
 from attnscope.evaluation.edges import edge_counts
-from attnscope.evaluation.extra import check_extra
 
 RESAMPLES = 1000
 SURE = 0.95
@@ -114,7 +113,7 @@ def scores(
     >>> scores([np.array([[5, 5, 5, 2]])], [truth], classes=2).iou.round(2).tolist()
     [0.67, 0.5]
     """
-    check_extra("scoring segments")
+    check_extra("scoring segments", "segment")
     count = classes if isinstance(classes, int) else len(classes)
     tables, lines = [], []
     for prediction, truth in zip_longest(predictions, truths):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from attnscope.errors import MissingExtraError
+from attnscope.errors import check_extra
 from attnscope.jobs.job import Row
 from attnscope.jobs.places import joined, write
 
@@ -45,6 +45,7 @@ def write_report(rows: Sequence[Row], folder: str) -> list[str]:
         MissingExtraError: pyarrow is not installed.
         OutputError: They can't be written.
     """
+    check_extra("a report of many pictures", "folders")
     table = [plain_row(row) for row in sorted(rows, key=lambda row: row.item.name)]
     counts = Counter(row.status for row in rows)
     whole = {"counts": {status: counts[status] for status in ("done", "skipped", "failed")}, "rows": table}
@@ -52,20 +53,6 @@ def write_report(rows: Sequence[Row], folder: str) -> list[str]:
     for name, contents in files.items():
         write(joined(folder, name), contents)
     return [joined(folder, name) for name in files]
-
-
-def check_extra() -> None:
-    """Refuse to begin what could not be reported.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "a report of many pictures needs pyarrow: pip install 'attnscope[folders]'"
-        ) from error
 
 
 def _parquet(table: list[dict[str, Any]]) -> bytes:

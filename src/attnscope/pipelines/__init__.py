@@ -1,6 +1,5 @@
 """Loading a diffusers pipeline by a name, a folder or a single file.
 
-extra.py         whether diffusers and transformers are installed
 model_folder.py  a folder from others, looked at before diffusers opens it
 weights.py       whether a pipeline that was loaded has all of its numbers
 schedulers.py    whether its scheduler can take a step
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.known import DEMO_FOLDER, MODELS
-from attnscope.errors import AttnscopeError, ModelError, ParameterError, nearest
-from attnscope.pipelines.extra import check_extra
+from attnscope.errors import AttnscopeError, ModelError, ParameterError, check_extra, nearest
 from attnscope.pipelines.model_folder import INDEX, PICKLES, broken_part, checked_parts
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ def load_pipeline(
     >>> pipe.unet.config.attention_head_dim
     8
     """
-    check_extra("loading a pipeline")
+    check_extra("loading a pipeline", "pipelines")
     _check_arguments(kwargs)
     dtype = _torch_dtype(dtype if dtype is not None else torch_dtype)
     device = _torch_device(device)

@@ -24,18 +24,11 @@ serving.py   run it on this machine
 
 from __future__ import annotations
 
-import importlib.util
+from attnscope.errors import check_extra
 
-from attnscope.errors import MissingExtraError
+check_extra("the studio", "studio")
 
-if missing := [
-    package
-    for package in ("fastapi", "uvicorn", "diffusers", "transformers")
-    if importlib.util.find_spec(package) is None
-]:
-    raise MissingExtraError(f"the studio needs {', '.join(missing)}: pip install 'attnscope[studio]'")
-
-from attnscope.studio.app import create_app
-from attnscope.studio.serving import serve
+from attnscope.studio.app import create_app  # noqa: E402 (after what says what is missing)
+from attnscope.studio.serving import serve  # noqa: E402
 
 __all__ = ["create_app", "serve"]
