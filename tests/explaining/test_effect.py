@@ -6,10 +6,12 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import attnscope
 from attnscope.errors import RepeatError
-from attnscope.explaining.effect import SAME, Repetition, difference_of, obstacles
+from attnscope.explaining.effect import SAME, Repetition, difference_of, effect_of, obstacles
+from attnscope.heatmap.result import HeatMap
 from capture_cases import leftovers
 
 PROMPT = "a red cat and the star"
@@ -45,9 +47,20 @@ def test_differences_of_places_and_segments_make_up_the_whole(pipe):
     assert sum(areas[n] * mean for n, mean in effect.by_segment.items()) == pytest.approx(
         effect.mean, rel=1e-5
     )
-    assert (
-        min(effect.on_the_word, effect.elsewhere) <= effect.mean <= max(effect.on_the_word, effect.elsewhere)
-    )
+    assert effect.elsewhere is None  # with random weights the map fills the picture
+    assert effect.on_the_word == pytest.approx(effect.mean)
+    assert "elsewhere" not in explanation.text()
+
+
+HALF = torch.tensor([[1.0, 1.0, 0.0, 0.0]] * 4)
+
+
+@pytest.mark.parametrize(("heat", "expected"), [(HALF, (8.0, 2.0)), (HALF * 0, (None, 5.0))])
+def test_what_changes_on_a_word_and_elsewhere(heat, expected):
+    before, after = Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4), (2, 2, 2))
+    after.paste((8, 8, 8), (0, 0, 2, 4))
+    effect = effect_of("Ablate('cat')", before, after, HeatMap.of(heat, "cat", (4, 4), None), None)
+    assert (effect.on_the_word, effect.elsewhere) == expected
 
 
 def test_a_run_of_a_batch_is_repeated_as_a_batch(pipe):

@@ -43,8 +43,8 @@ class Effect:
         picture: What the run makes with it.
         difference: At each pixel.
         mean: Over the picture.
-        on_the_word: Where the word's map is at least 0.4 of its peak.
-        elsewhere: In the rest of the picture.
+        on_the_word: Where the word's map is at least 0.4 of its peak; None where the word got no attention.
+        elsewhere: In the rest of the picture; None where there is no rest.
         by_segment: In each segment, by its number; empty where there are no segments.
     """
 
@@ -53,8 +53,8 @@ class Effect:
     picture: Image = field(repr=False)
     difference: Float[np.ndarray, "height width"] = field(repr=False)
     mean: float
-    on_the_word: float
-    elsewhere: float
+    on_the_word: float | None
+    elsewhere: float | None
     by_segment: dict[int, float]
 
     @property
@@ -159,24 +159,33 @@ class Repetition:
         without = self.run(Ablate(columns, image=self._image))
         more = self.run(Reweight(columns, BOOST, image=self._image))
         return (
-            self._effect(f"Ablate({heat.word!r})", without, heat, labels),
-            self._effect(f"Reweight({heat.word!r}, {BOOST:g})", more, heat, labels),
+            effect_of(f"Ablate({heat.word!r})", self.picture, without, heat, labels),
+            effect_of(f"Reweight({heat.word!r}, {BOOST:g})", self.picture, more, heat, labels),
         )
 
-    def _effect(self, said: str, picture: Image, heat: HeatMap, labels: np.ndarray | None) -> Effect:
-        difference = difference_of(self.picture, picture)
-        own = heat.resized(difference.shape) >= 0.4 * heat.array.max() if heat.array.max() > 0 else None
-        numbers = {} if labels is None else _by_segment(difference, labels_at(labels, difference.shape))
-        return Effect(
-            heat.word,
-            said,
-            picture,
-            difference,
-            float(difference.mean()),
-            float(difference[own].mean()) if own is not None and own.any() else 0.0,
-            float(difference[~own].mean()) if own is not None and not own.all() else float(difference.mean()),
-            numbers,
-        )
+
+def effect_of(said: str, before: Image, after: Image, heat: HeatMap, labels: np.ndarray | None) -> Effect:
+    """What an edit changed.
+
+    Args:
+        said: The edit, as it is written.
+        before: The picture without it.
+        after: The picture with it.
+        heat: The word's map.
+        labels: The segments' numbers; None without segments.
+    """
+    difference, top = difference_of(before, after), heat.array.max()
+    own = (heat.resized(difference.shape) >= 0.4 * top) & (top > 0)
+    return Effect(
+        heat.word,
+        said,
+        after,
+        difference,
+        float(difference.mean()),
+        float(difference[own].mean()) if own.any() else None,
+        None if own.all() else float(difference[~own].mean()),
+        {} if labels is None else _by_segment(difference, labels_at(labels, difference.shape)),
+    )
 
 
 def obstacles(trace: Trace, pipe: Any, image: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:

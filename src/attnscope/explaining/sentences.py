@@ -127,13 +127,12 @@ def _effect(effect: Effect) -> Sentence:
     if effect.by_segment:
         number = max(effect.by_segment, key=lambda at: effect.by_segment[at])
         most = texts.MOST_IN_SEGMENT(segment=str(number), change=f"{effect.by_segment[number]:.1f}")
-    return texts.EFFECT(
-        edit=effect.edit,
-        mean=f"{effect.mean:.1f}",
-        on_the_word=f"{effect.on_the_word:.1f}",
-        elsewhere=f"{effect.elsewhere:.1f}",
-        most=most,
-    )
+    where: Sentence | str = ""
+    if effect.on_the_word is not None and effect.elsewhere is not None:
+        where = texts.ON_IT_AND_ELSEWHERE(
+            on_the_word=f"{effect.on_the_word:.1f}", elsewhere=f"{effect.elsewhere:.1f}"
+        )
+    return texts.EFFECT(edit=effect.edit, mean=f"{effect.mean:.1f}", where=where, most=most)
 
 
 def run_sentences(budget: Budget, edits: Sequence[str], repeated: float | None = None) -> list[Sentence]:

@@ -177,10 +177,12 @@ STANDS_OUT = Text(
 NOTHING_STANDS_OUT = Text("no word stands out there", "そこで目立つ語はありません")
 IT_STANDS_OUT = Text("it is the word that stands out most there", "そこで最も目立つのはこの語です")
 EFFECT = Text(
-    "With {edit} the picture changes by {mean} of 255 levels on average, {on_the_word} where the word's map is and "
-    "{elsewhere} elsewhere{most}.",
-    "{edit} を使うと画像は 255 階調のうち平均 {mean} 変わり、"
-    "語のマップの場所では {on_the_word}、ほかの場所では {elsewhere} です{most}。",
+    "With {edit} the picture changes by {mean} of 255 levels on average{where}{most}.",
+    "{edit} を使うと画像は 255 階調のうち平均 {mean} 変わります{where}{most}。",
+)
+ON_IT_AND_ELSEWHERE = Text(
+    ", {on_the_word} where the word's map is and {elsewhere} elsewhere",
+    "（語のマップの場所では {on_the_word}、ほかの場所では {elsewhere}）",
 )
 MOST_IN_SEGMENT = Text(
     "; most in segment {segment} ({change})",
