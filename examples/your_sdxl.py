@@ -8,8 +8,9 @@ from shutil import rmtree
 import torch
 
 import attnscope
+from attnscope.testing import tiny_sdxl
 
-MODEL = "demo"  # yours: "stabilityai/stable-diffusion-xl-base-1.0", a folder, a .safetensors file
+MODEL = None  # a tiny SDXL. Yours: "stabilityai/stable-diffusion-xl-base-1.0", a folder, a .safetensors file
 DTYPE = "float32"  # "float16" on a GPU
 PROMPT = "a yellow sun and a red house on grass"
 WORDS = ["sun", "house", "grass"]
@@ -21,7 +22,7 @@ FOLDER = Path("your-sdxl")
 def main() -> None:
     """Say what a capture takes, run with every third step on disk, and write the words' maps."""
     FOLDER.mkdir(exist_ok=True)
-    pipe = attnscope.load_pipeline(MODEL, dtype=DTYPE)
+    pipe = tiny_sdxl() if MODEL is None else attnscope.load_pipeline(MODEL, dtype=DTYPE)
     for policy in attnscope.estimate(pipe, steps=STEPS, size=(HEIGHT, WIDTH)):
         print(f"{policy.run_bytes / 1e9:8.3f} GB  {policy.name}: {policy.call}")
 

@@ -48,6 +48,15 @@ def test_it_speaks_japanese(run, folder, tmp_path):
     assert "expected one of en, ja" in err
 
 
+def test_a_second_time_says_the_same_and_leaves_the_picture(run, folder, tmp_path):
+    _, first, _ = run("explain", folder, "cat", "-o", tmp_path)
+    before = (tmp_path / "cat.explain.png").stat().st_mtime_ns
+    code, again, err = run("explain", folder, "cat", "-o", tmp_path)
+    assert (code, again) == (1, first)
+    assert "exists already" in err
+    assert (tmp_path / "cat.explain.png").stat().st_mtime_ns == before
+
+
 def test_without_a_word_all_are_explained(run, folder, tmp_path):
     code, out, _ = run("explain", folder, "--json", "-o", tmp_path)
     assert code == 0

@@ -46,6 +46,24 @@ def test_a_trace_is_segmented_from_its_own_attention(run, model, made, tmp_path)
     assert read(tmp_path / "run.trace.labels.png").size == (128, 128)
 
 
+def test_a_model_that_a_trace_has_no_use_for_is_refused(run, made, tmp_path):
+    for command, output in (("segment", "folder"), ("compare", "sheet.png")):
+        code, _, err = run(command, made / "run.trace", "-m", "another", "-o", tmp_path / output)
+        assert code == 2
+        assert "--model another" in err
+        assert "leave it out" in err
+
+
+@pytest.mark.parametrize("arguments", [["segment"], ["compare"], ["segment", "--click", "1,1"]])
+def test_a_picture_that_is_missing_is_said_before_a_model_is_loaded(run, tmp_path, monkeypatch, arguments):
+    monkeypatch.setattr("attnscope.pipelines.load_pipeline", None)
+    monkeypatch.chdir(tmp_path)
+    command, *options = arguments
+    code, _, err = run(command, "missing.png", *options)
+    assert code == 1
+    assert "no such file: missing.png" in err
+
+
 def test_one_bad_picture_does_not_stop_the_others(run, model, photo, tmp_path):
     (tmp_path / "empty.png").touch()
     code, out, err = run(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnscope.cli.loading import load, open_pass
+from attnscope.cli.loading import load, look_at, open_pass
 from attnscope.cli.output import print_data, print_json, refuse_overwriting, say_wrote, working
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.errors import ParameterError
@@ -47,7 +47,9 @@ def segment_by_clicks(
         ParameterError: There are several pictures, no plus click, or an option that clicks do not have.
     """
     if len(images) != 1:
-        raise ParameterError(f"--click is a point of one picture, and {len(images)} are given: give one")
+        raise ParameterError(
+            f"--click is a point in one picture, and {len(images)} pictures are given: give one"
+        )
     if chosen := [f"--{name}" for name, value in not_for_clicks.items() if value]:
         raise ParameterError(f"{', '.join(chosen)} can't be chosen with --click. Leave it out")
     image, clicks, beside = images[0], points(plus, "--click"), points(minus, "--minus")
@@ -62,6 +64,7 @@ def segment_by_clicks(
     if is_folder(image):
         clicked = click(open_pass(image, of_pass), clicks, beside, further=False)
     else:
+        look_at(image)
         clicked = click(image, clicks, beside, load(**model), timestep=timestep, further=False)
     for path in clicked.save(f"{name}.json", overwrite=force):
         say_wrote(path)

@@ -14,6 +14,7 @@ from attnscope.cli.output import print_data, print_json, refuse_overwriting, sav
 from attnscope.cli.tables import PlainTable
 from attnscope.cli.targets import picture_file, refuse_inside_a_trace
 from attnscope.cli.terminal import data_console
+from attnscope.errors import OutputError
 from attnscope.explaining.wording import Language, Quoted, check_language, percent
 from attnscope.files.names import file_names
 
@@ -37,7 +38,7 @@ def explain_command(
         str | None,
         typer.Argument(
             metavar="WORD",
-            help="A word or phrase of the text; every word that may show something by default.",
+            help="A word or phrase of the text; by default every word that may show something.",
         ),
     ] = None,
     model: Annotated[
@@ -45,14 +46,14 @@ def explain_command(
         typer.Option(
             "--model",
             "-m",
-            help="The model that made the picture: repeat the run without the word, and with twice of it.",
+            help="Repeat the run with this model, the one that made the picture: without the word, and with twice its attention.",
         ),
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="PLACE", help="Folder for WORD.explain.png; or the file."),
+        typer.Option("--output", "-o", metavar="PLACE", help="Folder for WORD.explain.png, or the name of the file."),
     ] = Path(),
-    occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    occurrence: Annotated[int, typer.Option("--occurrence", help="Which occurrence of a repeated word, from 0.")] = 0,
     branch: Annotated[
         str, typer.Option("--branch", help="Guidance branch: cond, or uncond for the negative prompt.")
     ] = "cond",
@@ -62,20 +63,21 @@ def explain_command(
     device: Device = None,
     dtype: Dtype = None,
     lang: Annotated[
-        str, typer.Option("--lang", metavar="LANGUAGE", help="Of the sentences: en, or ja for Japanese.")
+        str, typer.Option("--lang", metavar="LANGUAGE", help="Language of the sentences: en, or ja for Japanese.")
     ] = "en",
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Say whether a word was drawn, as far as attention shows, and why one can think so.
+    """Say whether a word was drawn, as far as attention shows, and on what grounds.
 
-    Sentences with numbers, a table of all words, and a picture. What attention can't prove is said, too.
+    Prints sentences with numbers and a table of all words, draws a picture, and says what attention can't prove.
     """
     language = check_language(lang)
     name = f"{file_names([word])[0]}.explain" if word and word.strip() else "explain"
     file = picture_file(output, name)
     refuse_inside_a_trace(output)
-    refuse_overwriting(file, force=force)
+    if model is not None:  # then it takes long
+        refuse_overwriting(file, force=force)
     with working(f"reading {trace}"):
         from attnscope.explaining import texts
         from attnscope.explaining.explain import explain
@@ -84,16 +86,22 @@ def explain_command(
     pipe = None if model is None else load(model, config=config, device=device, dtype=dtype)
     with working("repeating the run" if pipe is not None else "reading attention"):
         explanation = explain(opened, word, pipe=pipe, occurrence=occurrence, image=image, branch=branch)
-    shown = explanation.pictures()
+    shown, occupied = explanation.pictures(), None
     if shown:
-        save_picture(_sheet(explanation), file)
+        try:
+            refuse_overwriting(file, force=force)
+            save_picture(_sheet(explanation), file)
+        except OutputError as error:  # what the word did is said all the same
+            occupied = error
     if as_json:
         print_json({**explanation.to_dict(language), "file": str(file) if shown else None})
-        return
-    print_data(f"{explanation.text(language)}\n\n")
-    title = texts.WORDS_OF(prompt=Quoted(explanation.prompt)).in_language(language)
-    columns = tuple(text().in_language(language) for text in texts.COLUMNS)
-    data_console().print(PlainTable(title, columns, _rows(explanation, language)))
+    else:
+        print_data(f"{explanation.text(language)}\n\n")
+        title = texts.WORDS_OF(prompt=Quoted(explanation.prompt)).in_language(language)
+        columns = tuple(text().in_language(language) for text in texts.COLUMNS)
+        data_console().print(PlainTable(title, columns, _rows(explanation, language)))
+    if occupied:
+        raise occupied
 
 
 def _rows(explanation: Explanation, language: Language) -> Iterator[tuple[str, ...]]:

@@ -46,19 +46,51 @@ def load_unless_traces(model: str, images: Sequence[Path], **loading: Any) -> An
 
     Args:
         model: As for `load`.
-        images: Pictures and traces.
+        images: Pictures and traces. A single one is looked at before the model is loaded.
         **loading: As for `load`.
+
+    Raises:
+        ParameterError: Another model than the traces' own was asked for.
+        AttnscopeError: The only picture or trace is missing or can't be read.
     """
-    return None if all(map(_knows_its_model, images)) else load(model, **loading)
+    if len(images) == 1:
+        look_at(images[0])
+    models = [_models_of(image) for image in images]
+    if not all(models):
+        return load(model, **loading)
+    known = sorted({name for names in models for name in names})
+    if model not in ("demo", *known):
+        raise ParameterError(
+            f"--model {model}: the segments of a trace come from the trace alone, and {images[0]} was made by "
+            f"{', '.join(known)}: leave it out"
+        )
+    return None
 
 
-def _knows_its_model(image: Path) -> bool:
+def look_at(image: Path) -> None:
+    """Raise at once what reading a picture or trace would raise after the model is loaded.
+
+    Args:
+        image: The picture's file or the trace's folder.
+
+    Raises:
+        AttnscopeError: It is missing or can't be read.
+    """
+    from attnscope.pictures.reading import check_header
+    from attnscope.trace.files import load_trace
+
+    (load_trace if is_folder(image) else check_header)(image)
+
+
+def _models_of(image: Path) -> list[str]:
+    """The models that made a trace; none of a picture, and where a pass does not know."""
     from attnscope.trace.files import load_trace
 
     try:
-        return is_folder(image) and all(each.run.model for each in load_trace(image).passes)
+        models = [each.run.model for each in load_trace(image).passes] if is_folder(image) else []
     except AttnscopeError:  # which is said where it is opened
-        return False
+        return []
+    return [name for name in models if name] if all(models) else []
 
 
 def open_pass(folder: Path, number: int | None) -> Trace:

@@ -26,6 +26,9 @@ class Plan:
         size_hw: (height, width) in pixels. None: the model's own.
         true_cfg_scale: Of guidance by a negative prompt, where that is not `guidance_scale`. None: the pipeline's own.
         keep: Passed to `attnscope.capture`: kind, steps, branch.
+
+    Raises:
+        ParameterError: The prompt is empty.
     """
 
     prompt: str
@@ -37,6 +40,11 @@ class Plan:
     true_cfg_scale: float | None = None
     keep: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse an empty prompt, before a model is loaded for it."""
+        if not self.prompt.strip():
+            raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
+
 
 def call_arguments(pipe: Any, plan: Plan, spelled: Callable[[str], str] = str) -> dict[str, Any]:
     """The arguments of the pipeline's call. The model sees the very size that the picture has.
@@ -47,12 +55,10 @@ def call_arguments(pipe: Any, plan: Plan, spelled: Callable[[str], str] = str) -
         spelled: How whoever asks writes the name of a setting, such as `--guidance-scale`.
 
     Raises:
-        ParameterError: The prompt is empty, there are no steps, or the pipeline does not take what is asked for.
+        ParameterError: There are no steps, or the pipeline does not take what is asked for.
     """
     import torch
 
-    if not plan.prompt.strip():
-        raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
     takes = defaults_of(pipe)
     if plan.steps is not None and plan.steps < 1:
         raise ParameterError(f"{spelled('steps')} {plan.steps}: expected 1 or more")

@@ -74,6 +74,20 @@ def decoded_picture(source: Picture) -> Decoded:
         return _decoded(picture, name)
 
 
+def check_header(source: Picture) -> None:
+    """Refuse a picture file that is missing, none, or of no size that is read; its pixels are left alone.
+
+    Args:
+        source: A path, or a file's contents.
+
+    Raises:
+        ImageError: As for `load_picture`.
+    """
+    name, contents = _contents(source)
+    with contents, decoding(name), opened(contents, name) as picture:
+        _check_size(picture, name)
+
+
 def _contents(source: Picture) -> tuple[str, IO[bytes]]:
     """What a picture file is called and what is in it."""
     if isinstance(source, str | os.PathLike):

@@ -16,9 +16,9 @@ from attnscope.recording.doctor.model import ModelCheck, check_configuration, ch
 from attnscope.recording.obstacles.obstacle import Obstacle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What the doctor found.
+    """What the doctor found. Printed, it says what stands in the way; `attnscope doctor` prints all of it.
 
     Attributes:
         versions: Python, attnscope and the packages that it works with.
@@ -38,6 +38,19 @@ class Report:
     def well(self) -> bool:
         """Whether nothing stands in the way."""
         return not self.obstacles
+
+    def __repr__(self) -> str:
+        state = "nothing stands in the way" if self.well else f"{len(self.obstacles)} in the way"
+        return f"<Report on {self.model.name}: {state}>"
+
+    def __str__(self) -> str:
+        if self.well:
+            return "Nothing stands in the way."
+        lines = []
+        for number, obstacle in enumerate(self.obstacles, start=1):
+            lines.append(f"{number}. In the way: {obstacle.cause}.")
+            lines += [f"   What to do: {obstacle.remedy}"] if obstacle.remedy else []
+        return "\n".join(lines)
 
 
 def doctor(model: Any = "demo") -> Report:

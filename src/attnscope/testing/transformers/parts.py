@@ -30,7 +30,8 @@ def tiny_t5_tokenizer(keys: int = T5_KEYS) -> Any:
 
     if int(transformers.__version__.partition(".")[0]) < 5:
         raise ModelError(
-            f"tiny transformers need transformers 5, here is {transformers.__version__}: pip install 'transformers>=5'"
+            f"tiny transformers need transformers 5 or newer, and {transformers.__version__} is installed: "
+            'pip install "transformers>=5"'
         )
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
     words = [("▁" + word, -1.0) for word in WORDS]
