@@ -2,7 +2,7 @@
 
     ./dev gpu --out OUT [--minutes 27] [--only tests,timings,training] [--wheels FOLDER]
     ./dev gpu --out OUT --only tests --resume     the tests that an earlier call had no time for, and those that failed
-    ./dev gpu --rehearse     all of it at toy size on a CPU, in under two minutes
+    ./dev gpu --rehearse     all of it at toy size on a CPU, in about six minutes
 
 OUT holds NAME.log and NAME.json of each stage, written as it goes, report.json, and model/ with the trained weights.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def main() -> None:
     folder = Path(asked.folder).resolve()
     with tempfile.TemporaryDirectory(prefix="attnscope-wheel-") as scratch:
         sdist, wheel = built(folder, Path(scratch))
-        wrong = [*wrong_files(sdist, wheel), *wrong_wheel(wheel, Path(scratch))]
+        wrong = [*wrong_files(sdist, wheel), *wrong_page(wheel), *wrong_wheel(wheel, Path(scratch))]
         for line in wrong:
             say(line)
         if wrong:
@@ -76,8 +77,9 @@ def built(folder: Path, scratch: Path) -> tuple[Path, Path]:
         scratch: For what is built on the way.
     """
     began = time.perf_counter()
-    tool("build", "--outdir", str(scratch / "from-sdist"), str(ROOT), quiet=True)
-    tool("build", "--wheel", "--outdir", str(scratch / "from-tree"), str(ROOT), quiet=True)
+    build = ("build", "--no-isolation")
+    tool(*build, "--outdir", str(scratch / "from-sdist"), str(ROOT), quiet=True)
+    tool(*build, "--wheel", "--outdir", str(scratch / "from-tree"), str(ROOT), quiet=True)
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("attnscope-*.whl"), *folder.glob("attnscope-*.tar.gz")):
         old.unlink()
@@ -117,6 +119,20 @@ def wrong_files(sdist: Path, wheel: Path) -> Iterator[str]:
     for name in sorted(tracked):
         if f"src/{name}" not in names:
             yield f"{sdist.name} lacks src/{name}"
+
+
+def wrong_page(wheel: Path) -> Iterator[str]:
+    """Addresses of the page on PyPI that lead nowhere from there.
+
+    Args:
+        wheel: The wheel.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        page = archive.read(metadata).decode()
+    for address in re.findall(r"\]\(([^)\s]+)\)", page):
+        if not address.startswith(("https://", "#")):
+            yield f"the page on PyPI leads to {address}; expected a whole address"
 
 
 def wrong_wheel(wheel: Path, scratch: Path) -> Iterator[str]:

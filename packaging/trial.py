@@ -18,11 +18,8 @@ from typing import Any
 
 EXTRAS = (
     *(
-        "diffusers",
-        "transformers",
         "matplotlib",
         "sklearn",
-        "scipy",
         "skimage",
         "kornia",
         "pyarrow",
@@ -46,25 +43,26 @@ WORKS = (
     "explain made.trace -o explained",
     "segment made.trace -o segments",
     "segment made.trace -t auto --labels cat -o automatic",
+    "segment made.trace --method ncut -o cut",
+    "compare made.trace -o compared.png",
     "report made.trace -o report.html",
+    "generate cat -n 2 -o made",
+    "heatmap photo.png cat -o photo",
+    "explain made cat --model demo -o again",
+    "segment photo.png -o photo",
+    "evaluate scenes:1 scores",
+    "demo -o demo",
 )
 REFUSED = {
-    "demo": "all",
     "studio": "studio",
     "view": "studio",
     "view made.trace": "viewer",
     "export made.trace page.html": "viewer",
-    "generate cat": "pipelines",
-    "heatmap photo.png cat": "pipelines",
     "heatmap made.trace cat --animate -o steps.mp4": "video",
-    "explain made.trace cat --model demo -o again": "pipelines",
-    "segment photo.png": "pipelines",
-    "segment made.trace --method ncut -o cut": "segment",
+    "segment made.trace --method words --labels cat -o words": "segment",
     "segment made.trace --fit -o fitted": "segment",
     "segment made.trace --refine -o refined": "refine",
     "segment photos": "folders",
-    "compare made.trace": "segment",
-    "evaluate scenes:1": "segment",
 }
 
 
@@ -143,6 +141,7 @@ def wrong_calls() -> Iterator[str]:
     if abs(row.sum(dim=-1) - 1).max() > 1e-5:
         yield "a row of probabilities does not sum to 1"
     attnscope.segment_trace(trace)
+    attnscope.click(trace, [(64, 64)], layers=[1])
     for name, (call, extra) in refused_calls(trace).items():
         try:
             call()
@@ -162,18 +161,12 @@ def refused_calls(trace: Any) -> dict[str, tuple[Callable[[], Any], str]]:
         trace: A trace.
     """
     import attnscope
-    from attnscope.evaluation import evaluate, scores
     from attnscope.jobs.ray_engine import RayEngine
-    from attnscope.testing import full_size_unet, tiny_pipeline, tiny_transformer
 
-    heat, place = attnscope.heat_map(trace, "cat"), Path("tiny")
+    heat = attnscope.heat_map(trace, "cat")
     statistics = attnscope.statistics(trace)
     named = trace.probabilities(block=1, kind="cross", named=True)
     return {
-        "load_pipeline": (lambda: attnscope.load_pipeline("demo"), "pipelines"),
-        "tiny_pipeline": (lambda: tiny_pipeline(place), "pipelines"),
-        "tiny_transformer": (lambda: tiny_transformer("sd3", place), "pipelines"),
-        "full_size_unet": (lambda: full_size_unet("sd1", device="meta"), "pipelines"),
         "HeatMap.plot": (heat.plot, "plot"),
         "MapDifference.plot": (lambda: attnscope.difference(heat, heat).plot(), "plot"),
         "Segmentation.plot": (lambda: attnscope.segment_trace(trace).plot(), "plot"),
@@ -182,10 +175,6 @@ def refused_calls(trace: Any) -> dict[str, tuple[Callable[[], Any], str]]:
         "statistics.to_pandas": (statistics.to_pandas, "tables"),
         "to_xarray": (named.to_xarray, "tables"),
         "animate to MP4": (lambda: attnscope.animate(trace, "cat", "cat.mp4"), "video"),
-        "click": (lambda: attnscope.click(trace, [(64, 64)], layers=[1]), "segment"),
-        "compare": (lambda: attnscope.compare(trace), "segment"),
-        "evaluate": (lambda: evaluate("scenes:1", output="scores"), "segment"),
-        "scores": (lambda: scores([], [], classes=2), "segment"),
         "RayEngine": (lambda: list(RayEngine().rows(None, [None])), "ray"),  # type: ignore[arg-type,list-item]
         "viewer": (lambda: attnscope.viewer, "viewer"),
         "studio": (lambda: importlib.import_module("attnscope.studio"), "studio"),
@@ -213,7 +202,7 @@ def names(said: str, extra: str) -> bool:
         said: The message.
         extra: The extra's name.
     """
-    return f"pip install 'attnscope[{extra}]'" in said and "\n" not in said
+    return f'pip install "attnscope[{extra}]"' in said and "\n" not in said
 
 
 if __name__ == "__main__":

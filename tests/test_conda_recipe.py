@@ -7,7 +7,7 @@ import pytest
 
 import attnscope
 
-yaml = pytest.importorskip("yaml", reason="needs PyYAML, which comes with the extra pipelines")
+yaml = pytest.importorskip("yaml", reason="needs PyYAML, which comes with transformers")
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "ray": "ray-data"}
@@ -36,6 +36,11 @@ def named(lines):
 def test_it_has_the_same_dependencies(recipe):
     base = re.search(r"^dependencies = \[(.*?)^\]", PROJECT, re.DOTALL | re.MULTILINE)[1]
     assert named(recipe["requirements"]["run"]) == asked(base)
+
+
+def test_it_is_built_with_the_same_tools(recipe):
+    tools = re.search(r"^requires = \[(.*?)\]", PROJECT, re.MULTILINE)[1]
+    assert named(recipe["requirements"]["host"][2:]) == asked(tools)
 
 
 def test_what_the_extras_ask_for_stands_as_constraints(recipe):

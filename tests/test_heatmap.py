@@ -168,7 +168,7 @@ def test_plot_without_matplotlib_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'attnscope\[plot\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "attnscope\[plot\]"'):
         HeatMap(np.eye(4, dtype=np.float32), "x").plot()
 
 

@@ -146,9 +146,9 @@ def test_code_in_the_folder_never_runs(folder, tmp_path):
     change(folder / "text_encoder/config.json", auto_map={"AutoModel": "mine.Mine"})
     attnscope.load_pipeline(folder, device="cpu")
     change(folder / "model_index.json", unet=["mine", "Mine"])
-    assert "Code of a model's folder" in refusal(folder)
+    assert "Code from a model's folder" in refusal(folder)
     change(folder / "model_index.json", _class_name=["pipeline", "Mine"])
-    assert "no code of a model's folder is run" in refusal(folder)
+    assert "code from a model's folder is not run" in refusal(folder)
     assert not (tmp_path / "ran").exists()
 
 

@@ -148,11 +148,11 @@ def test_questions_that_make_no_sense_are_refused(pipe, run):
     with pytest.raises(ParameterError, match=r"context=, pipe=: only words"):
         attnscope.heat_maps(trace, ["cat"], pipe=pipe, context="a cat")
     for word in (1, "<end>", trace.span("cat")):
-        with pytest.raises(ParameterError, match="is a part of a text, but of which"):
+        with pytest.raises(ParameterError, match="is part of a text, and the text is missing"):
             attnscope.heat_map(trace, word, pipe=pipe, open_words=True)
-    with pytest.raises(ParameterError, match="open_words=True: which words"):
+    with pytest.raises(ParameterError, match="open_words=True: no words are given"):
         attnscope.heat_maps(trace, pipe=pipe, open_words=True)
-    with pytest.raises(ParameterError, match="'image' is no text's"):
+    with pytest.raises(ParameterError, match="kind 'image' reads none"):
         attnscope.heat_map(trace, "star", kind="image", pipe=pipe, open_words=True)
     with pytest.raises(
         ParameterError, match=r"reads one word, and got \['star', 'cat'\]; heat_maps reads several"

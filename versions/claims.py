@@ -14,22 +14,22 @@ PAGE = ROOT / "docs" / "versions.md"
 _SHOWN = ("python", "torch", "diffusers", "transformers", "numpy", "pillow", "typer", "rich")
 _HEAD = """# Versions
 
-*Made by `./dev matrix` of what it ran; not by hand.*
+*Written by `./dev matrix` from what it ran, not by hand.*
 
-Each row is an environment of its own, in which everything that people do first was run, on Linux and a CPU
-(`tests/test_versions.py`): attention of every layer against P in float64 from hooks on `to_q` and `to_k`; the picture
-to the bit, with three processors; fused projections; words, their maps and tables; segments of drawn scenes; traces in
-memory, on disk and reduced; figures, commands and the viewer. So were the tests of {tests},
-but for those marked `thorough`.
+Each row is a separate environment, on Linux and a CPU. In it `tests/test_versions.py` ran what people do first:
+attention of every layer against P in float64 from hooks on `to_q` and `to_k`; the picture, identical to the bit, with
+three processors; fused projections; words, their maps and tables; segments of drawn scenes; traces in memory, on disk
+and reduced; figures, commands and the viewer. All tests that ran are {tests},
+except those marked `thorough`.
 `./dev matrix --only NAME` repeats a row; `pip install -c versions/NAME.txt "attnscope[all]"` installs its libraries.
 """
 _BELOW = """
 CI runs what people do first with the libraries of the oldest row, and `./dev test` with those in `constraints.txt`.
-What is not a row was not run.
+Other combinations were not run.
 
 ## Oldest and newest of each library
 
-What pyproject.toml asks for is what the oldest row has: a test compares them.
+The oldest versions here are the least that pyproject.toml asks for: a test compares them.
 """
 
 

@@ -1,6 +1,6 @@
 """Make the screenshots of docs/viewer.md: a real Chromium on the viewer, two runs of the demo model.
 
-pip install 'attnscope[all]' playwright
+pip install "attnscope[all]" playwright
 python docs/images/make_viewer_images.py [--states FOLDER]      # --states: every state, in two sizes, dark and light
 """
 

@@ -98,13 +98,7 @@ class WorkerError(AttnscopeError, RuntimeError):
     """A worker in another process can't do anything, such as without its model."""
 
 
-EXTRAS = {
-    "pipelines": ("diffusers", "transformers"),
-    "segment": ("scipy",),
-    "folders": ("pyarrow",),
-    "studio": ("fastapi", "uvicorn", "diffusers", "transformers"),
-    "all": ("diffusers", "transformers", "scipy"),
-}
+EXTRAS = {"folders": ("pyarrow",), "studio": ("fastapi", "uvicorn")}
 """By extra the packages that are looked for before long work begins."""
 
 
@@ -122,8 +116,19 @@ def check_extra(doing: str, extra: str, hint: str = "") -> None:
     missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
     if missing:
         *others, last = missing
-        names = f"{', '.join(others)} and {last}" if others else last
-        raise MissingExtraError(f"{doing} needs {names}: pip install 'attnscope[{extra}]'{hint}")
+        raise missing_extra(doing, f"{', '.join(others)} and {last}" if others else last, extra, hint)
+
+
+def missing_extra(doing: str, packages: str, extra: str, hint: str = "") -> MissingExtraError:
+    """The error for a package that could not be imported.
+
+    Args:
+        doing: What needs it, as the message's first words.
+        packages: What is missing, as people call it.
+        extra: The extra that installs it.
+        hint: What else there is to say.
+    """
+    return MissingExtraError(f'{doing} needs {packages}: pip install "attnscope[{extra}]"{hint}')
 
 
 def nearest(

@@ -294,7 +294,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     ):
         attnscope.layers(tmp_path)
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ModelError, match="no JSON configuration"):
+    with pytest.raises(ModelError, match="not a JSON configuration"):
         attnscope.layers(tmp_path / "broken.json")
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(ModelError, match="holds a list"):

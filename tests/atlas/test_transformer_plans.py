@@ -246,5 +246,5 @@ def test_a_model_in_the_local_cache_is_found_by_its_id(tmp_path, monkeypatch):
 def test_an_unknown_id_lists_the_nearest():
     with pytest.raises(ModelError, match=r"nearest names: .*'black-forest-labs/FLUX.1-dev'"):
         attnscope.layers("black-forest-labs/FLUX-dev")
-    with pytest.raises(ModelError, match=r"nearest names: 'sd1', .*'demo'\. Of any other"):
+    with pytest.raises(ModelError, match=r"nearest names: 'sd1', .*'demo'\. For any other"):
         attnscope.layers("zzzzzz")

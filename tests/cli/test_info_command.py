@@ -37,7 +37,7 @@ def test_it_tells_what_there_is(run, folder):
 
 
 def refuse(name):
-    raise AssertionError(f"{name} is no number of JSON")
+    raise AssertionError(f"{name} is not a number in JSON")
 
 
 def test_what_is_unknown_is_null_in_json(run, tmp_path):
@@ -75,7 +75,7 @@ def test_it_takes_the_folder_that_generate_wrote(run, folder):
 
 def test_verify_reads_everything_and_says_so(run, folder):
     code, _, err = run("info", folder, "--verify")
-    assert (code, "every checksum is right" in err) == (0, True)
+    assert (code, "all checksums match" in err) == (0, True)
     assert json.loads(run("info", folder, "--verify", "--json")[1])["verified"] is True
 
 

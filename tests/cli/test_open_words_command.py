@@ -73,7 +73,7 @@ def test_the_model_is_the_one_that_the_trace_names(run, opened, tmp_path):
     trace = attnscope.load_trace(opened)
     code, _, err = run("heatmap", opened, "star", "--open", "-o", tmp_path / "maps")
     if trace.run.model is None:
-        assert (code, "give it, --model" in err) == (1, True)
+        assert (code, "give it with --model" in err) == (1, True)
     else:
         assert (code, (tmp_path / "maps" / "star.heat.png").exists()) == (0, True)
 
@@ -81,11 +81,11 @@ def test_the_model_is_the_one_that_the_trace_names(run, opened, tmp_path):
 def test_wrong_use_is_said(run, model, opened, tmp_path):
     for arguments, said in (
         (("star",), "no word 'star'"),
-        (("star",), "to read it all the same: --open"),
+        (("star",), "to read it anyway, add --open"),
         (("cat", "--context", "a cat"), "add --open"),
         (("cat", "-m", model), "--model is for photos"),
-        (("--open", "-m", model), "which words"),
-        (("star", "--open", "--kind", "image", "-m", model), "no text's"),
+        (("--open", "-m", model), "no words are given"),
+        (("star", "--open", "--kind", "image", "-m", model), "reads none"),
     ):
         code, _, err = run("heatmap", opened, *arguments, "-o", tmp_path / "maps")
         assert code == (1 if arguments == ("star",) else 2)

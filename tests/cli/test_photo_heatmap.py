@@ -68,7 +68,7 @@ def test_a_trace_is_kept_where_it_is_asked_for(run, asked, options, timesteps, t
 
 
 WRONG = {
-    "no prompt": ([], [], 2, "is read with a prompt"),
+    "no prompt": ([], [], 2, "is a photo, so give a text that describes it first"),
     "no such word": (["a cat", "dog"], [], 1, "dog"),
     "no word": ([""], [], 1, "no words"),
     "a pass": (["a cat"], ["--pass", "0"], 2, "only a trace has passes"),

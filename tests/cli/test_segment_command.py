@@ -101,7 +101,7 @@ def test_a_batch_goes_on_whatever_one_picture_does_and_its_end_says_so(
     for path in bad:
         assert err.count(f"attnscope: {path}: ") == 1
     assert "RuntimeError: out of memory" in err
-    assert err.splitlines()[-1] == "attnscope: 7 of 8 pictures failed, as said above; 1 are done"
+    assert err.splitlines()[-1] == "attnscope: 7 of 8 pictures failed, see above; 1 are done"
     assert (tmp_path / "out" / "photo.json").is_file()
 
 
@@ -109,7 +109,7 @@ def test_a_name_that_the_system_refuses_does_not_stop_the_others(run, model, pho
     code, _, err = run("segment", "x" * 300 + ".png", photo, "--model", model, "-o", tmp_path / "out")
     assert code == 1
     assert "can't be read: File name too long" in err
-    assert err.splitlines()[-1] == "attnscope: 1 of 2 pictures failed, as said above; 1 are done"
+    assert err.splitlines()[-1] == "attnscope: 1 of 2 pictures failed, see above; 1 are done"
     assert (tmp_path / "out" / "photo.json").is_file()
 
 

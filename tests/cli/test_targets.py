@@ -221,7 +221,7 @@ def test_a_picture_is_never_written_over_by_the_segments_of_another(run, model, 
     given = [photo, tmp_path / "photo.overlay.png"]
     code, _, err = run("segment", *given, "--model", model, "-o", tmp_path, "--force")
     assert code == 2
-    assert "photo.overlay.png is one of the pictures and would be written over" in err
+    assert "photo.overlay.png is one of the pictures and would be overwritten" in err
     assert (tmp_path / "photo.overlay.png").read_bytes() == before
 
 

@@ -220,7 +220,7 @@ def test_an_option_that_the_pipeline_does_not_take_is_refused_by_name(saved, run
     asked = ("generate", PROMPT, "-m", folder, "-o", tmp_path / "out", "--true-cfg-scale", 4)
     code, _, err = run(*asked)
     assert code == 2
-    assert "--true-cfg-scale: StableDiffusion3Pipeline takes no true_cfg_scale; leave it out" in err
+    assert "--true-cfg-scale: StableDiffusion3Pipeline does not take true_cfg_scale; leave it out" in err
 
 
 def test_a_damaged_folder_is_told_by_the_doctor(saved, run, tmp_path):

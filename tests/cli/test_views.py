@@ -107,7 +107,7 @@ def test_each_step_in_an_mp4(run, made, tmp_path, monkeypatch, arguments):
 def test_without_its_library_an_mp4_is_refused_with_the_remedy(run, made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     code, _, err = run("heatmap", made, "cat", "--mp4", "-o", tmp_path)
-    assert (code, "pip install 'attnscope[video]'" in err) == (1, True)
+    assert (code, 'pip install "attnscope[video]"' in err) == (1, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,23 +18,24 @@ HEADINGS = ("capture", "picture", "rows", "P", "heat map", "segments")
 INTRODUCTION = """\
 # Compatibility
 
-What attnscope does with every pipeline of diffusers {diffusers} that has a U-Net or a transformer, and with the ways in
-which people run one: {cases} cases with six questions each. Tests write this page; nothing in it is written by hand.
+How attnscope handles every pipeline of diffusers {diffusers} that has a U-Net or a transformer, and the common ways to
+run one: {cases} cases with six questions each. Tests write this page; nothing in it is written by hand.
 
-- **capture**: the run is recorded: every call of the model, every step, every attention layer, each on its own grid.
-- **picture**: what the pipeline makes is the same, to the bit.
-- **rows**: each row of the batch has the guidance branch and the image that it belongs to.
-- **P**: every row of every layer in every call is the softmax in float64 of what hooks on `to_q` and `to_k` (or on the
-  norms after them) saw in a run without attnscope. Of a transformer: of what its `scaled_dot_product_attention` got,
-  also in each of its relations, such as `image->text`.
-- **heat map**: that of a word of the prompt is the mean of these.
-- **segments**: there are some, at the picture's size.
+- **capture**: the whole run is recorded: every call of the model, every step, every attention layer, each on its own
+  grid.
+- **picture**: the pipeline's output is the same as without attnscope, to the bit.
+- **rows**: each row of the batch has the right guidance branch and image.
+- **P**: the attention probability. Every row of every layer in every call is the softmax in float64 of what hooks on
+  `to_q` and `to_k` (or on the norms after them) saw in a run without attnscope. For transformers it is that of the
+  inputs to `scaled_dot_product_attention`, also in each relation, such as `image->text`.
+- **heat map**: the map of a word of the prompt is the mean of these rows.
+- **segments**: segmenting gives segments at the picture's size.
 
-✓ right. — refused: the number leads to the sentence that says so, and stands once where the capture itself is refused.
-{wrong}Models are tiny and random, pictures are 64x96 where that can be, those of transformers 96x128.
+✓ is right. — is refused: the number links to the message. If the capture itself is refused, its row has it once.
+{wrong}Models are tiny and random. Pictures are 64x96 where possible, those of transformers 96x128.
 `./dev compatibility` writes the page
 """
-WRONG = "✗ wrong today: the number leads to what is wrong.\n"
+WRONG = "✗ is wrong today: the number links to what is wrong.\n"
 
 
 def page(cells: Cells, versions: Mapping[str, str]) -> str:

@@ -86,7 +86,7 @@ def test_arrays_and_half_precision_are_taken():
         ([], "no layers"),
         (
             [(torch.ones(4, 4) / 4, (2, 3))],
-            r"layer 0 has a map of shape \(4, 4\); its grid 2x3 asks for \(6, 6\)",
+            r"layer 0 has a map of shape \(4, 4\); its grid 2x3 needs \(6, 6\)",
         ),
         ([(torch.ones(8, 4, 4) / 4, (2, 2))], "mean over heads"),
         ([(torch.ones(4, 4) / 4, (0, 4))], "at least 1"),

@@ -29,7 +29,7 @@ def test_missing_scikit_learn_names_the_command(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
-    with pytest.raises(MissingExtraError, match=r"pip install 'attnscope\[refine\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "attnscope\[refine\]"'):
         refine(torch.full((2, 2, 2, 2), 0.25), torch.full((1, 2, 2), 0.25))
 
 

@@ -287,7 +287,7 @@ def test_a_trace_of_another_run_is_refused_where_it_does_not_fit(pipe, seeded):
         edited(pipe, seeded, Freeze(trace))
     with pytest.raises(EditError, match="of step 2: capture it with as many steps"):
         edited(pipe, seeded, Freeze(trace, block=[1, 2]), num_inference_steps=3)
-    with pytest.raises(EditError, match="both runs need one size"):
+    with pytest.raises(EditError, match="both runs need the same size"):
         edited(pipe, seeded, Freeze(trace, block=[1, 2]), height=64, width=64)
 
 

@@ -120,7 +120,7 @@ def test_what_is_no_inversion_is_refused(pipe, wrong):
 
 def test_another_model_is_refused(pipe, photo):
     inversion = inverted(pipe, photo, null_text=True)
-    with pytest.raises(ParameterError, match="inverted with another model"):
+    with pytest.raises(ParameterError, match="not inverted with the model of this"):
         edited(pipe, replace(inversion, null_embeddings=inversion.null_embeddings[..., :8]))
     flow = type(pipe)(
         **{**pipe.components, "scheduler": FlowMatchEulerDiscreteScheduler()}, requires_safety_checker=False

@@ -157,5 +157,5 @@ def test_a_capture_has_each_relation_as_it_was_used(case, tmp_path):
 @pytest.mark.parametrize("case", VIDEOS[:2], ids=str)
 def test_videos_are_refused_by_name(case, tmp_path):
     pipe = case.make(tmp_path)
-    with pytest.raises(EditError, match="attention of videos is not edited yet"):
+    with pytest.raises(EditError, match="only attention of pictures can be edited so far"):
         latents(case, pipe, Reweight("cat", 2.0))

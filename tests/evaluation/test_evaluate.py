@@ -168,7 +168,7 @@ def test_words_that_are_classes_give_named_scores(ask):
 
 
 def test_settings_that_crop_are_told_from_the_preparation(ask):
-    with pytest.raises(ParameterError, match="take preparation='diffseg', which crops both"):
+    with pytest.raises(ParameterError, match="use preparation='diffseg', which crops both"):
         ask(crop=True, limit=1)
 
 

@@ -118,7 +118,7 @@ def test_without_a_picture_there_are_squares_and_the_overlay_says_what_is_missin
     assert less._repr_png_()[:4] == b"\x89PNG"
     drawn = np.asarray(signed_picture(less.array))
     assert drawn.shape == (256, 512, 3)
-    with pytest.raises(ParameterError, match="'cat: a less b' has no picture to lie on"):
+    with pytest.raises(ParameterError, match="'cat: a less b' has no picture to be drawn on"):
         less.overlay()
     assert less.overlay(Image.new("RGB", (32, 16))).size == (32, 16)
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_computed(tmp_path,
     with pytest.raises(WordError, match="dog"):
         attnscope.animate(trace, "dog", tmp_path / "dog.gif")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'attnscope\[video\]'; a GIF needs nothing"):
+    with pytest.raises(MissingExtraError, match=r'pip install "attnscope\[video\]"; a GIF needs nothing'):
         attnscope.animate(trace, "cat", tmp_path / "cat.mp4")
     assert list(tmp_path.iterdir()) == []
     assert attnscope.animate(trace, "cat", tmp_path / "cat.gif").exists()

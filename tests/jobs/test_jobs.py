@@ -63,7 +63,7 @@ def test_letters_that_disks_refuse_and_ways_out_are_not_in_names(tmp_path):
 
 
 def test_nothing_found_is_said(tmp_path):
-    with pytest.raises(ParameterError, match="gives no pictures; expected files that end in .png"):
+    with pytest.raises(ParameterError, match="holds no pictures; expected files that end in .png"):
         items_of([str(tmp_path)])
 
 

@@ -35,7 +35,7 @@ class WithoutModel(Lengths):
 def test_a_worker_that_cannot_begin_ends_the_run_and_says_why(tmp_path):
     worker = ray_engine._Worker(WithoutModel(str(tmp_path), str(tmp_path / "log")))
     (answer,) = worker({"name": ["a"], "address": ["a.png"]})["row"]
-    with pytest.raises(WorkerError, match="a worker could not begin: ModelError: no such folder"):
+    with pytest.raises(WorkerError, match="a worker could not start: ModelError: no such folder"):
         ray_engine._row(json.loads(answer))
 
 

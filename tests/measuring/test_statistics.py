@@ -12,7 +12,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics.pairwise import cosine_similarity
 
 import attnscope
-from attnscope.errors import MissingExtraError, ParameterError, SelectionError
+from attnscope.errors import ParameterError, SelectionError
 from attnscope.measuring import sums
 from attnscope.measuring.clusters import clusters
 from attnscope.records import Grid, LayerId
@@ -262,7 +262,7 @@ def test_tables_and_json_hold_the_numbers():
     assert repr(found) == "<AttentionStatistics of 2 self, 2 cross layers, 2 steps, branch 'cond'>"
     assert repr(found[1, "self"]).startswith("<LayerStatistics block 1 self, 2 steps, 3 heads: entropy_bits")
     with pytest.raises(
-        ParameterError, match="'width' is no number of a layer: expected one of 'entropy_bits'"
+        ParameterError, match="'width' is not a number that layers have: expected one of 'entropy_bits'"
     ):
         found[1, "self"].numbers("width")
 
@@ -294,12 +294,6 @@ def test_groups_of_one_head_and_of_wrong_choices():
     assert clusters(np.ones((1, 1))) == ((0,),)
     with pytest.raises(ParameterError, match="alike is 2: expected 0"):
         clusters(np.ones((2, 2)), 2)
-
-
-def test_without_scipy_groups_are_refused_by_name(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "scipy.cluster.hierarchy", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'attnscope\[refine\]'"):
-        clusters(np.ones((2, 2)))
 
 
 def test_progress_is_told_layer_by_layer():

@@ -232,7 +232,7 @@ def test_numbers_outside_their_range_are_refused(choice, message):
     ("affinity", "message"),
     [
         (torch.tensor([[1.0, 0.5], [0.2, 1.0]]), "not symmetric"),
-        (torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "has none to any"),
+        (torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "a row of it is all 0"),
         (torch.ones(2, 3), r"shape \(2, 3\)"),
         (torch.tensor([[1.0, torch.nan], [torch.nan, 1.0]]), "no NaN"),
     ],

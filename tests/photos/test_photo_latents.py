@@ -275,6 +275,6 @@ def test_a_model_that_is_told_no_timesteps_is_refused(scheduler):
     pipe = attnscope.load_pipeline("demo")
     pipe.scheduler = scheduler
     with pytest.raises(
-        ModelError, match="tells the model how much noise there is, and no timestep: generate"
+        ModelError, match="tells the model how much noise there is, not the timestep: generate"
     ):
         segment(PHOTO, pipe)

@@ -182,7 +182,7 @@ def test_what_can_not_be_shown_a_photo_is_refused_with_what_works_instead(pipes,
 @pytest.mark.parametrize("case", [case for case in CASES if case.frames > 1], ids=str)
 def test_a_pipeline_that_makes_videos_is_refused(case, halves, tmp_path):
     with pytest.raises(
-        ModelError, match=f"a {case.name} can't be shown a photo, it makes videos: generate a picture"
+        ModelError, match=f"a {case.name} can't read a photo, since it makes videos: generate a picture"
     ):
         segment(halves, case.make(tmp_path))
 

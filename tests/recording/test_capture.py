@@ -86,7 +86,7 @@ def test_several_rows_of_a_bare_unet_are_asked_for():
         ("cond", 0),
         ("cond", 1),
     ]
-    with pytest.raises(CaptureError, match="4 rows, which can't be 3 branches"):
+    with pytest.raises(CaptureError, match="4 rows, which can't be divided into 3 branches"):
         with attnscope.capture(unet, branches=("a", "b", "c")), torch.no_grad():
             unet(sample, 3, encoder_hidden_states=text)
 

@@ -142,10 +142,10 @@ def test_traces_that_do_not_say_which_features_are_refused_with_the_remedy(demo,
         demo, outputs=[LAST, FINE, "time_embedding", "down_blocks.1"], kind="self"
     ) as several:
         demo("a house", num_inference_steps=1, output_type="latent")
-    with pytest.raises(SelectionError, match="outputs of 4 modules: say with features="):
+    with pytest.raises(SelectionError, match="outputs of 4 modules: choose the features with features="):
         attnscope.segment(several, method="diffcut")
     with pytest.raises(
-        SelectionError, match=r"output of time_embedding has shape \(128,\), which are no places"
+        SelectionError, match=r"output of time_embedding has shape \(128,\), which are not places"
     ):
         attnscope.segment(several, method="diffcut", features="time_embedding")
     pictures = attnscope.segment(several, method="diffcut", features="down_blocks.1")

@@ -124,6 +124,6 @@ def test_a_weight_that_leaves_a_place_nothing_is_refused():
     matrix[3] = torch.tensor([1 / 3, 1 / 3, 1 / 3, 0])
     assert entropy_reduced(matrix, 0.1)[3].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
     with pytest.raises(
-        ParameterError, match="entropy_weight=100 1 places keep no attention; take a smaller one"
+        ParameterError, match="entropy_weight=100 1 places keep no attention; use a smaller one"
     ):
         entropy_reduced(matrix, 100)

@@ -75,7 +75,7 @@ CASES = [
     ("negative heads", lambda f: edit_pass(f, lambda d: d["layers"][0].update(heads=-1)), "-1 is not a whole number"),
     ("huge grid", lambda f: edit_pass(f, lambda d: d["layers"][0].update(grid=[1 << 40, 1])), "is not a whole number"),
     ("wrong type", lambda f: edit_pass(f, lambda d: d.update(calls=3)), "3 is not a list"),
-    ("call twice", lambda f: edit_pass(f, lambda d: d["calls"].append(d["calls"][0])), "a call or a layer stands"),
+    ("call twice", lambda f: edit_pass(f, lambda d: d["calls"].append(d["calls"][0])), "a call or a layer appears"),
     ("path outside", lambda f: edit_pass(f, lambda d: d.update(pictures=["../../secret.png"])), "not a plain name"),
     ("token without place", lambda f: edit_run(f, lambda r: r["tokens"][0][1].update(start_char="x")), "'x' is not"),
     ("token out of order", lambda f: edit_run(f, lambda r: r["tokens"][0].reverse()), "token 0 is"),

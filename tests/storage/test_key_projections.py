@@ -86,7 +86,10 @@ def entry(folder, change):
         (lambda folder: entry(folder, lambda item: item.update(bias=1)), "a projection"),
         (lambda folder: entry(folder, lambda item: item.pop("bias")), "there is no 'bias'"),
         (lambda folder: entry(folder, lambda item: item.update(norm_eps="x")), "is not a number"),
-        (lambda folder: entry(folder, lambda item: item.update(norm_eps=0.5)), "says other things of itself"),
+        (
+            lambda folder: entry(folder, lambda item: item.update(norm_eps=0.5)),
+            "its header contradicts the manifest",
+        ),
         (
             lambda folder: edit_pass(
                 folder,

@@ -111,7 +111,7 @@ def test_numbers_of_the_manifest_have_types_and_limits(folder, name, value):
         assert attnscope.load_trace(folder).run.guidance_scale is None
         return
     with pytest.raises(
-        TraceFormatError, match="not a (whole )?number|is no number of JSON|manifest names call"
+        TraceFormatError, match="not a (whole )?number|is not a number in JSON|manifest names call"
     ):
         attnscope.load_trace(folder)
 
@@ -144,7 +144,7 @@ def test_texts_are_cleaned_of_what_nobody_should_get(tmp_path):
 def test_names_that_stand_twice_are_refused(folder):
     path = folder / MANIFEST
     path.write_text(path.read_text().replace('"seed": null', '"seed": null, "seed": null'))
-    with pytest.raises(TraceFormatError, match="a name stands twice in one object"):
+    with pytest.raises(TraceFormatError, match="a name appears twice in one object"):
         attnscope.load_trace(folder)
 
 

@@ -145,7 +145,7 @@ def test_a_word_is_the_columns_of_its_tokens():
 def test_a_word_of_several_branches_is_read_by_each_ones_own_tokens_or_refused():
     trace = made_trace()
     with pytest.raises(
-        SelectionError, match=r"'cat' stands at other numbers in other branches: choose branch="
+        SelectionError, match=r"'cat' has different numbers in different branches: choose branch="
     ):
         trace.probabilities(block=2, kind="cross", token="cat")
     with pytest.raises(

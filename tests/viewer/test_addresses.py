@@ -88,7 +88,7 @@ def modules_of(lines):
 
 
 def test_the_code_has_the_modules_of_the_address():
-    segno = pytest.importorskip("segno", reason="needs segno: pip install 'attnscope[viewer]'")
+    segno = pytest.importorskip("segno", reason='needs segno: pip install "attnscope[viewer]"')
     drawn = modules_of(qr_code(HERE))
     code = segno.make(HERE, micro=False, error="l")
     inner = [row[QUIET_ZONE:-QUIET_ZONE] for row in drawn[QUIET_ZONE:]]

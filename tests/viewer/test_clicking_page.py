@@ -196,14 +196,14 @@ def large():
 @pytest.mark.parametrize(
     ("make", "query", "status", "sentence"),
     [
-        (of, "", 404, "no self-attention on the U-Net's way up, from which clicks are answered by default: choose"),
+        (of, "", 404, "no self-attention on the U-Net's way up, which clicks use by default: choose"),
         (of, "block=7", 404, "block 7 self: this trace has self blocks 1 to 2"),
         (of, "block=1&step=9", 404, "step 9: this trace has steps 0 to 1"),
         (of, "block=1&image=3", 404, "image 3: this trace has images 0 to 0"),
         (of, "block=1&branch=other", 404, "branch 'other'"),
-        (lambda: of(kinds=("cross",)), "", 404, "holds no self-attention, from which clicks are answered"),
+        (lambda: of(kinds=("cross",)), "", 404, "holds no self-attention, which clicks need"),
         (without_picture, "block=1", 400, "holds no picture of image 0 to click on"),
-        (large, "block=1", 400, "take a chain of 1024 MiB, and this viewer takes 9216 places at most"),
+        (large, "block=1", 400, "need a chain of 1024 MiB, and this viewer takes 9216 places at most"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_clicked_on_is_refused_with_its_reason(make, query, status, sentence):
@@ -215,7 +215,7 @@ def test_what_can_not_be_clicked_on_is_refused_with_its_reason(make, query, stat
 
 def test_what_fails_on_the_way_is_told(client, monkeypatch):
     def broken(*_, **__):
-        raise attnscope.errors.MissingExtraError("clicks need scipy: pip install 'attnscope[segment]'")
+        raise attnscope.errors.missing_extra("fitting to edges", "kornia", "segment")
 
     monkeypatch.setattr(clicking, "clicks_on_trace", broken)
     state = waited(client, f"/api/traces/0/clicks?{OF}")

@@ -133,5 +133,5 @@ def test_a_k_that_is_too_large_for_a_page_is_refused(client, monkeypatch):
     assert answer.status_code == 400
     assert answer.json()["error"] == (
         "K of block 1 self is 480 numbers a head; the page shows at most 100: "
-        "ask attnscope.places.computation in Python"
+        "use attnscope.places.computation in Python"
     )

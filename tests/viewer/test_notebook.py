@@ -153,7 +153,7 @@ viewer
 
 @pytest.mark.slow
 def test_a_real_kernel_shows_the_page(trace, tmp_path):
-    pytest.importorskip("ipykernel", reason="needs ipykernel: pip install 'attnscope[dev]'")
+    pytest.importorskip("ipykernel", reason='needs ipykernel: pip install "attnscope[dev]"')
     from jupyter_client.manager import start_new_kernel
 
     folder = trace.save(tmp_path / "run.trace")

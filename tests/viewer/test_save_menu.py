@@ -174,7 +174,7 @@ def test_an_mp4_needs_its_encoder(client, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     answer = client.post(f"{MADE}?kind=mp4&token=1")
     assert answer.status_code == 400
-    assert "pip install 'attnscope[video]'" in answer.json()["error"]
+    assert 'pip install "attnscope[video]"' in answer.json()["error"]
     assert client.get(f"{MADE}?kind=mp4&token=1").json()["state"] == "absent"
 
 
@@ -247,7 +247,7 @@ def test_a_file_that_somebody_removed_is_not_sent(client, temporary):
             path.unlink()
     answer = client.get(f"{MADE}/file?kind=gif&token=1")
     assert answer.status_code == 409
-    assert "not kept any more" in answer.json()["error"]
+    assert "no longer kept" in answer.json()["error"]
 
 
 def test_what_killed_viewers_left_is_taken_away(client, temporary):

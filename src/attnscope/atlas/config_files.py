@@ -28,14 +28,14 @@ def read_config(path: Path, *, optional: bool = False) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelError(
-                f"{path} is larger than {MAX_CONFIG_BYTES} bytes, so it is no model configuration"
+                f"{path} is larger than {MAX_CONFIG_BYTES} bytes, so it is not a model configuration"
             )
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"the configuration {path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"{path} is no JSON configuration; give a model's config.json or its folder"
+            f"{path} is not a JSON configuration; give a model's config.json or its folder"
         ) from error
     if not isinstance(config, dict):
         raise ModelError(

@@ -120,7 +120,8 @@ def _refuse_too_many(options: UNetOptions) -> None:
     most = max(*options.units, *(number for depth in depths for number in depth))
     if most > _MOST_BLOCKS:
         raise ModelError(
-            f"the configuration has {most} residual units, or blocks after one, expected {_MOST_BLOCKS} at most"
+            f"the configuration has {most} residual units, or transformer blocks after one; expected at most "
+            f"{_MOST_BLOCKS}"
         )
 
 

@@ -73,8 +73,8 @@ class ModelFacts:
         step = self.pixels_per_latent * self.family.patch(self.config)
         if size is None and (height % step or width % step):
             raise ModelError(
-                f"the configuration of {self.name} is made for {height}x{width} pixels, no multiple of {step}; "
-                "give size=(height, width)"
+                f"the configuration of {self.name} is made for {height}x{width} pixels, which is not a "
+                f"multiple of {step}; give size=(height, width)"
             )
         for name, side in (("height", height), ("width", width)):
             if not isinstance(side, int) or side < step or side % step:
@@ -115,8 +115,8 @@ def _of_config(name: str, config: Config) -> ModelFacts:
     """By the class that a configuration names; older ones of U-Nets name none."""
     if "_class_name" not in config and "down_block_types" not in config:
         raise ModelError(
-            f"{name} names neither its class (_class_name) nor down_block_types, so which model it is of is not known: "
-            "give the config.json as the model was saved, or the model itself"
+            f"{name} names neither its class (_class_name) nor down_block_types, so its model is unknown: "
+            "give the config.json that was saved with the model, or the model itself"
         )
     family = next((family for family in FAMILIES if family.takes(config)), None)
     if family is None:
@@ -183,9 +183,9 @@ def _from_path(path: Path, name: str) -> ModelFacts:
     if is_hub_id and (cached := cached_folder(name, _COMPONENTS)) is not None:
         return _from_folder(cached, name)
     raise ModelError(
-        f"no model {name!r}: neither a file, a folder, a built-in name nor a hub id in the local cache; nearest names: "
-        f"{nearest(name, (*NAMES, *HUB_MODELS), otherwise=NAMES)}. Of any other hub model give its "
-        f"{' or '.join(f'{part}/config.json' for part in _COMPONENTS)}"
+        f"no model {name!r}: neither a file, a folder, a built-in name nor a hub id in the local cache; "
+        f"nearest names: {nearest(name, (*NAMES, *HUB_MODELS), otherwise=NAMES)}. For any other hub model "
+        f"give its {' or '.join(f'{part}/config.json' for part in _COMPONENTS)}"
     )
 
 
@@ -196,7 +196,9 @@ def _from_folder(folder: Path, name: str) -> ModelFacts:
     if (folder / "config.json").is_file():
         return _of_config(name, read_config(folder / "config.json"))
     files = ", ".join(f"{part}/config.json" for part in _COMPONENTS)
-    raise ModelError(f"the folder {folder} has neither {files} nor config.json, so it is no diffusers model")
+    raise ModelError(
+        f"the folder {folder} has neither {files} nor config.json, so it is not a diffusers model"
+    )
 
 
 def _of_pipeline_folder(folder: Path, component: str, name: str) -> ModelFacts:

@@ -75,11 +75,11 @@ def _options(
             "--version",
             callback=_version,
             is_eager=True,
-            help="Print the version, and those of the libraries.",
+            help="Print the versions of attnscope and its libraries.",
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the trace of an error; may stand after the command too.")
+        bool, typer.Option("--debug", help="Show an error's traceback; works after the command, too.")
     ] = False,
 ) -> None:
     """See, measure and use the attention inside diffusion models."""

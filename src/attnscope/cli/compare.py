@@ -45,7 +45,7 @@ def compare_command(
     truth: Annotated[
         Path | None,
         typer.Option(
-            "--truth", metavar="MASK.png", help="Numbers of true segments, for scores; 255: not judged."
+            "--truth", metavar="MASK.png", help="True segments as numbers, for scores; 255: not judged."
         ),
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Draw segments to the picture's own edges.")] = False,

@@ -22,7 +22,6 @@ from attnscope.cli.output import (
     working,
 )
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
-from attnscope.errors import check_extra
 
 if TYPE_CHECKING:
     from attnscope.demo.segmented_scene import SceneResult
@@ -47,20 +46,21 @@ _FILES = (
 
 
 def demo_command(
-    prompt: Annotated[str, typer.Argument(help="What the generated picture shows.")] = PROMPT,
+    prompt: Annotated[str, typer.Argument(help="What the picture should show.")] = PROMPT,
     model: Model = "demo",
     output: Output = Path("attnscope-demo"),
     seed: Seed = 0,
-    scene_seed: Annotated[int, typer.Option("--scene", help="Number of the drawn scene.")] = SCENE_SEED,
+    scene_seed: Annotated[
+        int, typer.Option("--scene", help="Number of the drawn scene to segment.")
+    ] = SCENE_SEED,
     device: Device = None,
     as_json: Json = False,
     force: Force = False,
 ) -> None:
-    """Make a picture, its words and segments, and measure segments on a scene whose truth is known.
+    """Make a picture, map its words and segments, and score segments on a scene whose truth is known.
 
-    Needs no download and under 90 seconds on two cores. Look at overview.png first.
+    Needs no download, and takes under 90 seconds on two cores. Look at overview.png first.
     """
-    check_extra("the demo", "all", " (with uv: uvx --from 'attnscope[all]' attnscope demo)")
     expect_folder(output, "pictures, a trace and tables")
     refuse_inside_a_trace(output)
     with working("loading torch"):

@@ -30,16 +30,16 @@ EXAMPLES = """Examples:
 
 def doctor_command(
     model: Annotated[
-        str, typer.Argument(help="demo, a hub id that is in the cache, or a local folder.")
+        str, typer.Argument(help="demo, a hub id in the local cache, or a local folder.")
     ] = "demo",
     named: Annotated[str | None, typer.Option("--model", "-m", help="The same as the argument.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at this machine and at a model, and say what stands in the way of a capture.
+    """Check this machine and a model, and say what would stop a capture.
 
-    Prints versions, devices, the hub, what each layer runs, and what a run takes. Each layer is tried with a real
-    capture, on a tiny latent; nothing is downloaded. Exit code 1 where something stands in the way: the last table
-    says what, and what to do about it.
+    Prints versions, devices, the hub's state, what each layer runs, and how much memory a run takes. Each layer is
+    tried with a real capture, on a tiny latent; nothing is downloaded. The exit code is 1 if something stands in the
+    way: the last table says what, and what to do about it.
     """
     name = named or model
     with quietly(f"examining {name}"):

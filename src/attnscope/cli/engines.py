@@ -15,18 +15,24 @@ MANY = "Many pictures"
 """The panel of these options in a command's help."""
 Engine = Annotated[
     Literal["loop", "ray"],
-    typer.Option("--engine", help="One process, or workers of Ray.", rich_help_panel=MANY),
+    typer.Option("--engine", help="loop: one process; ray: Ray workers.", rich_help_panel=MANY),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
-        "--address", help="Of a Ray cluster, or auto; by default one of this machine.", rich_help_panel=MANY
+        "--address",
+        help="Address of a Ray cluster, or auto; by default one is started on this machine.",
+        rich_help_panel=MANY,
     ),
 ]
-Workers = Annotated[int | None, typer.Option("--workers", help="Ray's; 2 by default.", rich_help_panel=MANY)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Number of Ray workers; 2 by default.", rich_help_panel=MANY)
+]
 Gpus = Annotated[
     float | None,
-    typer.Option("--gpus-per-worker", help="Also a part of one; 0 by default.", rich_help_panel=MANY),
+    typer.Option(
+        "--gpus-per-worker", help="GPUs for each worker, also a fraction; 0 by default.", rich_help_panel=MANY
+    ),
 ]
 
 

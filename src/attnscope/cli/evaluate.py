@@ -42,7 +42,7 @@ def evaluate_command(
         ),
     ],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="Where it is; scenes need none.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder of the data set; scenes need none.")
     ] = None,
     model: Model = "demo",
     output: Annotated[
@@ -61,27 +61,27 @@ def evaluate_command(
         typer.Option(
             "--preparation",
             metavar="KIND",
-            help="What the model sees, and the size of comparison: own, diffseg or diffcut.",
+            help="How pictures are prepared, and at what size segments are compared: own, diffseg or diffcut.",
         ),
     ] = "own",
     method: Method = "diffseg",
     threshold: Threshold = None,
-    fit: Annotated[bool, typer.Option("--fit", help="As for segment.")] = False,
+    fit: Annotated[bool, typer.Option("--fit", help="As in attnscope segment.")] = False,
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            "--labels", "--label", "-l", help="Words for segments; `classes`: those of the data set."
+            "--labels", "--label", "-l", help="Words to name segments with; `classes`: those of the data set."
         ),
     ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="As for segment.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="As in attnscope segment.")] = None,
     search: Annotated[
         str | None,
-        typer.Option(
-            "--search", metavar="RANGE", help="Thresholds to try besides: thresholds=FIRST:LAST:STEP."
-        ),
+        typer.Option("--search", metavar="RANGE", help="More thresholds to try: thresholds=FIRST:LAST:STEP."),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep attention, for a search later.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="The first N pictures.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the attention, for a later --search.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Only the first N pictures.")
+    ] = None,
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -94,8 +94,8 @@ def evaluate_command(
 ) -> None:
     """Score a model's segments on pictures with masks: report.json, report.md and report.html.
 
-    The data set's files are checked before the first pass. What is counted of each picture is kept in the folder, so
-    that a second start, with --force once there is a report, does only what is missing.
+    The data set's files are checked before the first pass. Each picture's counts are kept in the output folder,
+    so a second start does only what is missing; it needs --force once there is a report.
     """
     with quietly("reading the data set"):
         from attnscope.evaluation.evaluating import evaluate, search_values
@@ -137,7 +137,7 @@ def evaluate_command(
     else:
         _print(evaluation)
     if evaluation.failed:
-        say_error(f"{len(evaluation.failed)} of {len(evaluation.dataset)} pictures failed, as said above")
+        say_error(f"{len(evaluation.failed)} of {len(evaluation.dataset)} pictures failed, see above")
         raise typer.Exit(1)
 
 

@@ -46,14 +46,18 @@ def explain_command(
         typer.Option(
             "--model",
             "-m",
-            help="Repeat the run with this model, the one that made the picture: without the word, and with twice its attention.",
+            help="The model that made the picture, to repeat the run without the word and with twice its attention.",
         ),
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="PLACE", help="Folder for WORD.explain.png, or the name of the file."),
+        typer.Option(
+            "--output", "-o", metavar="PLACE", help="Folder for WORD.explain.png, or the name of the file."
+        ),
     ] = Path(),
-    occurrence: Annotated[int, typer.Option("--occurrence", help="Which occurrence of a repeated word, from 0.")] = 0,
+    occurrence: Annotated[
+        int, typer.Option("--occurrence", help="Which occurrence of a repeated word, from 0.")
+    ] = 0,
     branch: Annotated[
         str, typer.Option("--branch", help="Guidance branch: cond, or uncond for the negative prompt.")
     ] = "cond",
@@ -63,7 +67,8 @@ def explain_command(
     device: Device = None,
     dtype: Dtype = None,
     lang: Annotated[
-        str, typer.Option("--lang", metavar="LANGUAGE", help="Language of the sentences: en, or ja for Japanese.")
+        str,
+        typer.Option("--lang", metavar="LANGUAGE", help="Language of the sentences: en, or ja for Japanese."),
     ] = "en",
     as_json: Json = False,
     force: Force = False,

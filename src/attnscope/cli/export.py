@@ -22,7 +22,7 @@ def export_command(
     trace: Annotated[Path, typer.Argument(help="Folder of a trace, such as attnscope-demo/run.trace.")],
     page: Annotated[Path, typer.Argument(metavar="PAGE.html", help="File to write.")],
     step: Annotated[
-        int | None, typer.Option("--step", help="One step; the mean over all by default.")
+        int | None, typer.Option("--step", help="Show one step; by default the mean over all steps.")
     ] = None,
     branch: Annotated[str, typer.Option("--branch", help="Guidance branch: cond or uncond.")] = "cond",
     image: Annotated[int, typer.Option("--image", help="Which image of the batch, from 0.")] = 0,
@@ -31,7 +31,7 @@ def export_command(
         typer.Option(
             "--single-steps",
             min=0,
-            help="Most steps to have singly, too; of a longer run evenly chosen ones.",
+            help="Also include single steps, at most N, evenly chosen from a longer run.",
         ),
     ] = 20,
     of_pass: Pass = None,

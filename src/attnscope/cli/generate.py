@@ -35,46 +35,52 @@ EXAMPLES = """Examples:
 
 
 def generate_command(
-    prompt: Annotated[str, typer.Argument(help="What the picture shows.")],
+    prompt: Annotated[str, typer.Argument(help="What the picture should show.")],
     model: Model = "demo",
     output: Output = Path("output"),
     seed: Seed = 0,
     steps: Annotated[
         int | None,
         typer.Option(
-            "--steps", "-n", help="Denoising steps; 20 by default, with a transformer its pipeline's own."
+            "--steps",
+            "-n",
+            help="Denoising steps; by default 20, or for a transformer its pipeline's own number.",
         ),
     ] = None,
     guidance_scale: Annotated[
         float | None,
-        typer.Option("--guidance-scale", help="1 is off; the pipeline's own by default (demo: 3)."),
+        typer.Option("--guidance-scale", help="1 turns it off; by default the pipeline's own (demo: 3)."),
     ] = None,
-    negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", help="What to avoid.")] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option("--negative-prompt", help="What the picture should not show.")
+    ] = None,
     true_cfg_scale: Annotated[
         float | None,
-        typer.Option("--true-cfg-scale", help="Of guidance by the negative prompt, with Flux and the like."),
+        typer.Option(
+            "--true-cfg-scale", help="Guidance scale for the negative prompt, with Flux and similar models."
+        ),
     ] = None,
     size: Size = None,
     keep: Annotated[
-        Literal["all", "self", "cross"], typer.Option("--keep", help="Attention in the trace.")
+        Literal["all", "self", "cross"], typer.Option("--keep", help="Attention that the trace keeps.")
     ] = "all",
-    keep_every: Annotated[int, typer.Option("--keep-every", help="Keep each N-th step.")] = 1,
+    keep_every: Annotated[int, typer.Option("--keep-every", help="Keep every N-th step.")] = 1,
     keep_branch: Annotated[
         Literal["all", "cond", "uncond"],
-        typer.Option("--keep-branch", help="Guidance branches in the trace."),
+        typer.Option("--keep-branch", help="Guidance branches that the trace keeps."),
     ] = "all",
     open_words: Annotated[
         bool,
         typer.Option(
-            "--open-words", help="Keep what reads words that are not in the prompt: heatmap --open."
+            "--open-words", help="Also keep what heatmap --open needs for words that are not in the prompt."
         ),
     ] = False,
     previews: Annotated[
         bool,
-        typer.Option("--previews", help="Keep a small picture of each step: heatmap --animate shows them."),
+        typer.Option("--previews", help="Also keep a small picture of each step, for heatmap --animate."),
     ] = False,
     max_trace_gb: Annotated[
-        float, typer.Option("--max-trace-gb", help="Refuse a larger trace.")
+        float, typer.Option("--max-trace-gb", help="Refuse to make a larger trace.")
     ] = MAX_TRACE_GB,
     config: Config = None,
     device: Device = None,

@@ -26,7 +26,7 @@ EXAMPLES = """Examples (after `attnscope generate "a red house on grass"`):
 
   attnscope heatmap output/output.png "a red house on grass" house -o photo
 
-One word less another, each head by itself, and each step by itself:
+One word minus another, each head separately, and the steps one after another:
 
   attnscope heatmap output/run.trace house --minus grass -o views
 
@@ -34,7 +34,7 @@ One word less another, each head by itself, and each step by itself:
 
   attnscope heatmap output/run.trace house --animate -o views
 
-Of words that are not in the prompt (after `attnscope generate "a picture" -o any --open-words`):
+Words that are not in the prompt (after `attnscope generate "a picture" -o any --open-words`):
 
   attnscope heatmap any sun "a red house" --open -o maps"""
 
@@ -48,18 +48,21 @@ def heatmap_command(
         list[str] | None,
         typer.Argument(
             metavar="WORD",
-            help="Words or phrases of the text that the branch reads; all words by default. Of a photo the first "
-            "is the text that it is read with.",
+            help="Words or phrases of the branch's text; by default all of its words. "
+            "For a photo the first one is a text that describes it.",
         ),
     ] = None,
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="PLACE", help="Folder for WORD.heat.png; or, of one word, the file."
+            "--output",
+            "-o",
+            metavar="PLACE",
+            help="Folder for WORD.heat.png, or for one word the name of the file.",
         ),
     ] = Path(),
     preset: Annotated[
-        Literal["daam", "ovam"] | None, typer.Option("--preset", help="Repeat the rules of DAAM or OVAM.")
+        Literal["daam", "ovam"] | None, typer.Option("--preset", help="Follow the rules of DAAM or OVAM.")
     ] = None,
     steps: Annotated[
         str | None, typer.Option("--steps", "--step", metavar="0,5-9", help="Only these steps.")
@@ -81,39 +84,48 @@ def heatmap_command(
         str,
         typer.Option("--kind", help="cross for the text; image, image2 ... for an IP-Adapter's pictures."),
     ] = "cross",
-    occurrence: Annotated[int, typer.Option("--occurrence", help="Of a word that comes twice, from 0.")] = 0,
+    occurrence: Annotated[
+        int, typer.Option("--occurrence", help="Which occurrence of a repeated word, from 0.")
+    ] = 0,
     open_words: Annotated[
         bool,
         typer.Option("--open", help="Words need not be in the prompt: each is read as a text of its own."),
     ] = False,
     context: Annotated[
         str | None,
-        typer.Option("--context", metavar="TEXT", help="With --open: a text that has the words."),
+        typer.Option("--context", metavar="TEXT", help="With --open: a text that contains the words."),
     ] = None,
     of_pass: Pass = None,
     timestep: Annotated[
-        int | None, typer.Option("--timestep", help="Of a photo's pass, 0..999; 300 by default.")
+        int | None,
+        typer.Option(
+            "--timestep", help="For a photo: the timestep at which it is read, 0..999; 300 by default."
+        ),
     ] = None,
     noise_seed: Annotated[
-        int | None, typer.Option("--noise-seed", help="Of a photo: add the timestep's noise.")
+        int | None,
+        typer.Option("--noise-seed", help="For a photo: add the timestep's noise, from this seed."),
     ] = None,
     invert: Annotated[
-        bool, typer.Option("--invert", help="Of a photo: read the steps of DDIM inversion.")
+        bool, typer.Option("--invert", help="For a photo: read the steps of DDIM inversion.")
     ] = False,
     null_text: Annotated[
         bool,
         typer.Option(
-            "--null-text", help="Of a photo: invert it, and read the steps that make it again with guidance."
+            "--null-text", help="For a photo: invert it, and read the steps that make it again with guidance."
         ),
     ] = False,
     inversion_steps: Annotated[
-        int | None, typer.Option("--inversion-steps", help="Of --invert and --null-text; 50 by default.")
+        int | None,
+        typer.Option("--inversion-steps", help="Steps of --invert and --null-text; 50 by default."),
     ] = None,
-    crop: Annotated[bool, typer.Option("--crop", help="Of a photo: its middle square.")] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="For a photo: use only its middle square.")] = False,
     save_trace: Annotated[
         Path | None,
         typer.Option(
-            "--save-trace", metavar="FOLDER", help="Of a photo: keep its trace, for view and the rest."
+            "--save-trace",
+            metavar="FOLDER",
+            help="For a photo: keep its trace, for view and the other commands.",
         ),
     ] = None,
     model: Annotated[
@@ -121,17 +133,18 @@ def heatmap_command(
         typer.Option(
             "--model",
             "-m",
-            help="Of a photo, demo by default; with --open, as the trace names it by default.",
+            help="Model that reads a photo, by default demo; with --open, by default the one that the trace names.",
         ),
     ] = None,
     config: Config = None,
     device: Device = None,
     dtype: Dtype = None,
     same_scale: Annotated[
-        bool, typer.Option("--same-scale", help="One colour scale for all words, so that maps compare.")
+        bool,
+        typer.Option("--same-scale", help="One colour scale for all words, so that maps can be compared."),
     ] = False,
     numbers: Annotated[
-        bool, typer.Option("--numbers", help="Write WORD.heat.npy too: the map's values.")
+        bool, typer.Option("--numbers", help="Also write the map's values, WORD.heat.npy.")
     ] = False,
     minus: Minus = None,
     minus_trace: MinusTrace = None,
@@ -144,7 +157,7 @@ def heatmap_command(
 ) -> None:
     """Draw the heat map of each word over the picture, and print where it peaks.
 
-    A photo is read by a model with a text: attnscope heatmap photo.jpg "a cat on a sofa" cat
+    A photo is read by a model, with a text that describes it: attnscope heatmap photo.jpg "a cat on a sofa" cat
     """
     view = View(minus, minus_trace, grid, animate, mp4, seconds)
     view.check({"--preset": preset, "--same-scale": same_scale, "--numbers": numbers})

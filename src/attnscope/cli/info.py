@@ -28,7 +28,8 @@ def info_command(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Read all of it and compare every checksum; exit 1 at the first damage."
+            "--verify",
+            help="Read the whole trace and check every checksum; exit code 1 if something is damaged.",
         ),
     ] = False,
     as_json: Json = False,
@@ -65,7 +66,7 @@ def _verify(folder: Path) -> None:
             tell = counted(bars, f"checking pass {number}" if number else "checking")
             for done, total in records.verified():
                 tell(done, total)
-    say("every checksum is right")
+    say("all checksums match")
 
 
 def _print_pass(trace: Trace, name: str, on_disk: int) -> None:

@@ -59,30 +59,34 @@ def layers_command(
         bool | None,
         typer.Option(
             "--guidance/--no-guidance",
-            help="Guidance doubles the leading axis, or the calls of a step; as the model's pipeline does by default.",
+            help="With guidance the batch, or the calls of a step, double; by default as in the model's pipeline.",
         ),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option("--tokens", help="Text tokens of all encoders; the model's own by default.")
+        int | None,
+        typer.Option("--tokens", help="Text tokens of all encoders; by default the model's own number."),
     ] = None,
     frames: Annotated[
         int | None,
-        typer.Option("--frames", help="Of a video: frames of its latent; as its pipeline makes by default."),
+        typer.Option(
+            "--frames", help="For a video: frames of its latent; by default as many as its pipeline makes."
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Also print what a run of so many steps takes.")
+        int | None,
+        typer.Option("--steps", help="Also print how much memory a capture of this many steps takes."),
     ] = None,
     kind: Annotated[
         Kind | None,
-        typer.Option("--kind", help="Only self- or cross-attention; of a joint one that part."),
+        typer.Option("--kind", help="Only self- or cross-attention; of joint attention, that part."),
     ] = None,
     every_block: Annotated[
         bool,
-        typer.Option("--shapes", help="A row for each block; equal blocks of a list share one otherwise."),
+        typer.Option("--shapes", help="One row for each block; otherwise equal blocks of a list share one."),
     ] = False,
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a layer.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row per layer.")] = False,
     diagram: Annotated[
         Path | None,
         typer.Option("--diagram", metavar="FILE", help="Draw the model instead, as .svg or .png."),

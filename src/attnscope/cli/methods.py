@@ -24,7 +24,7 @@ Threshold = Annotated[
         "--thresholds",
         "-t",
         metavar="NATS|auto",
-        help="Larger gives fewer segments; auto finds one for each picture. Repeat it: one per pass.",
+        help="Larger values give fewer segments; auto finds one for each picture. Repeat the option for one per pass.",
     ),
 ]
 

@@ -42,12 +42,14 @@ def readings_of(
     check_open(kind, None)
     if not trace.records.projections:
         raise SelectionError(
-            "this trace does not hold how its layers make keys of a text: make it with `attnscope generate` and "
-            "--open-words"
+            "this trace does not hold how its layers turn a text into keys: make it with `attnscope generate "
+            "--open-words`"
         )
     if not words and context is None:
-        raise ParameterError("--open: which words? Name them, or give a text that has them, --context")
+        raise ParameterError(
+            "--open: no words are given. Name them, or give a text that contains them with --context"
+        )
     if (known := model["model"] or trace.run.model) is None:
-        raise ParameterError("--open: the trace does not name its model: give it, --model")
+        raise ParameterError("--open: the trace does not name its model: give it with --model")
     pipe = load(**{**model, "model": str(known)})
     return list(read_openly(trace, words or None, OpenText(context, pipe, None, None), **where))

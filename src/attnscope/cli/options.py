@@ -23,7 +23,9 @@ Model = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FOLDER", help="For a single file without network: a like model's folder."
+        "--config",
+        metavar="FOLDER",
+        help="For a single file without network: folder of a model of the same kind.",
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps ...; the best one by default.")]
@@ -37,7 +39,7 @@ Pass = Annotated[
     int | None,
     typer.Option("--pass", metavar="N", help="Which pass of a trace that has several, from 0."),
 ]
-Seed = Annotated[int, typer.Option("--seed", "-s", help="Start of the random numbers.")]
+Seed = Annotated[int, typer.Option("--seed", "-s", help="Seed of the random numbers.")]
 Size = Annotated[
     str | None,
     typer.Option(

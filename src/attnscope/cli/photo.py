@@ -37,7 +37,8 @@ def prompt_and_words(source: Path, texts: Sequence[str] | None) -> tuple[str, li
     """
     if not texts:
         raise ParameterError(
-            f'{source} is a photo, which is read with a prompt: attnscope heatmap {source} "a cat on a sofa" cat'
+            f"{source} is a photo, so give a text that describes it first: "
+            f'attnscope heatmap {source} "a cat on a sofa" cat'
         )
     return texts[0], list(texts[1:])
 
@@ -55,7 +56,7 @@ def refuse_for_a_trace(source: Path, choices: Mapping[str, Any]) -> None:
     for name, value in choices.items():
         if value is not None:
             option = "inversion-steps" if name == "num_inference_steps" else name.replace("_", "-")
-            raise ParameterError(f"--{option} is for photos, and {source} is none: leave it out")
+            raise ParameterError(f"--{option} is for photos, and {source} is not one: leave it out")
 
 
 def read(

@@ -29,7 +29,7 @@ def report_command(
         str | None,
         typer.Option(
             "--steps",
-            help="Steps of the statistics, as in 0,5-9; as many as take about half a minute by default.",
+            help="Steps for the statistics, as in 0,5-9; by default as many as take about half a minute.",
         ),
     ] = None,
     branch: Annotated[

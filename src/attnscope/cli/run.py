@@ -80,7 +80,7 @@ def _check_size_of_trace(pipe: Any, plan: Plan, arguments: dict[str, Any], max_t
     try:
         size = trace_size(pipe, plan, arguments)
     except ModelError as error:
-        say(f"how large the trace becomes is not known before the run: {error}")
+        say(f"the size of the trace is not known before the run: {error}")
         return
     if size.bytes > max_trace_gb * 1e9:
         raise ParameterError(

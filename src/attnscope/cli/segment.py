@@ -49,28 +49,42 @@ def segment_command(
     ] = None,
     method: Method = "diffseg",
     threshold: Threshold = None,
-    preset: Annotated[Preset, typer.Option("--preset", help="reference: the authors' program.")] = "paper",
+    preset: Annotated[
+        Preset, typer.Option("--preset", help="reference: as in the authors' program.")
+    ] = "paper",
     refine: Annotated[bool, typer.Option("--refine", help="k-means after merging.")] = False,
     fit: Annotated[bool, typer.Option("--fit", help="Draw segments to the picture's own edges.")] = False,
-    edges: Annotated[bool, typer.Option("--edges", help="NAME.edges.png, too.")] = False,
-    crop: Annotated[bool, typer.Option("--crop", help="The paper's square crop.")] = False,
+    edges: Annotated[bool, typer.Option("--edges", help="Also write NAME.edges.png.")] = False,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Crop to the middle square, as the paper does.")
+    ] = False,
     timestep: Annotated[
-        int | None, typer.Option("--timestep", help="0..999; 300 as in the paper, 50 for diffcut.")
+        int | None,
+        typer.Option("--timestep", help="0..999; by default 300, as in the paper, or 50 for diffcut."),
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option("--features", metavar="MODULE", help="Whose output diffcut looks at, if not the usual."),
+        typer.Option(
+            "--features", metavar="MODULE", help="Module whose output diffcut uses, if not the usual one."
+        ),
     ] = None,
-    noise_seed: Annotated[int | None, typer.Option("--noise-seed", help="Add the timestep's noise.")] = None,
+    noise_seed: Annotated[
+        int | None, typer.Option("--noise-seed", help="Add the timestep's noise, from this seed.")
+    ] = None,
     click: Annotated[
         list[str] | None,
         typer.Option(
-            "--click", metavar="X,Y", help="A point on a thing: only its mask.", rich_help_panel="Clicks"
+            "--click",
+            metavar="X,Y",
+            help="A point on a thing: write only its mask.",
+            rich_help_panel="Clicks",
         ),
     ] = None,
     minus: Annotated[
         list[str] | None,
-        typer.Option("--minus", metavar="X,Y", help="A point beside it.", rich_help_panel="Clicks"),
+        typer.Option(
+            "--minus", metavar="X,Y", help="A point that is not on the thing.", rich_help_panel="Clicks"
+        ),
     ] = None,
     of_pass: Pass = None,
     config: Config = None,
@@ -78,7 +92,7 @@ def segment_command(
     dtype: Dtype = None,
     as_json: Json = False,
     force: Force = False,
-    overlays: Annotated[bool, typer.Option(help="NAME.overlay.png, too.", rich_help_panel=MANY)] = True,
+    overlays: Annotated[bool, typer.Option(help="Also write NAME.overlay.png.", rich_help_panel=MANY)] = True,
     engine: Engine = "loop",
     address: Address = None,
     workers: Workers = None,
@@ -86,7 +100,7 @@ def segment_command(
 ) -> None:
     """Find the segments of each picture: NAME.labels.png, NAME.overlay.png and NAME.json.
 
-    A picture that fails is reported, the others are still done; then the exit code is 1.
+    A picture that fails is reported and the others are still segmented; the exit code is then 1.
     """
     if click or minus:
         own = {"labels": labels, "threshold": threshold, "preset": preset != "paper", "refine": refine}

@@ -81,7 +81,7 @@ def segment_each(images: Sequence[Path], output: Path, asked: Asked, *, as_json:
                 failed += 1
     _print(results, as_json)
     if failed:
-        say_error(f"{failed} of {len(images)} pictures failed, as said above; {len(results)} are done")
+        say_error(f"{failed} of {len(images)} pictures failed, see above; {len(results)} are done")
         raise typer.Exit(1)
 
 
@@ -128,8 +128,8 @@ def _spare_inputs(images: Iterable[Path], files: Iterable[Path]) -> None:
     inputs = {os.path.realpath(image) for image in images}  # Path.resolve fails at links in a circle
     if taken := [str(file) for file in files if os.path.realpath(file) in inputs]:
         raise ParameterError(
-            f"{taken[0]} is one of the pictures and would be written over: leave it out, or choose another folder "
-            "with -o"
+            f"{taken[0]} is one of the pictures and would be overwritten: leave it out, or choose another "
+            "folder with -o"
         )
 
 

@@ -67,7 +67,7 @@ def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, a
     items = items_of(sources, leave_out=job.output)
     if not is_remote(job.output):
         tidy(job.output)
-    with quietly("looking for what is done"):
+    with quietly("looking for finished pictures"):
         coming = run(job, items, engine=engine)
     rows: list[Row] = []
     try:
@@ -117,5 +117,5 @@ def _end(rows: list[Row], output: str, as_json: bool) -> None:
         f"{counts['done']} done, {counts['skipped']} were done before, {counts['failed']} failed: {output}/report.json"
     )
     if counts["failed"]:
-        say_error(f"{counts['failed']} of {len(rows)} pictures failed; report.json says which and why")
+        say_error(f"{counts['failed']} of {len(rows)} pictures failed; see report.json for which and why")
         raise typer.Exit(1)

@@ -15,29 +15,30 @@ from attnscope.errors import ParameterError
 Port = Annotated[
     int | None,
     typer.Option(
-        "--port", "-p", metavar="PORT", min=1, max=65535, help="The first free one from 8756 by default."
+        "--port", "-p", metavar="PORT", min=1, max=65535, help="By default the first free port from 8756."
     ),
 ]
 Host = Annotated[
     str,
-    typer.Option(
-        "--host", help="Address to listen on, 0.0.0.0 for all; beyond this machine a token is asked for."
-    ),
+    typer.Option("--host", help="Address to listen on, 0.0.0.0 for all; other machines need the token."),
 ]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="URL", help="Where a proxy shows the page; {port} in it is filled in."),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", help="What browsers must give; a new one where it is needed.")
+    str | None,
+    typer.Option("--token", help="Token that browsers must give; by default a new one where one is needed."),
 ]
 NoToken = Annotated[
-    bool, typer.Option("--no-token", help="Ask for none: where a proxy decides who may look.")
+    bool, typer.Option("--no-token", help="Ask for no token, where a proxy decides who may look.")
 ]
 FramedBy = Annotated[
     list[str] | None,
     typer.Option(
-        "--framed-by", metavar="SITE", help="Whose pages may frame this one, as https://example.org."
+        "--framed-by",
+        metavar="SITE",
+        help="Site whose pages may show this one in a frame, such as https://example.org.",
     ),
 ]
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")]
@@ -71,7 +72,7 @@ def served(
         ParameterError: Options say opposite things.
     """
     if no_token and token is not None:
-        raise ParameterError("--token and --no-token say opposite things; leave one out")
+        raise ParameterError("--token and --no-token contradict each other; leave one out")
     with ExitStack() as until_ready:
         until_ready.enter_context(working(starting))
         yield {
@@ -97,7 +98,7 @@ def _ready(until_ready: ExitStack, host: str | None) -> Callable[[str], None]:
         print_data("\n".join([*others, own]))
         sys.stdout.flush()  # into a pipe, too, for it goes on
         if others and show_code(qr_code(others[0])):
-            say("scan it with a phone in the same network")
+            say("scan it with a phone on the same network")
         say("open it in a browser; Ctrl+C ends")
 
     return ready

@@ -35,7 +35,10 @@ def studio_command(
     max_trace_gb: Annotated[
         float,
         typer.Option(
-            "--max-trace-gb", metavar="GB", min=0.01, help="Of a longer run not every step is kept."
+            "--max-trace-gb",
+            metavar="GB",
+            min=0.01,
+            help="Largest trace; of a longer run not every step is kept.",
         ),
     ] = MAX_TRACE_GB,
     port: Port = None,

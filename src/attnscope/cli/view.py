@@ -26,7 +26,10 @@ EXAMPLES = """Examples (after `attnscope demo`):
 def view_command(
     traces: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[TRACE]...", help="Folders of traces; several to compare. None: the studio."),
+        typer.Argument(
+            metavar="[TRACE]...",
+            help="Folders of traces; several to compare them. Without one, the studio opens.",
+        ),
     ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",

@@ -25,20 +25,26 @@ if TYPE_CHECKING:
 
 Minus = Annotated[
     str | None,
-    typer.Option("--minus", metavar="WORD", help="What each word has more of than this one, and less."),
+    typer.Option(
+        "--minus",
+        metavar="WORD",
+        help="Show where each word has more attention than this one, and where less.",
+    ),
 ]
 MinusTrace = Annotated[
     Path | None,
     typer.Option(
-        "--minus-trace", metavar="TRACE", help="The same of this trace: of its word, or of its --minus."
+        "--minus-trace",
+        metavar="TRACE",
+        help="Subtract from the same word of this trace, or from its --minus.",
     ),
 ]
 Grid = Annotated[
-    bool, typer.Option("--grid", help="Each head of each block by itself, on one page: WORD.heads.png.")
+    bool, typer.Option("--grid", help="Each head of each block separately, on one page: WORD.heads.png.")
 ]
 Animate = Annotated[
     bool,
-    typer.Option("--animate", help="Each step by itself, one after the other: WORD.gif, or -o WORD.mp4."),
+    typer.Option("--animate", help="The steps one after another: WORD.gif, or -o WORD.mp4."),
 ]
 Mp4 = Annotated[bool, typer.Option("--mp4", help="--animate as WORD.mp4.")]
 Seconds = Annotated[
@@ -215,7 +221,7 @@ def _only_pass(folder: Path) -> Trace:
     trace = load_trace(folder)
     if len(trace.passes) > 1:
         raise ParameterError(
-            f"--minus-trace {folder} has {len(trace.passes)} passes: save the one that is meant by itself, "
+            f"--minus-trace {folder} has {len(trace.passes)} passes: save the one you mean on its own, "
             f"attnscope.load_trace({str(folder)!r}).passes[0].save('one.trace')"
         )
     return trace

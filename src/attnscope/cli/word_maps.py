@@ -105,7 +105,7 @@ def chosen_spans(
         except WordError as error:
             if not trace.records.projections:
                 raise
-            raise WordError(f"{error}; to read it all the same: --open") from None
+            raise WordError(f"{error}; to read it anyway, add --open") from None
     read = read_text(trace.run, branch, image)
     if spans := list(read.known_words()):
         return spans

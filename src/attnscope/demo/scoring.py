@@ -6,8 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
 
-from attnscope.errors import check_extra
-
 
 def pointing_hit(heat: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "height width"]) -> bool:
     """Whether the middle of the hottest place lies in the mask.
@@ -77,7 +75,6 @@ def partners(
 
 
 def _best_pairs(iou: Float[np.ndarray, "found truth"]) -> tuple[np.ndarray, np.ndarray]:
-    check_extra("matching segments with the truth", "segment")
     from scipy.optimize import linear_sum_assignment
 
     return linear_sum_assignment(iou, maximize=True)

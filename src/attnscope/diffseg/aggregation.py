@@ -177,7 +177,7 @@ def _checked_map(attention: object, size: SizeHW, number: int) -> Tensor:
     positions = size[0] * size[1]
     if tuple(probs.shape) != (positions, positions):
         raise ParameterError(
-            f"layer {number} has a map of shape {tuple(probs.shape)}; its grid {size[0]}x{size[1]} asks for "
+            f"layer {number} has a map of shape {tuple(probs.shape)}; its grid {size[0]}x{size[1]} needs "
             f"({positions}, {positions}): the mean over heads of one image's self-attention"
         )
     probs = probs.to(torch.promote_types(probs.dtype, torch.float32))

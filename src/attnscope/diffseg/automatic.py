@@ -78,7 +78,8 @@ def _highest(merger: Merger) -> float:
     distances = distances[distances.isfinite()]
     if not len(distances):
         raise ParameterError(
-            "no threshold can be found, no two places have a distance that is a number: give thresholds, such as 1.1"
+            "no threshold can be found, since no distance between two places is a number: give thresholds, "
+            "such as 1.1"
         )
     at = math.ceil(HIGHEST * len(distances))
     return max(float(distances.kthvalue(at).values), torch.finfo(torch.float32).tiny)

@@ -161,7 +161,7 @@ def _check_layer(probs: Tensor, grid: SizeHW, spans: Sequence[Sequence[int]]) ->
     if probs.ndim != 2 or probs.shape[0] != grid[0] * grid[1] or probs.shape[1] <= last:
         raise ParameterError(
             f"a cross-attention map has shape {tuple(probs.shape)}; its grid {grid[0]}x{grid[1]} and token "
-            f"{last} ask for ({grid[0] * grid[1]}, more than {last}): the mean over heads of one image"
+            f"{last} need ({grid[0] * grid[1]}, more than {last}): the mean over heads of one image"
         )
     if not probs.isfinite().all():
         raise ParameterError(

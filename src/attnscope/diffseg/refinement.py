@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError, missing_extra
 
 
 def refine(
@@ -37,10 +37,7 @@ def refine(
     try:
         from sklearn.cluster import KMeans
     except ImportError as cause:
-        raise MissingExtraError(
-            "refinement by k-means needs scikit-learn, which is not installed; "
-            "run: pip install 'attnscope[refine]'"
-        ) from cause
+        raise missing_extra("refinement by k-means", "scikit-learn", "refine") from cause
     maps = aggregated.detach().flatten(2).flatten(0, 1).cpu().double()
     start = merged.detach().flatten(1).cpu().double()
     clusters = torch.as_tensor(KMeans(len(start), init=start.numpy(), n_init=1).fit(maps.numpy()).labels_)

@@ -122,7 +122,8 @@ class edit:
         for number, one in enumerate(self.edits):
             if not self.counts[number]:
                 warnings.warn(
-                    f"{one} changed nothing: no attention that it is for has run, or no row of its branch or image",
+                    f"{one} changed nothing: none of the attention that it applies to ran, or no row of its "
+                    "branch or image did",
                     UnusedEditWarning,
                     stacklevel=2,
                 )
@@ -190,7 +191,8 @@ class _EditedRun:
         kind = "self2" if self._reads_places and tapped.layer.kind.startswith("cross") else None
         if session.run.frames > 1:
             raise EditError(
-                f"{self._name} can't be edited: attention of videos is not edited yet, only of pictures"
+                f"{self._name} can't be edited: only attention of pictures can be edited so far, not of "
+                "videos"
             )
         try:
             layer = self._described(session, record, kind, call.rows)

@@ -36,7 +36,7 @@ def check_inverted(inversion: Any, pipe: Any, prompts: Sequence[str], call: dict
     if not isinstance(inversion, Inversion):
         raise ParameterError(
             f"inversion is a {type(inversion).__name__}; expected what attnscope.invert_photo(pipe, photo, "
-            f"{prompts[0]!r}) gives"
+            f"{prompts[0]!r}) returns"
         )
     check_pipeline(pipe)
     check_invertible(pipe)
@@ -53,8 +53,8 @@ def check_inverted(inversion: Any, pipe: Any, prompts: Sequence[str], call: dict
     scale = call.get("guidance_scale")
     if has_null_text and scale is not None and scale != inversion.guidance_scale:
         raise ParameterError(
-            f"guidance_scale is {scale}; the inversion's null text is for {inversion.guidance_scale:g}: leave it out, "
-            "or invert the photo for the other one"
+            f"guidance_scale is {scale}; the inversion's null text is for {inversion.guidance_scale:g}: "
+            f"leave it out, or invert the photo again with guidance_scale={scale}"
         )
 
 
@@ -65,7 +65,8 @@ def _check_model(inversion: Inversion, pipe: Any) -> None:
         text is not None and text.shape[-1] != config["cross_attention_dim"]
     ):
         raise ParameterError(
-            f"the photo was inverted with another model than this {type(pipe).__name__}'s: invert it with this one"
+            f"the photo was not inverted with the model of this {type(pipe).__name__}: invert it with this "
+            "one"
         )
 
 

@@ -103,7 +103,7 @@ def prompt_to_prompt(
     prompts = _checked(pipe, prompts, edit, blend_words)
     if call.get("num_images_per_prompt", 1) != 1:
         raise ParameterError(
-            "num_images_per_prompt: each prompt has one picture here; call again for another noise"
+            "num_images_per_prompt: each prompt gives one picture here; call again with other noise"
         )
     if inversion is not None:
         check_inverted(inversion, pipe, prompts, call | {"latents": latents})
@@ -168,7 +168,7 @@ def _checked(pipe: Any, prompts: Sequence[str], edit: str, blend_words: Sequence
             f"prompts are {prompts!r}; expected a list of the source and at least one target"
         )
     if edit not in get_args(How):
-        raise ParameterError(f"edit is {edit!r}; the nearest: {nearest(str(edit), get_args(How))}")
+        raise ParameterError(f"edit is {edit!r}; expected one of {nearest(str(edit), get_args(How))}")
     if blend_words is not None and (isinstance(blend_words, str) or len(blend_words) != len(prompts)):
         raise ParameterError(
             f"blend_words are {blend_words!r}; expected a word, or several, for each of the {len(prompts)} prompts"
@@ -239,7 +239,7 @@ def _noise(latents: Tensor | None, generator: torch.Generator | int | None, coun
     if latents is not None:
         if latents.ndim != 4 or latents.shape[0] not in (1, count):
             raise ParameterError(
-                f"latents are {tuple(latents.shape)}; expected one noise, (1, channel, h, w)"
+                f"latents are {tuple(latents.shape)}; expected the noise of one picture, (1, channel, h, w)"
             )
         given["latents"] = latents[:1].expand(count, -1, -1, -1).clone()
     if generator is None:

@@ -53,7 +53,7 @@ def checked_mask(where: Where) -> Checked:
     if mask.dtype != torch.bool:
         mask = (mask > 0) & (mask >= mask.max() / 2)
     if not mask.any():
-        raise ParameterError("the mask is empty: expected something in it that is true or above 0")
+        raise ParameterError("the mask is empty: expected at least one value that is true or above 0")
     return mask
 
 

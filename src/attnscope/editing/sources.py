@@ -195,8 +195,8 @@ class _TraceRow:
         theirs, here = ((*r.query.shape[1:3], r.key.shape[2]) for r in (record, site.record))
         if theirs != here:
             raise EditError(
-                f"{layer.id} has (heads, queries, keys) {here}, and {theirs} in the trace that attention is taken "
-                "from: both runs need one size"
+                f"{layer.id} has (heads, queries, keys) {here}, and {theirs} in the trace that attention is "
+                "taken from: both runs need the same size"
             )
         mask = record.mask
         return cls(

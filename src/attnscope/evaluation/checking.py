@@ -65,7 +65,8 @@ def _check_sample(dataset: Dataset, sample: Sample) -> None:
     truth, picture = truth_of(dataset, sample), picture_of(sample)
     if truth.shape != size_hw(picture) and truth.shape == _stored(sample.picture):
         raise ImageError(
-            f"{sample.picture} is turned by its EXIF and its mask is not; turn the picture, or take the EXIF away"
+            f"{sample.picture} is rotated by its EXIF data and its mask is not; rotate the picture itself, "
+            "or remove the EXIF data"
         )
     if truth.shape != size_hw(picture):
         height, width = size_hw(picture)

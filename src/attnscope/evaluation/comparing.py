@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 from PIL import Image
 
-from attnscope.errors import ParameterError, check_extra, nearest
+from attnscope.errors import ParameterError, nearest
 from attnscope.evaluation.counting import IGNORE
 from attnscope.evaluation.scoring import Scores, scores
 from attnscope.files import check_free, is_folder
@@ -151,7 +151,6 @@ def compare(
         settings: Other keywords of `attnscope.segment` that the pass depends on, such as timestep.
 
     Raises:
-        MissingExtraError: scipy is not installed.
         ParameterError: A method is unknown, "words" lacks labels, or the truth is of another size.
 
     Cost: one pass, and each method's own.
@@ -163,7 +162,6 @@ def compare(
     >>> [each.method for each in compared.methods]
     ['diffseg', 'auto', 'ncut']
     """
-    check_extra("comparing segments", "segment")
     asked = _asked(methods, labels)
     began = time.perf_counter()
     first = segment(picture, pipe, labels=labels, **_with_features(picture, pipe, asked, settings))

@@ -37,8 +37,8 @@ def count_table(
     prediction, truth = np.asarray(prediction), np.asarray(truth)
     if prediction.ndim != 2 or prediction.shape != truth.shape:
         raise ParameterError(
-            f"a prediction has the shape {prediction.shape} and its truth {truth.shape}; expected both (height, width) "
-            "and alike: resize the labels to the nearest pixel first"
+            f"a prediction has the shape {prediction.shape} and its truth {truth.shape}; expected the same "
+            "(height, width) for both: resize the labels to the nearest pixel first"
         )
     judged = truth != ignore
     of_class, of_segment = truth[judged].astype(np.int64), prediction[judged].astype(np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from attnscope.errors import AttnscopeError, ParameterError, check_extra, nearest
+from attnscope.errors import AttnscopeError, ParameterError, nearest
 from attnscope.evaluation.checking import check_dataset
 from attnscope.evaluation.datasets import Dataset
 from attnscope.evaluation.examples import examples
@@ -78,7 +78,6 @@ def evaluate(
         settings: Keywords of `attnscope.segment`. labels='classes' stands for the names of the classes.
 
     Raises:
-        MissingExtraError: scipy, or what the model needs, is not installed.
         ParameterError: A choice is unknown, files are missing, or no picture could be segmented.
         ImageError: A file of the data set is broken or not what it should be. All files are looked at before the first
             pass.
@@ -89,7 +88,6 @@ def evaluate(
     >>> evaluate("scenes:2", output=tempfile.mkdtemp(), protocol="per-image", resamples=10).pictures
     2
     """
-    check_extra("an evaluation", "segment")
     assignments = _assignments(protocol)
     preparation_of(preparation)
     chosen = open_dataset(dataset, folder) if isinstance(dataset, str) else dataset
@@ -184,7 +182,7 @@ def _all_counted(job: EvaluationJob, names: list[str], variant: Mapping[str, Any
     counted = [job.counted(name, variant) for name in names]
     if lost := [name for name, each in zip(names, counted, strict=True) if each is None]:
         raise AttnscopeError(
-            f"what was counted of {lost[0]} is gone or the picture changed meanwhile; start again"
+            f"the counts of {lost[0]} are gone, or the picture has changed in the meantime; start again"
         )
     return [each for each in counted if each is not None]
 

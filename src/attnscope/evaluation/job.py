@@ -177,9 +177,9 @@ def _one(job: EvaluationJob, pipe: Callable[[], Any], item: Item) -> dict[str, A
 def _check_shapes(labels: np.ndarray, truth: np.ndarray) -> None:
     if labels.shape != truth.shape:
         raise ParameterError(
-            f"segments are {labels.shape[0]}x{labels.shape[1]} and the truth {truth.shape[0]}x{truth.shape[1]} "
-            "(height x width): these settings crop the picture; take preparation='diffseg', which crops both, or "
-            "leave crop and preset='reference' out"
+            f"segments are {labels.shape[0]}x{labels.shape[1]} and the truth "
+            f"{truth.shape[0]}x{truth.shape[1]} (height x width): these settings crop the picture; use "
+            "preparation='diffseg', which crops both, or leave crop and preset='reference' out"
         )
 
 

@@ -190,7 +190,7 @@ def _names(listed: Path) -> list[str]:
     names = [line.strip() for line in listed.read_text("utf-8").splitlines() if line.strip()]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ParameterError(f"{listed} names {twice!r} twice; take the list as it is published")
+        raise ParameterError(f"{listed} names {twice!r} twice; use the list as published")
     return names
 
 

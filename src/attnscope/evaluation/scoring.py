@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from attnscope.errors import ParameterError, check_extra
+from attnscope.errors import ParameterError
 from attnscope.evaluation.assigning import Assignment, check_assignment, columns_for, hits
 from attnscope.evaluation.counting import IGNORE, count_table, summed
 from attnscope.evaluation.edges import edge_counts
@@ -101,7 +101,6 @@ def scores(
         seed: Of that drawing.
 
     Raises:
-        MissingExtraError: scipy is not installed.
         ParameterError: There are no pictures, not as many truths, sizes differ, or a number is no class.
 
     Cost: 0.15 s a picture of 512x512 on one busy core, most of it for distances of lines.
@@ -113,7 +112,6 @@ def scores(
     >>> scores([np.array([[5, 5, 5, 2]])], [truth], classes=2).iou.round(2).tolist()
     [0.67, 0.5]
     """
-    check_extra("scoring segments", "segment")
     count = classes if isinstance(classes, int) else len(classes)
     tables, lines = [], []
     for prediction, truth in zip_longest(predictions, truths):

@@ -117,9 +117,9 @@ class Repetition:
                 return picture
         raise RepeatError(
             f"{_CANT}: made again from seed {self._trace.run.seed} its picture differs by "
-            f"{min(differences):.1f} of 255 levels on average, so it had something that a trace does not hold (other "
-            "weights, LoRAs, a callback, latents, several generators); give arguments of its call, such as eta, as "
-            f"options={{'eta': 0.5}}{_WITHOUT}"
+            f"{min(differences):.1f} of 255 levels on average, so the run used something that a trace does "
+            "not hold (other weights, LoRAs, a callback, latents, several generators); give arguments of "
+            f"its call, such as eta, as options={{'eta': 0.5}}{_WITHOUT}"
         )
 
     def run(self, *edits: Edit) -> Image:
@@ -141,8 +141,8 @@ class Repetition:
         except Exception as error:  # whatever the pipeline misses: a trace does not hold it
             said = str(error) or type(error).__name__
             raise RepeatError(
-                f"{_CANT}: {type(self._pipe).__name__} says {said!r} where it gets what the trace knows of its call "
-                f"({', '.join(arguments)}); give what it lacks as options={{...}}{_WITHOUT}"
+                f"{_CANT}: {type(self._pipe).__name__} says {said!r} when it is called with what the trace "
+                f"knows ({', '.join(arguments)}); give what is missing as options={{...}}{_WITHOUT}"
             ) from error
 
     def effects(

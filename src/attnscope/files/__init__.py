@@ -266,11 +266,11 @@ def explained(target: Path) -> Iterator[None]:
 def _check_letters(target: Path) -> None:
     """OSError for a name that the system can't even be asked for."""
     if "\0" in str(target):
-        raise OSError(errno.EINVAL, "no name can hold a null character")
+        raise OSError(errno.EINVAL, "a name can't hold a null character")
     try:
         os.fsencode(target)
     except UnicodeEncodeError as error:
-        raise OSError(errno.EINVAL, f"{error}: letters that names of files here can't hold") from error
+        raise OSError(errno.EINVAL, f"{error}: characters that file names can't have here") from error
 
 
 def _flush(path: Path) -> None:

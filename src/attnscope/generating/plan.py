@@ -43,7 +43,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuse an empty prompt, before a model is loaded for it."""
         if not self.prompt.strip():
-            raise ParameterError("the prompt is empty: expected some words, whose attention can be shown")
+            raise ParameterError("the prompt is empty: expected words, whose attention can be shown")
 
 
 def call_arguments(pipe: Any, plan: Plan, spelled: Callable[[str], str] = str) -> dict[str, Any]:
@@ -75,7 +75,9 @@ def call_arguments(pipe: Any, plan: Plan, spelled: Callable[[str], str] = str) -
     for name in asked:
         if name not in takes:
             setting = "size" if name in ("height", "width") else name
-            raise ParameterError(f"{spelled(setting)}: {type(pipe).__name__} takes no {name}; leave it out")
+            raise ParameterError(
+                f"{spelled(setting)}: {type(pipe).__name__} does not take {name}; leave it out"
+            )
     _check_negative_prompt(pipe, {**takes, **asked}, spelled)
     return {
         "prompt": plan.prompt,

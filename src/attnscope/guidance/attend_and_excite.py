@@ -76,7 +76,7 @@ def attend_and_excite(
         of_prompt and not isinstance(of_prompt, (str, int)) for of_prompt in of_prompts
     ):
         raise ParameterError(
-            f"words are {words!r}; expected a list of words, for several prompts one for each"
+            f"words are {words!r}; expected a list of words, or one list for each of several prompts"
         )
     count = int(call.setdefault("num_inference_steps", 50))
     losses: list[Loss] = [partial(neglect, words=of_prompt, until_end=until_end) for of_prompt in of_prompts]

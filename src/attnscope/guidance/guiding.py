@@ -86,7 +86,7 @@ def guide(
         )
     if call.get("num_images_per_prompt", 1) != 1:
         raise ParameterError(
-            "num_images_per_prompt: each prompt has one picture here; repeat the prompt for more"
+            "num_images_per_prompt: each prompt gives one picture here; repeat the prompt for more"
         )
     count = int(call.setdefault("num_inference_steps", 50))
     sizes = list(step_sizes) if isinstance(step_sizes, Sequence) else [step_sizes] * count

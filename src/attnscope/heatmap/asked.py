@@ -88,7 +88,7 @@ def as_span(trace: Trace, word: Word, branch: str, image: int, occurrence: int) 
     except WordError as error:
         if not trace.records.projections or isinstance(trace.records, RereadRecords):
             raise
-        raise WordError(f"{error}; to read it all the same: open_words=True, pipe=pipe") from None
+        raise WordError(f"{error}; to read it anyway: open_words=True, pipe=pipe") from None
 
 
 def key_axis(layer: Layer) -> str:

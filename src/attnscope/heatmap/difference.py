@@ -131,8 +131,8 @@ def difference(map_a: HeatMap, map_b: HeatMap) -> MapDifference:
 def _check_units(map_a: HeatMap, map_b: HeatMap) -> None:
     if map_a.unit != map_b.unit:
         raise ParameterError(
-            f"map_a is {map_a.unit!r} and map_b {map_b.unit!r}, which can't be taken from each other: make both "
-            "without preset, as means"
+            f"map_a is {map_a.unit!r} and map_b {map_b.unit!r}, which can't be subtracted from each other: "
+            "make both as means, without preset"
         )
 
 

@@ -89,7 +89,7 @@ class DrawnMap:
         under = self.picture if picture is None else load_picture(picture)
         if under is None:
             raise ParameterError(
-                f"the heat map of {self.title!r} has no picture to lie on: give one, overlay(picture)"
+                f"the heat map of {self.title!r} has no picture to be drawn on: give one, overlay(picture)"
             )
         return under
 

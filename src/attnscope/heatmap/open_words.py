@@ -54,7 +54,7 @@ def check_open(kind: Kind, reduced: str | None) -> None:
         ParameterError: They are of an adapter's pictures, or of reduced maps.
     """
     if kind != "cross":
-        raise ParameterError(f"open_words=True reads texts, and kind {kind!r} is no text's: leave kind out")
+        raise ParameterError(f"open_words=True reads texts, and kind {kind!r} reads none: leave kind out")
     if reduced is not None:
         raise ParameterError(
             f"open_words=True needs Q of every step, which the reduced maps {reduced!r} don't have: leave reduced out"
@@ -107,13 +107,15 @@ def read_openly(
         return
     if words is None:
         raise ParameterError(
-            "open_words=True: which words? Give them, or a text that has them, context='a photo of a dog'"
+            "open_words=True: no words are given. Give them, or a text that contains them, context='a photo "
+            "of a dog'"
         )
     for word in [words] if isinstance(words, (str, int, TokenSpan)) else words:
         if not isinstance(word, str) or word.strip().lower() in ROLES:
             shown = word.word if isinstance(word, TokenSpan) else word
             raise ParameterError(
-                f"open_words=True: {shown!r} is a part of a text, but of which? Say it, context='a photo of a dog'"
+                f"open_words=True: {shown!r} is part of a text, and the text is missing: give it, context='a "
+                "photo of a dog'"
             )
         reading = text.reading(trace, word)
         yield reading, [_whole(reading, word, branch, image)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any, Literal
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError, missing_extra
 from attnscope.heatmap.heat_map import heat_maps
 from attnscope.heatmap.result import HeatMap
 from attnscope.records import TEXT_KINDS, TokenSpan
@@ -59,7 +59,7 @@ def word_table(
     try:
         import pandas
     except ImportError as error:
-        raise MissingExtraError("word_table needs pandas: pip install 'attnscope[tables]'") from error
+        raise missing_extra("word_table", "pandas", "tables") from error
     names = (by,) if isinstance(by, str) else tuple(by)
     if unknown := [name for name in names if name not in ("step", "block")]:
         raise ParameterError(f"by is {unknown[0]!r}; expected 'step', 'block' or both")

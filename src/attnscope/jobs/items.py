@@ -61,7 +61,7 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
                 found.setdefault(address, relative)
         if len(found) == before:
             raise ParameterError(
-                f"{source} gives no pictures; expected files that end in {', '.join(ENDINGS)}"
+                f"{source} holds no pictures; expected files that end in {', '.join(ENDINGS)}"
             )
     return [Item(name, address) for name, address in zip(_names(list(found.values())), found, strict=True)]
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import MissingExtraError, OutputError
+from attnscope.errors import MissingExtraError, OutputError, missing_extra
 from attnscope.files import explained, whole_file
 
 _WHOLE_AT_ONCE = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "adl", "oci", "oss", "memory"}
@@ -51,7 +51,7 @@ def file_system(address: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise MissingExtraError(f"{address} needs fsspec: pip install 'attnscope[folders]'") from error
+        raise missing_extra(address, "fsspec", "folders") from error
     try:
         return url_to_fs(address)
     except ImportError as error:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from attnscope.errors import MissingExtraError, ParameterError, WorkerError
+from attnscope.errors import ParameterError, WorkerError, missing_extra
 from attnscope.jobs.job import Failure, Item, Job, Row, attempt
 
 _MOST_BLOCKS = 10_000
@@ -66,7 +66,7 @@ class RayEngine:
             raise ParameterError(f"workers is {self.workers}; expected 1 or more")
         if self.num_gpus < 0 or self.num_cpus < 0:
             raise ParameterError(
-                f"GPUs ({self.num_gpus}) and cores ({self.num_cpus}) of a worker are 0 or more"
+                f"a worker has {self.num_gpus} GPUs and {self.num_cpus} cores; expected 0 or more of each"
             )
 
     def rows(self, job: Job, items: Sequence[Item]) -> Iterator[Row]:
@@ -115,7 +115,7 @@ class RayEngine:
             import ray
             import ray.data
         except ImportError as error:
-            raise MissingExtraError("--engine ray needs Ray: pip install 'attnscope[ray]'") from error
+            raise missing_extra("--engine ray", "Ray", "ray") from error
         if ray.is_initialized():  # the caller's own
             yield
             return
@@ -143,6 +143,6 @@ class RayEngine:
 
 def _row(plain: dict[str, Any]) -> Row:
     if "not_begun" in plain:
-        raise WorkerError(f"a worker could not begin: {plain['not_begun']}")
+        raise WorkerError(f"a worker could not start: {plain['not_begun']}")
     error = Failure(**plain["error"]) if plain["error"] else None
     return Row(Item(**plain["item"]), plain["facts"], error, plain["seconds"], plain["skipped"])

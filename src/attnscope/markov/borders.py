@@ -60,7 +60,9 @@ def border_scores(
     click inside or beyond `most`.
     """
     if not 0 < most <= 1:
-        raise ParameterError(f"most is {most}; expected above 0, to 1: the largest part of the picture")
+        raise ParameterError(
+            f"most is {most}; expected more than 0 and at most 1: the largest part of the picture"
+        )
     if not np.isfinite(distances).all():
         raise ParameterError("distances hold NaN or infinite numbers; expected numbers")
     count = min(max(math.ceil(most * (distances.size - 2)), 1), max(distances.size - 1, 1))

@@ -135,7 +135,7 @@ def checked_grid(attention: object, grid: SizeHW | None) -> SizeHW:
         side = math.isqrt(places)
         if side * side != places:
             raise ParameterError(
-                f"attention has {places} places, which are no square: give grid=(height, width)"
+                f"attention has {places} places, which do not make a square: give grid=(height, width)"
             )
         return side, side
     try:

@@ -93,7 +93,9 @@ def iterations(
     interpolated from a rise of 1 - threshold.
     """
     if not 0 <= threshold < 1:
-        raise ParameterError(f"threshold is {threshold}; expected 0 to below 1, such as {THRESHOLD}")
+        raise ParameterError(
+            f"threshold is {threshold}; expected at least 0 and below 1, such as {THRESHOLD}"
+        )
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ParameterError(f"limit is {limit!r}; expected a whole number from 1, such as {LIMIT}")
     powers = chain if isinstance(chain, ChainPowers) else None

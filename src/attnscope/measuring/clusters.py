@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError
 
 ALIKE = 0.8
 """Heads are in one group if they are so alike on average, unless another number is given."""
@@ -19,7 +19,6 @@ def clusters(similarity: Float[np.ndarray, "head head"], alike: float = ALIKE) -
         alike: How alike two groups must be to become one, on average over pairs of their heads.
 
     Raises:
-        MissingExtraError: scipy is not installed.
         ParameterError: alike is outside 0..1.
 
     Source: average linkage (UPGMA), by `scipy.cluster.hierarchy`.
@@ -31,11 +30,9 @@ def clusters(similarity: Float[np.ndarray, "head head"], alike: float = ALIKE) -
         raise ParameterError(f"alike is {alike}: expected 0 (all heads in one group) to 1 (only equal ones)")
     if len(similarity) == 1:
         return ((0,),)
-    try:
-        from scipy.cluster.hierarchy import fcluster, linkage
-        from scipy.spatial.distance import squareform
-    except ImportError as error:
-        raise MissingExtraError("groups of heads need scipy: pip install 'attnscope[refine]'") from error
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     apart = np.clip(1 - (similarity + similarity.T) / 2, 0, None)
     np.fill_diagonal(apart, 0)
     labels = fcluster(linkage(squareform(apart), "average"), 1 - alike + 1e-9, "distance")

@@ -94,7 +94,7 @@ class LayerStatistics:
         """
         if name not in NAMES:
             raise ParameterError(
-                f"{name!r} is no number of a layer: expected one of {', '.join(map(repr, NAMES))}"
+                f"{name!r} is not a number that layers have: expected one of {', '.join(map(repr, NAMES))}"
             )
         numbers: Numbers | None = getattr(self, name)
         return numbers
@@ -123,7 +123,6 @@ class LayerStatistics:
             alike: How alike the heads of a group are at least, on average; 0..1.
 
         Raises:
-            MissingExtraError: scipy is not installed.
             ParameterError: alike is outside 0..1.
         """
         return clusters(self.similarity, alike)

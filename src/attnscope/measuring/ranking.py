@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError, missing_extra
 from attnscope.measuring.score import Score, merged
 
 By = Literal["average_precision", "auc", "iou"]
@@ -83,7 +83,7 @@ class Ranking:
         try:
             import pandas
         except ImportError as error:
-            raise MissingExtraError("to_pandas needs pandas: pip install 'attnscope[tables]'") from error
+            raise missing_extra("to_pandas", "pandas", "tables") from error
         groups = {"all": (self.all,), "block": self.blocks, "head": self.heads, "step": self.steps}
         return pandas.DataFrame(
             {"of": of, **score.where._asdict(), **score.mean._asdict()}

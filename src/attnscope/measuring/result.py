@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from attnscope.errors import MissingExtraError, SelectionError
+from attnscope.errors import SelectionError, missing_extra
 from attnscope.measuring.numbers import NAMES, LayerStatistics
 
 
@@ -80,7 +80,7 @@ class AttentionStatistics:
         try:
             import pandas
         except ImportError as error:
-            raise MissingExtraError("to_pandas needs pandas: pip install 'attnscope[tables]'") from error
+            raise missing_extra("to_pandas", "pandas", "tables") from error
         rows = [row for layer in self.layers for row in _rows(layer)]
         return pandas.DataFrame(rows, columns=["block", "kind", "stage", "step", "head", *NAMES])
 

@@ -163,7 +163,8 @@ def _layers(
     every = trace.layers
     if not every or not trace.steps:
         raise SelectionError(
-            "this trace holds no Q and K, of which statistics are made: capture with qk=True, which is the default"
+            "this trace holds no Q and K, from which statistics are made: capture with qk=True, which is the "
+            "default"
         )
     wanted = every.kinds if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
     if unknown := [kind for kind in wanted if kind not in every.kinds]:

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnscope.errors import MissingExtraError
-
 _TOLERANCES = {4: (1e-5, 1e-3, 1e-1), 8: (1e-10, 1e-5, 1e-3, 1e-1)}  # of the eigenvalue, by bytes a number
 _EQUAL = 1e-9  # cuts that cost the same but for rounding
 _DENSE = 3  # ARPACK wants more places than vectors
@@ -36,9 +34,6 @@ def best_cut(affinity: Float[Tensor, "place place"]) -> Cut:
     Args:
         affinity: Symmetric, not negative, at least two places; each with something above 0 in its row.
 
-    Raises:
-        MissingExtraError: scipy is not installed.
-
     Cost: some tens of products of the matrix with a vector, and one pass for all thresholds together: 0.3 s at 4,096
     places on one core.
     Source: Shi and Malik 2000, sections 2 and 3. Differs: every threshold is tried, not a number of them.
@@ -55,9 +50,6 @@ def second_eigenvector(
     Args:
         affinity: W.
         degrees: The row sums of W, the diagonal of D.
-
-    Raises:
-        MissingExtraError: scipy is not installed.
 
     Source: Shi and Malik 2000, eq. 6 and 7: z = D^(1/2) y is an eigenvector of D^(-1/2) W D^(-1/2), whose first one,
     D^(1/2) 1, is known and taken out. So parts that nothing joins, whose eigenvalues are all 1, are found like others.
@@ -84,10 +76,8 @@ def _largest(scaled: Float[Tensor, "place place"], first: Float[Tensor, " place"
 
 
 def _eigenvector(product: Any, start: np.ndarray) -> np.ndarray:
-    try:
-        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-    except ImportError as cause:
-        raise MissingExtraError("normalised cuts need scipy: pip install 'attnscope[segment]'") from cause
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     size = len(start)
     matrix = LinearOperator((size, size), matvec=product, dtype=start.dtype)
     choice: dict[str, Any] = {

@@ -68,7 +68,6 @@ def feature_cut(
     Raises:
         ParameterError: Features have another shape, or a number is outside its range.
         NumbersError: Features hold NaN or infinite numbers.
-        MissingExtraError: scipy is not installed.
 
     Cost: 0.1 s at 1,024 places. The result does not depend on chance.
     Source: Couairon et al. 2024 (DiffCut), sections 3.2 and 3.3. Differs: every threshold is tried, theirs are 100.

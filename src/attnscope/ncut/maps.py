@@ -42,7 +42,6 @@ def normalized_cut(
     Raises:
         ParameterError: Attention is not square, not finite, negative, or rows do not sum to 1; a number is outside its
             range.
-        MissingExtraError: scipy is not installed.
 
     Cost: at 4,096 places the product of `row_affinity` and about 0.5 s for cuts on two cores, and three matrices
     of 64 MB. The result does not depend on chance.

@@ -39,7 +39,6 @@ def cut_recursively(
     Raises:
         ParameterError: A number is outside its range, or affinity is not symmetric, not finite or negative, or has a
             row of zeros.
-        MissingExtraError: scipy is not installed.
 
     Cost: a cut of each segment and of each part that was cut, see `attnscope.ncut.best_cut`; its half has a quarter of
     its numbers.
@@ -150,8 +149,8 @@ def _check_affinity(affinity: Tensor) -> None:
         )
     if not (affinity.sum(1) > 0).all() or not _is_symmetric(affinity):
         raise ParameterError(
-            "affinity is not symmetric, or a place has none to any: expected how alike every two places are, and "
-            "something above 0 in each row, such as 1 on the diagonal"
+            "affinity is not symmetric, or a row of it is all 0: expected how alike every two places are, "
+            "with something above 0 in each row, such as 1 on the diagonal"
         )
 
 

@@ -54,19 +54,19 @@ def check_invertible(pipe: Any) -> None:
     scheduler, name = pipe.scheduler, type(pipe).__name__
     if not hasattr(scheduler, "alphas_cumprod"):
         raise ModelError(
-            f"a {name} can't be inverted with DDIM: its {type(scheduler).__name__} has no products of alphas, of which "
-            f"DDIM's steps are made; flow matching has none: {instead}"
+            f"a {name} can't be inverted with DDIM: its {type(scheduler).__name__} has no products of "
+            f"alphas, which DDIM's steps need and flow matching lacks: {instead}"
         )
     if is_flow(scheduler):
         raise ModelError(
             f"a {name} can't be inverted with DDIM: its model predicts the velocity of flow matching: {instead}"
         )
     if model_of(pipe)[0] is not UNET:
-        raise ModelError(f"a {name} can't be inverted: inversion is there for U-Nets, it has none: {instead}")
+        raise ModelError(f"a {name} can't be inverted: inversion needs a U-Net, and it has none: {instead}")
     predicted = scheduler.config.get("prediction_type", "epsilon")
     if predicted not in PREDICTIONS:
         raise ModelError(
-            f"a {name} can't be inverted with DDIM: its model predicts {predicted!r}, and DDIM makes steps of "
+            f"a {name} can't be inverted with DDIM: its model predicts {predicted!r}, and DDIM needs "
             f"{', '.join(PREDICTIONS)}: {instead}"
         )
 

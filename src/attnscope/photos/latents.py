@@ -36,7 +36,9 @@ def input_size(pipe: Any, photo_hw: tuple[int, int], *, crop: bool) -> tuple[int
     else:
         sample, multiple = config["sample_size"], 2 ** (len(config["block_out_channels"]) - 1)
     if sample is None:
-        raise ModelError(f"the configuration of {type(model).__name__} has no size that it was made for")
+        raise ModelError(
+            f"the configuration of {type(model).__name__} does not name the size that the model was made for"
+        )
     native_px = int(sample if isinstance(sample, int) else min(sample)) * latent_px
     fitted = (native_px, native_px)
     if not crop:
@@ -157,9 +159,9 @@ def check_timestep(pipe: Any, timestep: int) -> None:
     of_noise = (config.get("timestep_type"), config.get("prediction_type")) == ("continuous", "v_prediction")
     if of_noise or config.get("sigma_data") is not None:
         raise ModelError(
-            f"a {type(pipe).__name__} can't be shown a photo, its {type(pipe.scheduler).__name__} tells the model how "
-            "much noise there is, and no timestep: generate a picture and segment its trace, `with "
-            "attnscope.capture(pipe) as trace: pipe(...)` and `attnscope.segment(trace)`"
+            f"a {type(pipe).__name__} can't read a photo, since its {type(pipe.scheduler).__name__} tells "
+            "the model how much noise there is, not the timestep: generate a picture and segment its trace, "
+            "`with attnscope.capture(pipe) as trace: pipe(...)` and `attnscope.segment(trace)`"
         )
     steps = config["num_train_timesteps"]
     is_number = isinstance(timestep, (int, np.integer)) and not isinstance(timestep, bool)
@@ -183,8 +185,8 @@ def vae_px(pipe: Any) -> int:
         return told
     if not (levels := vae.config.get("block_out_channels")):
         raise ModelError(
-            f"how many pixels a latent place of its {type(vae).__name__} covers is not known: put the autoencoder that "
-            "the model was trained with into pipe.vae"
+            f"it is unknown how many pixels a latent place of its {type(vae).__name__} covers: put the "
+            "autoencoder that the model was trained with into pipe.vae"
         )
     return 2 ** (len(levels) - 1)
 

@@ -36,13 +36,14 @@ def check_null_text(steps: int, guidance_scale: Any) -> None:
     """
     if steps > LAST_STEPS:
         raise ParameterError(
-            f"num_inference_steps is {steps}; null_text takes at most {LAST_STEPS}, where its learning rate is 0"
+            f"num_inference_steps is {steps}; null_text takes at most {LAST_STEPS}, where its learning rate "
+            "reaches 0"
         )
     is_number = isinstance(guidance_scale, (int, float)) and math.isfinite(guidance_scale)
     if not is_number or guidance_scale == 1:
         raise ParameterError(
-            f"guidance_scale is {guidance_scale!r}; expected a number other than 1, with which there is no guidance "
-            "that null_text could put right"
+            f"guidance_scale is {guidance_scale!r}; expected a number other than 1, where there is no "
+            "guidance for null_text to correct"
         )
 
 

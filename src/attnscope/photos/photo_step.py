@@ -31,7 +31,7 @@ INSTEAD = (
 
 
 def check_transformer(pipe: Any) -> None:
-    """Refuse a pipeline whose transformer can't be shown a photo.
+    """Refuse a pipeline whose transformer can't read a photo.
 
     Args:
         pipe: A diffusers pipeline.
@@ -163,4 +163,4 @@ def _shape(of_latent: Any) -> Any:
 
 
 def _refusal(pipe: Any, why: str) -> ModelError:
-    return ModelError(f"a {type(pipe).__name__} can't be shown a photo, {why}: {INSTEAD}")
+    return ModelError(f"a {type(pipe).__name__} can't read a photo, since {why}: {INSTEAD}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attnscope.errors import MissingExtraError
+from attnscope.errors import missing_extra
 from attnscope.pictures.lettering import line_of
 
 
@@ -33,7 +33,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise MissingExtraError("plot needs matplotlib: pip install 'attnscope[plot]'") from error
+        raise missing_extra("plot", "matplotlib", "plot") from error
     return plt
 
 

@@ -92,9 +92,9 @@ def line_of(text: str, size_px: int) -> Line:
     faced = list(_with_faces(unicodedata.normalize("NFC", plain)))
     if any(face is None for _, face in faced):
         warnings.warn(
-            "no font on this machine has some letters of captions, which are written as numbers such as \\u6f22: "
-            "install Noto (Debian and Ubuntu: apt install fonts-noto-core fonts-noto-cjk fonts-symbola; else "
-            "https://fonts.google.com/noto), then start Python again",
+            "no font on this machine has some of the characters in captions, which are written as codes "
+            "such as \\u6f22: install Noto (Debian and Ubuntu: apt install fonts-noto-core fonts-noto-cjk "
+            "fonts-symbola; else https://fonts.google.com/noto), then start Python again",
             FontWarning,
             stacklevel=1,  # always the same place, so that Python says it once
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError, missing_extra
 
 ENDINGS = (".gif", ".mp4")
 COLOURS = 256
@@ -103,9 +103,7 @@ def _av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise MissingExtraError(
-            "an MP4 needs PyAV: pip install 'attnscope[video]'; a GIF needs nothing, name it .gif"
-        ) from error
+        raise missing_extra("an MP4", "PyAV", "video", "; a GIF needs nothing, name it .gif") from error
     return av
 
 

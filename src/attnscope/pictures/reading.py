@@ -116,7 +116,7 @@ def _check_size(image: Image.Image, name: str) -> None:
     height, width = size_hw(image)
     if min(height, width) < MIN_SIDE_PX:
         raise ImageError(
-            f"{name} is {height}x{width} pixels (height x width); expected at least {MIN_SIDE_PX} a side, "
+            f"{name} is {height}x{width} pixels (height x width); expected at least {MIN_SIDE_PX} a side; "
             "there is nothing to see in less"
         )
     check_pixels(height, width, name)
@@ -147,8 +147,8 @@ def _array_of_tensor(tensor: torch.Tensor) -> np.ndarray:
         return (tensor.float() if small else tensor).numpy(force=True)
     except (RuntimeError, TypeError, NotImplementedError, ValueError) as cause:
         raise ImageError(
-            f"got a tensor that has no plain numbers ({tensor.dtype}, {tensor.layout}, on {tensor.device}); expected a "
-            "uint8 tensor (height, width, 3)"
+            f"got a tensor whose numbers can't be read ({tensor.dtype}, {tensor.layout}, on "
+            f"{tensor.device}); expected a uint8 tensor (height, width, 3)"
         ) from cause
 
 

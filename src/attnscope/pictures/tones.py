@@ -93,8 +93,9 @@ def bytes_of_grey(image: Image.Image, name: str) -> UInt8[np.ndarray, "height wi
         return _scaled(values, 1)
     if values.dtype.kind == "f" and high < 128:
         raise ImageError(
-            f"{name} has float values up to {high:.7g}: more than 1, and too dark for a white of 255, so nothing tells "
-            "what is white. Take values = np.asarray(picture), and give np.clip(values, 0, 1) or values / values.max()"
+            f"{name} has float values up to {high:.7g}: more than 1, and too dark if white is 255, so it is "
+            "unclear which value is white. Take values = np.asarray(picture), and give np.clip(values, 0, "
+            "1) or values / values.max()"
         )
     of_16_bits = values.dtype.itemsize == 2 or (values.dtype.kind == "i" and image.format in ("PNG", "PPM"))
     if high <= 255 and not of_16_bits:
@@ -106,9 +107,9 @@ def bytes_of_grey(image: Image.Image, name: str) -> UInt8[np.ndarray, "height wi
 def _refuse_dark(low: float, high: float, name: str) -> None:
     if low < high < 65535 * DARKEST:
         raise ImageError(
-            f"{name} has 16-bit values up to {high:g} of 65535, which is all but black: 8 or 12 bits in 16? Take "
-            "values = np.asarray(picture), and give an array in which white is 1: values / 255, values / 4095 or "
-            "values / values.max()"
+            f"{name} has 16-bit values up to {high:g} of 65535, which is almost black. Are these 8 or 12 "
+            "bits stored in 16? Take values = np.asarray(picture), and give an array in which white is 1: "
+            "values / 255, values / 4095 or values / values.max()"
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnscope.atlas.known import DEMO_FOLDER, MODELS
-from attnscope.errors import AttnscopeError, ModelError, ParameterError, check_extra, nearest
+from attnscope.errors import AttnscopeError, ModelError, ParameterError, nearest
 from attnscope.pipelines.model_folder import INDEX, PICKLES, broken_part, checked_parts
 
 if TYPE_CHECKING:
@@ -80,14 +80,12 @@ def load_pipeline(
             .pt, .bin) is refused, also in a folder, because opening one can run any program. So is a model with code
             of its own.
         ParameterError: The device can't be used, the dtype is unknown, or an argument asks for pickles or code.
-        MissingExtraError: diffusers or transformers is not installed.
 
     >>> import attnscope
     >>> pipe = attnscope.load_pipeline("demo")
     >>> pipe.unet.config.attention_head_dim
     8
     """
-    check_extra("loading a pipeline", "pipelines")
     _check_arguments(kwargs)
     dtype = _torch_dtype(dtype if dtype is not None else torch_dtype)
     device = _torch_device(device)
@@ -119,8 +117,8 @@ def _from_folder(folder: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> An
         )
     if not (folder / INDEX).is_file():
         raise ModelError(
-            f"{folder} holds no {INDEX}, so it is no pipeline in diffusers' format; "
-            "give the folder above unet/ or transformer/, vae/ and text_encoder/, or a single .safetensors file"
+            f"{folder} holds no {INDEX}, so it is not a pipeline in diffusers' format; give the folder above "
+            "unet/ or transformer/, vae/ and text_encoder/, or a single .safetensors file"
         )
     return _checked(folder, str(folder), dtype, {"local_files_only": True, **kwargs})
 
@@ -182,8 +180,8 @@ def _hub_reason(error: BaseException) -> str:
 def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
     if path.suffix.lower() in PICKLES:
         raise ModelError(
-            f"{path.name} is a pickle, which can run any program when it is opened; "
-            "use the model's .safetensors file, or convert it where you trust it"
+            f"{path.name} is a pickle, which can run any program when it is opened; use the model's "
+            ".safetensors file, or convert it if you trust it"
         )
     pipeline_class = _class_for(path)
     try:
@@ -191,8 +189,8 @@ def _from_file(path: Path, dtype: torch.dtype, kwargs: dict[str, Any]) -> Any:
     except Exception as error:
         raise ModelError(
             f"the single file {path} can't be loaded: {_hub_reason(error)}. It holds weights only: diffusers "
-            "takes tokenizer and configurations from the hub or its cache; without network give "
-            "config=FOLDER (--config FOLDER), any pipeline folder of the same kind of model"
+            "takes the tokenizer and configurations from the hub or its cache. Without network give "
+            "config=FOLDER (--config FOLDER), the folder of any pipeline of the same kind of model"
         ) from error
 
 
@@ -205,13 +203,14 @@ def _class_for(path: Path) -> Any:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no safetensors file: {_first_line(error)}") from error
+        raise ModelError(f"{path} is not a safetensors file: {_first_line(error)}") from error
     if "model.diffusion_model.input_blocks.0.0.weight" not in names:
         raise ModelError(
-            f"{path} is no whole Stable Diffusion v1, v2 or XL: it has no model.diffusion_model.input_blocks. "
-            f"It holds {len(names)} tensors such as {min(names, default='none')!r}. Of other models give the folder or "
-            "the hub id; a LoRA, VAE, ControlNet or lone transformer needs its pipeline, so load those with diffusers "
-            "and hand the pipeline over"
+            f"{path} is not a whole Stable Diffusion v1, v2 or XL: it has no "
+            f"model.diffusion_model.input_blocks. It holds {len(names)} tensors such as "
+            f"{min(names, default='none')!r}. For other models give the folder or the hub id. A LoRA, VAE, "
+            "ControlNet or lone transformer needs its pipeline: load that with diffusers and give the "
+            "pipeline"
         )
     xl = any(name.startswith("conditioner.embedders.1.") for name in names)
     return diffusers.StableDiffusionXLPipeline if xl else diffusers.StableDiffusionPipeline
@@ -240,8 +239,8 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     for name, harmless in _REFUSED.items():
         if arguments.get(name) not in harmless:
             raise ParameterError(
-                f"{name}={arguments[name]!r} would run what a model's files say; leave it out, or load the model with "
-                "diffusers yourself, where you trust it, and hand the pipeline over"
+                f"{name}={arguments[name]!r} would run code from a model's files; leave it out, or, if you "
+                "trust the model, load it with diffusers yourself and give the pipeline"
             )
 
 

@@ -79,8 +79,8 @@ def _pipeline_class(name: object) -> type:
 
     if isinstance(name, list):
         raise ModelError(
-            f"{INDEX} names a pipeline with code of its own, {_short(name)}; no code of a model's folder is run: read "
-            "it, load the pipeline with diffusers yourself and hand it over"
+            f"{INDEX} names a pipeline with its own code, {_short(name)}; code from a model's folder is not "
+            "run: read it, load the pipeline with diffusers yourself, and give the pipeline"
         )
     found = getattr(diffusers, name, None) if isinstance(name, str) else None
     if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
@@ -100,8 +100,9 @@ def _part(folder: Path, name: str, entry: list[Any], wanted: object) -> Part | N
     kind = _class_of(*entry)
     if kind is None:
         raise ModelError(
-            f"{INDEX} says {_short(entry)} of {name}; expected a class of {' or '.join(LIBRARIES)}, as they are "
-            "installed. Code of a model's folder, or of other packages, is not run: load such a pipeline yourself"
+            f"{INDEX} says {_short(entry)} of {name}; expected a class of {' or '.join(LIBRARIES)}, as they "
+            "are installed. Code from a model's folder, or from other packages, is not run: load such a "
+            "pipeline yourself"
         )
     part = Part(name, folder / name, kind)
     if _is_network(wanted) and not part.has_weights:
@@ -195,9 +196,9 @@ def _weights(part: Part) -> Iterator[Path]:
     weights = [path for path in files if path.suffix == ".safetensors"]
     if pickles := [path.name for path in files if path.suffix.lower() in PICKLES and not weights]:
         raise ModelError(
-            f"{part.folder} holds its weights in {_short(pickles[0])} only, a kind of file that can run any program "
-            "when it is opened; expected .safetensors: look for such files of the same model, or convert it where you "
-            "trust it"
+            f"{part.folder} holds its weights in {_short(pickles[0])} only, a kind of file that can run any "
+            "program when it is opened; expected .safetensors: look for such files of the same model, or "
+            "convert it if you trust it"
         )
     if not weights:
         raise ModelError(f"{part.folder} holds no weights, no .safetensors file: copy the whole model")

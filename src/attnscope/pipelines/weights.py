@@ -40,8 +40,8 @@ def _whole(part: Part, dtype: torch.dtype) -> Any:
         if "ignore_mismatched_sizes" not in str(error):
             raise
         raise ModelError(
-            f"{part.folder}: its weights have other shapes than its config.json says, as if they were of two models: "
-            "copy the whole model"
+            f"{part.folder}: its weights have other shapes than its config.json says, as if they came from "
+            "two models: copy the whole model"
         ) from error
     _refuse_lacking(str(part.folder), sorted(about["missing_keys"]))
     return model

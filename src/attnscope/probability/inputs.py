@@ -139,7 +139,7 @@ def _look_closer(query: Tensor, key: Tensor, mask: Tensor | None, reach: float, 
     for name, tensor in (("query", query), ("key", key)):
         low, high = _extremes(tensor)
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise NumbersError(f"{name} holds {_count(~tensor.isfinite())} NaN or infinite; {ADVICE}")
+            raise NumbersError(f"{name} holds {_count(~tensor.isfinite())} NaN or infinite numbers; {ADVICE}")
         reach *= max(-low, high)
     if reach > most:
         raise NumbersError(

@@ -147,11 +147,12 @@ class capture:
             )
         if paths and isinstance(steps, Sequence) and not steps:
             raise ParameterError(
-                "steps=[] keeps no step, and so no output of any: leave it out, and say qk=False to keep no Q and K"
+                "steps=[] keeps no step, and so no output of any: leave it out, and use qk=False to keep no "
+                "Q and K"
             )
         if grad and (folder is not None or budget is not None or where not in ("cpu", "device")):
             raise ParameterError(
-                "grad=True keeps a graph, which no file holds: leave out folder, where and budget"
+                "grad=True keeps a graph, which no file can hold: leave out folder, where and budget"
             )
         place = "device" if grad else where if folder is None else Path(folder)
         keeping = Keeping(place, dtype, value, grad)

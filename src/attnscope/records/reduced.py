@@ -128,7 +128,8 @@ def checked_reductions(keep: Mapping[str, Reduced]) -> dict[str, Reduced]:
             raise ParameterError(f"keep names {name!r}; expected 1 to 40 letters, digits, '-' or '_'")
         if (other := alike.setdefault(name.lower(), name)) != name:
             raise ParameterError(
-                f"keep names {other!r} and {name!r}, which are one file on disks that know no case: rename one"
+                f"keep names {other!r} and {name!r}, which are the same file on disks that ignore case: "
+                "rename one"
             )
         if not isinstance(reduction, Reduced):
             raise ParameterError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attnscope.errors import MissingExtraError
 from attnscope.measuring.clusters import ALIKE
 from attnscope.measuring.numbers import LayerStatistics
 from attnscope.measuring.result import AttentionStatistics
@@ -107,11 +106,7 @@ def _likeness(statistics: AttentionStatistics) -> Iterator[str]:
 
 
 def _groups(layer: LayerStatistics) -> str:
-    """How many groups the heads make; a dash without SciPy, which makes them."""
-    try:
-        return f"{len(layer.clusters())} of {layer.layer.heads}"
-    except MissingExtraError:
-        return "–"
+    return f"{len(layer.clusters())} of {layer.layer.heads}"
 
 
 def _steps(statistics: AttentionStatistics) -> Iterator[str]:

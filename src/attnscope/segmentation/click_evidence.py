@@ -193,7 +193,7 @@ def default_layers(trace: Trace) -> list[Layer]:
     upward = [layer for layer in layers if layer.stage == "up"]
     if not upward:
         raise SelectionError(
-            "this trace has no self-attention on the U-Net's way up, from which clicks are answered by default: name "
+            "this trace has no self-attention on the U-Net's way up, which clicks use by default: name "
             f"blocks that it has with layers=, such as layers=[{layers[0].block}]"
         )
     finest = max(layer.grid.places for layer in upward)
@@ -204,9 +204,7 @@ def default_layers(trace: Trace) -> list[Layer]:
 def _layer(trace: Trace, which: Any) -> Layer:
     layer = trace.layers[which] if isinstance(which, str) else trace.layers[which, "self"]
     if layer.kind not in (*PLACE_KINDS, "joint"):
-        raise SelectionError(
-            f"{layer.id} is no self-attention; clicks are answered from attention of places to places"
-        )
+        raise SelectionError(f"{layer.id} is not self-attention; clicks need attention from places to places")
     return layer if layer.kind != "joint" else trace.layers[layer.block, "self"]
 
 

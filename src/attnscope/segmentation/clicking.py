@@ -67,7 +67,6 @@ def click(
         ModelError: The pipeline can't take a photo.
         ParameterError: There is no plus click, a click is outside of the picture, or a choice does not fit.
         SelectionError: The trace lacks something that was chosen.
-        MissingExtraError: scipy is not installed.
 
     Cost: docs/clicks.md: one pass, and seconds for the chain; further clicks are cheap.
     Source: Karmann and Urfalioglu, M2N2, CVPR 2025; differs: aspect ratio kept, large pictures decided at a smaller

@@ -57,7 +57,7 @@ def kept_module(trace: Trace, asked: str | None) -> str:
     if asked is not None or len(trace.outputs) == 1:
         return asked or trace.outputs[0]
     raise SelectionError(
-        f"this trace has outputs of {len(trace.outputs)} modules: say with features= which are the features, one of "
+        f"this trace has outputs of {len(trace.outputs)} modules: choose the features with features=, one of "
         f"{', '.join(map(repr, trace.outputs[:5]))}{' ...' if len(trace.outputs) > 5 else ''}"
     )
 
@@ -89,8 +89,8 @@ def features_of(
     grid = _grid(trace, path, output.shape[0]) if output.ndim == 2 else None
     if grid is None:
         raise SelectionError(
-            f"the output of {path} has shape {tuple(output.shape)}, which are no places of the picture: expected "
-            "(channel, height, width), or (token, channel) with a token for each place"
+            f"the output of {path} has shape {tuple(output.shape)}, which are not places of the picture: "
+            "expected (channel, height, width), or (token, channel) with a token for each place"
         )
     return output.unflatten(0, grid)
 

@@ -165,8 +165,8 @@ def check_places(pipe: Any) -> None:
     family, model = model_of(pipe)
     if not any("self" in tapped.kinds("self") for tapped in choose_layers(family, model, None, None)):
         raise ModelError(
-            f"a {type(pipe).__name__} can't segment pictures, its model has no attention of the image to itself that "
-            f"is probabilities ({'; '.join(layers_not_recorded(family, model))}): {MAPS}"
+            f"a {type(pipe).__name__} can't segment pictures, since its model has no self-attention of the "
+            f"image with probabilities ({'; '.join(layers_not_recorded(family, model))}): {MAPS}"
         )
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnscope.errors import MissingExtraError, ParameterError
+from attnscope.errors import ParameterError, missing_extra
 from attnscope.pictures.maps import resize_maps
 from attnscope.pictures.reading import Picture, load_picture
 
@@ -61,7 +61,7 @@ def fit_to_picture(
     try:
         from kornia.filters import guided_blur
     except ImportError as cause:
-        raise MissingExtraError("fitting to edges needs kornia: pip install 'attnscope[segment]'") from cause
+        raise missing_extra("fitting to edges", "kornia", "segment") from cause
     colours = torch.from_numpy(np.array(load_picture(picture))).permute(2, 0, 1)[None].float() / 255
     size_hw = (colours.shape[2], colours.shape[3])
     radii = [max(round(out / side * cells), 1) for out, side in zip(size_hw, maps.shape[1:], strict=True)]

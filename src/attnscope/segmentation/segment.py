@@ -81,8 +81,8 @@ def segment(
         passes: How often a single number is applied.
         anchors: See `attnscope.diffseg.merge`.
         weights: See `attnscope.diffseg.aggregate`.
-        refine: k-means after merging (pip install 'attnscope[refine]').
-        fit: Draw segments to the picture's own edges with a guided filter (pip install 'attnscope[segment]').
+        refine: k-means after merging (pip install "attnscope[refine]").
+        fit: Draw segments to the picture's own edges with a guided filter (pip install "attnscope[segment]").
         unite: Make one segment of those with the same word.
         weak: A segment stays without a name where its best word's score is less: the attention that the word gets
             inside it, divided by what it gets in the picture on average. 0 names every segment, as
@@ -118,7 +118,7 @@ def segment(
         ParameterError: A number is outside its range, or a choice of photos is made for a trace, or the other way.
         SelectionError: The trace lacks something that was chosen.
         WordError: The prompt lacks a word.
-        MissingExtraError: refine needs scikit-learn, "ncut", "diffcut" and "words" pip install 'attnscope[segment]'.
+        MissingExtraError: refine needs "attnscope[refine]"; fit and "words" need "attnscope[segment]".
 
     Cost: VAE encode and one pass (two with labels), 0.4 s of merging at 64x64 on two cores; memory for Q and K
     of 16 layers and four 64 MiB maps at 64x64. The pipeline is left as it was.

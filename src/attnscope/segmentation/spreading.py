@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnscope.errors import MissingExtraError, ParameterError, nearest
+from attnscope.errors import ParameterError, missing_extra, nearest
 from attnscope.ncut.affinity import row_affinity
 from attnscope.probability.places import place_matrix
 
@@ -97,7 +97,8 @@ def entropy_reduced(matrix: Transitions, weight: float = ENTROPY_WEIGHT) -> Tran
     sums = kept.sum(1, keepdim=True)
     if not (sums > 0).all():
         raise ParameterError(
-            f"with entropy_weight={weight:g} {int((sums == 0).sum())} places keep no attention; take a smaller one"
+            f"with entropy_weight={weight:g} {int((sums == 0).sum())} places keep no attention; use a "
+            "smaller one"
         )
     return kept / sums
 
@@ -155,8 +156,8 @@ def _otsu(values: Float[Tensor, "height width"]) -> float:
     try:
         from skimage.filters import threshold_otsu
     except ImportError as cause:
-        raise MissingExtraError(
-            "a threshold by Otsu needs scikit-image: pip install 'attnscope[segment]', or give threshold="
+        raise missing_extra(
+            "Otsu's threshold", "scikit-image", "segment", ", or give a number, threshold="
         ) from cause
     return float(threshold_otsu(values.cpu().numpy()))
 

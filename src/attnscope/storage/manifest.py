@@ -227,7 +227,7 @@ class PassManifest:
         if any(layer.view for layer in layers):
             raise ValueError("a layer that is a part of another's softmax")
         if len(manifest.facts) < len(manifest.calls) or len(manifest.layers) < len(layers):
-            raise ValueError("a call or a layer stands twice")
+            raise ValueError("a call or a layer appears twice")
         _check_sizes(manifest.run, manifest.layers)
         manifest.pictures = _pictures(manifest, items(item["pictures"]), item.get("picture_digests"))
         manifest.reduced = dict(item.get("reduced", {}))

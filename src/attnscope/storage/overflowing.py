@@ -131,8 +131,8 @@ class OverflowingStore:
             self._give_up(f"{what}, and {error}; or {LESS}", steps)
             return
         warnings.warn(
-            f"{what}: its oldest steps go to {place} ({in_gb(room)} free) and are gone with the trace; name a folder "
-            f"that stays ({FOLDER}), {LESS}, or give it more memory (budget='90%')",
+            f"{what}: its oldest steps go to {place} ({in_gb(room)} free) and are deleted with the trace; "
+            f"name a folder to keep them ({FOLDER}), {LESS}, or give it more memory (budget='90%')",
             LargeCaptureWarning,
             stacklevel=2,
         )

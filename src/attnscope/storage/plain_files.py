@@ -129,7 +129,7 @@ def strict_json(data: bytes) -> Any:
             data.decode("utf-8"), object_pairs_hook=_without_twins, parse_constant=_no_such_number
         )
     except RecursionError as error:
-        raise ValueError("lists in lists too deep to read") from error
+        raise ValueError("lists nested too deep to read") from error
 
 
 def _check_kind(path: Path, mode: int) -> None:
@@ -143,9 +143,9 @@ def _check_kind(path: Path, mode: int) -> None:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("a name appears twice in one object")
     return values
 
 
 def _no_such_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")

@@ -83,7 +83,7 @@ def read_projections(folder: Path, manifest: PassManifest, *, verify: bool = Tru
     shard = open_shard(path, shapes)
     if shard.about is not None and shard.about != {"key_projections": told}:
         raise TraceFormatError(
-            f"{path}: says other things of itself than the manifest: put the right file there or capture again"
+            f"{path}: its header contradicts the manifest: put the right file there or capture again"
         )
     return StoredProjections(shard, facts, sums if verify else {})
 

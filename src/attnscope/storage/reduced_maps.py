@@ -160,7 +160,7 @@ def _check_about(path: Path, shard: Shard, entry: Mapping[str, Any]) -> None:
     is_known = shard.about is None and "digest" in entry
     if not is_known and shard.about != {name: value for name, value in entry.items() if name not in _SUMS}:
         raise TraceFormatError(
-            f"{path}: says other things of itself than the manifest: put the right file there or capture again"
+            f"{path}: its header contradicts the manifest: put the right file there or capture again"
         )
     if wrong := [name for name, at in shard.stored.items() if name.endswith(".value") and at.type != "F32"]:
         raise damaged(path, f"{wrong[0]} is of type {shard.stored[wrong[0]].type}; expected F32")

@@ -105,7 +105,7 @@ class Shard:
             stamp = stamp_of(file)
             if stamp != self.stamp and _read_header(self.path, file) != (self.stored, self.about):
                 raise TraceFormatError(
-                    f"{self.path}: replaced since the trace was opened; open the trace anew"
+                    f"{self.path}: replaced since the trace was opened; open the trace again"
                 )
             tensors = {name: self._read(file, self.stored[name]) for name in names}
             if stamp_of(file) != stamp:

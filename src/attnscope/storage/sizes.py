@@ -47,7 +47,5 @@ def _share(text: str) -> int:
             f"budget is {text!r}; expected a share of the free memory, more than 0% and at most 100%"
         )
     if free is None:
-        raise ParameterError(
-            f"budget is {text!r}, but how much memory is free is not known here: give a size, '2GB'"
-        )
+        raise ParameterError(f"budget is {text!r}, but the free memory is not known here: give a size, '2GB'")
     return max(1, int(share * free))

@@ -1,6 +1,6 @@
 """The studio: type a prompt, watch the picture form, change its attention, see the difference (`attnscope studio`).
 
-The viewer's server and page, and a process of its own for the model. `pip install 'attnscope[studio]'`.
+The viewer's server and page, and a process of its own for the model. `pip install "attnscope[studio]"`.
 
 asked.py     what a browser asks for, as plain data with bounds
 edits.py     its edits as those of `attnscope.edit`, and as Python

@@ -56,7 +56,7 @@ class MaskAsked(_Plain):
         try:
             packed = np.frombuffer(base64.b64decode(self.bits, validate=True), np.uint8)
         except (binascii.Error, ValueError) as error:
-            raise ParameterError(f"mask: bits are no base64 ({error})") from error
+            raise ParameterError(f"mask: bits are not base64 ({error})") from error
         if len(packed) != -(-count // 8):
             raise ParameterError(
                 f"mask: {len(packed)} bytes of bits; expected {-(-count // 8)} for {self.height}x{self.width} pixels"

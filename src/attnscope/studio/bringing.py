@@ -71,7 +71,7 @@ class Bringing:
             run = await run_in_threadpool(self._studio.ledger.take_in, folder, name)
         except AttnscopeError as error:
             await run_in_threadpool(remove_folder, folder)
-            raise HTTPException(400, f"this is no trace that can be looked at: {error}") from error
+            raise HTTPException(400, f"this is not a trace that can be opened: {error}") from error
         return await self._told(run)
 
     async def _told(self, run: Run) -> RunInfo:

@@ -87,7 +87,7 @@ def weights_of(edits: Sequence[EditAsked]) -> dict[str, float]:
         if isinstance(edit, ReweightAsked):
             if not isinstance(edit.words, str):
                 raise ParameterError(
-                    "a layout takes weights of words that come once in the prompt: weigh another word"
+                    "a layout takes weights only for words that occur once in the prompt: choose another word"
                 )
             weights[edit.words] = edit.factor
     return weights

@@ -59,7 +59,7 @@ class Ledger:
         """
         run = self.runs[number]
         if run.trace is None or run.stored.asked is None:
-            raise SelectionError(f"run {number} has no trace of a picture: choose a run that is over")
+            raise SelectionError(f"run {number} has no trace of a picture: choose a run that has finished")
         return Earlier(run.stored.asked.prompt, run.folder / TRACE)
 
     def take_in(self, trace: Path, name: str) -> Run:
@@ -119,10 +119,10 @@ class Ledger:
         with self.lock:
             run = self.runs[number]
             if not run.is_over:
-                raise BusyError("this run is not over: stop it first")
+                raise BusyError("this run has not finished: stop it first")
             needing = [other for other in self.runs if not other.is_over and number in _needs(other)]
             if needing:
-                raise BusyError(f"run {needing[0].number} needs this one and is not over: stop it first")
+                raise BusyError(f"run {needing[0].number} needs this one and has not finished: stop it first")
             if run.trace is not None:
                 self._shelf.take_away(run.trace)
             self.runs.delete(number)

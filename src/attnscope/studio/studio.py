@@ -57,7 +57,7 @@ class Studio:
             BusyError: Too much is waiting.
         """
         if not asked.prompt.strip():
-            raise ParameterError("the prompt is empty: type what the picture shows")
+            raise ParameterError("the prompt is empty: type what the picture should show")
         earlier = {number: self.ledger.earlier(number) for number in asked.earlier}
 
         def job(run: Run) -> Job:
@@ -78,7 +78,7 @@ class Studio:
             BusyError: Too much is waiting.
         """
         if not text.strip():
-            raise ParameterError("no text: type what is on the photo, such as 'a cat on a sofa'")
+            raise ParameterError("no text: type what is in the photo, such as 'a cat on a sofa'")
         if self.engine.facts is not None and self.engine.facts.no_photos:
             raise ParameterError(self.engine.facts.no_photos)
         photo = load_picture(contents)

@@ -69,7 +69,9 @@ class Uploads:
         with self._lock:
             self._forget_old()
             if len(self._open) >= MOST_OPEN:
-                raise BusyError(f"{MOST_OPEN} traces are being sent already: try again when they are there")
+                raise BusyError(
+                    f"{MOST_OPEN} traces are being sent already: try again when they have arrived"
+                )
             self._place.mkdir(parents=True, exist_ok=True)
             key = secrets.token_hex(16)
             self._open[key] = Upload(Path(temporary_folder(str(self._place))))
@@ -97,7 +99,7 @@ class Uploads:
         with self._lock:
             self._forget_old()
             if key not in self._open:
-                raise SelectionError("this upload is not known, or was given up: begin again")
+                raise SelectionError("this upload is unknown or was abandoned: start again")
             return self._open[key]
 
     def close(self) -> None:
@@ -122,7 +124,7 @@ class Uploads:
         """
         upload = self[key]
         if not _NAME.fullmatch(name) or name in upload.files:
-            raise ParameterError(f"{name[:80]!r} is no name of a trace's file, or came twice")
+            raise ParameterError(f"{name[:80]!r} is not a file of a trace, or was sent twice")
         if len(upload.files) >= MOST_FILES:
             raise ParameterError(f"the folder has more than {MOST_FILES} files: a trace has fewer")
         upload.files.add(name)

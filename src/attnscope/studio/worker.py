@@ -275,6 +275,6 @@ def read(pipe: Any, job: ReadPhoto, is_unwanted: Callable[[], bool]) -> None:
         AttnscopeError: The photo can't be read.
     """
     if not job.text.strip():
-        raise ParameterError("no text: say what is on the photo, such as 'a cat on a sofa'")
+        raise ParameterError("no text: type what is in the photo, such as 'a cat on a sofa'")
     with _stops_between_blocks(pipe, is_unwanted):
         read_photo(pipe, job.picture, job.text, folder=job.folder / TRACE, value=True)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from attnscope.atlas.known import UNETS
-from attnscope.errors import check_extra
 
 
 def full_size_unet(
@@ -21,7 +20,6 @@ def full_size_unet(
         dtype: Type of the weights.
         **changes: Options of diffusers' UNet2DConditionModel to change.
     """
-    check_extra("a full-size U-Net", "pipelines")
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-from attnscope.errors import check_extra
-
 WORDS = ["a", "red", "cat", "star", "on", "grass", "and", "the"]  # anything else is split into letters
 KEYS = 77
 
@@ -19,7 +17,6 @@ def tiny_tokenizer(folder: Path):
     Args:
         folder: Where its two files are written.
     """
-    check_extra("a tiny tokenizer", "pipelines")
     from transformers import CLIPTokenizer
 
     letters = _byte_letters()
@@ -44,7 +41,6 @@ def tiny_unet(**changes):
     Args:
         **changes: Options of diffusers' UNet2DConditionModel to change.
     """
-    check_extra("a tiny U-Net", "pipelines")
     from diffusers import UNet2DConditionModel
 
     settings = {
@@ -75,7 +71,6 @@ def tiny_pipeline(folder: Path):
     Args:
         folder: Where the tokenizer's files are written.
     """
-    check_extra("a tiny pipeline", "pipelines")
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
     from transformers import CLIPTextConfig, CLIPTextModel
 

@@ -158,7 +158,7 @@ def _pick_keys(
     if token is None and (part not in (None, "context") or (part is None and layer.parts)):
         return pick_key_places(layer, key, part)
     if part not in (None, "context"):
-        raise SelectionError(f"token {token!r} is none of part {part!r}: tokens are those of part 'context'")
+        raise SelectionError(f"token {token!r} is not in part {part!r}: tokens are those of part 'context'")
     choice = key if token is None else token
     if isinstance(choice, str):
         choice = _tokens_of_word(trace, choice, rows)
@@ -179,6 +179,7 @@ def _tokens_of_word(trace: Contents, word: str, rows: Sequence[Row]) -> list[int
         first, second = list(spans.values())[:2]
         axis = "branch" if first.branch != second.branch else "image"
         raise SelectionError(
-            f"token {word!r} stands at other numbers in other {axis}{'es' if axis == 'branch' else 's'}: choose {axis}="
+            f"token {word!r} has different numbers in different {axis}{'es' if axis == 'branch' else 's'}: "
+            f"choose {axis}="
         )
     return list(next(iter(spans)))

@@ -219,7 +219,7 @@ class Contents(Pictures):
                 f"reduced maps {name!r} are of {maps.reduction.kind}-attention, not of {kind}-attention"
             )
         if not maps.maps:
-            raise SelectionError(f"reduced maps {name!r}: no step went into them")
+            raise SelectionError(f"reduced maps {name!r}: no step was added to them")
         return maps
 
 

@@ -76,8 +76,8 @@ def pick_query(layer: Layer, choice: Any) -> Pick:
     if isinstance(choice, tuple):
         names = "; ".join(part.name for part in layer.query_parts)
         raise SelectionError(
-            f"query {choice!r}: the queries of {layer.id} are those of {names}, and no places of one grid: choose "
-            "relation='image->image' or relation='image->text', or give their numbers"
+            f"query {choice!r}: the queries of {layer.id} are those of {names}, not places of one grid: "
+            "choose relation='image->image' or relation='image->text', or give their numbers"
         )
     return pick_number("query", choice, range(layer.queries))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from attnscope.errors import MissingExtraError
+from attnscope.errors import missing_extra
 from attnscope.records import PLACE_KINDS
 from attnscope.trace.query import Query
 
@@ -55,7 +55,7 @@ class NamedTensor:
         try:
             import xarray
         except ImportError as error:
-            raise MissingExtraError("to_xarray needs xarray: pip install 'attnscope[tables]'") from error
+            raise missing_extra("to_xarray", "xarray", "tables") from error
         along = {axis: (axis, list(values)) for axis, values in self.along.items()}
         labels = {name: (axis, list(values)) for name, (axis, values) in self.labels.items()}
         return xarray.DataArray(

@@ -136,9 +136,7 @@ class Background(Generic[Key, Value]):
                 return earlier
             running = sum(other.state == "running" for other in self._known.values())
             if running > MOST_WAITING:
-                raise BusyError(
-                    f"{running} pieces of long work are waiting already; cancel one or try again later"
-                )
+                raise BusyError(f"{running} long tasks are waiting already; cancel one or try again later")
             work = Work(make)
             self._known[key] = work
             self._known.move_to_end(key)

@@ -232,17 +232,16 @@ def check_clickable(trace: Trace, source: ClickSource) -> None:
         )
     if (finest := max(layer.grid.places for layer in layers)) > MOST_PLACES:
         raise ParameterError(
-            f"clicks on a grid of {finest} places take a chain of {finest**2 * 4 / 2**20:.0f} MiB, and this viewer "
-            f"takes {MOST_PLACES} places at most; choose a block of a coarser grid, or use attnscope.click in Python"
+            f"clicks on a grid of {finest} places need a chain of {finest**2 * 4 / 2**20:.0f} MiB, and this "
+            f"viewer takes {MOST_PLACES} places at most; choose a block of a coarser grid, or use "
+            "attnscope.click in Python"
         )
 
 
 def _layers(trace: Trace, source: ClickSource) -> list[Layer]:
     own = trace.layers.of_kind("self")
     if not own:
-        raise SelectionError(
-            "this trace holds no self-attention, from which clicks are answered: capture with it"
-        )
+        raise SelectionError("this trace holds no self-attention, which clicks need: capture it")
     if source.block is not None:
         return [trace.layers[source.block, "self"]]
     try:
@@ -250,8 +249,8 @@ def _layers(trace: Trace, source: ClickSource) -> list[Layer]:
     except SelectionError as error:
         blocks = ", ".join(str(layer.block) for layer in own)
         raise SelectionError(
-            "this trace has no self-attention on the U-Net's way up, from which clicks are answered by default: "
-            f"choose one of its blocks, {blocks}"
+            "this trace has no self-attention on the U-Net's way up, which clicks use by default: choose one "
+            f"of its blocks, {blocks}"
         ) from error
 
 

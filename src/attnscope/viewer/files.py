@@ -101,13 +101,13 @@ class Files:
         work = self._made.get(wanted)
         made = None if work is None else work.value
         if made is None:
-            raise HTTPException(409, "this file is not made yet, or not kept any more: POST /made, then wait")
+            raise HTTPException(409, "this file is not made yet, or no longer kept: POST /made, then wait")
         if made.path.is_dir():
             return _zipped(made.name, made.path, opened)
         try:
             content = made.path.open("rb")  # whoever reads it keeps it, also when it is removed meanwhile
         except OSError:
-            raise HTTPException(409, "this file is not kept any more: POST /made, then wait") from None
+            raise HTTPException(409, "this file is no longer kept: POST /made, then wait") from None
         headers = {**attachment(made.name), "content-length": str(made.bytes)}
         return StreamingResponse(_read(content), media_type=made.media_type, headers=headers)
 

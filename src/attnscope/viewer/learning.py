@@ -84,7 +84,7 @@ class Lessons:
             if row.key.numel() > MOST_KEY_NUMBERS:
                 raise ParameterError(
                     f"K of {one.layer.id} is {row.key.numel():,} numbers a head; the page shows at most "
-                    f"{MOST_KEY_NUMBERS:,}: ask attnscope.places.computation in Python"
+                    f"{MOST_KEY_NUMBERS:,}: use attnscope.places.computation in Python"
                 )
             head = KeysInfo(kind=kind, has_value=value is not None, **_chosen(view))
             arrays = {"key": row.key.cpu().numpy()}

@@ -181,8 +181,8 @@ def serve_app(
     host, in_kernel = host.strip("[]"), notebook.is_here()
     if token is False and host not in HERE and address is None:
         raise ParameterError(
-            f"without a token the viewer answers only to names that it knows: with host={host!r} name the address, or "
-            "let it have a token"
+            f"without a token the viewer answers only to names that it knows: with host={host!r} give the "
+            "address, or let it have a token"
         )
     secret = _token(token, is_needed=host not in HERE or address is not None or in_kernel)
     check_address(address)
@@ -236,7 +236,7 @@ def check_address(address: str | None) -> None:
         is_one = False
     if not is_one or parts.query or parts.fragment or parts.username is not None:
         raise ParameterError(
-            f"address is {address!r}; expected where a proxy shows the viewer, without ? and #, as in "
+            f"address is {address!r}; expected the address where a proxy shows the viewer, without ? and #, as in "
             "https://hub.example.org/user/me/proxy/{port}/"
         )
 

@@ -34,5 +34,5 @@ class Turns:
         """
         with self._free:
             if from_thread.run(request.is_disconnected):
-                raise HTTPException(GONE, "nobody waits for this answer any more")
+                raise HTTPException(GONE, "nobody is waiting for this answer any more")
             yield

@@ -75,7 +75,7 @@ def test_the_layers_that_a_capture_does_not_see_are_told_from_the_others():
     ("change", "cause"),
     [
         (lambda unet: torch.compile(unet, backend="eager"), "it is compiled|pipe.unet is compiled"),
-        (lambda unet: SimpleNamespace(), "no torch.nn.Module"),
+        (lambda unet: SimpleNamespace(), "not a torch.nn.Module"),
         (lambda unet: None, "pipe.unet is None"),
     ],
 )
@@ -196,9 +196,9 @@ def test_wrong_and_missing_packages_are_obstacles_with_the_command_that_helps():
     )
     said = [str(obstacle) for obstacle in version_obstacles(found)]
     assert said == [
-        "torch 2.1 is not supported, only >=2.4: `pip install 'torch>=2.4'`",
-        "diffusers is not installed: `pip install 'attnscope[pipelines]'`",
-        "python 3.9.1 is not supported, only >=3.10: use Python >=3.10",
+        'torch 2.1 is not supported; expected >=2.4: `pip install "torch>=2.4"`',
+        'diffusers is not installed: `pip install "diffusers>=0.30"`',
+        "python 3.9.1 is not supported; expected >=3.10: use Python >=3.10",
     ]
 
 
@@ -296,4 +296,4 @@ def test_the_cache_is_where_the_hub_keeps_models(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "hub")
     (obstacle,) = hub_obstacles(hub())
-    assert "can't be written" in obstacle.cause
+    assert "not writable" in obstacle.cause

@@ -225,7 +225,7 @@ def test_a_frame_is_asked_for_what_it_sees_of_the_picture(with_picture):
 def test_a_text_that_the_model_would_cut_elsewhere_is_refused_with_what_helps(with_picture):
     pipe, _, _ = with_picture
     with (
-        pytest.raises(CaptureError, match="its text has 226.*use max_sequence_length=512"),
+        pytest.raises(CaptureError, match="the text has 226.*use max_sequence_length=512"),
         attnscope.capture(pipe),
     ):
         run(pipe, image=PICTURE, max_sequence_length=226)
@@ -274,7 +274,7 @@ def test_attention_to_text_and_pictures_in_one_module_is_refused_by_name(tmp_pat
     model = tiny.tiny_cosmos(tmp_path).transformer
     text = torch.zeros(1, 4, model.config.text_embed_dim)
     with (
-        pytest.raises(CaptureError, match="conditioned on a text alone"),
+        pytest.raises(CaptureError, match="conditioned on text alone"),
         attnscope.capture(model, branches=["cond"]),
     ):
         model(torch.zeros(1, 4, 1, 4, 4), torch.ones(1), (text, text))

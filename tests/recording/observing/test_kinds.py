@@ -355,7 +355,7 @@ def test_a_frame_of_a_video_is_an_image(video, tmp_path):
 
 @pytest.mark.parametrize(
     ("map_shape", "cause"),
-    [((), "got no feature map"), ((2, 16, 16, 16), "are not the 16x16 of the feature map")],
+    [((), "was given no feature map"), ((2, 16, 16, 16), "are not the 16x16 of the feature map")],
 )
 def test_a_grid_that_is_not_known_is_refused(map_shape, cause):
     unet = tiny_unet()

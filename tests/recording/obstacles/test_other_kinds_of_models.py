@@ -14,7 +14,7 @@ def test_a_unet_that_is_no_module_is_named_by_what_runs_it():
     pipe = type("OnnxStableDiffusionPipeline", (), {})()
     pipe.unet, pipe.name_or_path = OnnxRuntimeModel(model=None), "demo"
     with pytest.raises(
-        ModelError, match="OnnxRuntimeModel, no torch.nn.Module: its attention runs in ONNX Runtime"
+        ModelError, match="OnnxRuntimeModel, not a torch.nn.Module: its attention runs in ONNX Runtime"
     ) as caught:
         attnscope.capture(pipe)
     names = {"attnscope": attnscope}
@@ -35,7 +35,7 @@ def test_other_runtimes_are_told_apart(module, runtime):
     pipe = type("Pipeline", (), {"unet": kind()})()
     for ask in (attnscope.capture, attnscope.layers, attnscope.estimate):
         with pytest.raises(
-            ModelError, match="no torch.nn.Module" if ask is attnscope.capture else "no U-Net"
+            ModelError, match="not a torch.nn.Module" if ask is attnscope.capture else "no U-Net"
         ):
             ask(pipe)
     with pytest.raises(ModelError, match=runtime):
@@ -69,7 +69,7 @@ def test_models_of_other_kinds_are_refused_by_the_name_of_their_class():
     [
         (
             "demo",
-            r"'demo' is a name and no pipeline: load it first, `pipe = attnscope.load_pipeline\('demo'\)`",
+            r"'demo' is a name, not a pipeline: load it first, `pipe = attnscope.load_pipeline\('demo'\)`",
         ),
         (type("P", (), {"unet": None})(), "P has no denoising model, pipe.unet is None: .* with its unet"),
         (

@@ -253,7 +253,7 @@ def test_two_runs_of_its_own_at_a_time_are_one_and_a_warning(pipe, twin, seeded)
             await asyncio.gather(*runs)
         return trace
 
-    with pytest.warns(IncompleteCaptureWarning, match="another thread beside the one that was recorded"):
+    with pytest.warns(IncompleteCaptureWarning, match="another thread, beside the recorded one"):
         trace = asyncio.run(both())
     assert len(trace.passes) == 1
     assert len(trace.steps) == 2

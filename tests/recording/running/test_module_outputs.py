@@ -125,7 +125,7 @@ def test_a_path_that_no_model_has_is_refused_with_the_nearest(pipe):
         ({"outputs": [3]}, ParameterError, "outputs hold 3; expected paths of modules"),
         ({"outputs": 3}, ParameterError, "outputs hold 3; expected paths of modules"),
         ({"qk": False}, ParameterError, "or whose output to keep, outputs="),
-        ({"outputs": ["conv_in"], "steps": []}, ParameterError, "say qk=False to keep no Q and K"),
+        ({"outputs": ["conv_in"], "steps": []}, ParameterError, "use qk=False to keep no Q and K"),
     ],
     ids=["number in list", "number", "nothing", "no steps"],
 )
@@ -159,8 +159,8 @@ class _Gives(nn.Module):
 
 
 GIVEN = {
-    "none": (lambda hidden: None, "it gives None, no tensor"),
-    "text": (lambda hidden: ["a"], "it gives a list, no tensor"),
+    "none": (lambda hidden: None, "it gives None, which is neither a tensor"),
+    "text": (lambda hidden: ["a"], "it gives a list, which is neither a tensor"),
     "whole numbers": (lambda hidden: hidden.long(), "numbers of type torch.int64"),
     "no row": (lambda hidden: hidden.mean(), r"shape \(\), whose first axis"),
     "other rows": (lambda hidden: hidden[:1], "whose first axis is not the 4 row"),

@@ -211,7 +211,7 @@ def test_a_later_pass_without_the_wanted_branch_runs_on(pipe, seeded):
         run(pipe, seeded)
         run(pipe, seeded, guidance_scale=1.0)
     assert [len(one.steps) for one in trace.passes] == [2, 0]
-    with pytest.raises(SelectionError, match="reduced maps 'words': no step went into them"):
+    with pytest.raises(SelectionError, match="reduced maps 'words': no step was added to them"):
         attnscope.heat_map(trace.passes[1], 2, reduced="words")
     with pytest.raises(SelectionError, match="holds no Q and K: none of its steps was captured"):
         attnscope.heat_map(trace.passes[1], "star")

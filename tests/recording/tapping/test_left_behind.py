@@ -184,6 +184,6 @@ def test_no_place_for_temporary_files_is_said_with_what_to_do(pipe, work, monkey
 
 def test_reduced_maps_never_share_a_file(pipe):
     with pytest.raises(
-        ParameterError, match="'words' and 'Words', which are one file on disks that know no case"
+        ParameterError, match="'words' and 'Words', which are the same file on disks that ignore case"
     ):
         attnscope.capture(pipe, keep={"words": Reduced("cross"), "Words": Reduced("self")})

@@ -23,8 +23,8 @@ _TOLD = "You are a helpful assistant who will provide prompts to an image genera
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     if isinstance(arguments["encoder_hidden_states"], tuple):
         raise CaptureError(
-            "this Cosmos transformer looks at the text and at pictures in one module, with queries for each, which is "
-            "not recorded: use a Cosmos model that is conditioned on a text alone"
+            "in this Cosmos transformer one module attends to the text and to pictures, with queries for "
+            "each, which can't be recorded: use a Cosmos model that is conditioned on text alone"
         )
     return attend_frames(config, arguments)
 

@@ -24,9 +24,9 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     ids = arguments["img_ids"]
     if ids.reshape(-1, ids.shape[-1])[0, 0] != 0:
         raise CaptureError(
-            "img_ids of this call begin with picture 1, where those of Flux begin with picture 0: it is a grid of "
-            "several pictures (VisualCloze), and which of them is made is not known: capture a FluxPipeline or a "
-            "FluxKontextPipeline"
+            "img_ids of this call begin with picture 1, where those of Flux begin with picture 0: it is a "
+            "grid of several pictures (VisualCloze), and it is unknown which of them is made. Capture a "
+            "FluxPipeline or a FluxKontextPipeline"
         )
     return attend_packed(config, arguments)
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     if arguments.get("kv_cache_mode") is not None:
         raise CaptureError(
-            "this call keeps the keys of its reference pictures for later steps (kv_cache_mode), so its attention is "
-            "no single softmax: capture a Flux2KleinPipeline of the same parts, which computes them in each step"
+            "this call keeps the keys of its reference pictures for later steps (kv_cache_mode), so its "
+            "attention is not a single softmax: capture a Flux2KleinPipeline of the same parts, which "
+            "computes them in each step"
         )
     return attend_packed(config, arguments)
 

@@ -20,8 +20,8 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     size = [arguments.get(name) for name in ("num_frames", "height", "width")]
     if None in size or arguments.get("video_coords") is not None:
         raise CaptureError(
-            "the LTX transformer gets coordinates for its tokens (video_coords), as with frames that are given as "
-            "conditions, and which of them are places of a frame is not known: use LTXPipeline or "
+            "the LTX transformer was given coordinates for its tokens (video_coords), as with frames that "
+            "serve as conditions, and it is unknown which tokens are places of a frame: use LTXPipeline or "
             "LTXImageToVideoPipeline"
         )
     frames, height, width = (int(side) for side in size if side is not None)

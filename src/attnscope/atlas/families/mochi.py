@@ -23,8 +23,9 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     lengths = [int(length) for length in mask.sum(1).tolist()]
     if any(row[length:].any() for row, length in zip(mask, lengths, strict=True)):
         raise CaptureError(
-            "the mask of Mochi's text (encoder_attention_mask) hides tokens before others that it shows, so the model "
-            "gets them at other places than the text has them: give masks that hide the end of a text"
+            "the mask of Mochi's text (encoder_attention_mask) hides tokens in front of visible ones, so the "
+            "model sees tokens at other positions than the text has them: give masks that hide only the end "
+            "of a text"
         )
     return attended._replace(rows=tuple({"context": length} for length in lengths))
 

@@ -33,8 +33,8 @@ def attend_packed(config: Config, arguments: Mapping[str, Any]) -> Attended:
     grid = Grid(height, width)
     if counts[0] != grid.places:
         raise CaptureError(
-            f"img_ids of this call begins with {counts[0]} places of the image, which are no grid of {grid}: give "
-            "positions as the pipeline makes them"
+            f"img_ids of this call begin with {counts[0]} places of the image, which are not a grid of "
+            f"{grid}: give positions as the pipeline makes them"
         )
     text = arguments["encoder_hidden_states"].shape[1]
     parts = {"context": text, "own": grid.places, **reference_parts(counts[1:])}

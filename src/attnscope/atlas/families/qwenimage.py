@@ -25,7 +25,7 @@ _NAMED_PICTURE = "Picture {}: <|vision_start|>{}<|vision_end|>"
 def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     if config.get("use_layer3d_rope"):
         raise CaptureError(
-            "this model makes several pictures, the layers of one, in a single sequence, which attnscope does not "
+            "this model makes several pictures, the layers of one, in one sequence, which attnscope does not "
             "support: capture a QwenImagePipeline"
         )
     shapes = arguments["img_shapes"][0]

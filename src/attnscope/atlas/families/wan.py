@@ -24,8 +24,8 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     text = attended.parts["context"]
     if config.get("added_kv_proj_dim") is not None and text != _TEXT:
         raise CaptureError(
-            f"this model takes the last {_TEXT} tokens that it gets for the text and those before for the picture, but "
-            f"its text has {text}, so a softmax would be over both: use max_sequence_length={_TEXT}"
+            f"this model takes its last {_TEXT} tokens to be the text and those before them the picture, but "
+            f"the text has {text}, so one softmax would mix both: use max_sequence_length={_TEXT}"
         )
     return attended
 

@@ -30,8 +30,8 @@ def _attend(config: Config, arguments: Mapping[str, Any]) -> Attended:
     images, texts = arguments["x"], arguments["cap_feats"]
     if isinstance(images[0], list):
         raise CaptureError(
-            "this call of Z-Image gets a list of pictures for each row (ZImageOmniPipeline), which attnscope does not "
-            "support: capture a ZImagePipeline"
+            "this call of Z-Image is given a list of pictures for each row (ZImageOmniPipeline), which "
+            "attnscope does not support: capture a ZImagePipeline"
         )
     latent: SizeHW = tuple(images[0].shape[-2:])
     patch = arguments.get("patch_size", _PATCH)

@@ -253,7 +253,7 @@ def per_image(prompt: Any, images: int, copies: int) -> list[str]:
         return []
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if not all(isinstance(text, str) for text in prompts):
-        raise _UnnamedError(f"the prompt is no text: {prompt!r:.100}")
+        raise _UnnamedError(f"the prompt is not a text: {prompt!r:.100}")
     if len(prompts) == images:
         return prompts
     if len(prompts) == 1:

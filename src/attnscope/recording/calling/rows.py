@@ -75,8 +75,8 @@ class RowFinder:
             self._of_first_call = embeddings
         elif not _alike(embeddings, self._of_first_call):
             raise CaptureError(
-                "a call has other texts than the first one of its step, and branches= names the rows of that one: this "
-                "pipeline calls its model once for each branch"
+                "a call has other texts than the first one of its step, and branches= names the rows of the "
+                "first: this pipeline calls its model once for each branch"
             )
 
     def _carried(
@@ -162,8 +162,9 @@ def named_rows(count: int, branches: Sequence[str]) -> tuple[Row, ...]:
     images, rest = divmod(count, len(branches))
     if rest or not images:
         raise CaptureError(
-            f"the model got {count} rows, which can't be {len(branches)} branches ({', '.join(branches)}); "
-            "name every guidance row of one image in branches=, in the order of the batch"
+            f"the model got {count} rows, which can't be divided into {len(branches)} branches "
+            f"({', '.join(branches)}); name every guidance row of one image in branches=, in the order of "
+            "the batch"
         )
     return tuple(Row(branch, image) for branch in branches for image in range(images))
 

@@ -108,5 +108,5 @@ def hub_obstacles(found: Hub) -> Iterator[Obstacle]:
     """
     if not found.offline and not found.writable:
         yield Obstacle(
-            f"models can't be kept in {found.cache}, which can't be written", "name another folder in HF_HOME"
+            f"models can't be kept in {found.cache}, which is not writable", "name another folder in HF_HOME"
         )

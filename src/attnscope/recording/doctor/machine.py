@@ -115,14 +115,16 @@ def version_obstacles(found: tuple[Version, ...]) -> Iterator[Obstacle]:
     """
     for package in found:
         if package.version is None and package.needed:
-            yield Obstacle(f"{package.name} is not installed", "`pip install 'attnscope[pipelines]'`")
+            yield Obstacle(
+                f"{package.name} is not installed", f'`pip install "{package.name}{package.supported}"`'
+            )
         elif package.version is not None and not package.fits:
             asked = f"{package.name}{package.supported}"
             fix = (
-                f"`pip install '{asked}'`" if package.name != "python" else f"use Python {package.supported}"
+                f'`pip install "{asked}"`' if package.name != "python" else f"use Python {package.supported}"
             )
             yield Obstacle(
-                f"{package.name} {package.version} is not supported, only {package.supported}", fix
+                f"{package.name} {package.version} is not supported; expected {package.supported}", fix
             )
 
 

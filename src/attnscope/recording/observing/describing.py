@@ -99,8 +99,8 @@ def _check_rows(tapped: TappedLayer, record: Record, rows_of_call: int) -> None:
     rows = record.query.shape[0] if record.rows is None else rows_of_call
     if rows != rows_of_call:
         raise CaptureError(
-            f"{tapped.layer} ({tapped.path}) has {rows} rows where the model's batch has {rows_of_call}, so which row "
-            "is which image is not known; leave the layer out with blocks= or kind="
+            f"{tapped.layer} ({tapped.path}) has {rows} rows where the model's batch has {rows_of_call}, so "
+            "it is unknown which row is which image; leave the layer out with blocks= or kind="
         )
 
 
@@ -118,8 +118,9 @@ def grid_of(tapped: TappedLayer, hidden: Tensor, map_shape: tuple[int, ...]) -> 
     shape = tuple(hidden.shape) if hidden.ndim == 4 else map_shape
     if len(shape) != 4:
         raise CaptureError(
-            f"{tapped.layer} ({tapped.path}): which height and width its {hidden.shape[1]} places have is not known, "
-            f"since {tapped.map_owner} got no feature map; leave the layer out with blocks= or kind="
+            f"{tapped.layer} ({tapped.path}): the height and width of its {hidden.shape[1]} places are "
+            f"unknown, since {tapped.map_owner} was given no feature map; leave the layer out with blocks= "
+            "or kind="
         )
     grid = Grid(*shape[-2:])
     if hidden.ndim == 3 and hidden.shape[1] != grid.places and tapped.layer.kind != "fuser":
@@ -227,9 +228,9 @@ def _parts(
     start = own_keys(record, made, places)
     if start is None:
         raise UnobservedError(
-            f"{tapped.layer} ({tapped.path}) has {keys} keys for its {places} places, and which of them are its own "
-            f"can't be told: its processor {type(tapped.module.processor).__name__} adds keys from elsewhere. Capture "
-            "the other layers, kind='cross', or use diffusers' own processor"
+            f"{tapped.layer} ({tapped.path}) has {keys} keys for its {places} places, and it can't be told "
+            f"which of them are its own: its processor {type(tapped.module.processor).__name__} adds keys "
+            "from elsewhere. Capture the other layers, kind='cross', or use diffusers' own processor"
         )
     around = (
         KeyPart("reference", start),

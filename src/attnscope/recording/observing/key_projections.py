@@ -80,7 +80,7 @@ class KeyProjections:
         states, layer = self._states.pop(tapped.path, None), tapped.layer
         if states is None or record.key.is_meta:
             raise CaptureError(
-                f"{_name(tapped)}: no text's states were seen, so its keys are of none; {_WITHOUT}"
+                f"{_name(tapped)}: no states of a text were seen, so its keys belong to no text; {_WITHOUT}"
             )
         with ordinary_tensors(), torch.no_grad():
             if layer not in self.known:

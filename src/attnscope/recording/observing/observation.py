@@ -254,8 +254,8 @@ class Observation:
         else:
             done = f"takes the {what} {order} the layer makes them"
         raise UnobservedError(
-            f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so which is "
-            f"whose is not known: use diffusers' own, `{self._own_processor}`"
+            f"{self._name} can't be recorded, its processor {described(self._module.processor)} {done}, so "
+            f"it is unknown which belong together: use diffusers' own, `{self._own_processor}`"
         )
 
     def _edited(self, seen: list[Attention]) -> str:

@@ -76,7 +76,8 @@ def _graph_module(model: nn.Module, component: str, path: str, module: nn.Module
     if not isinstance(module, torch.fx.GraphModule) or not _calls_attention(module):
         return None
     return Obstacle(
-        f"{_what(component, path)} is a graph (torch.fx, torch.export), whose attention is no module any more",
+        f"{_what(component, path)} is a graph (torch.fx, torch.export), whose attention is no longer a "
+        "module",
         f"put the module that it was made from in its place, `{_setting(component, path, 'ORIGINAL')}`",
     )
 
@@ -97,9 +98,9 @@ def _wrapped(model: nn.Module, component: str, path: str, module: nn.Module) -> 
         )
     return Obstacle(
         f"a part of it is compiled, {path}, by torch.compile",
-        f"put the modules back that were compiled, `[setattr(parent, name, child._orig_mod) for parent in "
-        f"list(pipe.{component}.modules()) for name, child in list(parent.named_children()) "
-        "if hasattr(child, '_orig_mod')]`",
+        "put back the modules that were compiled, `[setattr(parent, name, child._orig_mod) for parent in "
+        f"list(pipe.{component}.modules()) for name, child in list(parent.named_children()) if "
+        "hasattr(child, '_orig_mod')]`",
     )
 
 
@@ -119,7 +120,7 @@ def _compiled_forward(model: nn.Module, component: str, path: str, module: nn.Mo
     owner = owner if "forward" in vars(module) else f"type({owner})"
     return Obstacle(
         f"{_compiled_part(path)} by torch.compile of its forward",
-        f"put the one that was compiled back, `{owner}.forward = {owner}.forward.{COMPILED}`",
+        f"put back the one that was compiled, `{owner}.forward = {owner}.forward.{COMPILED}`",
     )
 
 

@@ -29,7 +29,7 @@ def merged_tokens(model: nn.Module, path: str, kind: str) -> Obstacle | None:
         return None
     unmerged = next((other for other, merged in merging.items() if not merged), None)
     return Obstacle(
-        f"ToMe (tomesd) merges tokens before the {kind}-attention, so its queries are no places of a map",
+        f"ToMe (tomesd) merges tokens before the {kind}-attention, so its queries are not places of a map",
         REMEDY + (f", or capture(..., kind={unmerged!r})" if unmerged else ""),
     )
 

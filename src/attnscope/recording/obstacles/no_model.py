@@ -42,7 +42,7 @@ def no_model(given: Any) -> Obstacle:
     name = type(given).__name__
     if isinstance(given, (str, os.PathLike)):
         return Obstacle(
-            f"{os.fspath(given)!r} is a name and no pipeline",
+            f"{os.fspath(given)!r} is a name, not a pipeline",
             f"load it first, `pipe = attnscope.load_pipeline({os.fspath(given)!r})`",
         )
     if isinstance(given, type):
@@ -77,8 +77,8 @@ def _foreign(name: str, held: Any, component: str, source: Any) -> Obstacle:
     runtime = next((RUNTIMES[word] for word in RUNTIMES if word in modules), None)
     where = f"runs in {runtime}" if runtime else "is not run by PyTorch's modules"
     return Obstacle(
-        f"pipe.{component} of this {name} is a {kind.__module__}.{kind.__name__}, no torch.nn.Module: its attention "
-        f"{where}, where nothing can be watched",
+        f"pipe.{component} of this {name} is a {kind.__module__}.{kind.__name__}, not a torch.nn.Module: "
+        f"its attention {where}, where nothing can be watched",
         f"capture the PyTorch pipeline, `pipe = attnscope.load_pipeline({source or 'MODEL'!r})`"
         + ("" if source else " with the model's name or folder"),
     )

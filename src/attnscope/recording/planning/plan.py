@@ -214,5 +214,5 @@ def _uncounted(steps: int | Sequence[int] | slice) -> Container[int]:
     ends = (steps.start, steps.stop) if isinstance(steps, slice) else steps
     numbers = [ends] if isinstance(ends, int) else [n for n in ends if n is not None]
     if any(number < 0 for number in numbers):
-        raise ParameterError(f"steps {steps}: how many steps come is not known here; count from 0")
+        raise ParameterError(f"steps {steps}: the number of steps is not known here; count from 0")
     return range(sys.maxsize)[steps] if isinstance(steps, slice) else set(numbers)

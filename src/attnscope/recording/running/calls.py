@@ -137,8 +137,8 @@ class Calls:
         if len(numbers := self._schedule.of_places(timestep)) > 1:
             at = ", ".join(f"{number:g}" for number in numbers)
             raise CaptureError(
-                f"frames of one call stand at different timesteps ({at}), so it is of no one step: let all frames be "
-                "made at once, with ar_step=0 in SkyReels V2"
+                f"frames of one call stand at different timesteps ({at}), so it belongs to no single step: "
+                "make all frames at once, with ar_step=0 in SkyReels V2"
             )
 
     def _begin_extra(self, asked: Asking) -> Call | None:

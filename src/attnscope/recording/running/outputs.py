@@ -67,7 +67,7 @@ class ModuleOutputs:
     def _kept(self, output: Any, rows: int) -> Tensor:
         first = output if isinstance(output, Tensor) else _first(output)
         if not isinstance(first, Tensor):
-            raise TypeError(f"it gives {_named(output)}, no tensor and nothing that begins with one")
+            raise TypeError(f"it gives {_named(output)}, which is neither a tensor nor begins with one")
         is_kept = self._keeping.dtype is not None and first.is_floating_point()
         if first.dtype not in _TYPES and not is_kept:
             remedy = "; choose dtype=" if first.is_floating_point() else ""

@@ -182,8 +182,8 @@ class Passes:
                 warnings.warn(of_pass + gap, IncompleteCaptureWarning, stacklevel=3)
         if self.following.left_out:
             warnings.warn(
-                "a run went on in another thread beside the one that was recorded, and is not in the trace: a capture "
-                "follows one run at a time, so let them run one after the other",
+                "a run in another thread, beside the recorded one, is not in the trace: a capture follows "
+                "one run at a time, so do the runs one after the other",
                 IncompleteCaptureWarning,
                 stacklevel=3,
             )

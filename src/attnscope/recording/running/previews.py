@@ -209,7 +209,9 @@ def _drawn(
     if last is None:
         raise CaptureError("no step was seen of the scheduler that the pipeline had when the capture began")
     if not run.pictures:
-        raise CaptureError("the run gave no pictures, which tell the colours; leave output_type='pil'")
+        raise CaptureError(
+            "the run gave no pictures, from which the colours are taken; use output_type='pil'"
+        )
     check_shows_picture(run)
     if len(run.pictures) != len(last.numbers):
         raise CaptureError(f"the run gave {len(run.pictures)} pictures of {len(last.numbers)} latents")

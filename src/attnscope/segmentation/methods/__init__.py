@@ -64,7 +64,9 @@ def recipe_for(
     """
     if not isinstance(method, str):
         if chosen := _chosen(choices, ()):
-            raise ParameterError(f"{', '.join(chosen)} beside a recipe: say it in the recipe itself")
+            raise ParameterError(
+                f"{', '.join(chosen)} can't be given beside a recipe: set it in the recipe itself"
+            )
         return method
     if method not in _RECIPES:
         raise ParameterError(f"method is {method!r}; expected one of {nearest(method, METHODS)}")

@@ -103,7 +103,7 @@ def diffseg_recipe(
         KeywordError: A recipe has no such field.
     """
     if passes < 1:
-        raise ParameterError(f"passes is {passes}; expected at least 1 (the paper takes {PASSES})")
+        raise ParameterError(f"passes is {passes}; expected at least 1 (the paper uses {PASSES})")
     check_fields(DiffSegRecipe, changes)
     preset = changes.get("preset", "paper")
     if preset not in PRESETS:

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import ParameterError, check_extra
+from attnscope.errors import ParameterError
 from attnscope.testing.transformers.allegro import tiny_allegro
 from attnscope.testing.transformers.auraflow import tiny_auraflow
 from attnscope.testing.transformers.chroma import tiny_chroma
@@ -100,7 +100,6 @@ def tiny_transformer(family: str, folder: Path, **changes: Any) -> Any:
     """
     if family not in TINY:
         raise ParameterError(f"family {family!r}: expected one of {', '.join(TINY)}")
-    check_extra("a tiny transformer", "pipelines")
     return TINY[family](folder, **changes)
 
 

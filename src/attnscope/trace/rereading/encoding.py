@@ -69,8 +69,8 @@ def readers_of(pipe: Any, tokenizer: Any, text_encoder: Any) -> list[Reader]:
     readers = [Reader(*pair) for pair in pairs if pair[1] is not None]
     if pipe is not None and not readers:
         raise ParameterError(
-            f"{type(pipe).__name__} has no text encoder that is known; words that are not in the prompt are read with "
-            "CLIP's: give tokenizer= and text_encoder="
+            f"{type(pipe).__name__} has no known text encoder; words that are not in the prompt are read "
+            "with CLIP's: give tokenizer= and text_encoder="
         )
     if not readers or len(_several(tokenizer)) != len(_several(text_encoder)):
         raise ParameterError(

@@ -77,10 +77,10 @@ class Fitting:
     def _check_start(self, off: float, *, has_own: bool) -> None:
         if off > 1:
             raise ParameterError(
-                "the text encoder makes other states than the run read: the keys of its start token, which are alike "
-                f"for every text, are {off:.3g} times as far off as rounding explains. Give the run's own pipeline, "
-                "with its LoRAs and their scale; a run with zeros or embeddings from elsewhere in place of a prompt "
-                "can't be compared: capture one with a prompt"
+                "the text encoder makes other states than the run read: the keys of its start token, which "
+                f"are the same for every text, differ by {off:.3g} times what rounding explains. "
+                "Give the run's own pipeline, with its LoRAs and their scale; a run with zeros or embeddings "
+                "from elsewhere in place of a prompt can't be compared: capture one with a prompt"
             )
         if has_own:
             warnings.warn(

@@ -70,7 +70,7 @@ def reread(
         raise SelectionError("this trace holds no Q and K yet: read other words when the pipeline has run")
     if not asked.records.projections:
         raise SelectionError(
-            "this trace does not hold how its layers make keys of a text: capture with open_words=True, "
+            "this trace does not hold how its layers turn a text into keys: capture with open_words=True, "
             "`capture(pipe, open_words=True)`, to read words that are not in the prompt"
         )
     readers = readers_of(pipe, tokenizer, text_encoder)
