@@ -46,6 +46,7 @@ WORKS = (
     "segment made.trace --method ncut -o cut",
     "compare made.trace -o compared.png",
     "report made.trace -o report.html",
+    "export made.trace page.html",
     "generate cat -n 2 -o made",
     "heatmap photo.png cat -o photo",
     "explain made cat --model demo -o again",
@@ -57,7 +58,6 @@ REFUSED = {
     "studio": "studio",
     "view": "studio",
     "view made.trace": "viewer",
-    "export made.trace page.html": "viewer",
     "heatmap made.trace cat --animate -o steps.mp4": "video",
     "segment made.trace --method words --labels cat -o words": "segment",
     "segment made.trace --fit -o fitted": "segment",
@@ -176,7 +176,7 @@ def refused_calls(trace: Any) -> dict[str, tuple[Callable[[], Any], str]]:
         "to_xarray": (named.to_xarray, "tables"),
         "animate to MP4": (lambda: attnscope.animate(trace, "cat", "cat.mp4"), "video"),
         "RayEngine": (lambda: list(RayEngine().rows(None, [None])), "ray"),  # type: ignore[arg-type,list-item]
-        "viewer": (lambda: attnscope.viewer, "viewer"),
+        "viewer": (lambda: attnscope.viewer.serve, "viewer"),
         "studio": (lambda: importlib.import_module("attnscope.studio"), "studio"),
     }
 

@@ -98,7 +98,7 @@ class WorkerError(AttnscopeError, RuntimeError):
     """A worker in another process can't do anything, such as without its model."""
 
 
-EXTRAS = {"folders": ("pyarrow",), "studio": ("fastapi", "uvicorn")}
+EXTRAS = {"folders": ("pyarrow",), "viewer": ("fastapi", "uvicorn"), "studio": ("fastapi", "uvicorn")}
 """By extra the packages that are looked for before long work begins."""
 
 

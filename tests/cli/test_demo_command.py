@@ -19,6 +19,7 @@ def test_demo_writes_everything_once(run, model, tmp_path):
         "overview.png", "output.png", "words.png", "words/cat.png", "words/grass.png", "layers.md",
         "output.labels.png", "output.overlay.png", "output.json", "run.trace/manifest.json", "unet.svg",
         "scene.png", "scene.truth.png", "scene.labels.png", "scene.overlay.png", "scene.json", "summary.json",
+        "page.html",
     }  # fmt: skip
     assert all(f"wrote {folder / name}" in err for name in ("overview.png", "words.png", "scene.truth.png"))
     assert read(folder / "overview.png").width > 1000

@@ -118,7 +118,7 @@ def test_traces_take_all_methods(pipe):
         ({"promt": "a cat"}, KeywordError, "no 'promt'; the nearest: 'prompt'"),
         ({"method": "ncut", "time_step": 3}, KeywordError, "the nearest: 'timestep'"),
         ({"thresholds": "automatic"}, ParameterError, "or 'auto'"),
-        ({"method": NcutRecipe(), "power": 2}, ParameterError, "power beside a recipe"),
+        ({"method": NcutRecipe(), "power": 2}, ParameterError, "power can't be given beside a recipe"),
         ({"method": "ncut", "weak": -1}, ParameterError, "weak is -1"),
     ],
 )

@@ -136,6 +136,17 @@ def test_tokens_are_named_only_where_every_row_reads_them():
     )
 
 
+def test_a_word_of_another_image_is_found_there():
+    trace = made_trace(images=2)
+    trace.run.prompts[1] = "a blue dog"
+    with pytest.raises(
+        WordError, match="no word 'dog' in the prompt 'red cat'.*image 1 has it.*give image=1"
+    ):
+        trace.span("dog")
+    with pytest.raises(WordError, match="the nearest: 'cat'$"):
+        trace.span("cart")
+
+
 def test_the_negative_branch_has_its_own_words():
     trace = made_trace()
     for ask in (

@@ -12,6 +12,7 @@ import typer
 from attnscope.cli.loading import load
 from attnscope.cli.options import Device, Force, Json, Model, Output, Seed
 from attnscope.cli.output import (
+    counted,
     print_data,
     print_json,
     progress,
@@ -40,7 +41,7 @@ _FILL_WORDS = {"a", "an", "the", "and", "on", "in", "of", "under", "over", "with
 _MOST_WORDS = 6
 _OF_SEGMENTS = (".labels.png", ".overlay.png", ".json")
 _FILES = (
-    *("layers.md", "unet.svg", "scene.png", "scene.truth.png", "overview.png", "summary.json"),
+    *("layers.md", "unet.svg", "scene.png", "scene.truth.png", "overview.png", "page.html", "summary.json"),
     *(name + ending for name in ("output", "scene", "scene.named") for ending in _OF_SEGMENTS),
 )
 
@@ -70,6 +71,7 @@ def demo_command(
         from attnscope.demo.segmented_scene import segment_scene
         from attnscope.generating.plan import Plan
         from attnscope.segmentation.segment import segment_trace
+        from attnscope.viewer.export import export_page
 
     files, folders = written(output)
     refuse_overwriting(*files, *(output / name for name in _FILES), folders=folders, force=force)
@@ -90,6 +92,16 @@ def demo_command(
     write_scene(result, output)
     shown = [heat for heat in maps if heat.word.lower() not in _FILL_WORDS][:_MOST_WORDS]
     save_picture(overview(pipe, trace, shown, generated, result), output / "overview.png")
+    with progress("page") as bars:
+        say_wrote(
+            export_page(
+                trace,
+                output / "page.html",
+                single_steps=0,
+                overwrite=True,
+                progress=counted(bars, "page.html"),
+            )
+        )
     summary = _summary(prompt, seed, generated, result)
     _write(output / "summary.json", json.dumps(summary, indent=1) + "\n")
     if as_json:
@@ -151,11 +163,11 @@ def _summary(prompt: str, seed: int, generated: Segmentation, result: SceneResul
 def _words_about(summary: dict[str, Any], folder: Path) -> str:
     scene, trace = summary["scene"], shlex.quote(str(folder / "run.trace"))
     return (
-        f"{folder / 'overview.png'}: look at this first\n"
+        f"{folder / 'overview.png'}: look at this first, then click through {folder / 'page.html'}\n"
         f"picture of {summary['prompt']!r}: {summary['segments_of_picture']} segments\n"
         f"scene {scene['seed']} ({scene['caption']}): {scene['segments']} segments found, "
         f"{len(scene['parts'])} true ones, mean IoU {scene['mean_iou']:.2f}\n"
-        f"any place, word, block, head and step in the browser:  attnscope view {trace}"
+        f"any block, head and step too, with a server:  attnscope view {trace}"
     )
 
 

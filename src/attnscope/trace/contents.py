@@ -196,8 +196,9 @@ class Contents(Pictures):
             raise SelectionError(
                 "this trace holds no Q and K, only outputs of modules: capture without qk=False"
             )
+        there = " and ".join(f"{kind}-attention" for kind in dict.fromkeys(layer.kind for layer in every))
         raise SelectionError(
-            f"this trace holds no {kinds[0]}-attention, only {every!r}: {_why_none(self.run, kinds[0])}"
+            f"this trace holds no {kinds[0]}-attention, only {there}: {_why_none(self.run, kinds[0])}"
         )
 
     def reduced_maps(self, name: str, kind: Kind) -> ReducedMaps:

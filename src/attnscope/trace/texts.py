@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from attnscope.errors import WordError
 from attnscope.records import Run, Token, TokenSpan
@@ -24,6 +25,7 @@ class ReadText:
         unnamed: Why its tokens have no names, None if nobody said.
         second: Another text, which a second encoder read; '' if there was none.
         second_tokens: Its tokens, () where there is none.
+        others: What the same branch of the run's other images reads, by the image's number.
     """
 
     branch: str
@@ -33,6 +35,7 @@ class ReadText:
     unnamed: str | None = None
     second: str = ""
     second_tokens: tuple[Token, ...] = ()
+    others: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def words(self) -> tuple[TokenSpan, ...]:
@@ -94,6 +97,11 @@ class ReadText:
             )
         if self.text == "":
             return WordError(f"{error}, so the branch {self.branch!r} reads no words")
+        for image, text in self.others.items():
+            if read_prompt(text, ()).matches(word):
+                return WordError(
+                    f"{error}; image {image} has it: its {self.name} is {text!r}, give image={image}"
+                )
         return error
 
     def _why_unknown(self) -> str:
@@ -143,4 +151,5 @@ def read_text(run: Run, branch: str, image: int) -> ReadText:
         run.unnamed,
         second[number] if 0 <= number < len(second) else "",
         second_tokens[number] if 0 <= number < len(second_tokens) else (),
+        {at * run.frames: text for at, text in enumerate(texts) if at != number and text},
     )

@@ -28,6 +28,7 @@ from attnscope.viewer.files import Files
 from attnscope.viewer.gate import LOOPBACK, Gate
 from attnscope.viewer.learning import Lessons
 from attnscope.viewer.opened import open_traces
+from attnscope.viewer.page_routes import add_routes
 from attnscope.viewer.schemas import Problem
 from attnscope.viewer.shelf import Shelf
 
@@ -95,7 +96,7 @@ def create_app(
     Lessons(answers).add_routes(app)
     for tool in tools:
         tool.add_routes(app)
-    page.add_routes(app)
+    add_routes(app)
     app.add_middleware(
         Gate,
         hosts=hosts,

@@ -14,8 +14,6 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from fastapi import FastAPI, HTTPException, Request, Response
-
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 SCRIPTS = "attnscope/"
 VENDORED = {SCRIPTS + "preact": "vendor/htm-preact-standalone.js"}
@@ -60,7 +58,7 @@ def html(import_map: Callable[[str], str], style: str, data: str = "") -> str:
 
 def import_map_hash() -> str:
     """What the content security policy must allow: the page's one inline script."""
-    text = _map_text({name: _address(file) for name, file in _modules().items()})
+    text = _map_text({name: address(file) for name, file in _modules().items()})
     inside = text.removeprefix(_MAP_OPEN).removesuffix(_CLOSE)
     return "sha256-" + base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
 
@@ -69,29 +67,6 @@ def data_address(file: str) -> str:
     """The file inside an address of its own."""
     content = base64.b64encode(static_files()[file]).decode()
     return f"data:{TYPES['.' + file.rsplit('.', 1)[1]]};base64,{content}"
-
-
-def add_routes(app: FastAPI) -> None:
-    """The page at /, its files at /static/NAME."""
-    links = [f'<link rel="stylesheet" href="{_address(name)}">' for name in style_names()]
-    document = html(_address, "\n".join(links))
-
-    @app.get("/", include_in_schema=False)
-    def _page() -> Response:
-        return Response(
-            document, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"}
-        )
-
-    @app.get("/static/{name:path}", include_in_schema=False)
-    def _file(name: str, request: Request) -> Response:
-        content = static_files().get(name)
-        kind = TYPES.get("." + name.rsplit(".", 1)[-1])
-        if content is None or kind is None:
-            raise HTTPException(404, f"{name}: the viewer's page has no such file")
-        headers = {"etag": f'"{_digest(name)}"', "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == headers["etag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type=kind, headers=headers)
 
 
 _MAP_OPEN, _CLOSE = '<script type="importmap">', "</script>"
@@ -111,10 +86,11 @@ def _modules() -> dict[str, str]:
     return own | VENDORED
 
 
-def _address(file: str) -> str:
-    """From the page's own address, wherever a proxy shows it."""
-    return f"./static/{file}?{_digest(file)}"
+def address(file: str) -> str:
+    """Of a file of this server, from the page's own address, wherever a proxy shows it."""
+    return f"./static/{file}?{digest(file)}"
 
 
-def _digest(file: str) -> str:
+def digest(file: str) -> str:
+    """Changes with the file."""
     return hashlib.sha256(static_files()[file]).hexdigest()[:12]

@@ -112,7 +112,7 @@ def test_a_grid_of_pictures_is_refused(tmp_path, named):
     """Of VisualCloze: the first of its pictures is an example, and not what is made."""
     pipe = flux(tmp_path, "VisualClozeGenerationPipeline", {"resolution": 96}, **FILL)
     with (
-        pytest.raises(CaptureError, match="begin with picture 1.*: capture a FluxPipeline"),
+        pytest.raises(CaptureError, match="begin with picture 1.*Capture a FluxPipeline"),
         attnscope.capture(pipe, **named),
     ):
         pipe(

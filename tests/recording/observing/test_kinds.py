@@ -148,7 +148,7 @@ def test_an_adapters_pictures_have_heat_maps(tmp_path):
         SelectionError, match="tokens 0 to 7 of 'adapter 1, picture 1', 'adapter 1, picture 2'"
     ):
         attnscope.heat_map(trace, "cat", kind="image")
-    with pytest.raises(SelectionError, match="holds no image2-attention, only <Layers self"):
+    with pytest.raises(SelectionError, match="holds no image2-attention, only self-attention"):
         attnscope.heat_map(trace, 0, kind="image2")
     folder = trace.save(tmp_path / "run.trace")
     main(
