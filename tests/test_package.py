@@ -34,6 +34,7 @@ HEAVY = (
 ORDER = [
     "_version",
     "errors",
+    "lazily",
     "spelling",
     "files",
     "records",
@@ -154,7 +155,7 @@ def test_rooms_files_and_classes_stay_small():
     rooms = {
         path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    assert len(rooms) <= 34
+    assert len(rooms) <= 35
     assert [
         str(path) for path in SOURCE.rglob("*.py") if len(path.read_text("utf-8").splitlines()) > 300
     ] == []

@@ -11,8 +11,9 @@ torch is loaded with the first use of a name, not with this package.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.diffseg.aggregation import aggregate
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from attnscope.diffseg.suppression import segment_map
 
 _HOMES = {
-    "aggregate": "attnscope.diffseg.aggregation",
-    "symmetric_kl": "attnscope.diffseg.distance",
-    "name_segments": "attnscope.diffseg.labels",
-    "unite_namesakes": "attnscope.diffseg.labels",
-    "word_maps": "attnscope.diffseg.labels",
-    "anchor_points": "attnscope.diffseg.merging",
-    "merge": "attnscope.diffseg.merging",
-    "refine": "attnscope.diffseg.refinement",
-    "segment_map": "attnscope.diffseg.suppression",
+    "aggregate": "aggregation",
+    "symmetric_kl": "distance",
+    "name_segments": "labels",
+    "unite_namesakes": "labels",
+    "word_maps": "labels",
+    "anchor_points": "merging",
+    "merge": "merging",
+    "refine": "refinement",
+    "segment_map": "suppression",
 }
 
 __all__ = [
@@ -46,14 +47,4 @@ __all__ = [
     "word_maps",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'attnscope.diffseg' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -23,8 +23,9 @@ markdown.py    that as text
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.evaluation.comparing import Comparison, compare
@@ -47,8 +48,4 @@ _HOMES = {
     "scores": "scoring",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -13,8 +13,9 @@ report.py      what became of each item, as Parquet and JSON
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.jobs.items import items_of
@@ -33,8 +34,4 @@ _HOMES = {
     "run": "running",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

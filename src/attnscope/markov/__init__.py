@@ -18,8 +18,9 @@ torch is loaded with the first use of a name, not with this package.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.markov.bilateral import Upsampling, upsampling
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from attnscope.markov.walking import iterations, markov_map, start_of_place
 
 _HOMES = {
-    **dict.fromkeys(("BorderScores", "border_scores", "sobel_steps"), "attnscope.markov.borders"),
-    **dict.fromkeys(("balanced", "markov_chain", "sharpened"), "attnscope.markov.chain"),
-    "flood_fill": "attnscope.markov.flooding",
-    **dict.fromkeys(("iterations", "markov_map", "start_of_place"), "attnscope.markov.walking"),
-    "nearest_click": "attnscope.markov.nearest",
-    **dict.fromkeys(("ChainPowers", "chain_powers"), "attnscope.markov.powers"),
-    **dict.fromkeys(("Upsampling", "upsampling"), "attnscope.markov.bilateral"),
+    **dict.fromkeys(("BorderScores", "border_scores", "sobel_steps"), "borders"),
+    **dict.fromkeys(("balanced", "markov_chain", "sharpened"), "chain"),
+    "flood_fill": "flooding",
+    **dict.fromkeys(("iterations", "markov_map", "start_of_place"), "walking"),
+    "nearest_click": "nearest",
+    **dict.fromkeys(("ChainPowers", "chain_powers"), "powers"),
+    **dict.fromkeys(("Upsampling", "upsampling"), "bilateral"),
 }
 
 __all__ = [
@@ -58,14 +59,4 @@ __all__ = [
     "upsampling",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'attnscope.markov' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -18,8 +18,9 @@ torch and scipy are loaded with the first use of a name, not with this package.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.ncut.affinity import row_affinity
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from attnscope.ncut.recursion import cut_recursively
 
 _HOMES = {
-    "Cut": "attnscope.ncut.cutting",
-    "best_cut": "attnscope.ncut.cutting",
-    "cut_recursively": "attnscope.ncut.recursion",
-    "feature_affinity": "attnscope.ncut.features",
-    "feature_cut": "attnscope.ncut.features",
-    "normalized_cut": "attnscope.ncut.maps",
-    "row_affinity": "attnscope.ncut.affinity",
+    "Cut": "cutting",
+    "best_cut": "cutting",
+    "cut_recursively": "recursion",
+    "feature_affinity": "features",
+    "feature_cut": "features",
+    "normalized_cut": "maps",
+    "row_affinity": "affinity",
 }
 
 __all__ = [
@@ -48,14 +49,4 @@ __all__ = [
     "row_affinity",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'attnscope.ncut' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -6,26 +6,27 @@ file nothing more.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from attnscope.errors import check_extra
+from attnscope.lazily import lazily
 
 if TYPE_CHECKING:
     from attnscope.viewer.app import create_app
     from attnscope.viewer.serving import Viewer, serve
 
 _HOMES = {
-    "create_app": "attnscope.viewer.app",
-    "Viewer": "attnscope.viewer.serving",
-    "serve": "attnscope.viewer.serving",
+    "create_app": "app",
+    "Viewer": "serving",
+    "serve": "serving",
 }
 
 __all__ = ["Viewer", "create_app", "serve"]
 
+_attribute, __dir__ = lazily(__name__, _HOMES)
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'attnscope.viewer' has no attribute {name!r}")
-    check_extra("the viewer", "viewer")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        check_extra("the viewer", "viewer")
+    return _attribute(name)
