@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compatibility import (
+    adapters,
     options,
     patches,
     processors,
@@ -47,7 +48,7 @@ PIPELINES = (
 )
 PICTURES = (zoo_sd3, zoo_flux, zoo_pictures, zoo_language, zoo_edits)
 VIDEOS = (zoo_transformer_videos,)
-WAYS = (runs, options, processors, patches, schedulers, transformer_ways)
+WAYS = (runs, options, adapters, processors, patches, schedulers, transformer_ways)
 PARTS = {
     "Pipelines with a U-Net": PIPELINES,
     "Transformers: pictures": PICTURES,

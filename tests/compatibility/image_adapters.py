@@ -21,25 +21,27 @@ def _attention(model: Any) -> dict[str, torch.Tensor]:
     for name in model.attn_processors:
         if name.endswith("attn2.processor"):
             hidden = model.get_submodule(name.removesuffix(".processor")).to_q.out_features
-            own = IPAdapterAttnProcessor(hidden, WIDE, num_tokens=(TOKENS,)).state_dict()
+            own = IPAdapterAttnProcessor(
+                hidden, model.config.cross_attention_dim, num_tokens=(TOKENS,)
+            ).state_dict()
             weights[f"{number}.to_k_ip.weight"] = own["to_k_ip.0.weight"] * 3
             weights[f"{number}.to_v_ip.weight"] = own["to_v_ip.0.weight"]
             number += 2
     return weights
 
 
-def _projection() -> dict[str, torch.Tensor]:
+def _projection(wide: int) -> dict[str, torch.Tensor]:
     made = generator(11)
     return {
-        "proj.weight": torch.randn(TOKENS * WIDE, WIDE, generator=made), "proj.bias": torch.zeros(TOKENS * WIDE),
-        "norm.weight": torch.ones(WIDE), "norm.bias": torch.zeros(WIDE),
+        "proj.weight": torch.randn(TOKENS * wide, WIDE, generator=made), "proj.bias": torch.zeros(TOKENS * wide),
+        "norm.weight": torch.ones(wide), "norm.bias": torch.zeros(wide),
     }  # fmt: skip
 
 
-def _plus_projection() -> dict[str, torch.Tensor]:
+def _plus_projection(wide: int) -> dict[str, torch.Tensor]:
     """The resampler's weights under the names of its checkpoints."""
     made = IPAdapterPlusImageProjection(
-        embed_dims=WIDE, output_dims=WIDE, hidden_dims=WIDE, depth=4, dim_head=64, heads=1, num_queries=TOKENS
+        embed_dims=WIDE, output_dims=wide, hidden_dims=WIDE, depth=4, dim_head=64, heads=1, num_queries=TOKENS
     ).state_dict()
     inner = {
         "ln0": "0.norm1", "ln1": "0.norm2", "attn.to_q": "0.to_q", "attn.to_out.0": "0.to_out", "ff.0": "1.0",
@@ -59,8 +61,9 @@ def _plus_projection() -> dict[str, torch.Tensor]:
 
 
 def _load(pipe: Any, *projections: Any) -> None:
+    wide = pipe.unet.config.cross_attention_dim
     adapters = [
-        {"image_proj": projection(), "ip_adapter": _attention(pipe.unet)} for projection in projections
+        {"image_proj": projection(wide), "ip_adapter": _attention(pipe.unet)} for projection in projections
     ]
     count = len(adapters)
     pipe.load_ip_adapter(

@@ -146,19 +146,27 @@ def case(
     return Case(name, group, build, asks(known, **call), **told)
 
 
-def own(group: str, name: str, **truth: Any) -> Case:
+def own(
+    group: str, name: str, *, row: str = "", change: Callable[[Any], Any] = lambda pipe: None, **truth: Any
+) -> Case:
     """The family's own pipeline, guided.
 
     Args:
         group: Its table.
         name: The pipeline.
+        row: The name of its row, if not the pipeline's.
+        change: Is done to the pipeline.
         **truth: What else is true of it (see `case`).
     """
     known = replace(KNOWN[name], **truth.pop("known", {}))
+
+    def build() -> Any:
+        pipe = made_by(known.make)
+        change(pipe)
+        return pipe
+
     options = {**({"negative_prompt": known.negative} if known.negative else {}), **known.guided}
-    return case(
-        name, group, known, lambda: made_by(known.make), options, branches=known.guided_branches, **truth
-    )
+    return case(row or name, group, known, build, options, branches=known.guided_branches, **truth)
 
 
 def other(
