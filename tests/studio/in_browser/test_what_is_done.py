@@ -193,7 +193,8 @@ def test_a_card_is_compared_renamed_used_again_and_deleted(browser, address, stu
 
 def test_a_run_that_somebody_else_deletes_is_said_and_left(browser, address, studio):
     kept, other = studio.made("a red house", seed=6, steps=1), studio.made("a blue boat", seed=5, steps=1)
-    with looking(browser, address, f"#run={other['number']}") as page:
+    # what is asked for while it goes is not there any more
+    with looking(browser, address, f"#run={other['number']}", may_say="404") as page:
         page.wait_for_function("() => document.querySelector('#prompt').value === 'a blue boat'")
         drawn(page)
         assert studio.client.delete(f"/api/runs/{other['number']}").status_code == 204
