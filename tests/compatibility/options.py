@@ -14,6 +14,7 @@ from compatibility.parts import (
     HEIGHT,
     WIDE,
     WIDTH,
+    add_lora,
     controlnet,
     generator,
     picture,
@@ -103,22 +104,6 @@ def _inversion(pipe: Any) -> Any:
     return pipe
 
 
-def _lora(pipe: Any) -> None:
-    class Added(nn.Module):
-        def __init__(self, base: nn.Linear) -> None:
-            super().__init__()
-            self.base = base
-            self.down = nn.Linear(base.in_features, 2, bias=False)
-            self.up = nn.Linear(2, base.out_features, bias=False)
-
-        def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            return self.base(x) + self.up(self.down(x))
-
-    for module in list(pipe.unet.modules()):
-        if hasattr(module, "to_q"):
-            module.to_q, module.to_k = Added(module.to_q), Added(module.to_k)
-
-
 def _hypernetwork(pipe: Any) -> None:
     """A1111's: what to_k and to_v read of the text goes through a small network first."""
     for name, module in pipe.unet.named_modules():
@@ -198,7 +183,7 @@ CASES = [
     option(
         "textual inversion", sized("a <toy> and the star"), change=_inversion, word="<toy>", tokens=(2, 3)
     ),
-    option("LoRA layers", change=_lora),
+    option("LoRA layers", change=lambda pipe: add_lora(pipe.unet)),
     option("hypernetwork", change=_hypernetwork),
     option("IP-Adapter", with_adapter.run, change=with_adapter.load),
     option("IP-Adapter, three pictures", with_adapter.run_three, change=with_adapter.load),

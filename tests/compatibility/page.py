@@ -32,7 +32,8 @@ run one: {cases} cases with six questions each. Tests write this page; nothing i
 - **segments**: segmenting gives segments at the picture's size.
 
 ✓ is right. — is refused: the number links to the message. If the capture itself is refused, its row has it once.
-{wrong}Models are tiny and random. Pictures are 64x96 where possible, those of transformers 96x128.
+{wrong}Models are tiny and random. Pictures are 64x96 where possible, those of transformers 96x128. A LoRA is two
+random matrices beside each projection to queries and keys, put there without PEFT.
 `./dev compatibility` writes the page
 """
 WRONG = "✗ is wrong today: the number links to what is wrong.\n"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
+from torch import nn
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -25,6 +26,7 @@ from attnscope.testing.tiny_models import KEYS, sharpen, tiny_tokenizer
 
 HEIGHT, WIDTH = 64, 96
 WIDE = 16  # channels of every embedding
+RANK = 2  # of LoRAs
 
 
 @functools.cache
@@ -175,6 +177,32 @@ def bare(kind: Any, **changes: Any) -> Any:
     }
     made = {name: make() for name, make in components.items() if name not in changes}
     return kind(**made, **changes)
+
+
+class LoraLinear(nn.Linear):
+    """A layer and two small matrices beside it, whose own weight stays in sight, as in PEFT's layers."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__(base.in_features, base.out_features, base.bias is not None)
+        self.load_state_dict(base.state_dict())
+        self.down = nn.Linear(base.in_features, RANK, bias=False)
+        self.up = nn.Linear(RANK, base.out_features, bias=False)
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return super().forward(x) + self.up(self.down(x))
+
+
+def add_lora(model: nn.Module) -> None:
+    """Low-rank layers beside all projections to queries and keys.
+
+    Args:
+        model: A denoising model, which is changed.
+    """
+    torch.manual_seed(0)
+    for module in list(model.modules()):
+        for name in ("to_q", "to_k", "add_q_proj", "add_k_proj"):
+            if isinstance(base := getattr(module, name, None), nn.Linear):
+                setattr(module, name, LoraLinear(base).to(base.weight))
 
 
 SDXL_UNET: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnscope.cli.loading import load, look_at, open_pass
+from attnscope.cli.loading import load, open_pass
 from attnscope.cli.output import print_data, print_json, refuse_overwriting, say_wrote, working
 from attnscope.cli.targets import expect_folder, refuse_inside_a_trace
 from attnscope.errors import ParameterError
@@ -58,13 +58,14 @@ def segment_by_clicks(
     refuse_inside_a_trace(output)
     refuse_overwriting(*(name.with_name(name.name + ending) for ending in ENDINGS), force=force)
     with working("loading torch"):
+        from attnscope.pictures.reading import check_header
         from attnscope.segmentation.clicking import click
     if of_pass is not None and not is_folder(image):
         raise ParameterError(f"--pass {of_pass}: {image} is a picture; only a trace has passes")
     if is_folder(image):
         clicked = click(open_pass(image, of_pass), clicks, beside, further=False)
     else:
-        look_at(image)
+        check_header(image)
         clicked = click(image, clicks, beside, load(**model), timestep=timestep, further=False)
     for path in clicked.save(f"{name}.json", overwrite=force):
         say_wrote(path)

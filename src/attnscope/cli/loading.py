@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,43 +54,34 @@ def load_unless_traces(model: str, images: Sequence[Path], **loading: Any) -> An
         ParameterError: Another model than the traces' own was asked for.
         AttnscopeError: The only picture or trace is missing or can't be read.
     """
-    if len(images) == 1:
-        look_at(images[0])
-    models = [_models_of(image) for image in images]
-    if not all(models):
+    made_by: list[list[str]] = []
+    for image in images:
+        try:
+            made_by.append(_models_of(image))
+        except AttnscopeError:  # of one of several it is said where it is opened
+            if len(images) == 1:
+                raise
+            made_by.append([])
+    if not all(made_by):
         return load(model, **loading)
-    known = sorted({name for names in models for name in names})
-    if model not in ("demo", *known):
+    known = sorted({name for names in made_by for name in names})
+    if model != "demo" and os.path.realpath(model) not in map(os.path.realpath, known):
         raise ParameterError(
-            f"--model {model}: the segments of a trace come from the trace alone, and {images[0]} was made by "
-            f"{', '.join(known)}: leave it out"
+            f"--model {model}: the segments of a trace come from the trace alone, here of {', '.join(known)}: leave it "
+            "out"
         )
     return None
 
 
-def look_at(image: Path) -> None:
-    """Raise at once what reading a picture or trace would raise after the model is loaded.
-
-    Args:
-        image: The picture's file or the trace's folder.
-
-    Raises:
-        AttnscopeError: It is missing or can't be read.
-    """
+def _models_of(image: Path) -> list[str]:
+    """The models that made a trace; none of a picture, whose header is read, and where a pass does not know."""
     from attnscope.pictures.reading import check_header
     from attnscope.trace.files import load_trace
 
-    (load_trace if is_folder(image) else check_header)(image)
-
-
-def _models_of(image: Path) -> list[str]:
-    """The models that made a trace; none of a picture, and where a pass does not know."""
-    from attnscope.trace.files import load_trace
-
-    try:
-        models = [each.run.model for each in load_trace(image).passes] if is_folder(image) else []
-    except AttnscopeError:  # which is said where it is opened
+    if not is_folder(image):
+        check_header(image)
         return []
+    models = [each.run.model for each in load_trace(image).passes]
     return [name for name in models if name] if all(models) else []
 
 
