@@ -94,6 +94,10 @@ class OutputError(AttnscopeError, OSError):
     """A file can't be written."""
 
 
+class PlaceError(AttnscopeError, RuntimeError):
+    """An address, such as s3://bucket/photos, can't be reached."""
+
+
 class WorkerError(AttnscopeError, RuntimeError):
     """A worker in another process can't do anything, such as without its model."""
 

@@ -46,6 +46,17 @@ def test_a_folder_gives_what_each_picture_gives_and_a_second_start_does_nothing(
     assert {row["segments"] for row in json.loads(out)} == {len(expected)}
 
 
+def test_an_output_that_can_not_be_written_is_said_before_a_model_is_loaded(
+    run, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("attnscope.pipelines.load_pipeline", None)
+    (tmp_path / "taken").write_text("a file")
+    code, _, err = run("segment", folder, "-o", tmp_path / "taken" / "below")
+    assert code == 1
+    assert "can't write" in err
+    assert err.count("\n") == 1
+
+
 def test_broken_pictures_are_reported_and_stop_nothing(run, model, folder, tmp_path):
     (folder / "bad.png").write_bytes(b"no picture")
     code, _, err = run("segment", folder, "--model", model, "-o", tmp_path / "out", "--no-overlays")

@@ -15,12 +15,13 @@ import pyarrow.parquet
 import pytest
 from many_cases import Lengths
 
-from attnscope.errors import OutputError, ParameterError
+from attnscope.errors import OutputError, ParameterError, PlaceError
 from attnscope.jobs.items import items_of
 from attnscope.jobs.job import Item
-from attnscope.jobs.places import identity, read, write
+from attnscope.jobs.places import check_writable, exists, identity, read, remove, write
 from attnscope.jobs.report import write_report
 from attnscope.jobs.running import run
+from attnscope.segmentation.folder_job import SegmentJob
 
 
 @pytest.fixture
@@ -92,6 +93,63 @@ def test_addresses_are_listed_read_and_written(memory):
     before = identity(items[0].address)
     write(items[0].address, b"other")
     assert identity(items[0].address) != before
+
+
+class Unreachable(fsspec.AbstractFileSystem):
+    """A store whose library raises an error of its own, whatever is asked."""
+
+    protocol = "unreachable"
+
+    def _refuse(self, *_, **__):
+        raise RuntimeError("no route to host")
+
+    ls = info = find = glob = exists = cat_file = pipe_file = makedirs = rm_file = _refuse
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: items_of(["unreachable://photos"]),
+        lambda: items_of(["unreachable://photos/*.png"]),
+        lambda: items_of(["unreachable://photos/list.txt"]),
+        lambda: read("unreachable://photos/a.png"),
+        lambda: exists("unreachable://photos/a.png"),
+        lambda: identity("unreachable://photos/a.png"),
+        lambda: remove("unreachable://photos/a.png"),
+        lambda: write("unreachable://photos/a.png", b""),
+        lambda: check_writable("unreachable://photos"),
+    ],
+)
+def test_what_a_store_says_becomes_one_line(ask):
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    with pytest.raises((PlaceError, OutputError), match=r"unreachable://photos.*no route to host"):
+        ask()
+
+
+def test_a_protocol_that_nobody_knows_and_a_place_that_is_not_there(memory):
+    with pytest.raises(PlaceError, match=r"can't reach nothing://photos.*Protocol not known"):
+        items_of(["nothing://photos"])
+    for place in ("memory://missing", "memory://missing/*.png"):
+        with pytest.raises(ParameterError, match="holds no pictures"):
+            items_of([place])
+    with pytest.raises(FileNotFoundError):
+        read("memory://missing/a.png")
+    assert not exists("memory://missing/a.png")
+    remove("memory://missing/a.png")
+
+
+def test_a_place_is_tried_and_left_empty(memory, tmp_path):
+    for folder in ("memory://out", str(tmp_path / "new")):
+        check_writable(folder)
+    assert memory.find("out") == []
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_an_unreachable_output_is_no_record_of_another_job(tmp_path):
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    job = SegmentJob("unreachable://out", "demo", {}, {})
+    with pytest.raises(PlaceError, match="no route to host"):
+        job.is_done(Item("a", str(tmp_path / "a.png")))
 
 
 def test_a_second_start_skips_what_is_done_and_tries_again_what_failed(folder, tmp_path):

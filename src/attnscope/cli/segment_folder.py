@@ -56,10 +56,10 @@ def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, a
 
     Raises:
         typer.Exit: Code 1; at least one failed.
-        OutputError: There are outputs of another recipe.
+        OutputError: There are outputs of another recipe, or nothing can be written.
     """
     from attnscope.jobs.items import items_of
-    from attnscope.jobs.places import is_remote
+    from attnscope.jobs.places import check_writable, is_remote
     from attnscope.jobs.report import write_report
     from attnscope.jobs.running import run
 
@@ -67,6 +67,7 @@ def segment_folder(sources: Sequence[str], job: SegmentJob, engine: Engine, *, a
     items = items_of(sources, leave_out=job.output)
     if not is_remote(job.output):
         tidy(job.output)
+    check_writable(job.output)
     with quietly("looking for finished pictures"):
         coming = run(job, items, engine=engine)
     rows: list[Row] = []

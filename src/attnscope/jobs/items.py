@@ -15,7 +15,7 @@ from pathlib import Path
 from attnscope.errors import ParameterError
 from attnscope.files.names import distinct_names
 from attnscope.jobs.job import Item
-from attnscope.jobs.places import file_system, is_remote, local_path, read
+from attnscope.jobs.places import file_system, is_remote, local_path, reaching, read
 from attnscope.storage.saving import is_trace
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -49,6 +49,7 @@ def items_of(sources: Sequence[str], *, leave_out: str | None = None) -> list[It
     Raises:
         ParameterError: A source gives no picture.
         OSError: A list can't be read.
+        PlaceError: An address can't be reached.
 
     Cost: a list of 100,000 files took 8 s on a core that others used, too.
     """
@@ -110,10 +111,17 @@ def _in_pattern(pattern: str) -> Iterator[_Found]:
 
 def _remote(source: str) -> Iterator[_Found]:
     files, path = file_system(source)
-    if glob.has_magic(path):
-        paths = files.glob(path)
-    else:
-        paths = [path] if _is_picture(path) else files.find(path)
+    try:
+        with reaching(source):
+            paths = (
+                files.glob(path)
+                if glob.has_magic(path)
+                else [path]
+                if _is_picture(path)
+                else files.find(path)
+            )
+    except FileNotFoundError:  # a bucket that is not there; a folder in one is never missing, only empty
+        paths = []
     addresses = [files.unstrip_protocol(each) for each in sorted(paths) if _is_picture(each)]
     if glob.has_magic(path) or _is_picture(path):
         return _below_common(addresses)

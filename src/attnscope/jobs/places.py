@@ -7,12 +7,12 @@ an object is there when all of it came. Other places: written under another name
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from attnscope.errors import MissingExtraError, OutputError, missing_extra
+from attnscope.errors import AttnscopeError, MissingExtraError, OutputError, PlaceError, missing_extra
 from attnscope.files import explained, whole_file
 
 _WHOLE_AT_ONCE = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "adl", "oci", "oss", "memory"}
@@ -39,6 +39,27 @@ def is_remote(address: str) -> bool:
     return "://" in address and not address.startswith("file://")
 
 
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Stores and their libraries raise errors of many kinds: here they become one. A missing file stays what it is.
+
+    Args:
+        address: What is asked for.
+
+    Raises:
+        PlaceError: It can't be reached.
+    """
+    try:
+        yield
+    except (FileNotFoundError, AttnscopeError):
+        raise
+    except Exception as error:
+        raise PlaceError(
+            f"can't reach {address}: {type(error).__name__}: {error}; check the address, your rights to it and the "
+            "network"
+        ) from error
+
+
 def file_system(address: str) -> tuple[Any, str]:
     """fsspec's file system of an address, and the path in it.
 
@@ -47,15 +68,17 @@ def file_system(address: str) -> tuple[Any, str]:
 
     Raises:
         MissingExtraError: fsspec, or what it needs for this protocol, is not installed.
+        PlaceError: It knows no such protocol.
     """
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise missing_extra(address, "fsspec", "folders") from error
-    try:
-        return url_to_fs(address)
-    except ImportError as error:
-        raise MissingExtraError(f"{address}: {error}") from error
+    with reaching(address):
+        try:
+            return url_to_fs(address)
+        except ImportError as error:
+            raise MissingExtraError(f"{address}: {error}") from error
 
 
 def local_path(address: str) -> Path:
@@ -85,11 +108,13 @@ def read(address: str) -> bytes:
 
     Raises:
         OSError: It can't be read.
+        PlaceError: Its store can't be reached.
     """
     if not is_remote(address):
         return local_path(address).read_bytes()
     files, path = file_system(address)
-    return bytes(files.cat_file(path))
+    with reaching(address):
+        return bytes(files.cat_file(path))
 
 
 def exists(address: str) -> bool:
@@ -97,11 +122,15 @@ def exists(address: str) -> bool:
 
     Args:
         address: A path or an address.
+
+    Raises:
+        PlaceError: Its store can't be reached.
     """
     if not is_remote(address):
         return local_path(address).is_file()
     files, path = file_system(address)
-    return bool(files.exists(path))
+    with reaching(address):
+        return bool(files.exists(path))
 
 
 def remove(address: str) -> None:
@@ -112,13 +141,15 @@ def remove(address: str) -> None:
 
     Raises:
         OutputError: It is there and can't be taken away.
+        PlaceError: Its store can't be reached.
     """
-    with explained(Path(address)), suppress(FileNotFoundError):
-        if not is_remote(address):
-            local_path(address).unlink()
-        else:
-            files, path = file_system(address)
-            files.rm_file(path)
+    if not is_remote(address):
+        with explained(local_path(address)):
+            local_path(address).unlink(missing_ok=True)
+        return
+    files, path = file_system(address)
+    with suppress(FileNotFoundError), reaching(address):
+        files.rm_file(path)
 
 
 def write(address: str, contents: bytes) -> None:
@@ -141,8 +172,23 @@ def write(address: str, contents: bytes) -> None:
     )
     try:
         how(files, path, contents)
-    except OSError as error:
+    except Exception as error:  # of whatever kind: see `reaching`
         raise OutputError(f"can't write {address}: {error}; choose another place") from error
+
+
+def check_writable(folder: str) -> None:
+    """Refuse a folder in which nothing can be written, before hours are spent on what would go there.
+
+    Args:
+        folder: A path or an address. A small file is written there and taken away.
+
+    Raises:
+        OutputError: Nothing can be written.
+        PlaceError: What was written can't be taken away.
+    """
+    trial = joined(folder, f".attnscope-{secrets.token_hex(4)}")
+    write(trial, b"")
+    remove(trial)
 
 
 def _put(files: Any, path: str, contents: bytes) -> None:
@@ -165,6 +211,7 @@ def identity(address: str) -> dict[str, Any]:
 
     Raises:
         OSError: There is no such input.
+        PlaceError: Its store can't be reached.
     """
     if not is_remote(address):
         known = local_path(address).stat()
@@ -174,6 +221,7 @@ def identity(address: str) -> dict[str, Any]:
             "mtime_ns": known.st_mtime_ns,
         }
     files, path = file_system(address)
-    info = files.info(path)
+    with reaching(address):
+        info = files.info(path)
     mark = next((f"{name} {info[name]}" for name in _MARKS if info.get(name)), None)
     return {"address": address, "bytes": info.get("size"), "mark": mark}

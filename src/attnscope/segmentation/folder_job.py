@@ -61,6 +61,7 @@ class SegmentJob:
 
         Raises:
             OutputError: NAME.json is of another recipe or of somebody else, and `overwrite` is false.
+            PlaceError: An address can't be reached.
         """
         record = self._record(item)
         if record is None:
