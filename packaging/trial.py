@@ -51,7 +51,7 @@ WORKS = (
     "heatmap photo.png cat -o photo",
     "explain made cat --model demo -o again",
     "segment photo.png -o photo",
-    "evaluate scenes:1 scores",
+    "evaluate scenes:1 -o scores",
     "demo -o demo",
 )
 REFUSED = {

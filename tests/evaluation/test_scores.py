@@ -134,23 +134,33 @@ def test_the_order_of_pictures_changes_nothing():
     assert one.iou.tolist() == other.iou.tolist()
 
 
-@pytest.mark.parametrize("assignment", ["per-image", "dataset"])
-def test_intervals_are_those_of_a_bootstrap_that_scores_anew(assignment):
-    predictions, truths = made(6, pictures=4)
-    result = scores(predictions, truths, classes=CLASSES, assignment=assignment, resamples=40, seed=7)
+def interval_of_draws(predictions, truths, assignment):
     generator, drawn = np.random.default_rng(7), []
     for _ in range(40):
         chosen = generator.integers(4, size=4)
-        again = scores(
-            [predictions[at] for at in chosen],
-            [truths[at] for at in chosen],
-            classes=CLASSES,
-            assignment=assignment,
-            resamples=0,
-        )
-        drawn.append(again.miou)
-    assert result.intervals["miou"] == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))))
+        pairs = [predictions[at] for at in chosen], [truths[at] for at in chosen]
+        drawn.append(scores(*pairs, classes=CLASSES, assignment=assignment, resamples=0).miou)
+    return tuple(np.quantile(drawn, (0.025, 0.975)))
+
+
+def test_intervals_are_those_of_a_bootstrap_that_scores_anew():
+    predictions, truths = made(6, pictures=4)
+    result = scores(predictions, truths, classes=CLASSES, resamples=40, seed=7)
+    assert result.intervals["miou"] == pytest.approx(interval_of_draws(predictions, truths, "per-image"))
     assert result.intervals["miou"][0] < result.intervals["miou"][1]
+
+
+def test_an_interval_of_one_assignment_keeps_it_and_holds_the_score():
+    predictions, truths = made(6, pictures=4)
+    result = scores(predictions, truths, classes=CLASSES, assignment="dataset", resamples=40, seed=7)
+    columns = scipy_columns([sklearn_table(*pair) for pair in zip(predictions, truths, strict=True)])
+    named = np.full(20, CLASSES)  # beyond the classes: no name
+    named[columns] = np.arange(CLASSES)
+    by_name = [named[prediction] for prediction in predictions]
+    assert scores(by_name, truths, classes=CLASSES, assignment="named", resamples=0).miou == result.miou
+    assert result.intervals["miou"] == pytest.approx(interval_of_draws(by_name, truths, "named"))
+    low, high = result.intervals["miou"]
+    assert low < result.miou < high
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():

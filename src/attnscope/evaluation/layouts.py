@@ -41,10 +41,14 @@ def open_dataset(dataset: str, folder: str | Path | None = None) -> Dataset:
             classes.txt, a name a line.
 
     Raises:
-        ParameterError: There is no such data set, or its folder lacks something.
+        ParameterError: There is no such data set, its folder lacks something, or scenes are given a folder.
     """
     name, _, count = dataset.partition(":")
     if name == SCENES:
+        if folder is not None:
+            raise ParameterError(
+                f"{dataset} is drawn and needs no folder, and {folder} is given: leave it out"
+            )
         return _scenes(count)
     if dataset not in LAYOUTS:
         known = [*LAYOUTS, "scenes:200"]
