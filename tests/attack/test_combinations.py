@@ -9,7 +9,7 @@ from compatibility import options, schedulers
 from compatibility.case import NEGATIVE, PROMPT
 from compatibility.hand_written import ByMatmul, ByScores, InChunks
 from compatibility.image_adapters import embeds, two_adapters, with_adapter
-from compatibility.parts import picture
+from compatibility.parts import add_lora, picture
 from compatibility.running import outcome
 from compatibility.zoo_stable_diffusion import sized
 
@@ -22,17 +22,17 @@ def by(processor):
 
 CHANGES = {
     "nothing": None,
-    "LoRA": options._lora,
-    "hypernetwork": options._hypernetwork,
-    "FreeU": options._freeu,
+    "LoRA": lambda pipe: add_lora(pipe.unet),
+    "hypernetwork": options.hypernetwork,
+    "FreeU": options.freeu,
     "fused projections": lambda pipe: pipe.fuse_qkv_projections(vae=False),
     "slicing": lambda pipe: pipe.enable_attention_slicing(1),
-    "channels last": options._channels_last,
+    "channels last": options.channels_last,
     "bfloat16": lambda pipe: pipe.to(torch.bfloat16),
-    "offloading": options._accelerate_hooks,
+    "offloading": options.accelerate_hooks,
     "one IP-Adapter": with_adapter.load,
     "two IP-Adapters": two_adapters.load,
-    "ControlNet": options._control,
+    "ControlNet": options.control,
     "scores": by(ByScores),
     "matmul": by(ByMatmul),
     "chunks": by(InChunks),

@@ -104,7 +104,7 @@ def _inversion(pipe: Any) -> Any:
     return pipe
 
 
-def _hypernetwork(pipe: Any) -> None:
+def hypernetwork(pipe: Any) -> None:
     """A1111's: what to_k and to_v read of the text goes through a small network first."""
     for name, module in pipe.unet.named_modules():
         if name.endswith("attn2"):
@@ -112,7 +112,7 @@ def _hypernetwork(pipe: Any) -> None:
             module.to_k.register_forward_pre_hook(lambda _, args, small=small: (args[0] + small(args[0]),))
 
 
-def _freeu(pipe: Any) -> None:
+def freeu(pipe: Any) -> None:
     pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.2, b2=1.4)
 
 
@@ -120,7 +120,7 @@ def _half(dtype: torch.dtype) -> Any:
     return lambda pipe: pipe.to(dtype)
 
 
-def _channels_last(pipe: Any) -> None:
+def channels_last(pipe: Any) -> None:
     pipe.unet.to(memory_format=torch.channels_last)
 
 
@@ -137,13 +137,13 @@ def _group_offload(pipe: Any) -> None:
     pipe.unet.enable_group_offload(onload_device=cpu, offload_device=cpu, offload_type="leaf_level")
 
 
-def _accelerate_hooks(pipe: Any) -> None:
+def accelerate_hooks(pipe: Any) -> None:
     from accelerate import cpu_offload
 
     cpu_offload(pipe.unet, execution_device=torch.device("cpu"))
 
 
-def _control(pipe: Any) -> Any:
+def control(pipe: Any) -> Any:
     return diffusers.StableDiffusionControlNetPipeline(**pipe.components, controlnet=controlnet())
 
 
@@ -184,26 +184,26 @@ CASES = [
         "textual inversion", sized("a <toy> and the star"), change=_inversion, word="<toy>", tokens=(2, 3)
     ),
     option("LoRA layers", change=lambda pipe: add_lora(pipe.unet)),
-    option("hypernetwork", change=_hypernetwork),
+    option("hypernetwork", change=hypernetwork),
     option("IP-Adapter", with_adapter.run, change=with_adapter.load),
     option("IP-Adapter, three pictures", with_adapter.run_three, change=with_adapter.load),
     option("IP-Adapter with a mask", with_adapter.run_masked, change=with_adapter.load),
     option("IP-Adapter Plus", with_adapter.run_plus, change=with_adapter.load_plus),
     option("two IP-Adapters", two_adapters.run, change=two_adapters.load),
-    option("ControlNet, guess mode", sized(image=picture, guess_mode=True), change=_control),
+    option("ControlNet, guess mode", sized(image=picture, guess_mode=True), change=control),
     option("two ControlNets", sized(**CONTROLS), change=_two_controls),
-    option("FreeU", change=_freeu),
+    option("FreeU", change=freeu),
     option("fused projections", change=lambda pipe: pipe.fuse_qkv_projections(vae=False)),
     option("attention slicing", change=lambda pipe: pipe.enable_attention_slicing(1)),
     option(
         "sliced and tiled VAE",
         change=_sliced_vae,
     ),
-    option("channels last", change=_channels_last),
+    option("channels last", change=channels_last),
     option("float16", change=_half(torch.float16)),
     option("bfloat16", change=_half(torch.bfloat16)),
     option("dynamically quantised U-Net", change=_quantised),
     option("layerwise casting to float8", change=_layerwise),
     option("group offloading", change=_group_offload),
-    option("accelerate's offloading hooks", change=_accelerate_hooks),
+    option("accelerate's offloading hooks", change=accelerate_hooks),
 ]

@@ -18,7 +18,7 @@ from attnscope.evaluation.scoring import Scores, scores
 from attnscope.files import check_free, is_folder
 from attnscope.pictures.overlays import indexed_png, overlay_labels, png_bytes
 from attnscope.pictures.reading import Picture
-from attnscope.pictures.sheets import Tile, tile_row
+from attnscope.pictures.sheets import Tile, stacked, tile_row
 from attnscope.pictures.strips import renumbered
 from attnscope.pictures.writing import write_picture
 from attnscope.segmentation.features import kept_module, usual_module
@@ -100,7 +100,7 @@ class Comparison:
                 0, Tile(picture, "picture", f"{width}x{height} px, attention {self.pass_seconds:.1f} s")
             )
         rows = -(-len(tiles) // _COLUMNS)
-        return tile_row(tiles, columns=-(-len(tiles) // rows))
+        return stacked("", "", [("", tile_row(tiles, columns=-(-len(tiles) // rows)))])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
