@@ -30,6 +30,12 @@ SHARPNESS = 4
 With 1, a place on a contour belongs to both sides: on coarse grids most places do, and even attention that
 meets its targets exactly is merged too much at DiffSeg's published thresholds.
 """
+TEMPERATURE = 2.0
+"""Divides the logits of self-attention where they are held to their targets; the network works with them undivided.
+
+KL is least where attention is as even as the network is unsure. That is too even for DiffSeg's published
+thresholds.
+"""
 FLOOR = 1e-6
 """Least probability in a logarithm."""
 
@@ -106,7 +112,9 @@ class TapingProcessor:
         if encoder_hidden_states is None:
             places = self.tape.drawn(query.shape[2])
             rows = torch.take_along_dim(query, places[:, None, :, None], dim=2)
-            self.tape.self_rows.append(SelfRows(places, _probability(rows, key, attn.scale).mean(1)))
+            self.tape.self_rows.append(
+                SelfRows(places, _probability(rows, key, attn.scale / TEMPERATURE).mean(1))
+            )
             mixed = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         else:
             probability = _probability(query, key, attn.scale)
@@ -136,6 +144,19 @@ def taping(unet: UNet2DConditionModel, parts: Float[Tensor, "batch part h w"]) -
         yield tape
     finally:
         unet.set_attn_processor(before)
+
+
+@torch.no_grad()
+def sharpen(unet: UNet2DConditionModel, factor: float) -> None:
+    """Multiply the logits of all self-attention: of weights that were trained at another temperature.
+
+    Args:
+        unet: The U-Net; its queries are changed in place.
+        factor: More than 1 makes attention sharper.
+    """
+    for module in unet.modules():
+        if isinstance(module, Attention) and not module.is_cross_attention:
+            module.to_q.weight.mul_(factor)
 
 
 def self_loss(tape: Tape, weight: Float[Tensor, batch]) -> Tensor:

@@ -2,7 +2,8 @@
 
 Four phases share the time (see phases.py). Every two minutes a checkpoint and its model folder are written; the same
 command goes on from there. `--export` only writes that folder. `--start MODEL` begins
-with a model's weights, for example the shipped ones, and trains the U-Net on. Works on a CPU and on a GPU.
+with a model's weights, for example the shipped ones, and trains the U-Net on; `--phases full` runs that phase alone.
+Works on a CPU and on a GPU.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ class Training:
             pipe = untrained_pipeline(self.settings.seed)
         else:
             pipe = StableDiffusionPipeline.from_pretrained(start, safety_checker=None).to(torch.float32)
-            self.record.go_on_from(Record.from_json((start / RECORD).read_text("utf-8")))
+            before = Record.from_json((start / RECORD).read_text("utf-8"))
+            self.record.go_on_from(before)
+            trained_at = before.settings.get("attention_losses", {}).get("TEMPERATURE", 1.0)
+            attention_losses.sharpen(pipe.unet, attention_losses.TEMPERATURE / trained_at)
         for part in PARTS if self.state else ():
             getattr(pipe, part).load_state_dict(self.state[part])
         return pipe
@@ -210,14 +214,14 @@ def new_record(settings: Settings) -> Record:
     )
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
+def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, Sequence[Phase], bool, int]:
     """Read the command line.
 
     Args:
         arguments: Default: the command line's.
 
     Returns:
-        The settings, whether only to export, and how many scenes to evaluate on.
+        The settings, the phases, whether only to export, and how many scenes to evaluate on.
     """
     parser = argparse.ArgumentParser(
         prog="python -m attnscope.demo.train", description=__doc__.split("\n")[0]
@@ -228,6 +232,13 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
         "--checkpoint", type=Path, default=Path("demo-training.pt"), help="file to resume from"
     )
     parser.add_argument("--start", type=Path, help="model folder whose weights to begin with")
+    parser.add_argument(
+        "--phases",
+        nargs="+",
+        choices=[phase.name for phase in PHASES],
+        default=[phase.name for phase in PHASES],
+        help="run only these, which share the time",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw scenes (default 2)")
@@ -244,8 +255,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, bool, int]:
         "--scenes", type=int, default=SCENES, help="held-out scenes to evaluate on; 0: do not"
     )
     given = vars(parser.parse_args(arguments))
-    only_export, scenes = given.pop("export"), given.pop("scenes")
-    return Settings(**given), only_export, scenes
+    only_export, scenes, chosen = given.pop("export"), given.pop("scenes"), given.pop("phases")
+    phases = [phase for phase in PHASES if phase.name in chosen]
+    return Settings(**given), phases, only_export, scenes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -254,8 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Default: the command line's.
     """
-    settings, only_export, scenes = parse(arguments)
-    training = Training(settings)
+    settings, phases, only_export, scenes = parse(arguments)
+    training = Training(settings, phases)
     console = Console(stderr=True)
     if only_export:
         training.export()

@@ -10,7 +10,7 @@ from attnscope.testing.transformers import tiny_flux, tiny_pixart, tiny_sd3
 from transformer_cases import CASES, PROMPT
 from watched_runs import watched, words
 
-peft = pytest.importorskip("peft", reason="LoRAs need peft, which is none of this project's own needs")
+peft = pytest.importorskip("peft", reason="LoRAs need peft")
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj"]
 LOADED = [case for case in CASES if case.make in (tiny_sd3, tiny_flux)]
