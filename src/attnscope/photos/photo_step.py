@@ -14,10 +14,11 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from attnscope.atlas.families import Family
+from attnscope.atlas.families import Family, unwrapped
 from attnscope.errors import AttnscopeError, ModelError
 from attnscope.photos.latents import check_timestep, vae_px
 from attnscope.photos.seen import show
+from attnscope.recording.calling.named import NamedArguments
 from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
 from attnscope.recording.planning.modules import model_of
@@ -138,13 +139,11 @@ def _always(scheduler: Any, timestep: int) -> Callable[..., None]:
 
 def _showing(pipe: Any, model: nn.Module, family: Family, latent: Tensor) -> Callable[..., Any]:
     """A hook that puts the photo where the model would get noise."""
-    signature, name = inspect.signature(model.forward), family.arguments[0]
+    named, name = NamedArguments(unwrapped(model), "forward", family.arguments), family.arguments[0]
     shown = family.latents.laid_out(pipe, latent)
 
     def show(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        call = signature.bind(*args, **kwargs)
-        call.arguments[name] = _in_place_of(call.arguments[name], shown, pipe)
-        return call.args, call.kwargs
+        return named.changed(args, kwargs, name, lambda noise: _in_place_of(noise, shown, pipe))
 
     return show
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from attnscope.atlas.families import Attended, Family, unwrapped
+from attnscope.errors import CaptureError
 from attnscope.recording.calling.callers import Asking, Caller
 from attnscope.recording.calling.held_rows import rows_by
+from attnscope.recording.calling.named import NamedArguments
 
 
 class Arguments:
@@ -23,7 +24,7 @@ class Arguments:
 
     def __init__(self, family: Family, model: nn.Module) -> None:
         self._family, self._model = family, unwrapped(model)
-        self._signature = inspect.signature(self._model.forward)
+        self._named = NamedArguments(self._model, "forward", family.arguments)
         self._known: tuple[Any, Attended | None] = (None, None)
 
     def read(self, args: tuple, kwargs: Mapping[str, Any], caller: Caller | None) -> Asking:
@@ -33,10 +34,19 @@ class Arguments:
             args: As the model got them.
             kwargs: As the model got them.
             caller: The call of a pipeline, None where the model is called by hand.
+
+        Raises:
+            CaptureError: The call names no noisy latent.
         """
-        arguments = self._signature.bind_partial(*args, **kwargs).arguments
+        arguments = self._named.read(args, kwargs)
         known: list[Any] = [arguments.get(name) for name in self._family.arguments]
         sample, timestep, conditioning = known
+        if sample is None:
+            name, given = self._family.arguments[0], ", ".join(arguments) or "nothing"
+            raise CaptureError(
+                f"{type(self._model).__name__} was called without `{name}`, which tells its rows: it got {given}; "
+                "call it by the names of its own forward"
+            )
         attended = self._attended(arguments)
         by = rows_by(self._family, caller)
         if attended is not None and by is not None and caller is not None:

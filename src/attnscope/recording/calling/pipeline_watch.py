@@ -5,7 +5,6 @@ Watchers are put on methods of one pipeline object and taken off again; no class
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from torch import Tensor
 from attnscope.atlas.families import Family
 from attnscope.recording.calling.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.calling.known_rows import calls_once, reads_its_prompt
+from attnscope.recording.calling.named import NamedArguments
 from attnscope.recording.calling.picture_size import frames_shown, size_of_pictures
 from attnscope.recording.calling.pipeline_call import PipelineCall
 from attnscope.recording.calling.prompts import Prompts
@@ -164,7 +164,7 @@ class PipelineWatch:
         method = getattr(owner, name, None)
         if method is None or not hasattr(owner, "__dict__"):
             return
-        signature = inspect.signature(method)
+        named = NamedArguments(owner, name)
 
         def watched(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             self._is_followed()  # from here on; its text encoders are run now
@@ -172,9 +172,7 @@ class PipelineWatch:
             caller = call_of(self.pipeline)
             frame = None if caller is None else caller.frame
             if self._takes(frame):
-                arguments = signature.bind(*args, **kwargs)
-                arguments.apply_defaults()
-                after(self.enter(frame), dict(arguments.arguments), result)
+                after(self.enter(frame), named.read(args, kwargs, defaults=True), result)
             return result
 
         self._watched.append(WatchedMethod(owner, name, watched))

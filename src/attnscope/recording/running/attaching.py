@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import CaptureError
+from attnscope.recording.calling.named import NamedArguments
 from attnscope.recording.calling.pipeline_watch import PipelineWatch
 from attnscope.recording.calling.told import Told, check_told
 from attnscope.recording.planning.modules import TappedLayer, models_of
@@ -107,13 +107,12 @@ def _with_steps(model: Model) -> list[PipelineWatch]:
 
 
 def _step_noter(passes: Passes, watch: PipelineWatch) -> Callable[..., Any]:
-    signature = inspect.signature(watch.scheduler.step)
+    named = NamedArguments(watch.scheduler, "step")
 
     def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
         if passes.session is not None:
-            arguments = signature.bind(*args, **kwargs).arguments
-            passes.session.previews.note_step(watch.scheduler, arguments, result)
+            passes.session.previews.note_step(watch.scheduler, named.read(args, kwargs), result)
         return result
 
     return step
