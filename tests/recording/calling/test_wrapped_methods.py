@@ -1,5 +1,7 @@
 """Wrappers that say only `*args, **kwargs`, as people put before models' and pipelines' methods, hide no argument."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,19 @@ def test_a_wrapped_transformer(tmp_path, monkeypatch):
     pipe = tiny_flux(tmp_path)
     plain = captured(pipe)
     monkeypatch.setattr(pipe.transformer, "forward", anything(pipe.transformer.forward))
+    check_same(captured(pipe), plain)
+
+
+def twice(original):
+    """As cache-dit does on top of `torch.no_grad()`."""
+    return functools.wraps(original)(anything(functools.wraps(original)(anything(original))))
+
+
+@pytest.mark.parametrize("wrapper", [anything, twice])
+def test_a_call_replaced_for_all_pipelines_of_a_class(tmp_path, monkeypatch, wrapper):
+    pipe = tiny_flux(tmp_path)
+    plain = captured(pipe)
+    monkeypatch.setattr(type(pipe), "__call__", wrapper(type(pipe).__call__))
     check_same(captured(pipe), plain)
 
 

@@ -1,12 +1,14 @@
 """Layers that did not run, or whose tokens were merged: what did it is named, and taken off by the remedy."""
 
 import pytest
+import torch
 from torch import nn
 
 import attnscope
 from attnscope.errors import CaptureError
 from attnscope.recording.obstacles.skipped import replaced_forward
 from attnscope.recording.running.passes import IncompleteCaptureWarning
+from attnscope.testing.transformers import tiny_flux
 from capture_cases import run
 from obstacle_cases import BOTH, MIDDLE, assert_captured, call, follow, small_pipe
 
@@ -238,3 +240,22 @@ def test_deepcache_itself_is_named_and_switched_off(pipe, seeded):
     with attnscope.capture(pipe) as trace:
         run(pipe, seeded, num_inference_steps=2)
     assert len(trace.layers) == 32
+
+
+def test_cache_dit_itself_is_named_and_switched_off(tmp_path):
+    cache_dit = pytest.importorskip("cache_dit", reason="cache-dit is not installed")
+    pipe = tiny_flux(tmp_path)
+    few = {"Fn_compute_blocks": 1, "Bn_compute_blocks": 0, "max_warmup_steps": 1}
+    cache_dit.enable_cache(pipe, cache_config=cache_dit.DBCacheConfig(**few, residual_diff_threshold=10.0))
+    call = {"num_inference_steps": 4, "output_type": "np"}
+    plain = pipe("a cat", generator=torch.Generator().manual_seed(0), **call).images
+    with pytest.warns(IncompleteCaptureWarning, match="Cache-dit answers in its place") as caught:
+        with attnscope.capture(pipe) as trace:
+            made = pipe("a cat", generator=torch.Generator().manual_seed(0), **call).images
+    assert (made == plain).all()
+    assert trace.branches == ("cond",)
+    assert "steps 1 to 3" in str(caught[0].message)
+    follow(caught[0].message, pipe=pipe, cache_dit=cache_dit)
+    with attnscope.capture(pipe) as trace:
+        pipe("a cat", **call)
+    assert len(trace.layers) == 4

@@ -7,7 +7,7 @@ method) runs, so a subclass with a `__call__` of its own is not taken for its pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -123,12 +123,25 @@ def defining_class(caller: Caller) -> str:
     Args:
         caller: The call.
     """
-    for cls in type(caller.pipeline).__mro__:
-        method = vars(cls).get(caller.method)
-        code = getattr(getattr(method, "__wrapped__", method), "__code__", None)
-        if code is caller.frame.f_code and cls.__module__.startswith("diffusers."):
-            return cls.__name__ + ("" if caller.method == "__call__" else f".{caller.method}")
-    return ""
+    code, module = caller.frame.f_code, caller.frame.f_globals.get("__name__")
+    having = [
+        cls
+        for cls in type(caller.pipeline).__mro__
+        if caller.method in vars(cls) and cls.__module__.startswith("diffusers.")
+    ]
+    running = [cls for cls in having if code in _codes(vars(cls)[caller.method])]
+    replaced = [cls for cls in having if cls.__module__ == module]  # by what does not tell what it wraps
+    if not running and len(replaced) != 1:
+        return ""
+    name = (running or replaced)[0].__name__
+    return name if caller.method == "__call__" else f"{name}.{caller.method}"
+
+
+def _codes(method: Any) -> Iterator[Any]:
+    """Code of a method and of all that it wraps, such as what runs under `torch.no_grad()`."""
+    while method is not None:
+        yield getattr(method, "__code__", None)
+        method = getattr(method, "__wrapped__", None)
 
 
 def _guides(pipeline: Any, variables: Variables) -> bool:

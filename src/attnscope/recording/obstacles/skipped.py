@@ -30,6 +30,11 @@ FEATURES = {
     "layer_skip": "layer skipping",
 }
 """How the names of diffusers' hooks begin, and what they belong to."""
+CACHES = {
+    "DeepCache": "`helper.disable()` of its DeepCacheSDHelper",
+    "cache_dit": "`cache_dit.disable_cache(pipe)`",
+}
+"""How packages are switched off that answer for layers with what these said in an earlier step."""
 
 
 def answering_hook(module: nn.Module, component: str = "unet", model: Any = None) -> Obstacle | None:
@@ -124,9 +129,10 @@ def _forward_of(module: nn.Module, component: str, path: str) -> Obstacle | None
     forward = replaced_forward(module)
     if forward is None:
         return None
-    if str(getattr(forward, "__module__", "")).startswith("DeepCache"):
+    package = str(getattr(forward, "__module__", "")).split(".")[0]
+    if package in CACHES:
         return Obstacle(
-            "DeepCache answers in its place", "switch it off, `helper.disable()` of its DeepCacheSDHelper"
+            f"{package.replace('_', '-')} answers in its place", f"switch it off, {CACHES[package]}"
         )
     owner = submodule(component, path)
     put_back = (
@@ -177,7 +183,7 @@ def why_skipped(missing: Missing, steps: Sequence[int]) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for name, (at, cause) in missing.items():
         why = cause or _no_cause(at, steps)
-        by_cause.setdefault(str(why), []).append(f"{name} in steps {describe_numbers(at)}")
+        by_cause.setdefault(str(why), []).append(f"{name} in steps {describe_numbers(sorted({*at}))}")
     for why, layers in by_cause.items():
         yield f"these layers did not run, so the trace lacks them: {'; '.join(layers)}. {why[0].upper()}{why[1:]}"
 
