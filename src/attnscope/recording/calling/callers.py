@@ -171,6 +171,33 @@ def _is_own(frame: FrameType, pipeline: Any, entry: FrameType) -> bool:
     return is_library and frame.f_globals is entry.f_globals
 
 
+def defining_class(caller: Caller) -> str:
+    """The class whose method runs, with the method's name unless that is `__call__`; '' outside diffusers.
+
+    Args:
+        caller: The call.
+    """
+    code, module = caller.frame.f_code, caller.frame.f_globals.get("__name__")
+    having = [
+        cls
+        for cls in type(caller.pipeline).__mro__
+        if caller.method in vars(cls) and cls.__module__.startswith("diffusers.")
+    ]
+    running = [cls for cls in having if code in _codes(vars(cls)[caller.method])]
+    replaced = [cls for cls in having if cls.__module__ == module]  # by what does not tell what it wraps
+    if not running and len(replaced) != 1:
+        return ""
+    name = (running or replaced)[0].__name__
+    return name if caller.method == "__call__" else f"{name}.{caller.method}"
+
+
+def _codes(method: Any) -> Iterator[Any]:
+    """Code of a method and of all that it wraps, such as what runs under `torch.no_grad()`."""
+    while method is not None:
+        yield getattr(method, "__code__", None)
+        method = getattr(method, "__wrapped__", None)
+
+
 def running_frames() -> set[FrameType]:
     """Every frame of every thread that is running."""
     return {frame for innermost in sys._current_frames().values() for frame in _up(innermost)}

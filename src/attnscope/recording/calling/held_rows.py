@@ -14,8 +14,8 @@ from torch import Tensor
 
 from attnscope.atlas.families import Family
 from attnscope.atlas.families.family import RowsBy
-from attnscope.recording.calling.callers import Caller
-from attnscope.recording.calling.known_rows import branches_with_perturbed, defining_class
+from attnscope.recording.calling.callers import Caller, defining_class
+from attnscope.recording.calling.known_rows import branches_with_perturbed
 
 
 def rows_by(family: Family, caller: Caller | None) -> RowsBy | None:

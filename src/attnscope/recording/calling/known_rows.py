@@ -7,7 +7,7 @@ method) runs, so a subclass with a `__call__` of its own is not taken for its pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 
 from attnscope.atlas.families import without_adapters
 from attnscope.errors import CaptureError
-from attnscope.recording.calling.callers import Caller
+from attnscope.recording.calling.callers import Caller, defining_class
 
 Variables = Mapping[str, Any]
 DENOISERS = ("unet", "decoder", "image_unet")
@@ -115,33 +115,6 @@ def is_unguided(caller: Caller) -> bool:
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     of_library = caller.frame.f_globals.get("__name__", "").startswith("diffusers.")
     return of_library and not any("guidance" in name for name in names)
-
-
-def defining_class(caller: Caller) -> str:
-    """The class whose method runs, with the method's name unless that is `__call__`; '' outside diffusers.
-
-    Args:
-        caller: The call.
-    """
-    code, module = caller.frame.f_code, caller.frame.f_globals.get("__name__")
-    having = [
-        cls
-        for cls in type(caller.pipeline).__mro__
-        if caller.method in vars(cls) and cls.__module__.startswith("diffusers.")
-    ]
-    running = [cls for cls in having if code in _codes(vars(cls)[caller.method])]
-    replaced = [cls for cls in having if cls.__module__ == module]  # by what does not tell what it wraps
-    if not running and len(replaced) != 1:
-        return ""
-    name = (running or replaced)[0].__name__
-    return name if caller.method == "__call__" else f"{name}.{caller.method}"
-
-
-def _codes(method: Any) -> Iterator[Any]:
-    """Code of a method and of all that it wraps, such as what runs under `torch.no_grad()`."""
-    while method is not None:
-        yield getattr(method, "__code__", None)
-        method = getattr(method, "__wrapped__", None)
 
 
 def _guides(pipeline: Any, variables: Variables) -> bool:
