@@ -151,5 +151,7 @@ def test_names_are_those_of_the_nearest_definition_that_has_some():
     assert named.read((5,), {}, defaults=True) == {"one": 5, "two": 2, "three": 3}
     assert named.changed((5, 6), {"three": 7}, "two", lambda old: old + 1) == ((5, 7), {"three": 7})
     assert named.changed((5, 6), {"three": 7}, "three", lambda old: old + 1) == ((5, 6), {"three": 8})
+    Derived.call = functools.partial(lambda *args: None)  # no method, but something that can be called
+    assert NamedArguments(Derived(), "call").read((5,), {}) == {"one": 5}
     owner.other = lambda *args: None
     assert NamedArguments(owner, "other", ("x", "y")).read((1, 2), {}) == {"x": 1, "y": 2}

@@ -61,8 +61,10 @@ def _definitions(owner: Any, method: str) -> Iterator[dict[str, Parameter]]:
     """Parameters of the method as each class defines it, the nearest first, and last as it is now."""
     for parent in type(owner).__mro__:
         if method in vars(parent):
-            bound = vars(parent)[method].__get__(owner, parent)
-            yield dict(inspect.signature(bound).parameters)
+            found = vars(parent)[method]
+            if hasattr(found, "__get__"):  # a functools.partial is no method
+                found = found.__get__(owner, parent)
+            yield dict(inspect.signature(found).parameters)
     yield dict(inspect.signature(getattr(owner, method)).parameters)
 
 
