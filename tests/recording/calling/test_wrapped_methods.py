@@ -75,10 +75,36 @@ def test_a_class_whose_forward_takes_anything(pipe, monkeypatch):
     check_same(captured(pipe), plain)
 
 
-def test_a_forward_replaced_for_all_models_of_a_class(pipe, monkeypatch):
+def renamed_method(original):
+    """A method of the class whose latent and timestep have other names."""
+
+    def forward(model, x, t, encoder_hidden_states=None, **kwargs):
+        return original(model, x, t, encoder_hidden_states, **kwargs)
+
+    return forward
+
+
+@pytest.mark.parametrize("wrapper", [anything, renamed_method])
+def test_a_forward_replaced_for_all_models_of_a_class(pipe, monkeypatch, wrapper):
     plain = captured(pipe)
-    monkeypatch.setattr(type(pipe.unet), "forward", anything(type(pipe.unet).forward))
+    monkeypatch.setattr(type(pipe.unet), "forward", wrapper(type(pipe.unet).forward))
     check_same(captured(pipe), plain)
+
+
+def test_wrappers_stand_where_they_stood_after_a_run_that_raises(pipe, monkeypatch):
+    owners = {pipe.unet: "forward", pipe: "encode_prompt", pipe.scheduler: "step", pipe.vae: "decode"}
+    for owner, method in owners.items():
+        monkeypatch.setattr(owner, method, anything(getattr(owner, method)), raising=False)
+    before = {owner: dict(vars(owner)) for owner in owners}
+
+    def stop(*_):
+        raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"), attnscope.capture(pipe, previews=1):
+        run(pipe, callback_on_step_end=stop)
+    for owner, method in owners.items():
+        assert vars(owner)[method] is before[owner][method]
+        assert vars(owner).keys() == before[owner].keys()
 
 
 @pytest.mark.parametrize("method", ["encode_prompt", "prepare_latents"])

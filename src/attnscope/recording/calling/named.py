@@ -11,20 +11,21 @@ from typing import Any
 class NamedArguments:
     """Gives the arguments of a method's calls their names.
 
-    Callers know the method that the class defines. What stands in its place may only say `*args, **kwargs`.
+    Callers know the method that the class defines. What stands in its place may only say `*args, **kwargs`, or call its
+    parameters otherwise.
 
     Args:
         owner: The object whose method it is.
         method: Its name.
-        otherwise: Names in order, where nothing tells them.
+        usual: Names in order, where no definition has the first of them.
     """
 
-    def __init__(self, owner: Any, method: str, otherwise: Sequence[str] = ()) -> None:
-        known = next((each for each in _definitions(owner, method) if not _takes_anything(each)), None)
-        self._names = tuple(otherwise) if known is None else tuple(known)
-        parameters = {} if known is None else known
+    def __init__(self, owner: Any, method: str, usual: Sequence[str] = ()) -> None:
+        definitions = (each for each in _definitions(owner, method) if not _takes_anything(each))
+        known = next((each for each in definitions if not usual or usual[0] in each), {})
+        self._names = tuple(known or usual)
         self._defaults = {
-            name: each.default for name, each in parameters.items() if each.default is not Parameter.empty
+            name: each.default for name, each in known.items() if each.default is not Parameter.empty
         }
 
     def read(
