@@ -62,6 +62,7 @@ def test_broken_pictures_are_reported_and_stop_nothing(run, model, folder, tmp_p
     code, _, err = run("segment", folder, "--model", model, "-o", tmp_path / "out", "--no-overlays")
     assert code == 1
     assert "attnscope: 1 of 3 pictures failed" in err
+    assert err.count("bad.png") == 1
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["counts"] == {"done": 2, "skipped": 0, "failed": 1}
     assert report["rows"][0]["error"] == "ImageError"

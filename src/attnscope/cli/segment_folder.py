@@ -98,7 +98,8 @@ def _tell(bars: Progress, task: TaskID, row: Row, counts: Counter[str]) -> None:
         bars.update(task, description=f"segments, {rate:.2f} a second, {_time(left / rate)} left")
     bars.update(task, completed=counts.total())
     if row.error and counts["failed"] <= _MOST_SAID:
-        say_error(f"{row.item.address}: {row.error.message}")
+        address, message = row.item.address, row.error.message
+        say_error(message if address in message else f"{address}: {message}")
 
 
 def _time(seconds: float) -> str:
