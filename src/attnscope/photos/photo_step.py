@@ -18,7 +18,7 @@ from attnscope.atlas.families import Family, unwrapped
 from attnscope.errors import AttnscopeError, ModelError
 from attnscope.photos.latents import check_timestep, vae_px
 from attnscope.photos.seen import show
-from attnscope.recording.calling.named import NamedArguments
+from attnscope.recording.calling.named_arguments import NamedArguments
 from attnscope.recording.calling.twin import twin_of
 from attnscope.recording.capture import capture
 from attnscope.recording.planning.modules import model_of

@@ -9,7 +9,7 @@ from PIL import Image
 
 import attnscope
 from attnscope.errors import CaptureError
-from attnscope.recording.calling.named import NamedArguments
+from attnscope.recording.calling.named_arguments import NamedArguments
 from attnscope.testing.transformers import tiny_flux
 
 

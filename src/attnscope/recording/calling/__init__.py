@@ -3,7 +3,7 @@
 callers.py         which pipeline calls a model, and in which of its calls
 pipeline_call.py   what is known of one call of a pipeline
 arguments.py       what a model is called with, by the names of its family
-named.py           names of what any method is called with
+named_arguments.py names of what any method is called with
 pipeline_watch.py  one pipeline's calls: prompts, embeddings, scheduler, pictures
 prompts.py         what text encoders read, and the names of its tokens
 written.py         a prompt within what a pipeline writes around it

@@ -11,7 +11,7 @@ from attnscope.atlas.families import Attended, Family, unwrapped
 from attnscope.errors import CaptureError
 from attnscope.recording.calling.callers import Asking, Caller
 from attnscope.recording.calling.held_rows import rows_by
-from attnscope.recording.calling.named import NamedArguments
+from attnscope.recording.calling.named_arguments import NamedArguments
 
 
 class Arguments:

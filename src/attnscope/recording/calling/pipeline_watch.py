@@ -19,7 +19,7 @@ from torch import Tensor
 from attnscope.atlas.families import Family
 from attnscope.recording.calling.callers import Asking, Caller, call_of, running_frames
 from attnscope.recording.calling.known_rows import calls_once, reads_its_prompt
-from attnscope.recording.calling.named import NamedArguments
+from attnscope.recording.calling.named_arguments import NamedArguments
 from attnscope.recording.calling.picture_size import frames_shown, size_of_pictures
 from attnscope.recording.calling.pipeline_call import PipelineCall
 from attnscope.recording.calling.prompts import Prompts

@@ -10,7 +10,7 @@ from torch import nn
 
 from attnscope.atlas.families import Family
 from attnscope.errors import CaptureError
-from attnscope.recording.calling.named import NamedArguments
+from attnscope.recording.calling.named_arguments import NamedArguments
 from attnscope.recording.calling.pipeline_watch import PipelineWatch
 from attnscope.recording.calling.told import Told, check_told
 from attnscope.recording.planning.modules import TappedLayer, models_of
