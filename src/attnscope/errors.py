@@ -24,7 +24,9 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class AttnscopeError(Exception):
@@ -132,7 +134,21 @@ def missing_extra(doing: str, packages: str, extra: str, hint: str = "") -> Miss
         extra: The extra that installs it.
         hint: What else there is to say.
     """
-    return MissingExtraError(f'{doing} needs {packages}: pip install "attnscope[{extra}]"{hint}')
+    return MissingExtraError(f"{doing} needs {packages}: {_installing(extra)}{hint}")
+
+
+def _installing(extra: str) -> str:
+    """The command that installs an extra into this very environment: pip does not reach those that uv and pipx own."""
+    environment = Path(sys.prefix)
+    if environment.parent.name.startswith("archive-v"):  # made by uvx, for one call
+        return f'uvx --from "attnscope[{extra}]" attnscope'
+    if (environment / "uv-receipt.toml").exists():
+        return f'uv tool install "attnscope[{extra}]"'
+    if (environment / "pipx_metadata.json").exists():
+        return f'pipx install --force "attnscope[{extra}]"'
+    if "pipx" in environment.parts:  # made by `pipx run`
+        return f'pipx run --spec "attnscope[{extra}]" attnscope'
+    return f'pip install "attnscope[{extra}]"'
 
 
 def nearest(
