@@ -105,6 +105,13 @@ def test_a_picture_is_made_and_kept_in_the_home_folder(visitor):
     assert visitor.ask(f"/api/runs/{number}/card")[1]["Content-Type"] == "image/webp"
 
 
+def test_visitors_bring_nothing_and_delete_nothing_of_others(visitor):
+    number = json.loads(visitor.ask("/api/runs", body={"prompt": "a tree", "steps": 1})[2])["number"]
+    assert visitor.ask(f"/api/runs/{number}/stop", body={})[0] == 403
+    status, _, answer = visitor.ask("/api/uploads", body={})
+    assert (status, b"no photos and no traces" in answer) == (403, True)
+
+
 @pytest.mark.parametrize(
     ("headers", "host", "status"),
     [

@@ -15,7 +15,8 @@ fi
 if [ -n "${ATTNSCOPE_TOKEN:-}" ]; then
     set -- --token "$ATTNSCOPE_TOKEN"
 else
-    set -- --no-token # only requests for this address are answered, and none that another site's page makes
+    # only requests for this address are answered, and none that another site's page makes
+    set -- --no-token --guests --no-files --keep 50
 fi
 exec attnscope studio "${ATTNSCOPE_MODEL:-demo}" --output "$runs" --host 0.0.0.0 --port "$port" \
     --address "$address" --framed-by https://huggingface.co --no-browser "$@"

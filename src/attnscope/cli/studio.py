@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
   attnscope studio my-model.safetensors -o pictures
 
-  attnscope studio --host 0.0.0.0        also for a class in the same network"""
+  attnscope studio --host 0.0.0.0 --guests        for a class in the same network"""
 
 
 def studio_command(
@@ -41,6 +41,19 @@ def studio_command(
             help="Largest trace; of a longer run not every step is kept.",
         ),
     ] = MAX_TRACE_GB,
+    guests: Annotated[
+        bool,
+        typer.Option("--guests", help="Only the browser that began a run can stop, rename or delete it."),
+    ] = False,
+    files: Annotated[
+        bool, typer.Option("--files/--no-files", help="Whether photos and traces can be brought.")
+    ] = True,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", min=1, help="Keep N runs; each new one deletes the oldest. Default: all."
+        ),
+    ] = None,
     port: Port = None,
     host: Host = "127.0.0.1",
     address: Address = None,
@@ -64,4 +77,4 @@ def studio_command(
         from attnscope.studio.messages import ModelNamed
 
         named = ModelNamed(model, None if config is None else str(config), device, dtype, max_trace_gb)
-        serve(named, folder=output, **where)
+        serve(named, folder=output, guests=guests, files=files, keep=keep, **where)

@@ -12,6 +12,7 @@ engine.py    that process seen from the server: queue, stop, start again
 runs.py      the runs and their folders
 uploads.py   traces that somebody brings
 changes.py   who waits for news is told
+rules.py     what people may do who open it
 ledger.py    what is known of every run
 studio.py    what the studio is asked for
 schemas.py   the JSON that it speaks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from attnscope.errors import AttnscopeError, BusyError, OutputError, ParameterError, SelectionError
@@ -21,10 +22,12 @@ class Ledger:
     Args:
         folder: Where runs are kept, and are found again.
         shelf: Of the viewer; gets the trace of each run that is over.
+        keep: How many runs are kept. None: all.
     """
 
-    def __init__(self, folder: Path, shelf: Shelf) -> None:
+    def __init__(self, folder: Path, shelf: Shelf, keep: int | None = None) -> None:
         self.runs, self.changes = Runs(folder), Changes()
+        self._keep = keep
         self.lock = threading.RLock()  # is held while runs change
         self._shelf = shelf
         self._is_closed = False
@@ -62,19 +65,20 @@ class Ledger:
             raise SelectionError(f"run {number} has no trace of a picture: choose a run that has finished")
         return Earlier(run.stored.asked.prompt, run.folder / TRACE)
 
-    def take_in(self, trace: Path, name: str) -> Run:
+    def take_in(self, trace: Path, name: str, maker: str = "") -> Run:
         """A trace that somebody has brought, as a run.
 
         Args:
             trace: Its folder, which is moved to where runs are kept.
             name: What it is called.
+            maker: Which browser brings it.
 
         Raises:
             TraceFormatError: It is no trace.
             SelectionError: It has no Q and K to look at.
         """
         with self.lock:
-            run = self.runs.begin("trace", name)
+            run = self.runs.begin("trace", name, maker=maker)
             try:
                 shutil.move(trace, run.folder / TRACE)
                 run.trace = self._shelf.put(run.folder / TRACE, run.stored.name).number
@@ -82,7 +86,7 @@ class Ledger:
                 self.runs.delete(run.number)
                 raise
             self._end(run, "done")
-        self.changes.note()
+        self.make_room()
         return run
 
     def rename(self, number: int, name: str) -> None:
@@ -126,6 +130,15 @@ class Ledger:
             if run.trace is not None:
                 self._shelf.take_away(run.trace)
             self.runs.delete(number)
+        self.changes.note()
+
+    def make_room(self) -> None:
+        """Delete the oldest runs beyond those that are kept, but none that is under way or that another one needs."""
+        with self.lock:
+            oldest_first = sorted(self.runs, key=lambda run: run.number)
+            for run in oldest_first[: -self._keep] if self._keep else ():
+                with suppress(BusyError):
+                    self.delete(run.number)
         self.changes.note()
 
     def hear(self, message: Message) -> None:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from attnscope.studio.asked import RunAsked
 from attnscope.studio.code import python_of
 from attnscope.studio.live import webp
+from attnscope.studio.rules import Maker, maker_of
 from attnscope.studio.runs import Run
 from attnscope.studio.schemas import Code, NameAsked, RunInfo, StudioInfo
 from attnscope.studio.studio import PHOTO, Studio
@@ -67,29 +68,37 @@ class Routes:
             model=model_info(studio.engine),
             runs=runs,
             folder=str(studio.ledger.runs.folder.resolve()),
+            guests=studio.rules.guests,
+            files=studio.rules.files,
         )
 
     def _run_info(self, run: Run) -> RunInfo:
         return run_info(run, self._studio.engine)
 
-    def make(self, asked: RunAsked) -> RunInfo:
+    def make(self, asked: RunAsked, maker: Maker = "") -> RunInfo:
         """Begin a picture."""
-        return self._run_info(self._studio.make(asked))
+        return self._run_info(self._studio.make(asked, maker_of(maker)))
 
-    def stop(self, number: int) -> RunInfo:
+    def stop(self, number: int, maker: Maker = "") -> RunInfo:
         """Stop a run."""
+        self._check_maker(number, maker)
         self._studio.stop(number)
         return self._run_info(self._studio.ledger.runs[number])
 
-    def rename(self, number: int, asked: NameAsked) -> RunInfo:
+    def rename(self, number: int, asked: NameAsked, maker: Maker = "") -> RunInfo:
         """Call a run something else."""
+        self._check_maker(number, maker)
         self._studio.ledger.rename(number, asked.name)
         return self._run_info(self._studio.ledger.runs[number])
 
-    def delete(self, number: int) -> Response:
+    def delete(self, number: int, maker: Maker = "") -> Response:
         """Delete a run that is over, with its files."""
+        self._check_maker(number, maker)
         self._studio.ledger.delete(number)
         return Response(status_code=204)
+
+    def _check_maker(self, number: int, maker: str) -> None:
+        self._studio.rules.check_maker(self._studio.ledger.runs[number], maker)
 
     def card(self, number: int) -> Response:
         """A run's picture, small."""

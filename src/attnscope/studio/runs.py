@@ -31,7 +31,8 @@ OVER: tuple[State, ...] = ("done", "stopped", "failed")
 
 
 class StoredRun(BaseModel):
-    """A run in its folder, run.json. asked: of a picture; text: of a photo. created: seconds since 1970."""
+    """A run in its folder, run.json. asked: of a picture; text: of a photo. created: seconds since 1970. maker: which
+    browser began it, see rules.py."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -43,6 +44,7 @@ class StoredRun(BaseModel):
     error: str = ""
     seconds: float | None = None
     created: float = 0.0
+    maker: str = Field("", max_length=64)
 
 
 @dataclass
@@ -109,7 +111,9 @@ class Runs:
             raise SelectionError(f"run {number}: there is none; it may have been deleted")
         return self._runs[number]
 
-    def begin(self, kind: Kind, name: str, *, asked: RunAsked | None = None, text: str = "") -> Run:
+    def begin(
+        self, kind: Kind, name: str, *, asked: RunAsked | None = None, text: str = "", maker: str = ""
+    ) -> Run:
         """A new run with a folder of its own.
 
         Args:
@@ -117,6 +121,7 @@ class Runs:
             name: What it is called.
             asked: What is asked of a picture.
             text: What is on a photo.
+            maker: Which browser begins it.
 
         Raises:
             OutputError: The folder can't be made.
@@ -126,7 +131,15 @@ class Runs:
         folder = self.folder / f"{number:04d}-{file_names([name])[0][:48].strip('-')}"
         with explained(folder):
             folder.mkdir(parents=True)
-        stored = StoredRun(kind=kind, name=name, state="waiting", asked=asked, text=text, created=time.time())
+        stored = StoredRun(
+            kind=kind,
+            name=name,
+            state="waiting",
+            asked=asked,
+            text=text,
+            created=time.time(),
+            maker=maker,
+        )
         run = self._runs[number] = Run(number, folder, stored)
         run.keep()
         return run

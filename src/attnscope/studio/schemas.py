@@ -28,7 +28,8 @@ class ModelInfo(BaseModel):
 
 class RunInfo(BaseModel):
     """A run. place: how many come before it while it waits. seen: the step that can be looked at now. trace: the
-    number of its trace, once there is one. has_picture: whether there is a picture, be it that of a step."""
+    number of its trace, once there is one. has_picture: whether there is a picture, be it that of a step. maker: which
+    browser began it."""
 
     number: int
     kind: Literal["picture", "photo", "trace"]
@@ -47,15 +48,19 @@ class RunInfo(BaseModel):
     created: float
     trace: int | None
     has_picture: bool
+    maker: str
 
 
 class StudioInfo(BaseModel):
-    """Everything that changes by itself. count: grows with each change; folder: where runs are kept."""
+    """Everything that changes by itself. count: grows with each change; folder: where runs are kept; guests: whether
+    only the browser that began a run may change it; files: whether photos and traces may be brought."""
 
     count: int
     model: ModelInfo
     runs: list[RunInfo]
     folder: str
+    guests: bool
+    files: bool
 
 
 class UploadInfo(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from attnscope.errors import ParameterError
 from attnscope.files import whole_file
@@ -12,6 +13,7 @@ from attnscope.studio.asked import RunAsked
 from attnscope.studio.engine import Engine
 from attnscope.studio.ledger import Ledger
 from attnscope.studio.messages import Job, MakePicture, ModelNamed, ReadPhoto
+from attnscope.studio.rules import Rules
 from attnscope.studio.runs import Kind, Run
 from attnscope.studio.uploads import Uploads
 from attnscope.viewer.shelf import Shelf
@@ -26,10 +28,12 @@ class Studio:
         model: The model that makes pictures.
         folder: Where runs are kept, and are found again.
         shelf: Of the viewer; gets the trace of each run that is over.
+        rules: What people may do.
     """
 
-    def __init__(self, model: ModelNamed, folder: Path, shelf: Shelf) -> None:
-        self.ledger = Ledger(folder, shelf)
+    def __init__(self, model: ModelNamed, folder: Path, shelf: Shelf, rules: Rules) -> None:
+        self.rules = rules
+        self.ledger = Ledger(folder, shelf, rules.keep)
         self.engine = Engine(model, self.ledger.hear)
         self.uploads = Uploads(folder)
 
@@ -45,11 +49,12 @@ class Studio:
         self.ledger.stop_the_rest()
         self.uploads.close()
 
-    def make(self, asked: RunAsked) -> Run:
+    def make(self, asked: RunAsked, maker: str = "") -> Run:
         """Begin a picture.
 
         Args:
             asked: What to make.
+            maker: Which browser asks.
 
         Raises:
             ParameterError: The prompt is empty.
@@ -63,14 +68,15 @@ class Studio:
         def job(run: Run) -> Job:
             return MakePicture(run.number, asked, run.folder, earlier)
 
-        return self._submitted("picture", asked.prompt, job, asked=asked)
+        return self._submitted("picture", asked.prompt, job, asked=asked, maker=maker)
 
-    def read(self, contents: bytes, text: str) -> Run:
+    def read(self, contents: bytes, text: str, maker: str = "") -> Run:
         """Begin to read a photo.
 
         Args:
             contents: Of its file.
             text: What is on it.
+            maker: Which browser asks.
 
         Raises:
             ParameterError: There is no text, or the model can't read photos.
@@ -88,7 +94,7 @@ class Studio:
                 photo.save(partial)
             return ReadPhoto(run.number, run.folder / PHOTO, text, run.folder)
 
-        return self._submitted("photo", text, job, text=text)
+        return self._submitted("photo", text, job, text=text, maker=maker)
 
     def stop(self, number: int) -> None:
         """Stop a run; what it has kept so far stays.
@@ -106,17 +112,15 @@ class Studio:
         kind: Kind,
         name: str,
         job_of: Callable[[Run], Job],
-        *,
-        asked: RunAsked | None = None,
-        text: str = "",
+        **known: Any,
     ) -> Run:
         with self.ledger.lock:
-            run = self.ledger.runs.begin(kind, name, asked=asked, text=text)
+            run = self.ledger.runs.begin(kind, name, **known)
         try:
             self.engine.submit(job_of(run))  # outside of the lock: a large photo takes its time
         except Exception:
             with self.ledger.lock:
                 self.ledger.runs.delete(run.number)
             raise
-        self.ledger.changes.note()
+        self.ledger.make_room()
         return run

@@ -60,6 +60,7 @@ def run_info(run: Run, engine: Engine) -> RunInfo:
         created=stored.created,
         trace=run.trace,
         has_picture=_has_picture(run),
+        maker=stored.maker,
     )
 
 

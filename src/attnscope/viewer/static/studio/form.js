@@ -6,7 +6,7 @@ import { html, useEffect, useRef, useState } from "attnscope/preact";
 import { get, set } from "attnscope/state";
 import { Bringing } from "attnscope/studio/bringing";
 import { askedOf } from "attnscope/studio/draft";
-import { isOver, runOf, runOfTrace, useStudio } from "attnscope/studio/news";
+import { isOver, mayChange, runOf, runOfTrace, useStudio } from "attnscope/studio/news";
 import * as studio from "attnscope/studio/source";
 
 /** @import { State } from "attnscope/state" */
@@ -47,7 +47,7 @@ export function Form({ state }) {
         onInput=${typed("prompt")}
       />
       ${
-        running
+        running && mayChange(running)
           ? html`<button type="button" class="main" onClick=${() => studio.stop(running.number)}>
               ${t("Stop")}
             </button>`
@@ -64,7 +64,7 @@ export function Form({ state }) {
       <div class=${isOpen ? "ask-fields open" : "ask-fields"}>
         <${Settings} state=${state} model=${info?.model ?? null} />
       </div>
-      <${Bringing} canRead=${!info?.model.no_photos} />
+      ${info?.files !== false && html`<${Bringing} canRead=${!info?.model.no_photos} />`}
     </div>
     ${problem && html`<p ref=${alert} class="ask-problem" role="alert" lang="en">${problem}</p>`}
     ${info && modelText(info.model)}

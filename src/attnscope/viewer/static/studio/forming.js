@@ -8,6 +8,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "attnscope/pr
 import { set } from "attnscope/state";
 import { EXAMPLES } from "attnscope/studio/examples";
 import { progressText } from "attnscope/studio/form";
+import { mayChange, useStudio } from "attnscope/studio/news";
 import * as studio from "attnscope/studio/source";
 
 /** @import { State } from "attnscope/state" */
@@ -99,7 +100,10 @@ export function Forming({ run, state, model }) {
           <progress value=${run.done} max=${run.total || 1} aria-label=${t("steps")}></progress>
           <span>${progressText(run)}</span>
           ${run.note && html`<small lang="en">${run.note}</small>`}
-          <button onClick=${() => studio.stop(run.number)}>${t("Stop")}</button>
+          ${
+            mayChange(run) &&
+            html`<button onClick=${() => studio.stop(run.number)}>${t("Stop")}</button>`
+          }
         </div>
       </figure>
     </main>
@@ -185,8 +189,11 @@ export function Welcome() {
           </li>`,
       )}
     </ul>
-    <p class="quiet">
-      ${t("Or drop a photo here to read it, or a trace that was captured elsewhere to look at it.")}
-    </p>
+    ${
+      useStudio()?.files &&
+      html`<p class="quiet">
+        ${t("Or drop a photo here to read it, or a trace that was captured elsewhere to look at it.")}
+      </p>`
+    }
   </main>`;
 }

@@ -6,7 +6,7 @@ import { get, set } from "attnscope/state";
 import { draftOf } from "attnscope/studio/draft";
 import { progressText } from "attnscope/studio/form";
 import { lookAt } from "attnscope/studio/looking";
-import { isOver, useStudio } from "attnscope/studio/news";
+import { isOver, mayChange, useStudio } from "attnscope/studio/news";
 import * as studio from "attnscope/studio/source";
 
 /** @import { State } from "attnscope/state" */
@@ -89,14 +89,19 @@ function Menu({ run, close }) {
         ${t("Use its settings")}
       </button>`
     }
-    <button onClick=${doing(() => renamed(run))}>${t("Rename")}</button>
+    ${mayChange(run) && html`<${OfItsMaker} run=${run} doing=${doing} />`}
+    ${problem && html`<p class="ask-problem" role="alert" lang="en">${problem}</p>`}
+  </div>`;
+}
+
+/** @param {{ run: RunInfo, doing: (act: () => unknown) => () => Promise<void> }} props */
+function OfItsMaker({ run, doing }) {
+  return html`<button onClick=${doing(() => renamed(run))}>${t("Rename")}</button>
     ${
       isOver(run)
         ? html`<button onClick=${doing(() => deleted(run))}>${t("Delete")}</button>`
         : html`<button onClick=${doing(() => studio.stop(run.number))}>${t("Stop")}</button>`
-    }
-    ${problem && html`<p class="ask-problem" role="alert" lang="en">${problem}</p>`}
-  </div>`;
+    }`;
 }
 
 /** @param {RunInfo} run */

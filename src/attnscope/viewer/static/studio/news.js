@@ -1,6 +1,7 @@
 // What goes on in the studio, as the server tells it.
 
 import { channel } from "attnscope/channel";
+import { isMine } from "attnscope/studio/maker";
 import * as studio from "attnscope/studio/source";
 
 /** @import { RunInfo, StudioInfo } from "attnscope/studio/types" */
@@ -44,6 +45,9 @@ export async function follow(changed) {
 
 /** @param {Pick<RunInfo, "state">} run */
 export const isOver = ({ state }) => ["done", "stopped", "failed"].includes(state);
+
+/** Whether this page may stop, rename and delete a run @param {RunInfo} run */
+export const mayChange = (run) => !current?.guests || isMine(run);
 
 /**
  * @param {StudioInfo | null} info

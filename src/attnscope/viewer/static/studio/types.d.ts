@@ -87,6 +87,7 @@ export interface RunInfo {
   created: number;
   trace: number | null;
   has_picture: boolean;
+  maker: string;
 }
 
 export interface StudioInfo {
@@ -94,4 +95,6 @@ export interface StudioInfo {
   model: ModelInfo;
   runs: RunInfo[];
   folder: string;
+  guests: boolean;
+  files: boolean;
 }
