@@ -222,10 +222,10 @@ LIMITS = Text(
     "注意を受け取ります。また、色の語が物の上にあっても、色が正しいとは限りません。",
 )
 MEASURED = Text(
-    "On 100 prompts of the demo model 63 of 66 words that were called not drawn were not in the picture, and "
-    "of 72 that were not there 63 were called so (docs/explain.md).",
-    "デモモデルの 100 個のプロンプトで、描かれていないと判定された 66 語のうち 63 語が実際に画像になく、"
-    "画像になかった 72 語のうち 63 語が"
+    "On 100 prompts of the demo model 61 of 62 words that were called not drawn were not in the picture, and "
+    "of 70 that were not there 61 were called so (docs/explain.md).",
+    "デモモデルの 100 個のプロンプトで、描かれていないと判定された 62 語のうち 61 語が実際に画像になく、"
+    "画像になかった 70 語のうち 61 語が"
     "そう判定されました（docs/explain.md）。",
 )
 NOT_MEASURED = Text(
