@@ -62,9 +62,7 @@ def of_a_photo(pipe: Any) -> list[Image.Image]:
         pipe, prompts, inversion=inversion, blend_words=["tree", "tree"], self_steps=SELF_STEPS
     )
     source, target = made.images
-    print(
-        f"PSNR of the source: {decibels(source, inversion.picture(pipe)):.0f} dB to inversion.picture(pipe)"
-    )
+    say(f"PSNR of the source: {decibels(source, inversion.picture(pipe)):.0f} dB to inversion.picture(pipe)")
     say(f"{decibels(source, drawn.pil_image):.1f} dB to the scene")
     return [drawn.pil_image, source, target]
 

@@ -33,6 +33,7 @@ LONGEST_WAIT_MS = 220
 MOST_BYTES = 3_000_000
 PROMPT = "a red house and a small green tree on the grass"
 WORD = "tree"
+SEED = "3"
 
 
 @contextmanager
@@ -107,6 +108,7 @@ class Film:
 
 def play(page: Page, film: Film) -> None:
     """What is to be seen."""
+    page.get_by_label("seed", exact=True).first.fill(SEED)
     page.locator("#prompt").focus()
     for word in PROMPT.split(" "):
         page.keyboard.type(word + " ")
