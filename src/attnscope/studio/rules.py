@@ -49,7 +49,7 @@ class Rules:
             HTTPException: 403, with guests, unless it is the browser's own.
         """
         own = run.stored.maker
-        if self.guests and not (own and hmac.compare_digest(own, maker_of(secret))):
+        if self.guests and not (own and hmac.compare_digest(own.encode(), maker_of(secret).encode())):
             raise HTTPException(
                 403, f"run {run.number} is somebody else's: only the browser that began it can change it"
             )

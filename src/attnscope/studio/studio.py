@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from attnscope.errors import ParameterError
 from attnscope.files import whole_file
@@ -112,10 +111,13 @@ class Studio:
         kind: Kind,
         name: str,
         job_of: Callable[[Run], Job],
-        **known: Any,
+        *,
+        maker: str,
+        asked: RunAsked | None = None,
+        text: str = "",
     ) -> Run:
         with self.ledger.lock:
-            run = self.ledger.runs.begin(kind, name, **known)
+            run = self.ledger.runs.begin(kind, name, asked=asked, text=text, maker=maker)
         try:
             self.engine.submit(job_of(run))  # outside of the lock: a large photo takes its time
         except Exception:
